@@ -1,0 +1,133 @@
+/**
+ * The shape of audit records: one JSON object a line, setec's field names kept, ours beside them.
+ * A record knows names and versions, never values: there is no field that could hold one.
+ */
+import type { Action, Principal } from '../client/api/types.ts'
+
+/** How an act that was recorded came out. A closed set: every other outcome is an error's business. */
+export type Result =
+  /** It was done: the value left, the list was told. */
+  | 'ok'
+  /** The rules do not allow it. */
+  | 'denied'
+  /** Allowed, but there is no such secret or version. */
+  | 'not-found'
+  /** A put of the bytes that the latest version has: nothing was added. */
+  | 'unchanged'
+  /** Allowed, but the state of the secret does not permit it. */
+  | 'refused'
+
+/** A read, or an act that changed nothing, or one that was refused. */
+export interface AccessEntry {
+  readonly kind: 'access'
+  /** The id of the request that it belongs to, as the answer's header told it. */
+  readonly request: string
+  readonly principal: Principal
+  readonly action: Action
+  readonly authorized: boolean
+  /** Absent for a list. */
+  readonly secret?: string
+  /** The version that left, or that the act named; absent when none is concerned. */
+  readonly secretVersion?: number
+  readonly result: Result
+  /** The rich reason of a refusal, for the operator. */
+  readonly reason?: string
+}
+
+/** The intent to change a secret, durable before the change is made. */
+export interface ChangeEntry {
+  readonly kind: 'change'
+  readonly request: string
+  readonly principal: Principal
+  readonly action: Action
+  readonly authorized: true
+  readonly secret: string
+  /** The version that is added, activated or deleted; absent when the whole secret is deleted. */
+  readonly secretVersion?: number
+  /** The verb of the API, since put and create-version both add. */
+  readonly verb: string
+}
+
+/** Tells that what the record `of` announced did not come to pass. */
+export interface AbandonedEntry {
+  readonly kind: 'abandoned'
+  readonly of: number
+  readonly reason: string
+}
+
+/** A caller that the network could not name. */
+export interface UnidentifiedEntry {
+  readonly kind: 'unidentified'
+  readonly request: string
+  readonly ip: string
+  readonly reason: string
+}
+
+/** Refusals like one that is on the log already, told as a number. */
+export interface RefusalsEntry {
+  readonly kind: 'refusals'
+  /** Absent where the callers could not be named. */
+  readonly principal?: Principal
+  /** Where there is no principal, the address; empty for several. */
+  readonly ip: string
+  readonly count: number
+  /** Times of the first and the last of them. */
+  readonly first: string
+  readonly last: string
+}
+
+/** A server began or ended to use the log. */
+export interface ServerEntry {
+  readonly kind: 'start' | 'stop'
+  /** The release of the program. */
+  readonly version: string
+}
+
+/** What is handed to the log. */
+export type Entry =
+  | AccessEntry
+  | ChangeEntry
+  | AbandonedEntry
+  | UnidentifiedEntry
+  | RefusalsEntry
+  | ServerEntry
+
+/**
+ * The first record of every segment. `after` is the id of the last record that was durable before
+ * it and `prev` that record's hash; ids between `after` and this record's own were given to
+ * records that may not have reached the disk.
+ */
+export interface SegmentEntry {
+  readonly kind: 'segment'
+  readonly format: 1
+  /** The id of the store whose log it is. */
+  readonly log: string
+  readonly after: number
+  /** Bytes at the end of the segment before that are no whole, chained record: a write cut short. */
+  readonly torn: number
+  /** Changes on the log whose outcome was not known yet when the segment began, by record id. */
+  readonly open: readonly number[]
+  /** Records of acts that revealed nothing and could not be written, since the segment before. */
+  readonly lost: number
+}
+
+/** What the log adds to every entry. */
+export interface Stamp {
+  /** The sequence number: 1 for the first record of a log, then one more for each. */
+  readonly id: number
+  /** UTC, with milliseconds. */
+  readonly time: string
+  /** The store's committed revision when the record was made. */
+  readonly revision: number
+  /** SHA-256 of the line before, without its newline, in hex; zeros for the first record. */
+  readonly prev: string
+}
+
+/** A record as it stands on the log. */
+export type AuditRecord = Stamp & (Entry | SegmentEntry)
+
+/** Names a durable record: its sequence number and the SHA-256 of its line, in hex. */
+export interface Receipt {
+  readonly id: number
+  readonly hash: string
+}

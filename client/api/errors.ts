@@ -1,0 +1,338 @@
+/**
+ * The one closed table of errors. HTTP status and body, CLI exit code, client behaviour and
+ * docs/api.md all read it; nothing else in the project decides what a failure looks like outside.
+ */
+
+/** How one error code looks from outside. */
+export interface ErrorKind {
+  /** HTTP status, or 0 for an error that never crosses the wire. */
+  readonly status: number
+  /** The whole body of the HTTP answer, without the newline that ends it; empty means no body. */
+  readonly text: string
+  /** Exit code of the command line: 1 local or usage, 2 server, 3 not found, 4 denied, 5 unchanged, 6 unreachable. */
+  readonly exit: 1 | 2 | 3 | 4 | 5 | 6
+  /**
+   * Whether the message of the error may be sent to the caller, in the `Sotto-Detail` header.
+   * False where the reason is for the operator alone: refusals, and faults inside the server.
+   */
+  readonly open: boolean
+  /** One sentence for the docs. */
+  readonly meaning: string
+}
+
+/** Every error that Sotto can give, by code. Statuses and texts up to `version_taken` are setec's. */
+export const errorTable = {
+  not_post: {
+    status: 400,
+    text: 'only POST requests allowed',
+    exit: 2,
+    open: true,
+    meaning: 'The API answers to POST alone.',
+  },
+  content_type: {
+    status: 400,
+    text: 'request body must be json',
+    exit: 2,
+    open: true,
+    meaning: 'The `Content-Type` header is not `application/json`.',
+  },
+  browser: {
+    status: 403,
+    text: 'access denied',
+    exit: 4,
+    open: false,
+    meaning: 'The header that keeps browsers out is missing or wrong.',
+  },
+  unidentified: {
+    status: 500,
+    text: 'unable to identify caller',
+    exit: 2,
+    open: false,
+    meaning: 'The network could not say who is calling.',
+  },
+  bad_request: {
+    status: 400,
+    text: 'bad request',
+    exit: 2,
+    open: true,
+    meaning: 'The body does not decode into a request of this method.',
+  },
+  denied: {
+    status: 403,
+    text: 'access denied',
+    exit: 4,
+    open: false,
+    meaning: 'No rule of the caller allows the action on the name, whether it exists or not.',
+  },
+  not_found: {
+    status: 404,
+    text: 'not found',
+    exit: 3,
+    open: true,
+    meaning: 'The secret or the version does not exist.',
+  },
+  unchanged: {
+    status: 304,
+    text: '',
+    exit: 5,
+    open: false,
+    meaning: 'A conditional get found the version that the caller holds still active.',
+  },
+  invalid_version: {
+    status: 400,
+    text: 'invalid version, please specify a version > 0',
+    exit: 2,
+    open: true,
+    meaning: 'A version number of 0 was given where a version must be named.',
+  },
+  version_taken: {
+    status: 412,
+    text: 'version already set',
+    exit: 2,
+    open: true,
+    meaning: 'create-version named a number that has, or once had, a value.',
+  },
+  invalid_name: {
+    status: 400,
+    text: 'invalid secret name',
+    exit: 2,
+    open: true,
+    meaning: 'The name of a secret to be written is empty, too long, or has control characters.',
+  },
+  version_active: {
+    status: 400,
+    text: 'cannot delete the active version; activate another version first',
+    exit: 2,
+    open: true,
+    meaning: 'delete-version named the version that is active.',
+  },
+  versions_exhausted: {
+    status: 400,
+    text: 'no version number is left for this secret',
+    exit: 2,
+    open: true,
+    meaning: 'The highest version number, 4294967295, was already given.',
+  },
+  conflict: {
+    status: 409,
+    text: 'the secret was changed by another request; try again',
+    exit: 2,
+    open: true,
+    meaning: 'A compare-and-set lost against another writer.',
+  },
+  no_such_method: {
+    status: 404,
+    text: 'no such method',
+    exit: 2,
+    open: true,
+    meaning: 'The path names no method of the API.',
+  },
+  timeout: {
+    status: 408,
+    text: 'request took too long to arrive',
+    exit: 2,
+    open: true,
+    meaning: 'The request was not complete within the limit.',
+  },
+  too_large: {
+    status: 413,
+    text: 'request body too large',
+    exit: 2,
+    open: true,
+    meaning: 'The body is larger than 2 MiB.',
+  },
+  overloaded: {
+    status: 503,
+    text: 'too many requests, try again later',
+    exit: 2,
+    open: true,
+    meaning:
+      'The server is working on as many requests as it takes at once; `Retry-After` says when to try again.',
+  },
+  shutting_down: {
+    status: 503,
+    text: 'server is shutting down',
+    exit: 2,
+    open: true,
+    meaning: 'The server finishes what it accepted and takes nothing new.',
+  },
+  audit_unavailable: {
+    status: 500,
+    text: 'internal error',
+    exit: 2,
+    open: false,
+    meaning: 'The audit log could not be made durable in time, so nothing was revealed or changed.',
+  },
+  store_unavailable: {
+    status: 500,
+    text: 'internal error',
+    exit: 2,
+    open: false,
+    meaning: 'The store could not be read or written in time.',
+  },
+  store_damaged: {
+    status: 500,
+    text: 'internal error',
+    exit: 2,
+    open: false,
+    meaning: 'Stored bytes failed their authentication: damaged, moved or altered.',
+  },
+  internal: {
+    status: 500,
+    text: 'internal error',
+    exit: 2,
+    open: false,
+    meaning: 'A fault in the server.',
+  },
+  usage: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The command line was not understood.',
+  },
+  local: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'Something on this machine failed: a file, the terminal, an argument.',
+  },
+  unreachable: {
+    status: 0,
+    text: '',
+    exit: 6,
+    open: false,
+    meaning: 'No answer came from the server.',
+  },
+  bad_answer: {
+    status: 0,
+    text: '',
+    exit: 2,
+    open: false,
+    meaning: 'The server answered with something that is not part of the API.',
+  },
+  no_store: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The state directory holds no store; making one is `sotto init`.',
+  },
+  store_exists: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The state directory already holds something; it is never replaced.',
+  },
+  store_locked: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'Another process owns the state directory.',
+  },
+  store_newer: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The store was written by a newer release.',
+  },
+  store_foreign: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The file is not a Sotto store, or belongs to another mode or store.',
+  },
+  store_behind: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning:
+      'The audit log tells of changes that the store does not have: the store was rolled back.',
+  },
+  audit_cut: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The store tells of audit records that the log does not have: the log was cut.',
+  },
+  audit_damaged: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The audit log does not verify.',
+  },
+  key_missing: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The key file does not exist or cannot be read.',
+  },
+  key_exposed: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The key file can be read by others than its owner.',
+  },
+  key_wrong: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The store was sealed under another key.',
+  },
+  unsafe: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'The server refuses to start in a state that is not safe.',
+  },
+} as const satisfies Record<string, ErrorKind>
+
+/** The code of an error: one of the closed table. */
+export type ErrorCode = keyof typeof errorTable
+
+/** What an error may carry beside its code and message. */
+export interface ErrorExtra {
+  /** What to do about it, one sentence for an operator. */
+  readonly hint?: string
+  /** The error underneath. Never an error that could hold a secret value. */
+  readonly cause?: unknown
+}
+
+/**
+ * The only error class that crosses rooms. The message says what was attempted, quotes names and
+ * gives the state; it never holds a secret value. The code decides what others see of it.
+ */
+export class SottoError extends Error {
+  override readonly name = 'SottoError'
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+
+  constructor(code: ErrorCode, message: string, extra: ErrorExtra = {}) {
+    super(message, extra.cause === undefined ? undefined : { cause: extra.cause })
+    this.code = code
+    this.hint = extra.hint
+  }
+}
+
+/** The error as it is, or, for anything unexpected, `internal` with that as its cause. */
+export function asSottoError(error: unknown): SottoError {
+  if (error instanceof SottoError) return error
+  return new SottoError('internal', 'Unexpected fault', { cause: error })
+}
+
+/** Quotes a name for a message: JSON, so that control characters and quotes stay visible. */
+export function quote(name: string): string {
+  return JSON.stringify(name)
+}

@@ -1,0 +1,58 @@
+/** The words that every room shares: actions, rules, principals, and what the API answers. */
+
+/** The highest version number: versions are unsigned 32-bit integers. */
+export const MAX_VERSION = 4_294_967_295
+
+/** Bytes of UTF-8 that the name of a secret may have when it is written. */
+export const MAX_NAME_BYTES = 512
+
+/** Bytes that a request body may have. */
+export const MAX_BODY_BYTES = 2 * 1024 * 1024
+
+/** What a rule can allow on a secret. Names that are not listed are ignored in rules. */
+export const actions = [
+  'get',
+  'info',
+  'put',
+  'create-version',
+  'activate',
+  'delete',
+  'audit',
+] as const
+
+/** An action that a rule can allow. */
+export type Action = (typeof actions)[number]
+
+/** One rule of the tailnet policy, in setec's shape: it allows when an action and a pattern match. */
+export interface Rule {
+  /** Action names; unknown ones are kept and never match. */
+  readonly action: readonly string[]
+  /** Patterns over names: `*` matches any run of characters, everything else itself. */
+  readonly secret: readonly string[]
+}
+
+/** Who is acting, as the network tells it; the shape that setec's audit entries use. */
+export interface Principal {
+  /** The node's name, without the dot at its end. Empty for system principals' lack of one. */
+  readonly hostname: string
+  /** The address that the node called from. */
+  readonly ip: string
+  /** The login name of the person whose node it is; absent for tagged nodes. */
+  readonly user?: string
+  /** The tags of a tagged node; absent for a person's node. */
+  readonly tags?: readonly string[]
+}
+
+/** What `list` and `info` tell of a secret. */
+export interface SecretInfo {
+  readonly Name: string
+  /** Existing versions, ascending. */
+  readonly Versions: readonly number[]
+  readonly ActiveVersion: number
+}
+
+/** What `get` answers, with the value as bytes. */
+export interface SecretValue {
+  readonly Value: Uint8Array
+  readonly Version: number
+}

@@ -1,0 +1,171 @@
+/**
+ * What a storage engine does: whole verbs on sealed bytes. Each verb is atomic and durable when its
+ * promise resolves, each change is a compare-and-set on one secret. An engine never sees a value in
+ * the clear and never imports crypto; `mac` and `sealed` are bytes to it.
+ */
+import type { Principal } from '../../client/api/types.ts'
+
+/** What a store is, fixed when it was made. */
+export interface StoreIdentity {
+  /** 32 hex digits, random. */
+  readonly id: string
+  /** Made by `--dev`, and usable only so. */
+  readonly development: boolean
+  /** UTC. */
+  readonly createdAt: string
+}
+
+/** An audit record that the store knows about. */
+export interface AuditMark {
+  readonly id: number
+  readonly hash: string
+}
+
+/** How far a store is. */
+export interface StoreHead {
+  /** Counts committed changes: 0 in a new store, then one more for each. */
+  readonly revision: number
+  /** The intent of the last committed change, or a later record that `remember` named. */
+  readonly audit: AuditMark | null
+}
+
+/** Everything about a secret but its values; what the MAC covers. */
+export interface SecretState {
+  readonly name: string
+  /** 1 when the name was first used, one more each time it is used again after a delete. */
+  readonly incarnation: number
+  /** The active version; 0 while the secret is deleted. */
+  readonly active: number
+  /** The highest version number ever given to the name. */
+  readonly highest: number
+  /** Versions that have a value, ascending; none while the secret is deleted. */
+  readonly versions: readonly number[]
+  /** Tombstones: numbers that once had a value, of any incarnation, ascending. */
+  readonly removed: readonly number[]
+}
+
+/** A state with the MAC that its writer computed over it. */
+export interface SecretRow extends SecretState {
+  readonly mac: Uint8Array
+}
+
+/** A version's sealed bytes. */
+export interface SealedVersion {
+  readonly version: number
+  /** The keyring entry that wraps its data key. */
+  readonly keyId: number
+  readonly wrappedKey: Uint8Array
+  readonly sealed: Uint8Array
+}
+
+/** What `read` finds: the state of the secret, and the version if it has a value. */
+export interface ReadResult {
+  readonly secret: SecretRow
+  readonly version?: SealedVersion
+}
+
+/** What every change carries. */
+export interface Change {
+  /** The durable record of the intent. No two changes share one. */
+  readonly intent: AuditMark
+  readonly by: Principal
+  /** UTC. */
+  readonly at: string
+  /** The MAC of the state that the change was computed from; null where the name was never used. */
+  readonly expected: Uint8Array | null
+  /** The state after the change. */
+  readonly next: SecretRow
+}
+
+/** One line of a secret's history. */
+export interface HistoryItem {
+  readonly revision: number
+  readonly verb: 'append' | 'activate' | 'remove-version' | 'remove'
+  readonly incarnation: number
+  /** Absent for `remove`. */
+  readonly version?: number
+  readonly by: Principal
+  readonly at: string
+  /** The id of the audit record of the intent. */
+  readonly audit: number
+}
+
+/** A keyring entry as it is stored: sealed under the root key. */
+export interface StoredKey {
+  readonly id: number
+  readonly createdAt: string
+  readonly state: 'active' | 'retiring'
+  readonly sealed: Uint8Array
+}
+
+/** The root key as one key provider wrapped it. */
+export interface StoredWrap {
+  /** The provider's name, such as `local`. */
+  readonly provider: string
+  /** Names the provider's key, so that a wrong one can be told. */
+  readonly fingerprint: string
+  readonly createdAt: string
+  readonly wrapped: Uint8Array
+}
+
+/** What a new store is made with. */
+export interface StoreSeed {
+  readonly identity: StoreIdentity
+  readonly keys: readonly StoredKey[]
+  readonly wraps: readonly StoredWrap[]
+}
+
+/**
+ * An open store. Every verb may reject with SottoError `store_unavailable` when the engine does not
+ * answer within its bound; a change that was rejected so may still have been committed, which
+ * `committed` tells. Changes reject with `conflict` when `expected` is not the stored MAC, and then
+ * changed nothing.
+ */
+export interface Store {
+  readonly identity: StoreIdentity
+
+  /** The committed revision and the newest audit record that the store knows of. */
+  head(): Promise<StoreHead>
+
+  /** Every secret that has versions, by name in byte order. */
+  list(): Promise<SecretRow[]>
+
+  /** The state of `name`, also when it is deleted; undefined where the name was never used. */
+  find(name: string): Promise<SecretRow | undefined>
+
+  /**
+   * In one snapshot, the state of `name` and the sealed bytes of `version` (0: of the active one).
+   * Undefined where the name was never used; `version` is absent where it has no value.
+   */
+  read(name: string, version: number): Promise<ReadResult | undefined>
+
+  /** Adds `added` and stores `next`. Resolves with the new revision. */
+  append(change: Change, added: SealedVersion): Promise<number>
+
+  /** Stores `next`, which has another version active. Resolves with the new revision. */
+  activate(change: Change): Promise<number>
+
+  /** Erases the bytes of `version` and stores `next`. Resolves with the new revision. */
+  removeVersion(change: Change, version: number): Promise<number>
+
+  /** Erases the bytes of every version and stores `next`. Resolves with the new revision. */
+  remove(change: Change): Promise<number>
+
+  /** Which of the given intents (audit record ids) were committed. */
+  committed(intents: readonly number[]): Promise<Set<number>>
+
+  /** Keeps `mark` as the newest audit record known. Older than the one known: nothing happens. */
+  remember(mark: AuditMark): Promise<void>
+
+  /** Changes of `name`, oldest first; empty where the name was never used. */
+  history(name: string): Promise<HistoryItem[]>
+
+  /** The keyring and the wraps of the root key. */
+  keys(): Promise<{ keys: StoredKey[]; wraps: StoredWrap[] }>
+
+  /** Resolves when the store can be read and its writer answers; rejects with what is wrong. */
+  check(): Promise<void>
+
+  /** Finishes what was accepted and lets go of the files. */
+  close(): Promise<void>
+}

@@ -1,0 +1,35 @@
+import { defineConfig } from 'vitest/config'
+
+/** `unit` and `e2e` make up `npm test`; `interop` needs released peers and is asked for by name. */
+export default defineConfig({
+  test: {
+    root: new URL('..', import.meta.url).pathname,
+    testTimeout: 20_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'fast',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/interop/**', 'test/fire/**'],
+        },
+      },
+      ...(process.argv.includes('--project')
+        ? [
+            {
+              extends: true as const,
+              test: {
+                name: 'interop',
+                include: ['test/interop/**/*.test.ts'],
+                testTimeout: 120_000,
+              },
+            },
+            {
+              extends: true as const,
+              test: { name: 'fire', include: ['test/fire/**/*.test.ts'], testTimeout: 900_000 },
+            },
+          ]
+        : []),
+    ],
+  },
+})

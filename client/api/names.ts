@@ -1,7 +1,7 @@
 /** The rules that the name of a secret follows. Names are compared byte for byte and never repaired. */
 import { MAX_NAME_BYTES } from './types.ts'
 
-const controls = /[\u0000-\u001f\u007f-\u009f]/u
+const controls = /\p{Control}/u
 
 /** Bytes that any name in a request may have, so that one can be recorded whole. */
 export const MAX_READ_NAME_BYTES = 4096

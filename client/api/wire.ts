@@ -215,7 +215,7 @@ const readers: Record<string, Reader> = {
   Value: (token) => {
     if (token.kind === 'array') return readByteArray(token.value as unknown[])
     const text = scalar(token, 'string')
-    return typeof text === 'string' ? readBase64(text) : (text as null | undefined)
+    return typeof text === 'string' ? readBase64(text) : text
   },
 }
 
@@ -232,7 +232,11 @@ function readBase64(text: string): Uint8Array | undefined {
 
 /** Go reads an array of small numbers into a byte slice too. */
 function readByteArray(items: readonly unknown[]): Uint8Array | undefined {
-  const fits = (item: unknown): boolean =>
+  return items.every(isByte) ? Uint8Array.from(items as number[]) : undefined
+}
+
+function isByte(item: unknown): boolean {
+  return (
     item === null || (Number.isInteger(item) && (item as number) >= 0 && (item as number) <= 255)
-  return items.every(fits) ? Uint8Array.from(items as number[]) : undefined
+  )
 }

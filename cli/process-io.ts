@@ -1,0 +1,49 @@
+/** The streams of this process, as the commands use them. */
+import { fstatSync, writeSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import type { Io, Output } from './io.ts'
+
+/** Stdin, stdout and stderr of this process, and the system's clock. */
+export function processIo(): Io {
+  return {
+    stdin: { isTTY: isatty(0), chunks: () => process.stdin },
+    stdout: outputTo(1, () => process.stdout),
+    stderr: outputTo(2, () => process.stderr),
+    now: () => Date.now(),
+  }
+}
+
+function outputTo(fd: number, stream: () => NodeJS.WriteStream): Output {
+  return {
+    isTTY: isatty(fd),
+    write: async (data) => {
+      if (isFile(fd)) writeWhole(fd, Buffer.from(data))
+      else await writeStream(stream(), data)
+    },
+  }
+}
+
+function isFile(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFile()
+  } catch {
+    return false
+  }
+}
+
+/**
+ * On a disk that is nearly full the system takes a part and says how much. Node's own stream for
+ * files does not look at that number, and would leave half a secret behind as a success.
+ */
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  let done = 0
+  while (done < bytes.length) done += writeSync(fd, bytes, done)
+}
+
+function writeStream(stream: NodeJS.WriteStream, data: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // A failed write is told to its callback and as an event, which would end the process.
+    if (stream.listenerCount('error') === 0) stream.on('error', () => {})
+    stream.write(data, (error) => (error ? reject(error) : resolve()))
+  })
+}

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { type ErrorCode, SottoError } from './errors.ts'
 import { JsonSyntaxError, matchesField, readObject, type Token } from './go-json.ts'
 import { MAX_READ_NAME_BYTES, nameProblem, utf8Length } from './names.ts'
-import { type Action, MAX_NAME_BYTES, MAX_VERSION } from './types.ts'
+import { type Action, actions, MAX_NAME_BYTES, MAX_VERSION } from './types.ts'
 
 const loneSurrogates = /\p{Surrogate}/u
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
@@ -144,6 +144,26 @@ export const methods = {
     request: z.object({ Name: someName }),
     response: nothing,
     errors: ['invalid_name', 'conflict'],
+  },
+  whoami: {
+    summary: 'Tells who the network says is calling, and what its rules allow on a name.',
+    action: null,
+    request: z.object({ Name: anyName }),
+    response: z
+      .object({
+        Hostname: z.string(),
+        IP: z.string(),
+        User: z.string().optional(),
+        Tags: z.array(z.string()).optional(),
+        Rules: z.array(
+          z
+            .object({ action: z.array(z.string()), secret: z.array(z.string()) })
+            .meta({ id: 'Rule' }),
+        ),
+        Allowed: z.array(z.enum(actions)).optional(),
+      })
+      .meta({ id: 'Self', description: 'A caller, as the network tells it.' }),
+    errors: [],
   },
 } as const satisfies Record<string, MethodShape>
 

@@ -1,0 +1,74 @@
+/** `sotto server` and `sotto init`: the two verbs that are not clients of a server. */
+import { quote } from '../client/api/errors.ts'
+import { type Environment, readInitConfig, readServerConfig } from '../server/config.ts'
+import { initialise, type RunningServer, startServer } from '../server/main.ts'
+import type { Io } from './io.ts'
+
+/**
+ * Runs a server until the process is asked to stop, and resolves with the exit code. Rejects with
+ * the SottoError of what kept it from starting.
+ */
+export async function serve(args: readonly string[], env: Environment, io: Io): Promise<number> {
+  const config = readServerConfig(args, env)
+  // SIGUSR1 would open Node's debugger, which reads memory.
+  process.on('SIGUSR1', () => {})
+  const stopping = stopSignal()
+  const server = await startServer(config, (line) => void io.stderr.write(`${line}\n`))
+  await io.stdout.write(`listening on ${server.url}\n`)
+  if (config.dev) await io.stderr.write(banner(server, config.tailnet))
+  const signal = await stopping
+  await io.stderr.write(`${signal}: finishing what was accepted\n`)
+  await server.stop()
+  return 0
+}
+
+/** Makes a store and resolves with the exit code. Rejects with the SottoError of what is in the way. */
+export async function init(args: readonly string[], env: Environment, io: Io): Promise<number> {
+  const config = readInitConfig(args, env)
+  const made = await initialise(config)
+  await io.stdout.write(`store ${made.store}\nkey ${made.keyFile}\n`)
+  await io.stderr.write(
+    'Without the key file nobody can read the store: keep a copy of it in another place.\n',
+  )
+  if (config.keyFile === undefined) {
+    await io.stderr.write(
+      'The key file is inside the state directory, so a copy of the directory holds both; --key-file puts it elsewhere.\n',
+    )
+  }
+  return 0
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => resolve(signal))
+    }
+  })
+}
+
+/** What a newcomer needs: what this is, and commands to paste next. */
+function banner({ url, state }: RunningServer, tailnet: string | undefined): string {
+  const sotto = import.meta.url.endsWith('.ts') ? 'npm run -s sotto --' : 'sotto'
+  const where = state.temporary
+    ? `State is in the temporary directory ${quote(state.path)} and goes when the server stops.`
+    : `State is kept in ${quote(state.path)}.`
+  const who = tailnet
+    ? `Callers are the nodes of ${quote(tailnet)}, told apart by the loopback address they call from.`
+    : 'Whoever calls from 127.0.0.1 on this machine may do everything.'
+  return `
+This is a development server, not safe for production.
+${where}
+${who}
+
+Store a secret, then read it, in another terminal:
+
+  printf 'correct horse' | ${sotto} -s ${url} put demo/passphrase
+  ${sotto} -s ${url} get demo/passphrase
+
+Read it with curl:
+
+  curl -s ${url}/api/get -H 'Content-Type: application/json' \\
+    -H 'Sec-X-Tailscale-No-Browsers: setec' -d '{"Name":"demo/passphrase"}'
+
+`
+}

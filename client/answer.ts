@@ -1,0 +1,182 @@
+/** Reads the server's answers: what each must look like, and which error each failure is. */
+import { type ErrorCode, errorTable, SottoError } from './api/errors.ts'
+import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
+import type { Answer } from './connection.ts'
+
+/** An error that the server answered with, rather than one on the way to it. */
+export class ServerError extends SottoError {
+  /** The HTTP status of the answer. */
+  readonly status: number
+  /** Names the request in the server's audit log; undefined where the server gave no id. */
+  readonly requestId: string | undefined
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    answer: { readonly status: number; readonly requestId: string | undefined },
+    hint?: string,
+  ) {
+    super(code, message, hint === undefined ? {} : { hint })
+    this.status = answer.status
+    this.requestId = answer.requestId
+  }
+}
+
+/** What the server knows about a caller. */
+export interface Identity {
+  /** The node's name. */
+  readonly Hostname: string
+  /** The address that the call came from. */
+  readonly IP: string
+  /** The login name of the person whose node it is; absent for tagged nodes. */
+  readonly User?: string
+  /** The tags of a tagged node; absent for a person's node. */
+  readonly Tags?: readonly string[]
+  /** The rules that the tailnet policy gives to the caller. */
+  readonly Rules: readonly {
+    readonly action: readonly string[]
+    readonly secret: readonly string[]
+  }[]
+  /** The actions allowed on the name that was asked about; absent where none was. */
+  readonly Allowed?: readonly string[]
+}
+
+/** The error that an answer other than 200 is. `attempt` is what was tried, such as `get "a"`. */
+export function errorOf(answer: Answer, attempt: string): ServerError {
+  const code = codeOf(answer)
+  const requestId = tidy(answer.headers['x-request-id'])
+  const known = { status: answer.status, requestId }
+  const detail = detailOf(answer.headers['sotto-detail'])
+  if (detail !== undefined && errorTable[code].open) return new ServerError(code, detail, known)
+  const named = errorTable[code].status === answer.status
+  const told = named ? errorTable[code].text : ''
+  const reason = told === '' ? `the server answered with status ${answer.status}` : told
+  const id = requestId === undefined || errorTable[code].open ? '' : ` (request ${requestId})`
+  return new ServerError(code, `Cannot ${attempt}: ${reason}${id}`, known, hintOf(answer))
+}
+
+/** What each answer is once decoded; throws SottoError `bad_answer` for anything else. */
+export const decoders = {
+  list: (body: unknown) => {
+    // setec answers null where there is nothing.
+    if (body === null) return []
+    return Array.isArray(body) && body.every(isInfo) ? body : undefined
+  },
+  info: (body: unknown) => (isInfo(body) ? body : undefined),
+  value: readValue,
+  version: (body: unknown) => (isVersion(body) ? body : undefined),
+  nothing: (body: unknown) => (isObject(body) ? true : undefined),
+  identity: (body: unknown) => (isIdentity(body) ? body : undefined),
+} as const satisfies Record<string, (body: unknown) => unknown>
+
+/** The JSON of an answer; undefined for anything that is none. The parser's own error quotes the text. */
+export function parseBody(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/** By status, for servers that do not name the error. */
+const byStatus: Readonly<Record<number, ErrorCode>> = {
+  304: 'unchanged',
+  400: 'bad_request',
+  403: 'denied',
+  408: 'timeout',
+  409: 'conflict',
+  412: 'version_taken',
+  413: 'too_large',
+  500: 'internal',
+  503: 'overloaded',
+}
+
+/** The answers of setec that its status alone does not tell apart. */
+const byText: Readonly<Record<string, ErrorCode>> = {
+  '400 only POST requests allowed': 'not_post',
+  '400 request body must be json': 'content_type',
+  '400 invalid version, please specify a version > 0': 'invalid_version',
+  '400 invalid method': 'no_such_method',
+  // Any web server answers 404; only the words tell that it is about a secret.
+  '404 not found': 'not_found',
+  '500 unable to identify caller': 'unidentified',
+}
+
+function codeOf(answer: Answer): ErrorCode {
+  const named = answer.headers['sotto-error']
+  if (typeof named === 'string' && Object.hasOwn(errorTable, named)) {
+    const code = named as ErrorCode
+    if (errorTable[code].status === answer.status) return code
+  }
+  const text = answer.body.length <= 100 ? answer.body.toString('latin1').trim() : ''
+  return byText[`${answer.status} ${text}`] ?? byStatus[answer.status] ?? 'bad_answer'
+}
+
+function detailOf(header: string | string[] | undefined): string | undefined {
+  if (typeof header !== 'string') return undefined
+  try {
+    const detail: unknown = JSON.parse(header)
+    return typeof detail === 'string' && detail !== '' ? detail : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** A header that is to be shown: an id, or nothing. */
+function tidy(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' && /^[\w.:-]{1,128}$/.test(header) ? header : undefined
+}
+
+function hintOf(answer: Answer): string | undefined {
+  const { location } = answer.headers
+  if (answer.status < 300 || answer.status > 399 || !location || !URL.canParse(location)) {
+    return undefined
+  }
+  return `The server is at ${new URL(location).origin}: give that URL.`
+}
+
+function readValue(body: unknown): SecretValue | undefined {
+  if (!isObject(body) || !isVersion(body['Version'])) return undefined
+  // Go writes an absent byte slice as null.
+  const text = body['Value'] ?? ''
+  if (typeof text !== 'string') return undefined
+  const bytes = Buffer.from(text, 'base64')
+  // Node skips what is not base64; a damaged value must not pass for a shorter one.
+  return bytes.toString('base64') === text ? { Value: bytes, Version: body['Version'] } : undefined
+}
+
+function isInfo(body: unknown): body is SecretInfo {
+  return (
+    isObject(body) &&
+    typeof body['Name'] === 'string' &&
+    Array.isArray(body['Versions']) &&
+    body['Versions'].every(isVersion) &&
+    isVersion(body['ActiveVersion'])
+  )
+}
+
+function isIdentity(body: unknown): body is Identity {
+  if (!isObject(body)) return false
+  const { Hostname, IP, User, Tags, Rules, Allowed } = body
+  return (
+    typeof Hostname === 'string' &&
+    typeof IP === 'string' &&
+    (User === undefined || typeof User === 'string') &&
+    (Tags === undefined || isTexts(Tags)) &&
+    Array.isArray(Rules) &&
+    Rules.every((rule) => isObject(rule) && isTexts(rule['action']) && isTexts(rule['secret'])) &&
+    (Allowed === undefined || isTexts(Allowed))
+  )
+}
+
+function isObject(body: unknown): body is Record<string, unknown> {
+  return typeof body === 'object' && body !== null && !Array.isArray(body)
+}
+
+function isTexts(body: unknown): body is string[] {
+  return Array.isArray(body) && body.every((item) => typeof item === 'string')
+}
+
+function isVersion(body: unknown): body is number {
+  return Number.isInteger(body) && (body as number) >= 0 && (body as number) <= MAX_VERSION
+}

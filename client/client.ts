@@ -1,0 +1,282 @@
+/**
+ * The HTTP client: one method per call of the API. It works with a setec server too. For secrets
+ * that a program reads as it runs, which must outlive the server's absence, a Store is the better
+ * tool.
+ */
+import { quote, SottoError } from './api/errors.ts'
+import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
+import { decoders, errorOf, type Identity, parseBody, ServerError } from './answer.ts'
+import { Connection } from './connection.ts'
+
+export { type Identity, ServerError }
+
+/** How to reach a server. */
+export interface ClientOptions {
+  /**
+   * The server's URL, such as `https://secrets.example.ts.net`: http or https, without credentials,
+   * query and fragment. A path is kept, and `/api/…` goes behind it.
+   */
+  readonly server: string | URL
+  /** Milliseconds that one call may take, its answer included. 30 000 when absent. */
+  readonly timeoutMs?: number
+  /** The local address to call from. The system chooses when absent. */
+  readonly localAddress?: string
+  /**
+   * Whether connections stay open for the next call. True when absent; idle ones do not keep the
+   * process running.
+   */
+  readonly keepAlive?: boolean
+}
+
+/** What any call takes. */
+export interface CallOptions {
+  /** Gives up the call: it then throws the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+interface Call<T> extends CallOptions {
+  readonly attempt: string
+  readonly method: string
+  readonly request: object
+  readonly decode: (body: unknown) => T | undefined
+  readonly changes?: boolean
+}
+
+/**
+ * A client of one server. Every method throws SottoError: `unreachable` when no answer came,
+ * `bad_answer` for an answer that is none of the API's, and otherwise, as ServerError, the code
+ * that the server gave: `denied` without the permission named below, `not_found`, `overloaded`,
+ * `internal` and so on. Neither holds a value, a request or an answer.
+ */
+export class Client {
+  /** The server's URL, without a slash at its end. */
+  readonly server: string
+  readonly #connection: Connection
+
+  /** Connects to nothing yet. Throws SottoError `usage` for options that cannot be used. */
+  constructor(options: ClientOptions) {
+    const { timeoutMs = 30_000, localAddress, keepAlive = true } = options
+    const base = readServer(options.server)
+    if (!(timeoutMs > 0 && timeoutMs <= 2_147_483_647)) {
+      throw new SottoError('usage', `Cannot use a timeout of ${timeoutMs} ms: it must be above 0`)
+    }
+    this.server = base.href.replace(/\/$/, '')
+    this.#connection = new Connection({ base, timeoutMs, localAddress, keepAlive })
+  }
+
+  /** The secrets that the caller may know about, by name. Permission: shows those with `info`. */
+  list(options: CallOptions = {}): Promise<SecretInfo[]> {
+    return this.#call({
+      ...options,
+      attempt: 'list secrets',
+      method: 'list',
+      request: {},
+      decode: decoders.list,
+    })
+  }
+
+  /** The versions of `name`. Throws `not_found` where there is no such secret. Permission: `info`. */
+  info(name: string, options: CallOptions = {}): Promise<SecretInfo> {
+    return this.#call({
+      ...options,
+      attempt: `get info on ${quote(name)}`,
+      method: 'info',
+      request: { Name: name },
+      decode: decoders.info,
+    })
+  }
+
+  /** The active version of `name`. Throws `not_found`. Permission: `get`. */
+  get(name: string, options: CallOptions = {}): Promise<SecretValue> {
+    return this.getVersion(name, 0, options)
+  }
+
+  /** The given version of `name`; 0 is the active one. Throws `not_found`. Permission: `get`. */
+  getVersion(name: string, version: number, options: CallOptions = {}): Promise<SecretValue> {
+    return this.#call({
+      ...options,
+      attempt: `get ${version === 0 ? '' : `version ${version} of `}${quote(name)}`,
+      method: 'get',
+      request: { Name: name, Version: checkVersion(version) },
+      decode: decoders.value,
+    })
+  }
+
+  /**
+   * The active version of `name` if it is another than `held`, and undefined while it is that one.
+   * With `held` 0, which stands for none, it is `get`. Throws `not_found`. Permission: `get`.
+   */
+  async getIfChanged(
+    name: string,
+    held: number,
+    options: CallOptions = {},
+  ): Promise<SecretValue | undefined> {
+    if (held === 0) return this.get(name, options)
+    try {
+      return await this.#call({
+        ...options,
+        attempt: `get ${quote(name)}`,
+        method: 'get',
+        request: { Name: name, Version: checkVersion(held), UpdateIfChanged: true },
+        decode: decoders.value,
+      })
+    } catch (error) {
+      if (error instanceof ServerError && error.code === 'unchanged') return undefined
+      throw error
+    }
+  }
+
+  /**
+   * Adds a version and resolves with its number. The first of a secret is active at once, a later
+   * one is not. The bytes that the latest version has add nothing: the answer is its number.
+   * Permission: `put`.
+   */
+  put(name: string, value: Uint8Array, options: CallOptions = {}): Promise<number> {
+    return this.#call({
+      ...options,
+      attempt: `put ${quote(name)}`,
+      method: 'put',
+      request: { Name: name, Value: base64(value) },
+      decode: decoders.version,
+      changes: true,
+    })
+  }
+
+  /**
+   * Adds the given version, above 0, and activates it. Throws `version_taken` for a number that has
+   * or once had a value. Permission: `create-version`.
+   */
+  async createVersion(
+    name: string,
+    version: number,
+    value: Uint8Array,
+    options: CallOptions = {},
+  ): Promise<void> {
+    await this.#call({
+      ...options,
+      attempt: `create version ${version} of ${quote(name)}`,
+      method: 'create-version',
+      request: { Name: name, Version: checkVersion(version), Value: base64(value) },
+      decode: decoders.nothing,
+      changes: true,
+    })
+  }
+
+  /** Makes a version the active one. Throws `not_found`. Permission: `activate`. */
+  async activate(name: string, version: number, options: CallOptions = {}): Promise<void> {
+    await this.#call({
+      ...options,
+      attempt: `activate version ${version} of ${quote(name)}`,
+      method: 'activate',
+      request: { Name: name, Version: checkVersion(version) },
+      decode: decoders.nothing,
+      changes: true,
+    })
+  }
+
+  /**
+   * Deletes a version that is not active. Throws `not_found`, and `version_active` for the active
+   * one (a setec server answers that with `internal`). Permission: `delete`.
+   */
+  async deleteVersion(name: string, version: number, options: CallOptions = {}): Promise<void> {
+    await this.#call({
+      ...options,
+      attempt: `delete version ${version} of ${quote(name)}`,
+      method: 'delete-version',
+      request: { Name: name, Version: checkVersion(version) },
+      decode: decoders.nothing,
+      changes: true,
+    })
+  }
+
+  /** Deletes a secret with all its versions; nothing to delete is no error. Permission: `delete`. */
+  async delete(name: string, options: CallOptions = {}): Promise<void> {
+    await this.#call({
+      ...options,
+      attempt: `delete ${quote(name)}`,
+      method: 'delete',
+      request: { Name: name },
+      decode: decoders.nothing,
+      changes: true,
+    })
+  }
+
+  /**
+   * Who the server takes the caller for, with the rules that apply and, where a `name` is given,
+   * the actions that they allow on it. Throws `no_such_method` where the server does not know the
+   * call, as a setec server does not. Permission: none.
+   */
+  whoami(name?: string, options: CallOptions = {}): Promise<Identity> {
+    return this.#call({
+      ...options,
+      attempt: 'ask who is calling',
+      method: 'whoami',
+      request: name === undefined ? {} : { Name: name },
+      decode: decoders.identity,
+    })
+  }
+
+  /** Lets go of the connections that are kept open; a later call opens new ones. */
+  close(): void {
+    this.#connection.close()
+  }
+
+  async #call<T>({
+    attempt,
+    method,
+    request,
+    decode,
+    signal,
+    changes = false,
+  }: Call<T>): Promise<T> {
+    const body = JSON.stringify(request)
+    const answer = await this.#connection.post({ attempt, method, body, changes, signal })
+    if (answer.status !== 200) throw errorOf(answer, attempt)
+    const decoded = decode(parseBody(answer.body))
+    if (decoded !== undefined) return decoded
+    throw new SottoError(
+      'bad_answer',
+      `Cannot ${attempt}: ${this.server} answered with something that is not part of the API`,
+      { hint: 'Check that the URL is that of a Sotto or setec server.' },
+    )
+  }
+}
+
+function readServer(server: string | URL): URL {
+  const text = String(server)
+  // What is not taken is not quoted either: it may hold a password.
+  if (!URL.canParse(text)) {
+    throw new SottoError('usage', 'Cannot use the server address: it is not a URL', {
+      hint: 'Write it as in https://secrets.example.ts.net.',
+    })
+  }
+  const url = new URL(text)
+  const fault = serverFault(url)
+  if (fault === undefined) return url
+  throw new SottoError('usage', `Cannot use the server URL: ${fault}`, {
+    hint: 'Write it as in https://secrets.example.ts.net.',
+  })
+}
+
+function serverFault(url: URL): string | undefined {
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    return 'it begins with neither http:// nor https://'
+  }
+  if (url.username !== '' || url.password !== '') {
+    return 'it has credentials, and the network alone says who is calling'
+  }
+  if (url.search !== '' || url.hash !== '') return 'it has a query or a fragment'
+  return undefined
+}
+
+function checkVersion(version: number): number {
+  if (Number.isInteger(version) && version >= 0 && version <= MAX_VERSION) return version
+  throw new SottoError(
+    'usage',
+    `Cannot use version ${version}: it is no integer from 0 to ${MAX_VERSION}`,
+  )
+}
+
+function base64(value: Uint8Array): string {
+  return Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64')
+}

@@ -1,0 +1,125 @@
+/** The OpenAPI 3.1 document, generated from the schemas that the server decodes by. */
+import { z } from 'zod'
+import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
+import { type MethodName, methods } from '../../client/api/wire.ts'
+
+/** Errors that every method can give. */
+const common: readonly ErrorCode[] = [
+  'not_post',
+  'content_type',
+  'bad_request',
+  'browser',
+  'denied',
+  'timeout',
+  'too_large',
+  'unidentified',
+  'overloaded',
+  'shutting_down',
+  'audit_unavailable',
+  'store_unavailable',
+  'store_damaged',
+  'internal',
+]
+
+/** The document as a JSON value. `version` is the release of the program. */
+export function openApiDocument(version: string): Record<string, unknown> {
+  return {
+    openapi: '3.1.0',
+    jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
+    info: {
+      title: 'Sotto',
+      version,
+      description: 'A secrets server for a tailnet. Who is calling comes from the network.',
+      license: { name: 'BSD-3-Clause', identifier: 'BSD-3-Clause' },
+    },
+    paths: Object.fromEntries(
+      (Object.keys(methods) as MethodName[]).map((name) => [
+        `/api/${name}`,
+        { post: operation(name) },
+      ]),
+    ),
+    components: { schemas: components() },
+  }
+}
+
+function operation(name: MethodName): Record<string, unknown> {
+  const { summary, action, errors } = methods[name]
+  return {
+    operationId: name,
+    summary,
+    description: action ? `Needs \`${action}\` on the name.` : 'Needs no permission.',
+    parameters: [
+      {
+        name: 'Sec-X-Tailscale-No-Browsers',
+        in: 'header',
+        required: true,
+        description: 'Keeps browsers out: code that runs in one cannot set it.',
+        schema: { type: 'string', const: 'setec' },
+      },
+    ],
+    requestBody: { required: true, content: json(reference(name, 'request')) },
+    responses: {
+      200: { description: 'Done.', headers, content: json(reference(name, 'response')) },
+      ...failures([...common, ...errors]),
+    },
+  }
+}
+
+const headers = {
+  'X-Request-Id': {
+    schema: { type: 'string' },
+    description: 'Names the request on the audit log.',
+  },
+  'Cache-Control': { schema: { const: 'no-store' } },
+}
+
+function failures(codes: readonly ErrorCode[]): Record<string, unknown> {
+  const byStatus = Map.groupBy(codes, (code) => errorTable[code].status)
+  return Object.fromEntries(
+    [...byStatus].map(([status, group]) => [
+      status,
+      {
+        description: group.map((code) => `\`${code}\`: ${errorTable[code].meaning}`).join(' '),
+        headers: { ...headers, 'Sotto-Error': { schema: { enum: group } } },
+        ...(status !== 304 && { content: { 'text/plain': { schema: { type: 'string' } } } }),
+      },
+    ]),
+  )
+}
+
+function json(schema: unknown): Record<string, unknown> {
+  return { 'application/json': { schema } }
+}
+
+function reference(name: MethodName, part: 'request' | 'response'): Record<string, unknown> {
+  return { $ref: `#/components/schemas/${componentName(name, part)}` }
+}
+
+function componentName(name: MethodName, part: 'request' | 'response'): string {
+  return `${name}-${part}`
+}
+
+function components(): Record<string, unknown> {
+  const all: Record<string, unknown> = {}
+  for (const name of Object.keys(methods) as MethodName[]) {
+    for (const part of ['request', 'response'] as const) {
+      const { $schema: _, $defs = {}, ...schema } = toJsonSchema(methods[name][part], part)
+      all[componentName(name, part)] = schema
+      Object.assign(all, $defs)
+    }
+  }
+  return JSON.parse(
+    JSON.stringify(all).replaceAll('"#/$defs/', '"#/components/schemas/'),
+  ) as Record<string, unknown>
+}
+
+function toJsonSchema(
+  schema: z.ZodType,
+  part: 'request' | 'response',
+): z.core.JSONSchema.BaseSchema {
+  return z.toJSONSchema(schema, {
+    io: part === 'request' ? 'input' : 'output',
+    unrepresentable: 'any',
+    reused: 'inline',
+  })
+}

@@ -1,0 +1,177 @@
+/**
+ * The development tailnet: callers from a small file, told apart by the loopback address that they
+ * connect from. It lets policies be tried on real sockets, with no header that could be forged later.
+ */
+import { readFileSync, statSync } from 'node:fs'
+import { z } from 'zod'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import { actions, type Rule } from '../../client/api/types.ts'
+import type { Caller, Connection, Identity } from './identity.ts'
+
+const rule = z.strictObject({ action: z.array(z.string()), secret: z.array(z.string()) })
+
+const node = z
+  .strictObject({
+    name: z.string().min(1),
+    user: z.string().min(1).optional(),
+    tags: z.array(z.string().regex(/^tag:/, 'must begin with "tag:"')).min(1).optional(),
+    rules: z.array(rule).default([]),
+    port: z.int().min(1).max(65_535).optional(),
+  })
+  .refine((each) => (each.user === undefined) !== (each.tags === undefined), {
+    error: 'needs either "user" or "tags"',
+  })
+
+const tailnet = z.strictObject({
+  nodes: z.record(z.string().refine(isLoopback, 'is not a loopback address'), node),
+})
+
+/** What a development tailnet file holds: nodes by the loopback address that they call from. */
+export type TailnetFile = z.input<typeof tailnet>
+
+/** The tailnet of a server that was given no file: 127.0.0.1 is the developer and may do everything. */
+export const defaultTailnet: TailnetFile = {
+  nodes: {
+    '127.0.0.1': {
+      name: 'localhost',
+      user: 'developer@localhost',
+      rules: [{ action: [...actions], secret: ['*'] }],
+    },
+  },
+}
+
+/** Callers by address and by the port of their own, if they have one. */
+interface Callers {
+  readonly byAddress: ReadonlyMap<string, Caller>
+  readonly byPort: ReadonlyMap<number, Caller>
+}
+
+/** A file whose clock reading is younger than this may change again without a new one. */
+const CLOCK_GRAIN_MS = 100
+
+/** Names callers by a development tailnet. */
+export class DevelopmentTailnet implements Identity {
+  readonly #file: string | undefined
+  #callers: Callers
+  /** What told the file apart when it was read; undefined while it could change unseen. */
+  #stamp: string | undefined
+
+  /**
+   * A tailnet from `file`, or the default one when it is undefined. The file is read now and again
+   * whenever it changes. Throws `local` when it cannot be read or is not valid.
+   */
+  constructor(file: string | undefined) {
+    this.#file = file
+    this.#callers = file === undefined ? build(defaultTailnet) : this.#read(file)
+  }
+
+  /** Ports beside the main one that nodes have for themselves, as the file says now. */
+  get ports(): readonly number[] {
+    return [...this.#callers.byPort.keys()]
+  }
+
+  /** Names the node whose address, or own port, the connection has. Rejects with `unidentified`. */
+  async identify(connection: Connection): Promise<Caller> {
+    const address = unmapped(connection.remoteAddress)
+    if (!isLoopback(address)) {
+      throw new SottoError('unidentified', `${address} is not a loopback address`)
+    }
+    const { byAddress, byPort } = this.#current()
+    const caller = byPort.get(connection.localPort) ?? byAddress.get(address)
+    if (!caller) {
+      throw new SottoError('unidentified', `${address} is no node of the development tailnet`)
+    }
+    return caller
+  }
+
+  async check(): Promise<void> {
+    this.#current()
+  }
+
+  #current(): Callers {
+    if (this.#file === undefined) return this.#callers
+    try {
+      if (stampOf(this.#file) !== this.#stamp) this.#callers = this.#read(this.#file)
+    } catch (error) {
+      this.#stamp = undefined
+      const reason = error instanceof Error ? error.message : 'unknown'
+      throw new SottoError('unidentified', `The development tailnet cannot be read: ${reason}`)
+    }
+    return this.#callers
+  }
+
+  #read(file: string): Callers {
+    const stamp = stampOrUndefined(file)
+    const callers = build(parse(file))
+    // A change within the grain of the file system's clock would leave the stamp as it is.
+    this.#stamp = stamp && Date.now() - changedAt(stamp) > CLOCK_GRAIN_MS ? stamp : undefined
+    return callers
+  }
+}
+
+function parse(file: string): TailnetFile {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new SottoError('local', `Cannot read the development tailnet ${quote(file)}`, {
+      cause,
+      hint: 'Name an existing file with --tailnet, or leave it out for the default tailnet.',
+    })
+  }
+  const result = tailnet.safeParse(parseJson(file, text))
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  const place = issue?.path.join('.') ?? ''
+  throw new SottoError(
+    'local',
+    `The development tailnet ${quote(file)} is not valid at ${quote(place)}: ${issue?.message}`,
+  )
+}
+
+function parseJson(file: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new SottoError('local', `The development tailnet ${quote(file)} is not JSON`, { cause })
+  }
+}
+
+function build(file: TailnetFile): Callers {
+  const byAddress = new Map<string, Caller>()
+  const byPort = new Map<number, Caller>()
+  for (const [ip, each] of Object.entries(file.nodes)) {
+    const rules: readonly Rule[] = each.rules ?? []
+    const who = each.tags ? { tags: each.tags } : { user: each.user ?? '' }
+    const caller = { principal: { hostname: each.name, ip, ...who }, rules }
+    byAddress.set(ip, caller)
+    if (each.port !== undefined) byPort.set(each.port, caller)
+  }
+  return { byAddress, byPort }
+}
+
+function isLoopback(address: string): boolean {
+  return /^127(?:\.\d{1,3}){3}$/.test(address) || address === '::1'
+}
+
+/** The IPv4 address inside an IPv4-mapped IPv6 one, which is how a `::` listener reports it. */
+function unmapped(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
+}
+
+function stampOf(file: string): string {
+  const { ino, size, mtimeMs, ctimeMs } = statSync(file)
+  return `${ctimeMs}:${mtimeMs}:${size}:${ino}`
+}
+
+function stampOrUndefined(file: string): string | undefined {
+  try {
+    return stampOf(file)
+  } catch {
+    return undefined
+  }
+}
+
+function changedAt(stamp: string): number {
+  return Number.parseFloat(stamp)
+}

@@ -1,0 +1,225 @@
+/** Builds the server from its parts, starts it and stops it: the only place that wires. */
+import { randomBytes } from 'node:crypto'
+import { AuditLog, findRecord } from '../audit/log.ts'
+import { quote, SottoError } from '../client/api/errors.ts'
+import type { InitConfig, ServerConfig } from './config.ts'
+import { Keyring } from './crypto/keyring.ts'
+import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
+import { openRootKey } from './crypto/root-key.ts'
+import { Listener } from './http/listener.ts'
+import { Load } from './http/load.ts'
+import { DevelopmentTailnet } from './identity/development.ts'
+import { refuseUserspaceTailscaled } from './identity/userspace.ts'
+import { Agreement } from './secrets/agreement.ts'
+import { SecretCache } from './secrets/cache.ts'
+import { Gate } from './secrets/gate.ts'
+import { Secrets } from './secrets/secrets.ts'
+import type { Store } from './store/contract.ts'
+import {
+  madeStateDirectory,
+  type StateDirectory,
+  stateDirectory,
+  temporaryStateDirectory,
+} from './store/directory.ts'
+import { lockDirectory } from './store/lock.ts'
+import { createStore, openStore } from './store/sqlite/store.ts'
+import { version } from './version.ts'
+
+/** Sealed rows and data keys that may be kept in memory, in bytes. */
+const CACHE_BYTES = 64 * 1024 * 1024
+/** Requests that are worked on at once. */
+const LOAD_LIMITS = { total: 2048, perAddress: 512 }
+
+/** A server that serves. */
+export interface RunningServer {
+  /** Where it is reached: `http://HOST:PORT`. */
+  readonly url: string
+  /** The state directory that it owns, and whether that goes with the process. */
+  readonly state: { readonly path: string; readonly temporary: boolean }
+  /** Finishes what was accepted, writes what is left to write, and lets go of everything. */
+  stop(): Promise<void>
+}
+
+/** Where words for the operator go, a line at a time. */
+export type Say = (line: string) => void
+
+/**
+ * Starts a server. Rejects with the SottoError of what is in the way, and then left nothing running
+ * and nothing changed.
+ */
+export async function startServer(config: ServerConfig, say: Say): Promise<RunningServer> {
+  if (config.dev) await refuseUnsafeDevelopment(config)
+  await using undo = new AsyncDisposableStack()
+  const state = claimState(config, undo)
+  const store = await openOwnStore(config, state, undo)
+  const identity = new DevelopmentTailnet(config.tailnet)
+  const keyring = await openKeyring(config, state, store)
+  const cache = new SecretCache(store, keyring, CACHE_BYTES)
+  const agreement = await openAgreement(state, store, cache, undo)
+  const { log } = agreement
+
+  const gate = new Gate({ log, keyring, agreement, clock: () => new Date() })
+  const secrets = new Secrets({ store, keyring, cache, gate })
+  const listener = new Listener({
+    identity,
+    gate,
+    secrets,
+    load: new Load(LOAD_LIMITS),
+    version,
+    logFault: ({ request, code, message }) => say(`request ${request} failed: ${code}: ${message}`),
+    probes: {
+      store: () => store.check(),
+      audit: async () => refuseBrokenLog(log),
+      identity: () => identity.check(),
+    },
+  })
+  await log.append({ kind: 'start', version })
+  undo.defer(async () => {
+    await gate.flush()
+    await log.append({ kind: 'stop', version })
+  })
+  undo.defer(() => listener.close())
+  const port = await listener.listen(config.listen)
+  for (const own of identity.ports) await listener.listen({ host: config.listen.host, port: own })
+
+  const running = undo.move()
+  return {
+    url: `http://${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
+    state: { path: state.path, temporary: config.stateDir === undefined },
+    stop: () => running.disposeAsync(),
+  }
+}
+
+/**
+ * Makes a new store and the local key that it is sealed under. Rejects with `store_exists` when the
+ * directory has anything in it, and then changed nothing. Resolves with the paths.
+ */
+export async function initialise(config: InitConfig): Promise<{ store: string; keyFile: string }> {
+  const state = madeStateDirectory(config.stateDir)
+  refuseOccupied(state)
+  const lock = lockDirectory(state.path)
+  try {
+    const keyFile = config.keyFile ?? state.keyFile
+    await makeStore(state, keyFile, false)
+    return { store: state.store, keyFile }
+  } finally {
+    lock.release()
+  }
+}
+
+async function refuseUnsafeDevelopment(config: ServerConfig): Promise<void> {
+  const { host } = config.listen
+  if (!/^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/.test(host)) {
+    throw new SottoError('unsafe', `--dev listens on loopback alone, and ${quote(host)} is not`, {
+      hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.',
+    })
+  }
+  await refuseUserspaceTailscaled()
+}
+
+/** The state directory, locked, with a store in it if this is a fresh development server. */
+function claimState(config: ServerConfig, undo: AsyncDisposableStack): StateDirectory {
+  if (config.stateDir === undefined) {
+    const temporary = temporaryStateDirectory()
+    undo.defer(() => temporary.remove())
+    return temporary
+  }
+  const state = config.dev ? madeStateDirectory(config.stateDir) : stateDirectory(config.stateDir)
+  const lock = lockDirectory(state.path)
+  undo.defer(() => lock.release())
+  return state
+}
+
+async function openOwnStore(
+  config: ServerConfig,
+  state: StateDirectory,
+  undo: AsyncDisposableStack,
+): Promise<Store> {
+  if (config.dev && state.empty) await makeStore(state, config.keyFile ?? state.keyFile, true)
+  const store = await openStore(state.store)
+  undo.defer(() => store.close())
+  const { development } = store.identity
+  if (config.dev && !development) {
+    throw new SottoError(
+      'store_foreign',
+      `The store in ${quote(state.path)} was not made by --dev`,
+      {
+        hint: 'Give --dev a directory of its own; it never opens a production store.',
+      },
+    )
+  }
+  if (!config.dev && development) {
+    throw new SottoError('store_foreign', `The store in ${quote(state.path)} was made by --dev`, {
+      hint: 'Make a production store with `sotto init --state-dir DIR`.',
+    })
+  }
+  if (!config.dev) {
+    throw new SottoError('unsafe', 'This release can name callers on a development tailnet alone', {
+      hint: 'Start it with --dev.',
+    })
+  }
+  return store
+}
+
+async function makeStore(
+  state: StateDirectory,
+  keyFile: string,
+  development: boolean,
+): Promise<void> {
+  await createKeyFile(keyFile)
+  const id = randomBytes(16).toString('hex')
+  const createdAt = new Date().toISOString()
+  const provider = localKeyProvider(keyFile)
+  const { rootKey, keys } = Keyring.create(id)
+  const wrapped = await provider.wrap(rootKey, id)
+  rootKey.fill(0)
+  const fingerprint = await provider.fingerprint()
+  await createStore(state.store, {
+    identity: { id, development, createdAt },
+    keys,
+    wraps: [{ provider: provider.name, fingerprint, createdAt, wrapped }],
+  })
+}
+
+async function openKeyring(
+  config: ServerConfig,
+  state: StateDirectory,
+  store: Store,
+): Promise<Keyring> {
+  const { keys, wraps } = await store.keys()
+  const provider = localKeyProvider(config.keyFile ?? state.keyFile)
+  const { rootKey } = await openRootKey([provider], wraps, store.identity.id)
+  const keyring = Keyring.open(store.identity.id, rootKey, keys)
+  rootKey.fill(0)
+  return keyring
+}
+
+async function openAgreement(
+  state: StateDirectory,
+  store: Store,
+  cache: SecretCache,
+  undo: AsyncDisposableStack,
+): Promise<Agreement> {
+  const agreement = await Agreement.open({
+    store,
+    cache,
+    findRecord: (id) => findRecord(state.audit, id),
+    openLog: (revision, accept) =>
+      AuditLog.open({ directory: state.audit, logId: store.identity.id, revision, accept }),
+  })
+  undo.defer(() => agreement.log.close())
+  undo.defer(() => agreement.close())
+  return agreement
+}
+
+async function refuseBrokenLog(log: AuditLog): Promise<void> {
+  const state = log.state()
+  if (!state.ok) throw new SottoError('audit_unavailable', `The audit log failed: ${state.reason}`)
+}
+
+function refuseOccupied(state: StateDirectory): void {
+  if (state.empty) return
+  throw new SottoError('store_exists', `The state directory ${quote(state.path)} is not empty`, {
+    hint: 'A store is never replaced. Give an empty directory, or start the server on this one.',
+  })
+}

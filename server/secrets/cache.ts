@@ -1,0 +1,122 @@
+/**
+ * Secrets as they are stored, kept in memory: sealed bytes and unwrapped data keys, never values.
+ * Everything in it was authenticated when it was read.
+ */
+import type { KeyObject } from 'node:crypto'
+import type { Keyring } from '../crypto/keyring.ts'
+import type { SealedVersion, SecretRow, Store } from '../store/contract.ts'
+
+/** A version that is ready to be opened. */
+export interface OpenableVersion {
+  readonly version: number
+  readonly sealed: Uint8Array
+  readonly dataKey: KeyObject
+}
+
+/** A secret with those of its versions that were asked for. */
+export interface CachedSecret {
+  readonly row: SecretRow
+  readonly versions: Map<number, OpenableVersion>
+}
+
+/** About what an entry costs beside its sealed bytes: names, numbers, key objects. */
+const OVERHEAD_BYTES = 1024
+
+/** A bounded cache in front of the store. Least recently used secrets leave first. */
+export class SecretCache {
+  readonly #store: Store
+  readonly #keyring: Keyring
+  readonly #limit: number
+  readonly #entries = new Map<string, CachedSecret>()
+  readonly #uncertain = new Set<string>()
+  #bytes = 0
+  /** Counts drops, so that a read which began before a drop is not kept after it. */
+  #drops = 0
+
+  /** `limit` is in bytes. */
+  constructor(store: Store, keyring: Keyring, limit: number) {
+    this.#store = store
+    this.#keyring = keyring
+    this.#limit = limit
+  }
+
+  /**
+   * The secret `name` with `version` (0: the active one) among its versions, if that has a value.
+   * Undefined where the name was never used. Rejects with `store_damaged` for bytes that fail their
+   * authentication.
+   */
+  async read(name: string, version: number): Promise<CachedSecret | undefined> {
+    const entry = this.#entries.get(name)
+    if (entry) {
+      const wanted = version || entry.row.active
+      if (entry.versions.has(wanted) || !entry.row.versions.includes(wanted)) {
+        this.#entries.delete(name)
+        this.#entries.set(name, entry)
+        return entry
+      }
+    }
+    const drops = this.#drops
+    const found = await this.#store.read(name, version)
+    if (!found) return undefined
+    this.#keyring.verify(found.secret, found.secret.mac)
+    const loaded: CachedSecret = { row: found.secret, versions: new Map() }
+    if (found.version)
+      loaded.versions.set(found.version.version, this.#unwrap(found.secret, found.version))
+    if (drops === this.#drops && !this.#uncertain.has(name)) this.#keep(name, loaded)
+    return loaded
+  }
+
+  /** Forgets `name`. Called before a change of it is acknowledged. */
+  drop(name: string): void {
+    this.#drops++
+    const entry = this.#entries.get(name)
+    if (!entry) return
+    this.#entries.delete(name)
+    this.#bytes -= sizeOf(entry)
+  }
+
+  /** Reads `name` from the store each time until `settle`: a change of it may yet be committed. */
+  doubt(name: string): void {
+    this.#uncertain.add(name)
+    this.drop(name)
+  }
+
+  /** Ends the doubt about `name`. */
+  settle(name: string): void {
+    this.#uncertain.delete(name)
+    this.drop(name)
+  }
+
+  #keep(name: string, loaded: CachedSecret): void {
+    const before = this.#entries.get(name)
+    if (before) {
+      this.#entries.delete(name)
+      this.#bytes -= sizeOf(before)
+      // The same state, since a change would have dropped it: versions add up.
+      for (const [number, version] of before.versions) {
+        if (!loaded.versions.has(number)) loaded.versions.set(number, version)
+      }
+    }
+    const bytes = sizeOf(loaded)
+    if (bytes > this.#limit) return
+    this.#entries.set(name, loaded)
+    this.#bytes += bytes
+    for (const [oldest, entry] of this.#entries) {
+      if (this.#bytes <= this.#limit) break
+      this.#entries.delete(oldest)
+      this.#bytes -= sizeOf(entry)
+    }
+  }
+
+  #unwrap(row: SecretRow, stored: SealedVersion): OpenableVersion {
+    const place = { name: row.name, incarnation: row.incarnation, version: stored.version }
+    const dataKey = this.#keyring.unwrap(place, stored)
+    return { version: stored.version, sealed: stored.sealed, dataKey }
+  }
+}
+
+function sizeOf(entry: CachedSecret): number {
+  let bytes = OVERHEAD_BYTES + 8 * (entry.row.versions.length + entry.row.removed.length)
+  for (const version of entry.versions.values()) bytes += version.sealed.length + OVERHEAD_BYTES
+  return bytes
+}

@@ -1,0 +1,201 @@
+/**
+ * The gate: the only place that decides access, writes audit records and opens sealed values. Every
+ * verb of the service enters through `enter` and acts through the pass that it is given.
+ */
+import { timingSafeEqual } from 'node:crypto'
+import type { AuditLog } from '../../audit/log.ts'
+import type { AccessEntry, Result } from '../../audit/record.ts'
+import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
+import type { Action } from '../../client/api/types.ts'
+import { allows } from '../access.ts'
+import type { Keyring } from '../crypto/keyring.ts'
+import type { Caller } from '../identity/identity.ts'
+import type { Change, SecretState } from '../store/contract.ts'
+import type { Agreement } from './agreement.ts'
+import type { OpenableVersion } from './cache.ts'
+import { Refusals } from './refusals.ts'
+
+/** One request of a caller that the network has named. */
+export interface Call {
+  readonly caller: Caller
+  /** The id that the answer's header tells. */
+  readonly request: string
+}
+
+/** What the gate works with. */
+export interface GateParts {
+  readonly log: AuditLog
+  readonly keyring: Keyring
+  readonly agreement: Agreement
+  readonly clock: () => Date
+}
+
+/** What every change carries to the store. */
+export type ChangeStamp = Pick<Change, 'intent' | 'by' | 'at'>
+
+/** Decides, records, opens. */
+export class Gate {
+  readonly #parts: GateParts
+  readonly #refusals: Refusals
+
+  constructor(parts: GateParts) {
+    this.#parts = parts
+    this.#refusals = new Refusals(parts.log, parts.clock)
+  }
+
+  /**
+   * Lets `call` perform `action` on `name`, or rejects with `denied` when no rule allows it. Nothing
+   * about the name is looked up first, so that a refusal tells nothing.
+   */
+  async enter(call: Call, action: Action, name: string): Promise<Pass> {
+    if (allows(call.caller.rules, action, name)) return new Pass(this.#parts, call, action, name)
+    await this.#refusals.record({
+      ...entryOf(call, action, name),
+      authorized: false,
+      result: 'denied',
+      reason: call.caller.rules.length === 0 ? 'the caller has no rules' : 'no rule allows it',
+    })
+    throw new SottoError(
+      'denied',
+      `${call.caller.principal.hostname} may not ${action} ${quote(name)}`,
+    )
+  }
+
+  /** Whether `call` may perform `action` on `name`; for filtering lists that are recorded as one. */
+  sees(call: Call, action: Action, name: string): boolean {
+    return allows(call.caller.rules, action, name)
+  }
+
+  /** Records that secrets were listed; answers also while the log is down. */
+  async listed(call: Call): Promise<void> {
+    await this.#tell({ ...entryOf(call, 'info', undefined), authorized: true, result: 'ok' })
+  }
+
+  /** Records that a caller could not be named. Never rejects. */
+  async unidentified(request: string, ip: string, reason: string): Promise<void> {
+    await this.#refusals.record({ kind: 'unidentified', request, ip, reason })
+  }
+
+  /** Writes what was only counted so far. */
+  async flush(): Promise<void> {
+    await this.#refusals.flush()
+  }
+
+  async #tell(entry: AccessEntry): Promise<void> {
+    await tell(this.#parts.log, entry)
+  }
+}
+
+/**
+ * Leave to perform one action on one name, given by the gate: what it offers is all that can be
+ * done with the name.
+ */
+export class Pass {
+  readonly #parts: GateParts
+  readonly #call: Call
+  readonly #action: Action
+  readonly #name: string
+
+  constructor(parts: GateParts, call: Call, action: Action, name: string) {
+    this.#parts = parts
+    this.#call = call
+    this.#action = action
+    this.#name = name
+  }
+
+  /**
+   * Opens exactly `sealed`, after a record that it left is durable. Rejects with
+   * `audit_unavailable`, and then nothing was opened; with `store_damaged` when the bytes fail their
+   * authentication, which is recorded too.
+   */
+  async reveal(secret: SecretState, sealed: OpenableVersion): Promise<Buffer> {
+    const receipt = await this.#parts.log.append(this.#access('ok', sealed.version))
+    try {
+      return this.#open(secret, sealed)
+    } catch (error) {
+      this.#parts.agreement.abandon(receipt.id, asSottoError(error).message)
+      throw error
+    }
+  }
+
+  /**
+   * Whether `value` is what `sealed` holds. A yes tells something of the value: it is recorded as
+   * `unchanged`, durable before the answer, or rejects with `audit_unavailable`.
+   */
+  async equals(secret: SecretState, sealed: OpenableVersion, value: Uint8Array): Promise<boolean> {
+    const stored = this.#open(secret, sealed)
+    const same = stored.length === value.length && timingSafeEqual(stored, value)
+    stored.fill(0)
+    if (same) await this.#parts.log.append(this.#access('unchanged', sealed.version))
+    return same
+  }
+
+  /** Records an outcome that reveals no value; answers also while the log is down. */
+  async tell(result: Result, version?: number): Promise<void> {
+    await tell(this.#parts.log, this.#access(result, version))
+  }
+
+  /**
+   * Records the intent to change the secret, runs `commit` once it is durable, and settles the
+   * record. `version` is absent where the whole secret is concerned. Rejects with
+   * `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
+   */
+  async change(
+    verb: string,
+    version: number | undefined,
+    commit: (stamp: ChangeStamp) => Promise<number>,
+  ): Promise<void> {
+    const { log, agreement, clock } = this.#parts
+    const { principal: by } = this.#call.caller
+    const intent = await log.append({
+      kind: 'change',
+      request: this.#call.request,
+      principal: by,
+      action: this.#action,
+      authorized: true,
+      secret: this.#name,
+      ...(version !== undefined && { secretVersion: version }),
+      verb,
+    })
+    await agreement.carryOut(this.#name, intent, () =>
+      commit({ intent, by, at: clock().toISOString() }),
+    )
+  }
+
+  #open(secret: SecretState, { version, dataKey, sealed }: OpenableVersion): Buffer {
+    const place = { name: secret.name, incarnation: secret.incarnation, version }
+    return this.#parts.keyring.openSealed(place, dataKey, sealed)
+  }
+
+  #access(result: Result, version: number | undefined): AccessEntry {
+    return {
+      ...entryOf(this.#call, this.#action, this.#name),
+      authorized: true,
+      ...(version !== undefined && { secretVersion: version }),
+      result,
+    }
+  }
+}
+
+/** Writes a record of what reveals nothing; while the log is down it is counted as lost. */
+async function tell(log: AuditLog, entry: AccessEntry): Promise<void> {
+  try {
+    await log.append(entry)
+  } catch {
+    log.noteLost()
+  }
+}
+
+function entryOf(
+  call: Call,
+  action: Action,
+  name: string | undefined,
+): Omit<AccessEntry, 'authorized' | 'result'> {
+  return {
+    kind: 'access',
+    request: call.request,
+    principal: call.caller.principal,
+    action,
+    ...(name !== undefined && { secret: name }),
+  }
+}

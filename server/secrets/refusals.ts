@@ -1,0 +1,110 @@
+/**
+ * Puts refusals on the audit log without letting a caller fill the disk by being refused: the first
+ * ones in a window have a record each, further ones and repeated ones are told as a number.
+ */
+import { hash } from 'node:crypto'
+import type { AuditLog } from '../../audit/log.ts'
+import type { AccessEntry, RefusalsEntry, UnidentifiedEntry } from '../../audit/record.ts'
+import type { Principal } from '../../client/api/types.ts'
+
+/** Length of a window, in milliseconds. */
+const WINDOW_MS = 60_000
+/** Records that one caller may cause in a window by being refused. */
+const RECORDS_PER_CALLER = 60
+/** Callers told apart in a window; the rest are counted together. */
+const CALLERS = 1000
+
+interface Tally {
+  readonly principal: Principal | undefined
+  readonly ip: string
+  readonly seen: Set<string>
+  count: number
+  first: string
+  last: string
+}
+
+/** Counts refusals per caller and window. */
+export class Refusals {
+  readonly #log: AuditLog
+  readonly #clock: () => Date
+  #tallies = new Map<string, Tally>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(log: AuditLog, clock: () => Date) {
+    this.#log = log
+    this.#clock = clock
+  }
+
+  /**
+   * Records a refusal, or counts it. Resolves when its record is durable, or at once when it is
+   * only counted; never rejects: what reveals nothing is answered also while the log is down.
+   */
+  async record(entry: AccessEntry | UnidentifiedEntry): Promise<void> {
+    const tally = this.#tallyOf(entry)
+    const kind = keyOf(entry)
+    if (!tally.seen.has(kind) && tally.seen.size < RECORDS_PER_CALLER && !this.#log.lowSpace) {
+      tally.seen.add(kind)
+      try {
+        await this.#log.append(entry)
+      } catch {
+        this.#log.noteLost()
+      }
+      return
+    }
+    tally.last = this.#clock().toISOString()
+    if (tally.count++ === 0) tally.first = tally.last
+  }
+
+  /** Writes the numbers of the window that ends. Never rejects. */
+  async flush(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const tallies = this.#tallies
+    this.#tallies = new Map()
+    await Promise.all([...tallies.values()].map((tally) => this.#tell(tally)))
+  }
+
+  async #tell(tally: Tally): Promise<void> {
+    if (tally.count === 0) return
+    const { principal, ip, count, first, last } = tally
+    const entry: RefusalsEntry = {
+      kind: 'refusals',
+      ...(principal && { principal }),
+      ip,
+      count,
+      first,
+      last,
+    }
+    try {
+      await this.#log.append(entry)
+    } catch {
+      this.#log.noteLost(count)
+    }
+  }
+
+  #tallyOf(entry: AccessEntry | UnidentifiedEntry): Tally {
+    this.#timer ??= setTimeout(() => void this.flush(), WINDOW_MS).unref()
+    const principal = entry.kind === 'access' ? entry.principal : undefined
+    const ip = entry.kind === 'access' ? entry.principal.ip : entry.ip
+    const caller = `${principal?.hostname ?? ''} ${ip}`
+    const known = this.#tallies.get(caller)
+    if (known) return known
+    if (this.#tallies.size < CALLERS) return this.#begin(caller, principal, ip)
+    return this.#tallies.get('') ?? this.#begin('', undefined, '')
+  }
+
+  #begin(caller: string, principal: Principal | undefined, ip: string): Tally {
+    const tally = { principal, ip, seen: new Set<string>(), count: 0, first: '', last: '' }
+    this.#tallies.set(caller, tally)
+    return tally
+  }
+}
+
+/** Tells refusals of one caller apart; hashed, since names may be long and there may be many. */
+function keyOf(entry: AccessEntry | UnidentifiedEntry): string {
+  const text =
+    entry.kind === 'access'
+      ? `${entry.action} ${entry.result} ${entry.secret ?? ''} ${entry.secretVersion ?? ''}`
+      : entry.reason
+  return hash('sha256', text, 'base64')
+}

@@ -1,0 +1,276 @@
+/** The service: a method for each verb of the API, each through the gate. */
+import { quote, SottoError } from '../../client/api/errors.ts'
+import type { Action, Rule, SecretInfo } from '../../client/api/types.ts'
+import { actions, MAX_VERSION } from '../../client/api/types.ts'
+import type { Request } from '../../client/api/wire.ts'
+import type { Keyring } from '../crypto/keyring.ts'
+import type { Change, SecretRow, SecretState, Store } from '../store/contract.ts'
+import type { CachedSecret, SecretCache } from './cache.ts'
+import type { Call, ChangeStamp, Gate, Pass } from './gate.ts'
+import { Turns } from './turns.ts'
+
+/** What the service works with. */
+export interface SecretsParts {
+  readonly store: Store
+  readonly keyring: Keyring
+  readonly cache: SecretCache
+  readonly gate: Gate
+}
+
+/** What `whoami` tells a caller about itself. */
+export interface Self {
+  readonly Hostname: string
+  readonly IP: string
+  readonly User?: string
+  readonly Tags?: readonly string[]
+  readonly Rules: readonly Rule[]
+  /** The actions that the rules allow on the name that was asked about. */
+  readonly Allowed?: readonly Action[]
+}
+
+/** A value on its way out. Whoever takes it zeroes it after use. */
+export interface Revealed {
+  readonly Value: Buffer
+  readonly Version: number
+}
+
+/** Secrets, as callers with rules see them. */
+export class Secrets {
+  readonly #store: Store
+  readonly #keyring: Keyring
+  readonly #cache: SecretCache
+  readonly #gate: Gate
+  /** Changes to one secret run one after another. */
+  readonly #turns = new Turns()
+
+  constructor({ store, keyring, cache, gate }: SecretsParts) {
+    this.#store = store
+    this.#keyring = keyring
+    this.#cache = cache
+    this.#gate = gate
+  }
+
+  /** The secrets that the caller has `info` on, by name in byte order. Needs no permission itself. */
+  async list(call: Call): Promise<SecretInfo[]> {
+    const rows = await this.#store.list()
+    const visible = rows.filter((row) => this.#gate.sees(call, 'info', row.name))
+    await this.#gate.listed(call)
+    return visible.map(infoOf)
+  }
+
+  /** Versions of a secret. Needs `info`. Rejects with `not_found`. */
+  async info(call: Call, { Name }: Request<'info'>): Promise<SecretInfo> {
+    const pass = await this.#gate.enter(call, 'info', Name)
+    const secret = await this.#existing(pass, Name, 0)
+    await pass.tell('ok')
+    return infoOf(secret.row)
+  }
+
+  /**
+   * The active version, or the one that is named; undefined when a conditional get finds the
+   * caller's version still active, which leaves no record. Needs `get`. Rejects with `not_found`.
+   */
+  async get(call: Call, request: Request<'get'>): Promise<Revealed | undefined> {
+    const pass = await this.#gate.enter(call, 'get', request.Name)
+    const conditional = request.UpdateIfChanged && request.Version !== 0
+    const wanted = conditional ? 0 : request.Version
+    const secret = await this.#existing(pass, request.Name, wanted)
+    const { active } = secret.row
+    if (conditional && request.Version === active) return undefined
+    const sealed = secret.versions.get(wanted || active)
+    if (!sealed) {
+      await pass.tell('not-found', wanted)
+      throw missing(request.Name, wanted)
+    }
+    return { Value: await pass.reveal(secret.row, sealed), Version: sealed.version }
+  }
+
+  /**
+   * Adds a version and resolves with its number; the first of a secret becomes active. The bytes of
+   * the latest version again add nothing and give its number. Needs `put`. Rejects with
+   * `versions_exhausted`.
+   */
+  async put(call: Call, { Name, Value }: Request<'put'>): Promise<number> {
+    const pass = await this.#gate.enter(call, 'put', Name)
+    return this.#turns.take(Name, async () => {
+      const before = (await this.#cache.read(Name, 0))?.row
+      const latest = before?.versions.at(-1)
+      if (before && latest !== undefined && latest === before.highest) {
+        const sealed = (await this.#cache.read(Name, latest))?.versions.get(latest)
+        if (sealed && (await pass.equals(before, sealed, Value))) return latest
+      }
+      const version = (before?.highest ?? 0) + 1
+      if (version > MAX_VERSION) {
+        await pass.tell('refused')
+        throw new SottoError(
+          'versions_exhausted',
+          `Cannot put ${quote(Name)}: ${MAX_VERSION} is taken`,
+        )
+      }
+      const active = before && before.active > 0 ? before.active : version
+      await this.#append(pass, 'put', before, { Name, Value, version, active })
+      return version
+    })
+  }
+
+  /**
+   * Adds a version under a number of the caller's choice and activates it. Needs `create-version`.
+   * Rejects with `version_taken` for a number that has, or once had, a value.
+   */
+  async createVersion(call: Call, request: Request<'create-version'>): Promise<void> {
+    const { Name, Version: version, Value } = request
+    const pass = await this.#gate.enter(call, 'create-version', Name)
+    await this.#turns.take(Name, async () => {
+      const before = (await this.#cache.read(Name, 0))?.row
+      if (before?.versions.includes(version) || before?.removed.includes(version)) {
+        await pass.tell('refused', version)
+        throw new SottoError(
+          'version_taken',
+          `Cannot create version ${version} of ${quote(Name)}: the number was given before`,
+        )
+      }
+      await this.#append(pass, 'create-version', before, { Name, Value, version, active: version })
+    })
+  }
+
+  /** Makes an existing version active. Needs `activate`. Rejects with `not_found`. */
+  async activate(call: Call, { Name, Version }: Request<'activate'>): Promise<void> {
+    const pass = await this.#gate.enter(call, 'activate', Name)
+    await this.#turns.take(Name, async () => {
+      const { row } = await this.#existing(pass, Name, 0, Version)
+      if (!row.versions.includes(Version)) {
+        await pass.tell('not-found', Version)
+        throw missing(Name, Version)
+      }
+      if (row.active === Version) return pass.tell('unchanged', Version)
+      const next = { ...row, active: Version }
+      await pass.change('activate', Version, (stamp) =>
+        this.#store.activate(this.#changeOf(stamp, row, next)),
+      )
+    })
+  }
+
+  /**
+   * Deletes a version that is not active. Needs `delete`. Rejects with `not_found`, and with
+   * `version_active`.
+   */
+  async deleteVersion(call: Call, { Name, Version }: Request<'delete-version'>): Promise<void> {
+    const pass = await this.#gate.enter(call, 'delete', Name)
+    await this.#turns.take(Name, async () => {
+      const { row } = await this.#existing(pass, Name, 0, Version)
+      if (!row.versions.includes(Version)) {
+        await pass.tell('not-found', Version)
+        throw missing(Name, Version)
+      }
+      if (row.active === Version) {
+        await pass.tell('refused', Version)
+        throw new SottoError(
+          'version_active',
+          `Cannot delete version ${Version} of ${quote(Name)}: it is the active one`,
+        )
+      }
+      const next = {
+        ...row,
+        versions: row.versions.filter((number) => number !== Version),
+        removed: ascending([...row.removed, Version]),
+      }
+      await pass.change('delete-version', Version, (stamp) =>
+        this.#store.removeVersion(this.#changeOf(stamp, row, next), Version),
+      )
+    })
+  }
+
+  /** Deletes a secret with all its versions, if there is one. Needs `delete`. */
+  async delete(call: Call, { Name }: Request<'delete'>): Promise<void> {
+    const pass = await this.#gate.enter(call, 'delete', Name)
+    await this.#turns.take(Name, async () => {
+      const row = (await this.#cache.read(Name, 0))?.row
+      if (!row || row.active === 0) return pass.tell('not-found')
+      const removed = ascending([...row.removed, ...row.versions])
+      const next = { ...row, active: 0, versions: [], removed }
+      await pass.change('delete', undefined, (stamp) =>
+        this.#store.remove(this.#changeOf(stamp, row, next)),
+      )
+    })
+  }
+
+  /** What the network says of the caller, and what its rules allow on `Name`. Needs no permission. */
+  whoami(call: Call, { Name }: Request<'whoami'>): Self {
+    const { principal, rules } = call.caller
+    const allowed = actions.filter((action) => this.#gate.sees(call, action, Name))
+    return {
+      Hostname: principal.hostname,
+      IP: principal.ip,
+      ...(principal.user !== undefined && { User: principal.user }),
+      ...(principal.tags && { Tags: principal.tags }),
+      Rules: rules,
+      ...(Name !== '' && { Allowed: allowed }),
+    }
+  }
+
+  async #append(
+    pass: Pass,
+    verb: string,
+    before: SecretRow | undefined,
+    added: Added,
+  ): Promise<void> {
+    const { Name: name, Value, version, active } = added
+    const again = before !== undefined && before.active === 0
+    const next = {
+      name,
+      incarnation: before ? before.incarnation + (again ? 1 : 0) : 1,
+      active,
+      highest: Math.max(before?.highest ?? 0, version),
+      versions: ascending([...(before?.versions ?? []), version]),
+      removed: before?.removed ?? [],
+    }
+    const place = { name, incarnation: next.incarnation, version }
+    const sealed = { version, ...this.#keyring.seal(place, Value) }
+    Value.fill(0)
+    await pass.change(verb, version, (stamp) =>
+      this.#store.append(this.#changeOf(stamp, before, next), sealed),
+    )
+  }
+
+  #changeOf(stamp: ChangeStamp, before: SecretRow | undefined, next: SecretState): Change {
+    return {
+      ...stamp,
+      expected: before?.mac ?? null,
+      next: { ...next, mac: this.#keyring.mac(next) },
+    }
+  }
+
+  /** The secret, or the record and the error that it, or the version asked for, does not exist. */
+  async #existing(
+    pass: Pass,
+    name: string,
+    wanted: number,
+    asked: number = wanted,
+  ): Promise<CachedSecret> {
+    const secret = await this.#cache.read(name, wanted)
+    if (secret && secret.row.active > 0) return secret
+    await pass.tell('not-found', asked || undefined)
+    throw missing(name, asked)
+  }
+}
+
+/** A version to be added, and the one that is active after that. */
+interface Added {
+  readonly Name: string
+  readonly Value: Uint8Array
+  readonly version: number
+  readonly active: number
+}
+
+function infoOf(row: SecretState): SecretInfo {
+  return { Name: row.name, Versions: row.versions, ActiveVersion: row.active }
+}
+
+function missing(name: string, version: number): SottoError {
+  const what = version > 0 ? `version ${version} of ${quote(name)}` : quote(name)
+  return new SottoError('not_found', `There is no ${what}`)
+}
+
+function ascending(numbers: number[]): number[] {
+  return numbers.toSorted((a, b) => a - b)
+}

@@ -48,8 +48,7 @@ export function errorOf(answer: Answer, attempt: string): ServerError {
   const known = { status: answer.status, requestId }
   const detail = detailOf(answer.headers['sotto-detail'])
   if (detail !== undefined && errorTable[code].open) return new ServerError(code, detail, known)
-  const named = errorTable[code].status === answer.status
-  const told = named ? errorTable[code].text : ''
+  const told = code === 'internal' && answer.status !== 500 ? '' : errorTable[code].text
   const reason = told === '' ? `the server answered with status ${answer.status}` : told
   const id = requestId === undefined || errorTable[code].open ? '' : ` (request ${requestId})`
   return new ServerError(code, `Cannot ${attempt}: ${reason}${id}`, known, hintOf(answer))
@@ -109,7 +108,8 @@ function codeOf(answer: Answer): ErrorCode {
     if (errorTable[code].status === answer.status) return code
   }
   const text = answer.body.length <= 100 ? answer.body.toString('latin1').trim() : ''
-  return byText[`${answer.status} ${text}`] ?? byStatus[answer.status] ?? 'bad_answer'
+  const told = byText[`${answer.status} ${text}`] ?? byStatus[answer.status]
+  return told ?? (answer.status >= 500 ? 'internal' : 'bad_answer')
 }
 
 function detailOf(header: string | string[] | undefined): string | undefined {

@@ -3,6 +3,7 @@
  * that a program reads as it runs, which must outlive the server's absence, a Store is the better
  * tool.
  */
+import { isIP } from 'node:net'
 import { quote, SottoError } from './api/errors.ts'
 import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
 import { decoders, errorOf, type Identity, parseBody, ServerError } from './answer.ts'
@@ -59,6 +60,9 @@ export class Client {
     const base = readServer(options.server)
     if (!(timeoutMs > 0 && timeoutMs <= 2_147_483_647)) {
       throw new SottoError('usage', `Cannot use a timeout of ${timeoutMs} ms: it must be above 0`)
+    }
+    if (localAddress !== undefined && isIP(localAddress) === 0) {
+      throw new SottoError('usage', `Cannot call from ${quote(localAddress)}: it is no IP address`)
     }
     this.server = base.href.replace(/\/$/, '')
     this.#connection = new Connection({ base, timeoutMs, localAddress, keepAlive })

@@ -2,8 +2,12 @@
  * One HTTP exchange with the server. Over node:http rather than fetch, which costs a command line a
  * tenth of a second at its start.
  */
-import { Agent, type ClientRequest, type IncomingHttpHeaders, type RequestOptions } from 'node:http'
-import http from 'node:http'
+import http, {
+  type Agent,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type RequestOptions,
+} from 'node:http'
 import { SottoError } from './api/errors.ts'
 
 /** Bytes that an answer may have: far more than a list of a hundred thousand names. */
@@ -67,7 +71,8 @@ export class Connection {
       },
       ...(this.#options.localAddress !== undefined && { localAddress: this.#options.localAddress }),
     }
-    const url = new URL(`${base.pathname.replace(/\/$/, '')}/api/${exchange.method}`, base)
+    const url = new URL(base)
+    url.pathname = `${base.pathname.replace(/\/$/, '')}/api/${exchange.method}`
     const send = (): ClientRequest => request(url, options)
     const first = await this.#once(send, exchange)
     // The server closed the kept connection at the moment of the call; reading again does no harm.
@@ -83,8 +88,9 @@ export class Connection {
   }
 
   #once(send: () => ClientRequest, exchange: Exchange): Promise<Answer | 'stale'> {
-    const { timeoutMs } = this.#options
+    const { base, timeoutMs } = this.#options
     const { signal } = exchange
+    const secure = base.protocol === 'https:'
     return new Promise((resolve, reject) => {
       const request = send()
       let connected = false
@@ -110,7 +116,7 @@ export class Connection {
       request.on('error', broken)
       request.on('socket', (socket) => {
         if (!socket.connecting) connected = true
-        else socket.once('connect', () => (connected = true))
+        else socket.once(secure ? 'secureConnect' : 'connect', () => (connected = true))
       })
       request.on('response', (response) => {
         const chunks: Buffer[] = []

@@ -1,0 +1,100 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Action, Rule } from '../client/api/types.ts'
+import { allows, matches } from '../server/access.ts'
+
+const rules: Rule[] = [
+  { action: ['get', 'info'], secret: ['prod/*'] },
+  { action: ['put', 'juggle'], secret: ['dev/*', 'prod/*/ci'] },
+  { action: [], secret: ['*'] },
+  { action: ['delete'], secret: [] },
+]
+
+function allow(action: Action, name: string): [boolean, Action, string] {
+  return [true, action, name]
+}
+
+function deny(action: Action, name: string): [boolean, Action, string] {
+  return [false, action, name]
+}
+
+describe('rules', () => {
+  test.each([
+    allow('get', 'prod/a'),
+    allow('get', 'prod/a/b'),
+    allow('get', 'prod/'),
+    deny('get', 'prod'),
+    deny('get', 'dev/a'),
+    deny('get', 'PROD/a'),
+    deny('get', ''),
+    allow('info', 'prod/a'),
+    allow('put', 'dev/a'),
+    allow('put', 'prod/x/ci'),
+    allow('put', 'prod/x/y/ci'),
+    deny('put', 'prod/ci'),
+    deny('put', 'prod/x/ci/z'),
+    deny('activate', 'dev/a'),
+    deny('create-version', 'dev/a'),
+    deny('delete', 'dev/a'),
+    deny('delete', ''),
+  ])('%s: %s on %j', (expected, action, name) => {
+    expect(allows(rules, action, name)).toBe(expected)
+  })
+
+  test('no rules allow nothing', () => {
+    expect(allows([], 'get', 'a')).toBe(false)
+  })
+
+  test('get and info do not imply each other', () => {
+    expect(allows([{ action: ['get'], secret: ['*'] }], 'info', 'a')).toBe(false)
+    expect(allows([{ action: ['info'], secret: ['*'] }], 'get', 'a')).toBe(false)
+  })
+
+  test('where no secret is concerned only patterns that match the empty name allow', () => {
+    expect(allows([{ action: ['audit'], secret: ['*'] }], 'audit', '')).toBe(true)
+    expect(allows([{ action: ['audit'], secret: ['prod/*'] }], 'audit', '')).toBe(false)
+  })
+
+  test('B3: nothing in a rule is filled in from who is calling', () => {
+    const literal = [{ action: ['get'], secret: ['home/{user}/*', 'home/$USER/*'] }]
+    expect(allows(literal, 'get', 'home/alice/key')).toBe(false)
+    expect(allows(literal, 'get', 'home/{user}/key')).toBe(true)
+  })
+})
+
+describe('patterns', () => {
+  test.each([
+    ['*', '', true],
+    ['', '', true],
+    ['', 'a', false],
+    ['**', 'ab', true],
+    ['a*a', 'a', false],
+    ['a*a', 'aa', true],
+    ['*ab*ab*', 'abab', true],
+    ['*ab*ab*', 'abxb', false],
+    ['a*b*c', 'abbc', true],
+    ['a*bc*c', 'abc', false],
+    ['a?c', 'abc', false],
+    ['a[bc]', 'ab', false],
+    ['a.c', 'abc', false],
+    ['a\\*', 'a\\b', true],
+  ])('%j on %j: %s', (pattern, name, expected) => {
+    expect(matches(pattern, name)).toBe(expected)
+  })
+
+  test('agree with the regular expression that says the same', () => {
+    const text = fc.string({ unit: fc.constantFrom('a', 'b', '/', '.', '*'), maxLength: 12 })
+    fc.assert(
+      fc.property(text, text, (pattern, name) => {
+        const source = pattern.split('*').map(RegExp.escape).join('.*')
+        expect(matches(pattern, name)).toBe(new RegExp(`^${source}$`, 's').test(name))
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  test('a hostile pattern costs no more than its length', () => {
+    const pattern = `${'a*'.repeat(2000)}b`
+    expect(matches(pattern, 'a'.repeat(4096))).toBe(false)
+  })
+})

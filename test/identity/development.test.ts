@@ -1,0 +1,166 @@
+import { chmodSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { DevelopmentTailnet, type TailnetFile } from '../../server/identity/development.ts'
+import { refuseUserspaceTailscaled } from '../../server/identity/userspace.ts'
+import { temporaryDirectory } from '../support/sotto.ts'
+
+const nodes: TailnetFile = {
+  nodes: {
+    '127.0.0.2': {
+      name: 'app-1',
+      tags: ['tag:app'],
+      rules: [{ action: ['get'], secret: ['prod/*'] }],
+    },
+    '127.0.0.3': { name: 'laptop', user: 'alice@example.com', rules: [], port: 7003 },
+  },
+}
+
+function write(path: string, file: unknown): void {
+  writeFileSync(path, typeof file === 'string' ? file : JSON.stringify(file))
+}
+
+describe('the default tailnet', () => {
+  test('gives 127.0.0.1 everything and knows nobody else', async () => {
+    const tailnet = new DevelopmentTailnet(undefined)
+    const caller = await tailnet.identify({ remoteAddress: '127.0.0.1', localPort: 1 })
+    expect(caller.rules[0]?.secret).toEqual(['*'])
+    await expect(
+      tailnet.identify({ remoteAddress: '127.0.0.2', localPort: 1 }),
+    ).rejects.toMatchObject({ code: 'unidentified' })
+  })
+})
+
+describe('a tailnet file', () => {
+  test('tells callers apart by the address that they call from', async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'tailnet.json')
+    write(path, nodes)
+    const tailnet = new DevelopmentTailnet(path)
+    const app = await tailnet.identify({ remoteAddress: '::ffff:127.0.0.2', localPort: 1 })
+    expect(app.principal).toEqual({ hostname: 'app-1', ip: '127.0.0.2', tags: ['tag:app'] })
+    const alice = await tailnet.identify({ remoteAddress: '127.0.0.3', localPort: 1 })
+    expect(alice.principal).toEqual({
+      hostname: 'laptop',
+      ip: '127.0.0.3',
+      user: 'alice@example.com',
+    })
+  })
+
+  test('tells a caller by the port of its own', async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'tailnet.json')
+    write(path, nodes)
+    const tailnet = new DevelopmentTailnet(path)
+    expect(tailnet.ports).toEqual([7003])
+    const alice = await tailnet.identify({ remoteAddress: '127.0.0.1', localPort: 7003 })
+    expect(alice.principal.hostname).toBe('laptop')
+  })
+
+  test('refuses every address that is not loopback', async () => {
+    const tailnet = new DevelopmentTailnet(undefined)
+    for (const remoteAddress of [
+      '10.0.0.1',
+      '100.64.0.1',
+      '::ffff:10.0.0.1',
+      '',
+      'fe80::1',
+      '1127.0.0.1',
+    ]) {
+      await expect(tailnet.identify({ remoteAddress, localPort: 1 })).rejects.toMatchObject({
+        code: 'unidentified',
+      })
+    }
+  })
+
+  test('is read again at each change, also several within a moment', async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'tailnet.json')
+    write(path, nodes)
+    const tailnet = new DevelopmentTailnet(path)
+    for (const action of ['get', 'put', 'get', 'put', 'get']) {
+      write(path, {
+        nodes: {
+          '127.0.0.2': { name: 'a', tags: ['tag:a'], rules: [{ action: [action], secret: [] }] },
+        },
+      })
+      const caller = await tailnet.identify({ remoteAddress: '127.0.0.2', localPort: 1 })
+      expect(caller.rules[0]?.action).toEqual([action])
+    }
+  })
+
+  test('names nobody while it is missing or broken, and goes on when it is mended', async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'tailnet.json')
+    write(path, nodes)
+    const tailnet = new DevelopmentTailnet(path)
+    const ask = () => tailnet.identify({ remoteAddress: '127.0.0.2', localPort: 1 })
+    write(path, '{ broken')
+    await expect(ask()).rejects.toMatchObject({ code: 'unidentified' })
+    await expect(tailnet.check()).rejects.toMatchObject({ code: 'unidentified' })
+    unlinkSync(path)
+    await expect(ask()).rejects.toMatchObject({ code: 'unidentified' })
+    write(`${path}.new`, nodes)
+    renameSync(`${path}.new`, path)
+    await expect(ask()).resolves.toMatchObject({ principal: { hostname: 'app-1' } })
+  })
+
+  test.each([
+    ['an address that is not loopback', { nodes: { '10.0.0.1': { name: 'a', user: 'b' } } }],
+    ['neither user nor tags', { nodes: { '127.0.0.2': { name: 'a' } } }],
+    ['both user and tags', { nodes: { '127.0.0.2': { name: 'a', user: 'b', tags: ['tag:c'] } } }],
+    ['no tags', { nodes: { '127.0.0.2': { name: 'a', tags: [] } } }],
+    ['a misspelt field', { nodes: { '127.0.0.2': { name: 'a', user: 'b', rule: [] } } }],
+    [
+      'a misspelt rule',
+      { nodes: { '127.0.0.2': { name: 'a', user: 'b', rules: [{ actions: [], secret: [] }] } } },
+    ],
+    ['no nodes', {}],
+    ['no JSON', 'nodes:'],
+  ])('with %s is refused at the start', (_, file) => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'tailnet.json')
+    write(path, file)
+    expect(() => new DevelopmentTailnet(path)).toThrow(expect.objectContaining({ code: 'local' }))
+  })
+
+  test('that does not exist is refused at the start', () => {
+    expect(() => new DevelopmentTailnet('/nonexistent/tailnet.json')).toThrow(/tailnet.json/)
+  })
+})
+
+describe('a tailscaled beside --dev', () => {
+  async function ask(answer: string | undefined): Promise<void> {
+    using directory = temporaryDirectory()
+    const socket = join(directory.path, 'tailscaled.sock')
+    const server = createServer((_, response) => {
+      if (answer !== undefined) response.end(answer)
+    })
+    await new Promise<void>((resolve) => server.listen(socket, resolve))
+    chmodSync(socket, 0o666)
+    try {
+      await refuseUserspaceTailscaled([socket], 200)
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  }
+
+  test('in userspace mode is refused', async () => {
+    await expect(ask('{"TUN":false}')).rejects.toMatchObject({ code: 'unsafe' })
+  })
+
+  test('with a network device of its own is fine', async () => {
+    await expect(ask('{"TUN":true}')).resolves.toBeUndefined()
+  })
+
+  test('that does not tell is refused', async () => {
+    await expect(ask('garbage')).rejects.toMatchObject({ code: 'unsafe' })
+    await expect(ask(undefined)).rejects.toMatchObject({ code: 'unsafe' })
+  })
+
+  test('that is gone is fine', async () => {
+    await expect(refuseUserspaceTailscaled(['/nonexistent.sock'])).resolves.toBeUndefined()
+  })
+})

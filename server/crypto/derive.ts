@@ -1,0 +1,32 @@
+/** Gives every use of a long-lived key a key of its own, by HKDF-SHA256. */
+import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { FORMAT, type Purpose } from './binding.ts'
+import { KEY_BYTES } from './envelope.ts'
+
+/**
+ * What a derived key does: seal what the purpose names, or authenticate the states of secrets.
+ * There is none for values: a data key seals one value, and is used as it is.
+ */
+export type Use = Exclude<Purpose, 'value'> | 'state'
+
+const FINGERPRINT_BYTES = 8
+
+/** The key of the store `storeId` for one use of `key`. */
+export function deriveKey(key: KeyObject, storeId: string, use: Use): KeyObject {
+  const derived = expand(key, storeId, use, KEY_BYTES)
+  const object = createSecretKey(derived)
+  derived.fill(0)
+  return object
+}
+
+/**
+ * Names `key` in 16 hex digits: always the same, different for other keys, and of no help in
+ * finding the key. `storeId` is empty for a key that serves several stores.
+ */
+export function fingerprint(key: KeyObject, storeId: string): string {
+  return expand(key, storeId, 'fingerprint', FINGERPRINT_BYTES).toString('hex')
+}
+
+function expand(key: KeyObject, salt: string, use: Use | 'fingerprint', size: number): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, salt, `sotto/${FORMAT}/${use}`, size))
+}

@@ -1,0 +1,256 @@
+/**
+ * The keys of one open store: seals and opens the versions of its secrets, and authenticates what
+ * it says about them. Keys are held as key objects; values pass through and are not kept.
+ */
+import {
+  createHmac,
+  createSecretKey,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import {
+  dataKeyBinding,
+  type EntryHead,
+  entryBinding,
+  FORMAT,
+  type Place,
+  valueBinding,
+} from './binding.ts'
+import { deriveKey, fingerprint } from './derive.ts'
+import { encode, runs } from './encoding.ts'
+import { KEY_BYTES, open, openKey, type RandomSource, seal } from './envelope.ts'
+
+/** A keyring entry as a store keeps it. */
+export interface SealedEntry extends EntryHead {
+  readonly sealed: Uint8Array
+}
+
+/** A keyring entry as an operator may see it. */
+export interface EntryInfo extends EntryHead {
+  /** Names the key in 16 hex digits. */
+  readonly fingerprint: string
+}
+
+/** The data key of a version, wrapped. */
+export interface WrappedKey {
+  /** The entry that wraps it. */
+  readonly keyId: number
+  readonly wrappedKey: Uint8Array
+}
+
+/** A version of a secret, sealed. */
+export interface Sealed extends WrappedKey {
+  readonly sealed: Uint8Array
+}
+
+/** All that a store says of a secret in the clear, and the MAC covers. */
+export interface State {
+  readonly name: string
+  readonly incarnation: number
+  readonly active: number
+  readonly highest: number
+  readonly versions: readonly number[]
+  readonly removed: readonly number[]
+}
+
+/** Where keys and nonces come from. */
+export interface KeyringOptions {
+  readonly random?: RandomSource
+}
+
+/** What a new keyring is made with. */
+export interface CreateOptions extends KeyringOptions {
+  /** The present time. */
+  readonly clock?: () => Date
+}
+
+/** What making a keyring gives. */
+export interface Created {
+  readonly keyring: Keyring
+  /** 32 bytes, for key providers to wrap; the caller overwrites them then. */
+  readonly rootKey: Buffer
+  /** For the store to keep. */
+  readonly keys: readonly SealedEntry[]
+}
+
+interface Entry {
+  readonly info: EntryInfo
+  /** Wraps data keys. */
+  readonly key: KeyObject
+}
+
+/** The keys of one store, opened. */
+export class Keyring {
+  readonly #storeId: string
+  readonly #entries: ReadonlyMap<number, Entry>
+  readonly #active: Entry
+  readonly #stateKey: KeyObject
+  readonly #random: RandomSource
+
+  private constructor(
+    storeId: string,
+    entries: readonly Entry[],
+    stateKey: KeyObject,
+    random: RandomSource,
+  ) {
+    this.#storeId = storeId
+    this.#entries = new Map(entries.map((entry) => [entry.info.id, entry]))
+    this.#active = activeOf(entries)
+    this.#stateKey = stateKey
+    this.#random = random
+  }
+
+  /** Makes the keys of a new store: a root key, and one active entry sealed under it. */
+  static create(storeId: string, options: CreateOptions = {}): Created {
+    const { random = randomBytes, clock = () => new Date() } = options
+    const rootKey = random(KEY_BYTES)
+    const raw = random(KEY_BYTES)
+    const head: EntryHead = { id: 1, createdAt: clock().toISOString(), state: 'active' }
+    const sealingKey = deriveKey(createSecretKey(rootKey), storeId, 'keyring-entry')
+    const sealed = seal(sealingKey, entryBinding(storeId, head), raw, random)
+    raw.fill(0)
+    const keys = [{ ...head, sealed }]
+    return { keyring: Keyring.open(storeId, rootKey, keys, { random }), rootKey, keys }
+  }
+
+  /**
+   * Opens the keyring of the store `storeId`. The caller overwrites `rootKey` afterwards. Throws
+   * `store_damaged` when an entry does not open, when two have one id, and when not exactly one
+   * is active.
+   */
+  static open(
+    storeId: string,
+    rootKey: Uint8Array,
+    storedKeys: readonly SealedEntry[],
+    options: KeyringOptions = {},
+  ): Keyring {
+    if (rootKey.length !== KEY_BYTES) {
+      throw new SottoError(
+        'store_damaged',
+        `Cannot open the keyring of store ${storeId}: its root key has ${rootKey.length} bytes where ${KEY_BYTES} are due`,
+      )
+    }
+    const root = createSecretKey(rootKey)
+    const openingKey = deriveKey(root, storeId, 'keyring-entry')
+    return new Keyring(
+      storeId,
+      storedKeys.map((stored) => openEntry(storeId, openingKey, stored)),
+      deriveKey(root, storeId, 'state'),
+      options.random ?? randomBytes,
+    )
+  }
+
+  /** Seals `value` for `place` under a data key of its own, which the active entry wraps. */
+  seal(place: Place, value: Uint8Array): Sealed {
+    const raw = this.#random(KEY_BYTES)
+    try {
+      const wrappedKey = seal(
+        this.#active.key,
+        dataKeyBinding(this.#storeId, place),
+        raw,
+        this.#random,
+      )
+      const binding = valueBinding(this.#storeId, place)
+      const sealed = seal(createSecretKey(raw), binding, value, this.#random)
+      return { keyId: this.#active.info.id, wrappedKey, sealed }
+    } finally {
+      raw.fill(0)
+    }
+  }
+
+  /**
+   * The data key of the version at `place`, which a caller may keep to spare itself this step.
+   * Throws `store_damaged` when it does not open there, or names an entry that the keyring lacks.
+   */
+  unwrap(place: Place, { keyId, wrappedKey }: WrappedKey): KeyObject {
+    const binding = dataKeyBinding(this.#storeId, place)
+    const entry = this.#entries.get(keyId)
+    if (entry === undefined) {
+      throw new SottoError(
+        'store_damaged',
+        `Cannot open ${binding.subject()}: it is wrapped by keyring entry ${keyId}, which the store does not have`,
+        {
+          hint: 'The keyring and the secrets are of different times: restore both from one backup.',
+        },
+      )
+    }
+    return takeKey(openKey(entry.key, binding, wrappedKey))
+  }
+
+  /**
+   * The value at `place`, opened with the data key that `unwrap` gave for the same place. Throws
+   * `store_damaged` when it does not open there.
+   */
+  openSealed(place: Place, dataKey: KeyObject, sealed: Uint8Array): Buffer {
+    return open(dataKey, valueBinding(this.#storeId, place), sealed)
+  }
+
+  /** The value at `place`: `unwrap` and `openSealed` in one. */
+  open(place: Place, version: Sealed): Buffer {
+    return this.openSealed(place, this.unwrap(place, version), version.sealed)
+  }
+
+  /** The MAC of a secret's state: 32 bytes, to be stored beside it. */
+  mac(state: State): Buffer {
+    const { name, incarnation, active, highest, versions, removed } = state
+    const bytes = encode([
+      'state',
+      FORMAT,
+      this.#storeId,
+      name,
+      incarnation,
+      active,
+      highest,
+      ...runs(versions),
+      ...runs(removed),
+    ])
+    return createHmac('sha256', this.#stateKey).update(bytes).digest()
+  }
+
+  /** Throws `store_damaged` unless `mac` is that of `state`. */
+  verify(state: State, mac: Uint8Array): void {
+    const due = this.mac(state)
+    if (mac.length === due.length && timingSafeEqual(mac, due)) return
+    throw new SottoError(
+      'store_damaged',
+      `Cannot trust the record of secret ${quote(state.name)}: it was altered outside Sotto or moved from another place`,
+      { hint: 'Restore the store from a backup.' },
+    )
+  }
+
+  /** What is known of each entry, in the order of the store. */
+  fingerprints(): EntryInfo[] {
+    return [...this.#entries.values()].map(({ info }) => info)
+  }
+}
+
+function openEntry(storeId: string, openingKey: KeyObject, stored: SealedEntry): Entry {
+  const { id, createdAt, state, sealed } = stored
+  const raw = takeKey(openKey(openingKey, entryBinding(storeId, stored), sealed))
+  return {
+    info: { id, createdAt, state, fingerprint: fingerprint(raw, storeId) },
+    key: deriveKey(raw, storeId, 'data-key'),
+  }
+}
+
+function activeOf(entries: readonly Entry[]): Entry {
+  const ids = new Set(entries.map(({ info }) => info.id))
+  const active = entries.filter(({ info }) => info.state === 'active')
+  if (ids.size === entries.length && active.length === 1) return active[0] as Entry
+  throw new SottoError(
+    'store_damaged',
+    ids.size === entries.length
+      ? `Cannot open the keyring: ${active.length} of its ${entries.length} entries are active where one is due`
+      : 'Cannot open the keyring: two of its entries have the same id',
+    { hint: 'Restore the store from a backup.' },
+  )
+}
+
+/** The key object of `raw`, which is overwritten. */
+function takeKey(raw: Buffer): KeyObject {
+  const key = createSecretKey(raw)
+  raw.fill(0)
+  return key
+}

@@ -1,0 +1,120 @@
+/** Keeps a store's root key with key providers, and gets it back from whichever has the right key. */
+import { SottoError } from '../../client/api/errors.ts'
+import { KEY_BYTES } from './envelope.ts'
+import type { KeyProvider } from './provider.ts'
+
+/** The root key of a store as one provider wrapped it. */
+export interface Wrap {
+  /** The provider's name. */
+  readonly provider: string
+  /** Names the provider's key. */
+  readonly fingerprint: string
+  readonly wrapped: Uint8Array
+}
+
+/** A wrap with the time when it was made, as a store keeps it. */
+export interface DatedWrap extends Wrap {
+  /** UTC. */
+  readonly createdAt: string
+}
+
+/** Has `provider` wrap `rootKey` for the store `storeId`. Rejects as the provider does. */
+export async function wrapRootKey(
+  provider: KeyProvider,
+  rootKey: Uint8Array,
+  storeId: string,
+  clock: () => Date = () => new Date(),
+): Promise<DatedWrap> {
+  return {
+    provider: provider.name,
+    fingerprint: await provider.fingerprint(),
+    createdAt: clock().toISOString(),
+    wrapped: await provider.wrap(rootKey, storeId),
+  }
+}
+
+/**
+ * The root key of the store `storeId`, which the caller overwrites after use, and the wrap that it
+ * came from. Providers are asked in the order given; each is first asked for its fingerprint, and
+ * only to unwrap what was wrapped under that. A provider that fails does not stand in the way of
+ * the next. When none succeeds: throws `store_damaged` where there are no wraps, `key_wrong` where
+ * the store was sealed under other keys than those given, and otherwise what the providers threw,
+ * with the code of the first.
+ */
+export async function openRootKey<W extends Wrap>(
+  providers: readonly KeyProvider[],
+  wraps: readonly W[],
+  storeId: string,
+): Promise<{ rootKey: Uint8Array; wrap: W }> {
+  if (wraps.length === 0) {
+    throw new SottoError(
+      'store_damaged',
+      `Cannot open store ${storeId}: it has no wrapped root key`,
+      {
+        hint: 'Restore the store from a backup.',
+      },
+    )
+  }
+  const failures: SottoError[] = []
+  for (const provider of providers) {
+    try {
+      return await openWith(provider, wraps, storeId)
+    } catch (error) {
+      if (!(error instanceof SottoError)) throw error
+      failures.push(error)
+    }
+  }
+  throw combined(failures) ?? noProvider(wraps, storeId)
+}
+
+async function openWith<W extends Wrap>(
+  provider: KeyProvider,
+  wraps: readonly W[],
+  storeId: string,
+): Promise<{ rootKey: Uint8Array; wrap: W }> {
+  const given = await provider.fingerprint()
+  const own = wraps.filter((wrap) => wrap.provider === provider.name)
+  const wrap = own.find((candidate) => candidate.fingerprint === given)
+  if (wrap === undefined) throw wrongKey(provider, own.length > 0 ? own : wraps, storeId, given)
+  const rootKey = await provider.unwrap(wrap.wrapped, storeId)
+  if (rootKey.length === KEY_BYTES) return { rootKey, wrap }
+  throw new SottoError(
+    'store_damaged',
+    `Cannot open store ${storeId}: its root key has ${rootKey.length} bytes where ${KEY_BYTES} are due`,
+  )
+}
+
+function wrongKey(
+  provider: KeyProvider,
+  wraps: readonly Wrap[],
+  storeId: string,
+  given: string,
+): SottoError {
+  return new SottoError(
+    'key_wrong',
+    `Cannot open store ${storeId}: it was sealed under ${named(wraps)}, the given key is ${provider.name} key ${given}`,
+    { hint: 'Give the key that the store was sealed under.' },
+  )
+}
+
+function noProvider(wraps: readonly Wrap[], storeId: string): SottoError {
+  return new SottoError(
+    'key_wrong',
+    `Cannot open store ${storeId}: it was sealed under ${named(wraps)}, and no key is given`,
+    { hint: 'Give the key that the store was sealed under.' },
+  )
+}
+
+function named(wraps: readonly Wrap[]): string {
+  return wraps.map(({ provider, fingerprint }) => `${provider} key ${fingerprint}`).join(' or ')
+}
+
+/** One error that tells all of `failures`; undefined where there are none. */
+function combined(failures: readonly SottoError[]): SottoError | undefined {
+  const [first, ...others] = failures
+  if (first === undefined || others.length === 0) return first
+  return new SottoError(first.code, failures.map(({ message }) => message).join('; '), {
+    ...(first.hint === undefined ? {} : { hint: first.hint }),
+    cause: new AggregateError(failures),
+  })
+}

@@ -1,0 +1,36 @@
+/**
+ * Makes the test vectors of docs/format.md, one file for each case, always the same bytes: what
+ * must open, and one case for each way to be wrong. Run by `npm run vectors`.
+ */
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { keyFiles, keyrings, rootKeys } from './keys.ts'
+import { states } from './states.ts'
+import type { Vector } from './vector.ts'
+import { versions } from './versions.ts'
+
+/** The text of every vector by the name of its file. */
+export function vectorFiles(): Map<string, string> {
+  const files = new Map<string, string>()
+  for (const [name, vector] of [
+    ...versions(),
+    ...keyrings(),
+    ...states(),
+    ...rootKeys(),
+    ...keyFiles(),
+  ] satisfies [string, Vector][]) {
+    if (files.has(`${name}.json`)) throw new Error(`Two vectors are named ${name}`)
+    files.set(`${name}.json`, `${JSON.stringify(vector, undefined, 2)}\n`)
+  }
+  return files
+}
+
+/** Writes every file anew, and removes those of cases that are no more. */
+export function write(directory: string = import.meta.dirname): void {
+  for (const file of readdirSync(directory)) {
+    if (file.endsWith('.json')) rmSync(join(directory, file))
+  }
+  for (const [file, text] of vectorFiles()) writeFileSync(join(directory, file), text)
+}
+
+if (import.meta.main) write()

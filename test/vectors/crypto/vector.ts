@@ -1,0 +1,107 @@
+/** The shape of the vector files: one case each, every key known, bytes in hex. */
+import { z } from 'zod'
+
+const hex = z.string().regex(/^([0-9a-f]{2})*$/)
+
+/** The part of a store that is found wrong. */
+const part = z.enum([
+  'value',
+  'data-key',
+  'keyring-entry',
+  'keyring',
+  'state',
+  'root-key',
+  'key-file',
+])
+
+/** What is wrong with it. */
+const reason = z.enum([
+  'format',
+  'length',
+  'authentication',
+  'unknown-entry',
+  'active-entries',
+  'same-id',
+  'malformed',
+  'fingerprint',
+])
+
+/** What reading must give: the result that the vector holds, or exactly this refusal. */
+const expected = z.union([z.literal('ok'), z.strictObject({ of: part, because: reason })])
+
+const entry = z.strictObject({
+  id: z.number(),
+  createdAt: z.string(),
+  state: z.enum(['active', 'retiring']),
+  sealed: hex,
+})
+
+/** A version of a secret, to be opened from the root key down. */
+const version = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('version'),
+  expect: expected,
+  storeId: z.string(),
+  rootKey: hex,
+  keyring: z.array(entry),
+  place: z.strictObject({ name: z.string(), incarnation: z.number(), version: z.number() }),
+  keyId: z.number(),
+  wrappedKey: hex,
+  sealed: hex,
+  /** What the version holds; absent where it must not open. */
+  value: hex.optional(),
+})
+
+/** What a store says of a secret, with the MAC over it. */
+const state = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('state'),
+  expect: expected,
+  storeId: z.string(),
+  rootKey: hex,
+  state: z.strictObject({
+    name: z.string(),
+    incarnation: z.number(),
+    active: z.number(),
+    highest: z.number(),
+    versions: z.array(z.number()),
+    removed: z.array(z.number()),
+  }),
+  mac: hex,
+})
+
+/** A root key wrapped under a local key. */
+const rootKey = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('root-key'),
+  expect: expected,
+  storeId: z.string(),
+  localKey: hex,
+  wrapped: hex,
+  /** What was wrapped; absent where it must not open. */
+  rootKey: hex.optional(),
+})
+
+/** A key file. */
+const keyFile = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('key-file'),
+  expect: expected,
+  text: z.string(),
+  /** What the file holds; both absent where it must be refused. */
+  localKey: hex.optional(),
+  fingerprint: z.string().optional(),
+})
+
+/** Any vector file. */
+export const vectorSchema = z.discriminatedUnion('structure', [version, state, rootKey, keyFile])
+
+export type Part = z.infer<typeof part>
+export type Reason = z.infer<typeof reason>
+export type Expected = z.infer<typeof expected>
+export type VectorEntry = z.infer<typeof entry>
+export type VersionVector = z.infer<typeof version>
+export type StateVector = z.infer<typeof state>
+export type RootKeyVector = z.infer<typeof rootKey>
+export type KeyFileVector = z.infer<typeof keyFile>
+export type Vector = z.infer<typeof vectorSchema>

@@ -1,0 +1,76 @@
+/** One owner of a state directory at a time, by a lock that the kernel lets go with the process. */
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import Database from 'better-sqlite3'
+import { SottoError } from '../../client/api/errors.ts'
+
+/** A lock that is held. */
+export interface DirectoryLock {
+  /** Lets go. Calling it again does nothing. */
+  release(): void
+}
+
+/**
+ * Takes the lock of the directory at `path`, without waiting. It is held until `release` or until
+ * the process is gone, however it ends. The directory gets two small files: `lock`, and `lock.pid`
+ * with the owner's process id. Throws `store_locked`, naming the owner, when another holds it;
+ * `no_store` when there is no such directory; `local` when the files cannot be made.
+ *
+ * Nothing else may open `lock`: the kernel lets go of a process's locks on a file when the process
+ * closes the file anywhere.
+ */
+export function lockDirectory(path: string): DirectoryLock {
+  const directory = resolve(path)
+  const pidFile = join(directory, 'lock.pid')
+  const db = openLock(directory)
+  try {
+    db.exec('BEGIN EXCLUSIVE')
+    chmodSync(join(directory, 'lock'), 0o600)
+    writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
+  } catch (error) {
+    db.close()
+    throw lockError(error, directory, pidFile)
+  }
+  return {
+    release() {
+      if (!db.open) return
+      rmSync(pidFile, { force: true })
+      db.close()
+    },
+  }
+}
+
+function openLock(directory: string): Database.Database {
+  try {
+    return new Database(join(directory, 'lock'), { timeout: 0 })
+  } catch (error) {
+    // What better-sqlite3 throws for a directory that is missing.
+    if (error instanceof TypeError) {
+      throw new SottoError('no_store', `Cannot lock "${directory}": there is no such directory`, {
+        hint: 'Make a store with `sotto init`, or give the directory that has one.',
+      })
+    }
+    throw lockError(error, directory, join(directory, 'lock.pid'))
+  }
+}
+
+function lockError(error: unknown, directory: string, pidFile: string): SottoError {
+  if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')) {
+    const pid = readPid(pidFile)
+    const owner = pid === undefined ? 'another process' : `process ${pid}`
+    return new SottoError('store_locked', `Cannot use "${directory}": ${owner} is using it`, {
+      hint: 'Ask the running server instead, or stop it first.',
+    })
+  }
+  return new SottoError('local', `Cannot lock "${directory}": ${String(error)}`, { cause: error })
+}
+
+/** Undefined when the owner has not told its process id yet. */
+function readPid(file: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(file, 'utf8'))
+    return pid > 0 ? pid : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,76 @@
+/** Makes a new store: whole under its name, or not there at all. */
+import { randomBytes } from 'node:crypto'
+import { closeSync, existsSync, fsyncSync, linkSync, openSync, rmSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import Database from 'better-sqlite3'
+import { SottoError } from '../../../client/api/errors.ts'
+import type { StoreSeed } from '../contract.ts'
+import { migrate } from './migrate.ts'
+import { configureWriter } from './open.ts'
+
+/**
+ * Makes the store `seed` in a new file at `path`, which only its owner can read and write. It is on
+ * the disk when this returns. A crash meanwhile leaves at most files named `path`, a dot, eight hex
+ * digits and `.new`, which can be deleted. Throws `store_exists` when there is anything at `path`,
+ * and `local` when the file cannot be made.
+ */
+export function createStore(path: string, seed: StoreSeed): void {
+  const target = resolve(path)
+  // SQLite would take a log that an earlier file left for the log of this one.
+  if ([target, `${target}-wal`].some((file) => existsSync(file))) throw exists(target)
+  const draft = `${target}.${randomBytes(4).toString('hex')}.new`
+  try {
+    // Made here, not by SQLite, for the mode, which the files that SQLite adds inherit.
+    closeSync(openSync(draft, 'wx', 0o600))
+    fill(draft, seed)
+    sync(draft)
+    // Unlike a rename, a link never replaces.
+    linkSync(draft, target)
+    rmSync(draft)
+    sync(dirname(target))
+  } catch (error) {
+    for (const ending of ['', '-wal', '-shm']) rmSync(draft + ending, { force: true })
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw exists(target)
+    const message = `Cannot make a store at "${target}": ${String(error)}`
+    throw new SottoError('local', message, { cause: error })
+  }
+}
+
+function exists(path: string): SottoError {
+  return new SottoError('store_exists', `Cannot make a store at "${path}": it exists`, {
+    hint: 'A store is never replaced. Choose another directory, or move what is there away.',
+  })
+}
+
+function fill(path: string, { identity, keys, wraps }: StoreSeed): void {
+  const db = new Database(path, { fileMustExist: true })
+  try {
+    configureWriter(db)
+    migrate(db)
+    const meta = db.prepare(`
+      INSERT INTO meta (one, store_id, development, created_at, revision)
+      VALUES (1, :id, :development, :createdAt, 0)`)
+    const key = db.prepare(`
+      INSERT INTO keyring_entry (id, created_at, state, sealed)
+      VALUES (:id, :createdAt, :state, :sealed)`)
+    const wrap = db.prepare(`
+      INSERT INTO root_wrap (provider, fingerprint, created_at, wrapped)
+      VALUES (:provider, :fingerprint, :createdAt, :wrapped)`)
+    db.transaction(() => {
+      meta.run({ ...identity, development: identity.development ? 1 : 0 })
+      for (const entry of keys) key.run(entry)
+      for (const entry of wraps) wrap.run(entry)
+    }).immediate()
+  } finally {
+    db.close()
+  }
+}
+
+function sync(path: string): void {
+  const file = openSync(path, 'r')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}

@@ -1,0 +1,57 @@
+/** Tells what SQLite reports in the words of the error table. */
+import Database from 'better-sqlite3'
+import { SottoError } from '../../../client/api/errors.ts'
+
+const RESTORE = 'Keep the file for inspection and restore the store from a backup.'
+
+/**
+ * `error` as a SottoError about the store at `path`; `attempt` follows "Cannot". A SottoError stays
+ * as it is.
+ */
+export function asStoreError(error: unknown, attempt: string, path: string): SottoError {
+  if (error instanceof SottoError) return error
+  if (!(error instanceof Database.SqliteError)) {
+    return new SottoError('internal', `Cannot ${attempt}: ${String(error)}`, { cause: error })
+  }
+  const { code } = error
+  const about = `Cannot ${attempt}: the store "${path}"`
+  if (/^SQLITE_(CORRUPT|NOTADB|FORMAT)/.test(code)) {
+    return new SottoError('store_damaged', `${about} is damaged (${code})`, { hint: RESTORE })
+  }
+  if (code.startsWith('SQLITE_CONSTRAINT')) {
+    return new SottoError('internal', `${about} does not admit the change (${code})`)
+  }
+  const known = reasons.find(([prefix]) => code.startsWith(prefix))
+  return new SottoError('store_unavailable', `${about} ${known?.[1] ?? 'failed'} (${code})`, {
+    ...(known && { hint: known[2] }),
+    cause: error,
+  })
+}
+
+/** Whether no room was left for what was written. */
+export function isFull(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code === 'SQLITE_FULL'
+}
+
+/** The error for a file that is not a store. */
+export function foreign(path: string): SottoError {
+  return new SottoError('store_foreign', `Cannot open "${path}": it is not a Sotto store`, {
+    hint: 'Look at which file it is. If it was a store, its first page is damaged: restore a backup.',
+  })
+}
+
+/** The store did not pass the check that is made when it is opened. */
+export function damaged(path: string, finding: string): SottoError {
+  return new SottoError('store_damaged', `Cannot open the store "${path}": ${finding}`, {
+    hint: RESTORE,
+  })
+}
+
+const reasons: readonly (readonly [prefix: string, reason: string, hint: string])[] = [
+  ['SQLITE_FULL', 'has no room left: the disk is full', 'Free space on the disk of the store.'],
+  ['SQLITE_IOERR', 'could not be read or written: the disk failed', 'Look at the system log.'],
+  ['SQLITE_BUSY', 'is held by another program', 'End what else has the file open.'],
+  ['SQLITE_READONLY', 'cannot be written', 'Look at the permissions of the file and its folder.'],
+  ['SQLITE_CANTOPEN', 'cannot be opened', 'Look at the permissions of the file and its folder.'],
+  ['SQLITE_PERM', 'cannot be opened', 'Look at the permissions of the file and its folder.'],
+]

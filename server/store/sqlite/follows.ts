@@ -1,0 +1,65 @@
+/**
+ * Holds the state that a change would store against the one that is stored. The service computes
+ * states; this keeps a fault there from giving a number twice, or from parting a secret's row from
+ * its versions.
+ */
+import type { ChangeOp, SecretColumns } from './messages.ts'
+import { hasNumber, joinNumbers, withoutNumber } from './numbers.ts'
+
+const unused: SecretColumns = { incarnation: 0, active: 0, highest: 0, versions: '', removed: '' }
+
+type ToFollow = Pick<ChangeOp, 'verb' | 'version' | 'next' | 'added'>
+
+/** Whether `change` leads from `stored` (undefined: the name was never used) to the state it names. */
+export function follows(change: ToFollow, stored: SecretColumns | undefined): boolean {
+  if ((change.verb === 'append') !== (change.added !== undefined)) return false
+  return rules[change.verb](stored ?? unused, change.next, change.version ?? 0)
+}
+
+type Rule = (was: SecretColumns, next: SecretColumns, version: number) => boolean
+
+const rules: Record<ChangeOp['verb'], Rule> = {
+  append(was, next, version) {
+    const isNew = was.active === 0
+    return (
+      !hasNumber(was.versions, version) &&
+      !hasNumber(was.removed, version) &&
+      (next.active === version || (!isNew && next.active === was.active)) &&
+      same(next, {
+        incarnation: isNew ? was.incarnation + 1 : was.incarnation,
+        active: next.active,
+        highest: Math.max(was.highest, version),
+        versions: joinNumbers(was.versions, `${version}`),
+        removed: was.removed,
+      })
+    )
+  },
+  activate: (was, next, version) =>
+    hasNumber(was.versions, version) && same(next, { ...was, active: version }),
+  'remove-version': (was, next, version) =>
+    hasNumber(was.versions, version) &&
+    version !== was.active &&
+    same(next, {
+      ...was,
+      versions: withoutNumber(was.versions, version),
+      removed: joinNumbers(was.removed, `${version}`),
+    }),
+  remove: (was, next) =>
+    was.active !== 0 &&
+    same(next, {
+      ...was,
+      active: 0,
+      versions: '',
+      removed: joinNumbers(was.removed, was.versions),
+    }),
+}
+
+function same(one: SecretColumns, other: SecretColumns): boolean {
+  return (
+    one.incarnation === other.incarnation &&
+    one.active === other.active &&
+    one.highest === other.highest &&
+    one.versions === other.versions &&
+    one.removed === other.removed
+  )
+}

@@ -1,0 +1,90 @@
+/** What passes between the thread of the store and its writer, which is a worker thread. */
+import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
+import type { AuditMark, HistoryItem, SealedVersion } from '../contract.ts'
+
+/** What the writer is started with. */
+export interface WriterData {
+  /** Absolute. */
+  readonly path: string
+  /** Bytes that the database file may grow to; absent for no bound but the disk's. */
+  readonly maxBytes: number | undefined
+}
+
+/** The columns of a secret that a change sets; version numbers as runs. */
+export interface SecretColumns {
+  readonly incarnation: number
+  readonly active: number
+  readonly highest: number
+  readonly versions: string
+  readonly removed: string
+}
+
+/** A compare-and-set on one secret. */
+export interface ChangeOp {
+  readonly kind: 'change'
+  readonly verb: HistoryItem['verb']
+  readonly name: string
+  /** The version that is added, activated or erased; null for `remove`. */
+  readonly version: number | null
+  readonly intent: AuditMark
+  /** The principal as JSON. */
+  readonly by: string
+  readonly at: string
+  readonly expected: Uint8Array | null
+  readonly next: SecretColumns
+  readonly mac: Uint8Array
+  /** For `append`. */
+  readonly added: SealedVersion | undefined
+}
+
+/** What the writer can be asked for; each op of a batch is answered at the same index. */
+export type Op =
+  | ChangeOp
+  | { readonly kind: 'remember'; readonly mark: AuditMark }
+  | { readonly kind: 'committed'; readonly intents: readonly number[] }
+  | { readonly kind: 'ping' }
+
+/** The new revision of a change, the intents that were committed, or nothing. */
+export type OpValue = number | readonly number[] | undefined
+
+/** How one op came out. */
+export type OpResult = { readonly value: OpValue } | { readonly error: PlainError }
+
+/** To the writer: ops to do in one transaction, or to let go of the files. */
+export type ToWriter = { readonly ops: readonly Op[] } | 'close'
+
+/** From the writer: the results of each batch, or why it could not open the store, as its last word. */
+export type FromWriter =
+  | { readonly results: readonly OpResult[] }
+  | { readonly refused: PlainError }
+
+/** A SottoError as it passes between threads, which would make a bare Error of it. */
+export interface PlainError {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly hint: string | undefined
+}
+
+/** What of `error` passes between threads: its cause does not. */
+export function toPlain({ code, message, hint }: SottoError): PlainError {
+  return { code, message, hint }
+}
+
+/** The error that `toPlain` was given. */
+export function fromPlain({ code, message, hint }: PlainError): SottoError {
+  return new SottoError(code, message, hint === undefined ? {} : { hint })
+}
+
+/** What `op` is about, to follow "Cannot" in a message. */
+export function attempted(op: Op): string {
+  if (op.kind === 'change') return describeChange[op.verb](op.version, quote(op.name))
+  if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
+  return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
+}
+
+const describeChange: Record<ChangeOp['verb'], (version: number | null, name: string) => string> = {
+  append: (version, name) => `append version ${version} of ${name}`,
+  activate: (version, name) => `activate version ${version} of ${name}`,
+  'remove-version': (version, name) => `remove version ${version} of ${name}`,
+  remove: (_, name) => `remove ${name}`,
+}

@@ -1,0 +1,43 @@
+/** Brings the schema of a store up to what this release knows, one numbered step at a time. */
+import type { Database } from 'better-sqlite3'
+import { SottoError } from '../../../client/api/errors.ts'
+import { APPLICATION_ID, firstSchema } from './schema.ts'
+
+/** Migration n is at index n - 1. One that was released is never edited. */
+const migrations: readonly ((db: Database) => void)[] = [
+  (db) => {
+    db.exec(firstSchema)
+    db.pragma(`application_id = ${APPLICATION_ID}`)
+  },
+]
+
+/** The schema that this release writes. */
+export const NEWEST_SCHEMA: number = migrations.length
+
+/** The number of the schema that the file has; 0 for a file without one. */
+export function schemaOf(db: Database): number {
+  return db.pragma('user_version', { simple: true }) as number
+}
+
+/**
+ * Runs the migrations that the file lacks, each in a transaction of its own together with its
+ * number. Foreign keys are off meanwhile, so that tables can be rebuilt, and are checked before each
+ * commit. Throws `store_damaged` where they do not hold then.
+ */
+export function migrate(db: Database): void {
+  db.pragma('foreign_keys = OFF')
+  for (let number = schemaOf(db) + 1; number <= NEWEST_SCHEMA; number++) {
+    db.transaction(() => {
+      migrations[number - 1]?.(db)
+      db.pragma(`user_version = ${number}`)
+      if ((db.pragma('foreign_key_check') as unknown[]).length > 0) {
+        throw new SottoError(
+          'store_damaged',
+          `Cannot migrate the store "${db.name}" to schema ${number}: its references do not hold`,
+          { hint: 'Restore the store from a backup.' },
+        )
+      }
+    }).immediate()
+  }
+  db.pragma('foreign_keys = ON')
+}

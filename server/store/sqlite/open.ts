@@ -1,0 +1,124 @@
+/** Opens the file of a store: how its connections are set, and what is checked before it is used. */
+import Database from 'better-sqlite3'
+import { quote, SottoError } from '../../../client/api/errors.ts'
+import { asStoreError, damaged, foreign } from './faults.ts'
+import { migrate, NEWEST_SCHEMA, schemaOf } from './migrate.ts'
+import { formatNumbers, hasNumber } from './numbers.ts'
+import { APPLICATION_ID } from './schema.ts'
+
+/** How long the writer waits for a lock: only a program that is no part of Sotto can hold one. */
+export const WRITER_BUSY_MS = 2000
+
+/** The same for a reader, which waits on the event loop's thread. */
+const READER_BUSY_MS = 100
+
+/**
+ * Sets up a connection that writes. What it commits is on the disk when the commit returns, and
+ * bytes that it deletes are overwritten. Throws what SQLite throws.
+ */
+export function configureWriter(db: Database.Database): void {
+  db.pragma(`busy_timeout = ${WRITER_BUSY_MS}`)
+  if (db.pragma('journal_mode = WAL', { simple: true }) !== 'wal') {
+    throw new SottoError('store_unavailable', `Cannot open the store "${db.name}": no WAL`, {
+      hint: 'The file system must support shared memory maps; network file systems do not.',
+    })
+  }
+  // This build's default in WAL mode is NORMAL, which loses acknowledged commits with the power.
+  db.pragma('synchronous = FULL')
+  // macOS leaves synced bytes in the drive's cache unless told; elsewhere these change nothing.
+  db.pragma('fullfsync = ON')
+  db.pragma('checkpoint_fullfsync = ON')
+  db.pragma('foreign_keys = ON')
+  db.pragma('secure_delete = ON')
+  db.pragma('trusted_schema = OFF')
+  db.pragma('cell_size_check = ON')
+}
+
+/** Opens a connection that cannot write. Throws what SQLite throws. */
+export function openReader(path: string): Database.Database {
+  const db = new Database(path, { readonly: true, fileMustExist: true, timeout: READER_BUSY_MS })
+  db.pragma('query_only = ON')
+  db.pragma('trusted_schema = OFF')
+  db.pragma('cell_size_check = ON')
+  return db
+}
+
+/**
+ * Opens the connection of the writer to the store at `path`: looks at whose file it is before
+ * anything is written to it, runs migrations, checks the whole file, and moves what an earlier run
+ * left in the log into the file. Throws SottoError `store_foreign`, `store_newer`, `store_damaged`
+ * or `store_unavailable`.
+ */
+export function openWriter(path: string, maxBytes: number | undefined): Database.Database {
+  identify(path)
+  let db: Database.Database | undefined
+  try {
+    db = new Database(path, { fileMustExist: true })
+    configureWriter(db)
+    checkPages(db)
+    migrate(db)
+    checkNumbers(db)
+    if (maxBytes !== undefined) {
+      const pageBytes = db.pragma('page_size', { simple: true }) as number
+      db.pragma(`max_page_count = ${Math.max(1, Math.floor(maxBytes / pageBytes))}`)
+    }
+    db.pragma('wal_checkpoint(TRUNCATE)')
+    return db
+  } catch (error) {
+    db?.close()
+    throw asStoreError(error, 'open it', path)
+  }
+}
+
+/** Refuses a file that is not a store, or one that this release does not know, without a write. */
+function identify(path: string): void {
+  let db: Database.Database | undefined
+  try {
+    db = openReader(path)
+    if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID) throw foreign(path)
+    const schema = schemaOf(db)
+    if (schema > NEWEST_SCHEMA) {
+      throw new SottoError(
+        'store_newer',
+        `Cannot open the store "${path}": found schema ${schema}, this release knows ${NEWEST_SCHEMA}`,
+        { hint: 'Upgrade the program to the release that wrote the store, or a later one.' },
+      )
+    }
+    if (schema < 1) throw damaged(path, 'it has no schema')
+  } catch (error) {
+    if (error instanceof Database.SqliteError && error.code === 'SQLITE_NOTADB') throw foreign(path)
+    throw asStoreError(error, 'open it', path)
+  } finally {
+    db?.close()
+  }
+}
+
+function checkPages(db: Database.Database): void {
+  const finding = db.pragma('quick_check(1)', { simple: true }) as string
+  if (finding !== 'ok') throw damaged(db.name, finding)
+}
+
+/** Holds the numbers that each secret's row tells against the rows of its versions. */
+function checkNumbers(db: Database.Database): void {
+  const secrets = db.prepare<[], { id: number; name: string; active: number } & Numbers>(
+    'SELECT id, name, active, versions, removed FROM secret',
+  )
+  const numbers = db.prepare<[number], { number: number; erased: 0 | 1 }>(
+    'SELECT number, removed IS NOT NULL AS erased FROM version WHERE secret = ? ORDER BY number',
+  )
+  for (const { id, name, active, versions, removed } of secrets.iterate()) {
+    const rows = numbers.all(id)
+    const told = (erased: 0 | 1): string =>
+      formatNumbers(rows.filter((row) => row.erased === erased).map((row) => row.number))
+    const inStep = versions === told(0) && removed === told(1)
+    const pointed = active === 0 ? versions === '' : hasNumber(versions, active)
+    if (!inStep || !pointed) {
+      throw damaged(db.name, `the versions of ${quote(name)} are not those that its row tells`)
+    }
+  }
+}
+
+interface Numbers {
+  readonly versions: string
+  readonly removed: string
+}

@@ -1,0 +1,168 @@
+/**
+ * What the thread of the server reads by itself, on connections that cannot write. A look-up takes
+ * microseconds and holds no lock; what may be long is read in slices, between which the event loop
+ * gets its turn.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Database } from 'better-sqlite3'
+import type { Principal } from '../../../client/api/types.ts'
+import type {
+  HistoryItem,
+  ReadResult,
+  SecretRow,
+  StoredKey,
+  StoredWrap,
+  StoreHead,
+  StoreIdentity,
+} from '../contract.ts'
+import { parseNumbers } from './numbers.ts'
+import { openReader } from './open.ts'
+
+/** Rows that are read before the event loop has its turn. */
+const SLICE_ROWS = 500
+
+interface SecretColumnsRow {
+  readonly name: string
+  readonly incarnation: number
+  readonly active: number
+  readonly highest: number
+  readonly versions: string
+  readonly removed: string
+  readonly mac: Buffer
+}
+
+interface ReadRow extends SecretColumnsRow {
+  readonly number: number | null
+  readonly keyId: number
+  readonly wrappedKey: Buffer
+  readonly sealed: Buffer
+}
+
+interface ChangeRow extends Omit<HistoryItem, 'by' | 'version'> {
+  readonly by: string
+  readonly version: number | null
+}
+
+/** The reading connections to one store. Its methods throw what SQLite throws. */
+export class Reader {
+  readonly #db: Database
+  /** For what is read in slices: an open cursor holds its connection to one snapshot. */
+  readonly #slow: Database
+  readonly #identity
+  readonly #head
+  readonly #find
+  readonly #read
+  readonly #list
+  readonly #history
+  readonly #keys
+  readonly #wraps
+  /** The last of the slow reads, which run one after another. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(path: string) {
+    this.#db = openReader(path)
+    this.#slow = openReader(path)
+    const state = 's.name, s.incarnation, s.active, s.highest, s.versions, s.removed, s.mac'
+    this.#identity = this.#db.prepare<[], { id: string; development: number; createdAt: string }>(
+      'SELECT store_id AS id, development, created_at AS createdAt FROM meta',
+    )
+    this.#head = this.#db.prepare<[], { revision: number; id: number | null; hash: string | null }>(
+      'SELECT revision, audit_id AS id, audit_hash AS hash FROM meta',
+    )
+    this.#find = this.#db.prepare<[string], SecretColumnsRow>(
+      `SELECT ${state} FROM secret s WHERE s.name = ?`,
+    )
+    this.#read = this.#db.prepare<[{ name: string; version: number }], ReadRow>(`
+      SELECT ${state}, v.number, v.key_id AS keyId, v.wrapped_key AS wrappedKey, v.sealed
+      FROM secret s LEFT JOIN version v
+        ON v.secret = s.id AND v.number = iif(:version = 0, s.active, :version)
+        AND v.removed IS NULL
+      WHERE s.name = :name`)
+    this.#list = this.#slow.prepare<[], SecretColumnsRow>(
+      `SELECT ${state} FROM secret s WHERE s.active <> 0 ORDER BY s.name`,
+    )
+    this.#history = this.#slow.prepare<[string], ChangeRow>(`
+      SELECT revision, verb, c.incarnation, version, by, at, audit_id AS audit
+      FROM change c JOIN secret s ON s.id = c.secret
+      WHERE s.name = ? ORDER BY revision`)
+    this.#keys = this.#db.prepare<[], StoredKey>(
+      'SELECT id, created_at AS createdAt, state, sealed FROM keyring_entry ORDER BY id',
+    )
+    this.#wraps = this.#db.prepare<[], StoredWrap>(`
+      SELECT provider, fingerprint, created_at AS createdAt, wrapped FROM root_wrap ORDER BY id`)
+  }
+
+  identity(): StoreIdentity {
+    const row = this.#identity.get()
+    if (!row) throw new Error('the store has no identity')
+    return { ...row, development: row.development === 1 }
+  }
+
+  head(): StoreHead {
+    const row = this.#head.get()
+    if (!row) throw new Error('the store has no head')
+    const { revision, id, hash } = row
+    return { revision, audit: id === null || hash === null ? null : { id, hash } }
+  }
+
+  find(name: string): SecretRow | undefined {
+    const row = this.#find.get(name)
+    return row && asSecret(row)
+  }
+
+  read(name: string, version: number): ReadResult | undefined {
+    const row = this.#read.get({ name, version })
+    if (!row) return undefined
+    const { number, keyId, wrappedKey, sealed, ...state } = row
+    const secret = asSecret(state)
+    if (number === null) return { secret }
+    return { secret, version: { version: number, keyId, wrappedKey, sealed } }
+  }
+
+  list(): Promise<SecretRow[]> {
+    return this.#inTurn(() => inSlices(this.#list.iterate(), asSecret))
+  }
+
+  history(name: string): Promise<HistoryItem[]> {
+    return this.#inTurn(() => inSlices(this.#history.iterate(name), asHistoryItem))
+  }
+
+  keys(): { keys: StoredKey[]; wraps: StoredWrap[] } {
+    return { keys: this.#keys.all(), wraps: this.#wraps.all() }
+  }
+
+  /** Closes once the slow reads that began are done. */
+  async close(): Promise<void> {
+    await this.#turn
+    this.#slow.close()
+    this.#db.close()
+  }
+
+  #inTurn<T>(read: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(read)
+    this.#turn = result.catch(() => undefined)
+    return result
+  }
+}
+
+/** Every row as `convert` makes it. The rows are of one snapshot, that of the first. */
+async function inSlices<Row, T>(
+  rows: IterableIterator<Row>,
+  convert: (row: Row) => T,
+): Promise<T[]> {
+  const converted: T[] = []
+  for (const row of rows) {
+    converted.push(convert(row))
+    if (converted.length % SLICE_ROWS === 0) await nextTurn()
+  }
+  return converted
+}
+
+function asSecret(row: SecretColumnsRow): SecretRow {
+  return { ...row, versions: parseNumbers(row.versions), removed: parseNumbers(row.removed) }
+}
+
+function asHistoryItem({ by, version, ...item }: ChangeRow): HistoryItem {
+  const parsed = JSON.parse(by) as Principal
+  return version === null ? { ...item, by: parsed } : { ...item, by: parsed, version }
+}

@@ -1,0 +1,84 @@
+/**
+ * The tables of a store as migration 1 makes them. Later releases add migrations and leave this
+ * text as it is. Rows live in rowid tables: without a rowid, values in overflow pages make a put
+ * slower the more secrets there are.
+ */
+
+/** Marks the file as a Sotto store, in SQLite's header: "SOTO" in ASCII. */
+export const APPLICATION_ID = 0x534f544f
+
+/** The first schema. Times are UTC text, `by` is a principal as JSON. */
+export const firstSchema = `
+-- What this store is and how far it has come: exactly one row.
+CREATE TABLE meta (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  store_id TEXT NOT NULL,
+  development INTEGER NOT NULL CHECK (development IN (0, 1)),
+  created_at TEXT NOT NULL,
+  revision INTEGER NOT NULL,   -- counts committed changes
+  audit_id INTEGER,            -- the newest audit record known; NULL with its hash in a new store
+  audit_hash TEXT,
+  CHECK ((audit_id IS NULL) = (audit_hash IS NULL))
+) STRICT;
+
+-- The keyring, each entry sealed under the root key.
+CREATE TABLE keyring_entry (
+  id INTEGER PRIMARY KEY,
+  created_at TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('active', 'retiring')),
+  sealed BLOB NOT NULL
+) STRICT;
+
+-- The root key as each key provider wrapped it.
+CREATE TABLE root_wrap (
+  id INTEGER PRIMARY KEY,
+  provider TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  wrapped BLOB NOT NULL,
+  UNIQUE (provider, fingerprint)
+) STRICT;
+
+-- A name that was ever used. The row outlives the secret, or numbers could be given again.
+CREATE TABLE secret (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,     -- compared and ordered by its bytes (collation BINARY)
+  incarnation INTEGER NOT NULL CHECK (incarnation >= 1),
+  active INTEGER NOT NULL,       -- 0 while the secret is deleted
+  highest INTEGER NOT NULL,      -- never goes down
+  versions TEXT NOT NULL,        -- numbers that have a value, as runs: '1-3,7'. In step with the
+  removed TEXT NOT NULL,         -- table version, as are the tombstones: kept to be read at once
+  mac BLOB NOT NULL              -- of the columns above, by the service; bytes to the store
+) STRICT;
+
+-- One row for each committed change, so the history of every secret.
+CREATE TABLE change (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the durable record of the intent
+  audit_hash TEXT NOT NULL,
+  verb TEXT NOT NULL CHECK (verb IN ('append', 'activate', 'remove-version', 'remove')),
+  secret INTEGER NOT NULL REFERENCES secret (id),
+  incarnation INTEGER NOT NULL,
+  version INTEGER CHECK ((version IS NULL) = (verb = 'remove')),
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+CREATE INDEX change_secret ON change (secret);
+
+-- A version number that was given. Erasing takes the bytes and leaves the row, as the tombstone.
+CREATE TABLE version (
+  id INTEGER PRIMARY KEY,
+  secret INTEGER NOT NULL REFERENCES secret (id),
+  number INTEGER NOT NULL CHECK (number BETWEEN 1 AND 4294967295),
+  incarnation INTEGER NOT NULL,
+  added INTEGER NOT NULL REFERENCES change (revision),
+  removed INTEGER REFERENCES change (revision),
+  key_id INTEGER REFERENCES keyring_entry (id),
+  wrapped_key BLOB,
+  sealed BLOB,  -- last, so that the columns before it are read without its overflow pages
+  UNIQUE (secret, number),
+  CHECK ((removed IS NULL) = (key_id IS NOT NULL)),
+  CHECK ((removed IS NULL) = (wrapped_key IS NOT NULL)),
+  CHECK ((removed IS NULL) = (sealed IS NOT NULL))
+) STRICT;
+`

@@ -1,0 +1,229 @@
+/** The store in one SQLite file: reads on the server's thread, changes through a writer thread. */
+import { stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { Worker, type WorkerOptions } from 'node:worker_threads'
+import { quote, SottoError } from '../../../client/api/errors.ts'
+import type {
+  AuditMark,
+  Change,
+  HistoryItem,
+  ReadResult,
+  SealedVersion,
+  SecretRow,
+  Store,
+  StoredKey,
+  StoredWrap,
+  StoreHead,
+  StoreIdentity,
+} from '../contract.ts'
+import { asStoreError, foreign } from './faults.ts'
+import type { ChangeOp, WriterData } from './messages.ts'
+import { formatNumbers } from './numbers.ts'
+import { WriteQueue } from './queue.ts'
+import { Reader } from './reader.ts'
+
+export { createStore } from './create.ts'
+
+/** How a store is opened. */
+export interface OpenOptions {
+  /** How long a verb that needs the writer waits for it. Default 5000. */
+  readonly waitMs?: number
+  /** How long opening may take, the check of the whole file included. Default 600000. */
+  readonly openMs?: number
+  /** Changes that may wait while others are committed; one more is `overloaded`. Default 1000. */
+  readonly maxWaiting?: number
+  /** Bytes that the database file may grow to. Default: as many as the disk takes. */
+  readonly maxBytes?: number
+  /** Starts the writer's thread; a test that ends the thread keeps hold of it here. */
+  readonly startWriter?: (script: URL, options: WorkerOptions) => Worker
+}
+
+/** Node strips types from sources, but the compiled package has no sources. */
+const script = new URL(
+  import.meta.url.endsWith('.ts') ? './writer.ts' : './writer.js',
+  import.meta.url,
+)
+
+/**
+ * Opens the store at `path`, which must exist, and checks the whole file. The caller holds the lock
+ * of its directory. Throws SottoError `no_store`, `store_foreign`, `store_newer`, `store_damaged` or
+ * `store_unavailable`; then nothing was changed, but for migrations that were finished.
+ */
+export async function openStore(path: string, options: OpenOptions = {}): Promise<Store> {
+  const { waitMs = 5000, openMs = 600_000, maxWaiting = 1000, maxBytes } = options
+  const { startWriter = (url, settings) => new Worker(url, settings) } = options
+  const file = resolve(path)
+  const inode = await inodeOf(file)
+  const workerData: WriterData = { path: file, maxBytes }
+  const worker = startWriter(script, { workerData, env: {}, name: 'store-writer' })
+  const queue = new WriteQueue(worker, file, { waitMs, maxWaiting })
+  try {
+    await queue.submit({ kind: 'ping' }, openMs)
+    return new SqliteStore(file, inode, queue, new Reader(file))
+  } catch (error) {
+    void worker.terminate()
+    throw asStoreError(error, 'open it', file)
+  }
+}
+
+class SqliteStore implements Store {
+  readonly identity: StoreIdentity
+  readonly #file: string
+  readonly #inode: string
+  readonly #queue: WriteQueue
+  readonly #reader: Reader
+  #closed: Promise<void> | undefined
+
+  constructor(file: string, inode: string, queue: WriteQueue, reader: Reader) {
+    this.#file = file
+    this.#inode = inode
+    this.#queue = queue
+    this.#reader = reader
+    this.identity = reader.identity()
+  }
+
+  head(): Promise<StoreHead> {
+    return this.#look('read its head', () => this.#reader.head())
+  }
+
+  list(): Promise<SecretRow[]> {
+    return this.#look('list the secrets', () => this.#reader.list())
+  }
+
+  find(name: string): Promise<SecretRow | undefined> {
+    return this.#look(`find ${quote(name)}`, () =>
+      name.isWellFormed() ? this.#reader.find(name) : undefined,
+    )
+  }
+
+  read(name: string, version: number): Promise<ReadResult | undefined> {
+    return this.#look(`read ${quote(name)}`, () =>
+      name.isWellFormed() ? this.#reader.read(name, version) : undefined,
+    )
+  }
+
+  append(change: Change, added: SealedVersion): Promise<number> {
+    return this.#change('append', change, added.version, added)
+  }
+
+  activate(change: Change): Promise<number> {
+    return this.#change('activate', change, change.next.active)
+  }
+
+  removeVersion(change: Change, version: number): Promise<number> {
+    return this.#change('remove-version', change, version)
+  }
+
+  remove(change: Change): Promise<number> {
+    return this.#change('remove', change, null)
+  }
+
+  async committed(intents: readonly number[]): Promise<Set<number>> {
+    const found = await this.#queue.submit({ kind: 'committed', intents: [...intents] })
+    return new Set(found as readonly number[])
+  }
+
+  async remember({ id, hash }: AuditMark): Promise<void> {
+    await this.#queue.submit({ kind: 'remember', mark: { id, hash } })
+  }
+
+  history(name: string): Promise<HistoryItem[]> {
+    return this.#look(`read the history of ${quote(name)}`, () =>
+      name.isWellFormed() ? this.#reader.history(name) : [],
+    )
+  }
+
+  keys(): Promise<{ keys: StoredKey[]; wraps: StoredWrap[] }> {
+    return this.#look('read the keyring', () => this.#reader.keys())
+  }
+
+  async check(): Promise<void> {
+    await this.#look('check it', () => this.#reader.head())
+    if ((await inodeOf(this.#file)) !== this.#inode) {
+      throw new SottoError(
+        'store_unavailable',
+        `The store "${this.#file}" was replaced by another`,
+        {
+          hint: 'What is written now is lost. Stop the server and find the file that it had open.',
+        },
+      )
+    }
+    await this.#queue.submit({ kind: 'ping' })
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    // The writer closes last: the last connection to close moves the log into the file.
+    const written = this.#queue.drain()
+    await this.#reader.close()
+    await written
+    await this.#queue.close()
+  }
+
+  /** Reads by `read`, which looks at the file at once; `attempt` follows "Cannot" in a message. */
+  async #look<T>(attempt: string, read: () => T | Promise<T>): Promise<T> {
+    this.#queue.demandUsable()
+    try {
+      return await read()
+    } catch (error) {
+      throw asStoreError(error, attempt, this.#file)
+    }
+  }
+
+  async #change(
+    verb: ChangeOp['verb'],
+    { intent, by, at, expected, next }: Change,
+    version: number | null,
+    added?: SealedVersion,
+  ): Promise<number> {
+    const { name, incarnation, active, highest, versions, removed, mac } = next
+    if (!name.isWellFormed()) {
+      throw new SottoError('invalid_name', `Cannot store ${quote(name)}: not well-formed Unicode`)
+    }
+    const revision = await this.#queue.submit({
+      kind: 'change',
+      verb,
+      name,
+      version,
+      intent: { id: intent.id, hash: intent.hash },
+      by: JSON.stringify(by),
+      at,
+      // Copies: the caller may change its bytes, and memory that moves to a thread is gone here.
+      expected: expected && Uint8Array.from(expected),
+      next: {
+        incarnation,
+        active,
+        highest,
+        versions: formatNumbers(versions),
+        removed: formatNumbers(removed),
+      },
+      mac: Uint8Array.from(mac),
+      added: added && {
+        version: added.version,
+        keyId: added.keyId,
+        wrappedKey: Uint8Array.from(added.wrappedKey),
+        sealed: Uint8Array.from(added.sealed),
+      },
+    })
+    return revision as number
+  }
+}
+
+/** Names the file at `path` itself, whatever is moved there later. Throws `no_store` for none. */
+async function inodeOf(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => error)
+  if (found instanceof Error) {
+    const absent = found.code === 'ENOENT' || found.code === 'ENOTDIR'
+    throw absent
+      ? new SottoError('no_store', `Cannot open the store "${path}": there is no such file`, {
+          hint: 'Make one with `sotto init`, or give the directory that has it.',
+        })
+      : new SottoError('store_unavailable', `Cannot open the store "${path}": ${found.message}`)
+  }
+  if (!found.isFile()) throw foreign(path)
+  return `${found.dev}:${found.ino}`
+}

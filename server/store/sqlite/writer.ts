@@ -1,0 +1,141 @@
+/**
+ * The thread that owns the writing connection of a store, so that no commit and no sync stalls the
+ * event loop of the server. All ops of a batch share one transaction and one sync; an op that is
+ * refused undoes itself alone.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Database } from 'better-sqlite3'
+import { Changes } from './changes.ts'
+import { asStoreError, isFull } from './faults.ts'
+import {
+  attempted,
+  type FromWriter,
+  type Op,
+  type OpResult,
+  type ToWriter,
+  toPlain,
+  type WriterData,
+} from './messages.ts'
+import { openWriter, WRITER_BUSY_MS } from './open.ts'
+
+/** Erased bytes leave the log at the latest this long after the commit, unless a reader needs it. */
+const ERASE_AFTER_MS = 1000
+
+/** How long moving them may wait for readers, while no change is done. */
+const ERASE_BUSY_MS = 50
+
+class Writer {
+  readonly #db: Database
+  readonly #changes: Changes
+  readonly #begin
+  readonly #commit
+  readonly #rollback
+  readonly #save
+  readonly #release
+  readonly #undo
+  #erasing: NodeJS.Timeout | undefined
+
+  constructor(db: Database) {
+    this.#db = db
+    this.#changes = new Changes(db)
+    this.#begin = db.prepare('BEGIN IMMEDIATE')
+    this.#commit = db.prepare('COMMIT')
+    this.#rollback = db.prepare('ROLLBACK')
+    this.#save = db.prepare('SAVEPOINT op')
+    this.#release = db.prepare('RELEASE op')
+    this.#undo = db.prepare('ROLLBACK TO op')
+  }
+
+  /** Does `ops` and commits; what was not committed is told as an error. Never throws. */
+  run(ops: readonly Op[]): OpResult[] {
+    try {
+      this.#begin.run()
+      const results = ops.map((op) => this.#attempt(op))
+      this.#commit.run()
+      return results
+    } catch (error) {
+      if (this.#db.inTransaction) this.#rollback.run()
+      // What is too much for the room that is left need not keep smaller changes from being done.
+      if (isFull(error) && ops.length > 1) return ops.flatMap((op) => this.run([op]))
+      return ops.map((op) => this.#failed(op, error))
+    }
+  }
+
+  /** Lets bytes that `ops` erased, or may have, leave the log soon. Call it after `run`. */
+  forget(ops: readonly Op[]): void {
+    if (ops.some((op) => op.kind === 'change' && op.verb.startsWith('remove'))) this.#eraseSoon()
+  }
+
+  close(): void {
+    clearTimeout(this.#erasing)
+    this.#db.close()
+  }
+
+  #attempt(op: Op): OpResult {
+    this.#save.run()
+    try {
+      const value = this.#changes.apply(op)
+      this.#release.run()
+      return { value }
+    } catch (error) {
+      const fault = asStoreError(error, attempted(op), this.#db.name)
+      // SQLite ends the transaction by itself in some failures; none but refusals concern one op.
+      if (fault.code !== 'conflict' && fault.code !== 'internal') throw error
+      this.#undo.run()
+      this.#release.run()
+      return { error: toPlain(fault) }
+    }
+  }
+
+  #failed(op: Op, error: unknown): OpResult {
+    return { error: toPlain(asStoreError(error, attempted(op), this.#db.name)) }
+  }
+
+  #eraseSoon(): void {
+    this.#erasing ??= setTimeout(() => {
+      this.#erasing = undefined
+      if (!this.#emptyLog()) this.#eraseSoon()
+    }, ERASE_AFTER_MS)
+  }
+
+  /**
+   * Moves the log into the file and cuts it to nothing. With `secure_delete`, which overwrites
+   * deleted bytes with zeros, neither file has them any more; that the disk keeps no copy of the
+   * blocks (snapshots, worn-out flash, backups) is beyond what is promised.
+   */
+  #emptyLog(): boolean {
+    try {
+      this.#db.pragma(`busy_timeout = ${ERASE_BUSY_MS}`)
+      const [state] = this.#db.pragma('wal_checkpoint(TRUNCATE)') as [{ busy: number }]
+      return state.busy === 0
+    } catch {
+      return false
+    } finally {
+      this.#db.pragma(`busy_timeout = ${WRITER_BUSY_MS}`)
+    }
+  }
+}
+
+function start(): void {
+  if (!parentPort) throw new Error('The writer runs as a worker thread')
+  const port = parentPort
+  const tell = (message: FromWriter): void => port.postMessage(message)
+  const { path, maxBytes } = workerData as WriterData
+  let writer: Writer
+  try {
+    writer = new Writer(openWriter(path, maxBytes))
+  } catch (error) {
+    return tell({ refused: toPlain(asStoreError(error, 'open it', path)) })
+  }
+  port.on('message', (message: ToWriter) => {
+    if (message === 'close') {
+      writer.close()
+      port.close()
+      return
+    }
+    tell({ results: writer.run(message.ops) })
+    writer.forget(message.ops)
+  })
+}
+
+start()

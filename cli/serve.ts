@@ -13,7 +13,9 @@ export async function serve(args: readonly string[], env: Environment, io: Io): 
   // SIGUSR1 would open Node's debugger, which reads memory.
   process.on('SIGUSR1', () => {})
   const stopping = stopSignal()
-  const server = await startServer(config, (line) => void io.stderr.write(`${line}\n`))
+  const server = await startServer(config, {
+    say: (line) => void io.stderr.write(`${line}\n`),
+  })
   await io.stdout.write(`listening on ${server.url}\n`)
   if (config.dev) await io.stderr.write(banner(server, config.tailnet))
   const signal = await stopping

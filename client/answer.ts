@@ -1,6 +1,6 @@
 /** Reads the server's answers: what each must look like, and which error each failure is. */
 import { type ErrorCode, errorTable, SottoError } from './api/errors.ts'
-import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
+import { MAX_VERSION, type Rule, type SecretInfo, type SecretValue } from './api/types.ts'
 import type { Answer } from './connection.ts'
 
 /** An error that the server answered with, rather than one on the way to it. */
@@ -33,10 +33,7 @@ export interface Identity {
   /** The tags of a tagged node; absent for a person's node. */
   readonly Tags?: readonly string[]
   /** The rules that the tailnet policy gives to the caller. */
-  readonly Rules: readonly {
-    readonly action: readonly string[]
-    readonly secret: readonly string[]
-  }[]
+  readonly Rules: readonly Rule[]
   /** The actions allowed on the name that was asked about; absent where none was. */
   readonly Allowed?: readonly string[]
 }

@@ -1,0 +1,96 @@
+/**
+ * Reads the words behind a command by its flags. One dash or two are the same, as in Go, whose
+ * habits setec's users have: `-version 2`, `--version=2` and `--version 2` all work.
+ */
+import { parseArgs } from 'node:util'
+import { SottoError } from '../client/api/errors.ts'
+import { nearest } from './nearest.ts'
+
+/** One flag. */
+export interface Flag {
+  /** What its value looks like, for help; absent for a switch. */
+  readonly value?: string
+  /** A second name of one letter. */
+  readonly short?: string
+  readonly help: string
+}
+
+/** Flags by name. */
+export type Flags = Readonly<Record<string, Flag>>
+
+/** What was found. */
+export interface Parsed {
+  /** The words that are neither flags nor values of flags. */
+  readonly words: readonly string[]
+  /** Values by the flag's full name; the last one counts. */
+  readonly values: ReadonlyMap<string, string>
+  /** Switches that are on. */
+  readonly switches: ReadonlySet<string>
+}
+
+/**
+ * Reads `args`. `--` ends the flags. With `discreet`, an unknown flag is not repeated in the error,
+ * since it may be a secret value that was typed at the wrong place. Throws `usage`.
+ */
+export function parseArguments(args: readonly string[], flags: Flags, discreet = false): Parsed {
+  const parsed = parseArgs({
+    args: longForm(args, flags, discreet),
+    options: Object.fromEntries(
+      Object.keys(flags).map((name) => [name, { type: 'string' }] as const),
+    ),
+    allowPositionals: true,
+    strict: true,
+  })
+  const values = new Map<string, string>()
+  const switches = new Set<string>()
+  for (const [name, value] of Object.entries(parsed.values)) {
+    if (typeof value !== 'string') continue
+    if (flags[name]?.value !== undefined) values.set(name, value)
+    else if (value === 'true') switches.add(name)
+  }
+  return { words: parsed.positionals, values, switches }
+}
+
+/** The full name of the flag that `name` is, or undefined. */
+export function flagNamed(name: string, flags: Flags): string | undefined {
+  if (Object.hasOwn(flags, name)) return name
+  return Object.keys(flags).find((each) => flags[each]?.short === name)
+}
+
+/** Every flag written as `--name=value`, which leaves nothing to be taken in two ways. */
+function longForm(args: readonly string[], flags: Flags, discreet: boolean): string[] {
+  const out: string[] = []
+  for (let at = 0; at < args.length; at++) {
+    const arg = args[at] as string
+    if (arg === '--') return [...out, ...args.slice(at)]
+    const match = /^--?([^=-][^=]*)(?:=([^]*))?$/.exec(arg)
+    if (!match) {
+      out.push(arg)
+      continue
+    }
+    const [, typed = '', given] = match
+    const name = flagNamed(typed, flags)
+    if (name === undefined) throw unknownFlag(typed, flags, discreet)
+    if (flags[name]?.value === undefined) out.push(`--${name}=${switchValue(name, given)}`)
+    else if (given !== undefined) out.push(`--${name}=${given}`)
+    else if (++at < args.length) out.push(`--${name}=${args[at]}`)
+    else throw new SottoError('usage', `The flag --${name} needs a value: ${flags[name].value}`)
+  }
+  return out
+}
+
+function switchValue(name: string, given: string | undefined): string {
+  if (given === undefined || given === 'true') return 'true'
+  if (given === 'false') return 'false'
+  throw new SottoError('usage', `The flag --${name} is a switch and takes no value`)
+}
+
+function unknownFlag(typed: string, flags: Flags, discreet: boolean): SottoError {
+  const meant = nearest(typed, Object.keys(flags))
+  const shown = discreet && meant === undefined ? '' : `: ${typed.length > 1 ? '--' : '-'}${typed}`
+  return new SottoError(
+    'usage',
+    `There is no such flag${shown}`,
+    meant === undefined ? {} : { hint: `Did you mean --${meant}?` },
+  )
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+/**
+ * The entry of the program. An old Node must still understand this file well enough to say that it
+ * is too old, so it has no static import and nothing that is newer than ES2020.
+ */
+
+if (Number(process.versions.node.split('.')[0]) >= 24) {
+  void start()
+} else {
+  process.stderr.write('sotto needs Node 24 or newer; this is ' + process.version + '\n')
+  process.exitCode = 1
+}
+
+async function start() {
+  try {
+    const { keepCompiled } = await import('./compile-cache.ts')
+    keepCompiled(process.env)
+    const { processIo } = await import('./process-io.ts')
+    const { run } = await import('./run.ts')
+    process.exitCode = await run(process.argv.slice(2), processIo(), process.env)
+  } catch (error) {
+    // Only where it happened: a message could hold what was being worked on.
+    const places = (error instanceof Error && String(error.stack).match(/^ +at .*$/gm)) || []
+    process.stderr.write('sotto: the program failed\n' + places.join('\n') + '\n')
+    process.exitCode = 1
+  }
+}

@@ -1,0 +1,231 @@
+/**
+ * `npm run bench [-- SECTION…]`: ratios of alternating runs in one process tree. Absolute figures
+ * move with the machine and its neighbours; ratios of adjacent runs are what is compared.
+ *
+ * Sections: get, conditional, put, start, memory. Needs wrk; setec's server joins in when `npm run
+ * peers` has built it.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { cli, startSotto, temporaryDirectory } from '../support/sotto.ts'
+import { hasWrk, median, Poster, requestsPerSecond, type Shot, timed } from './load.ts'
+import { bare, type Contestant, residentBytes, setec, sotto } from './servers.ts'
+
+/** Pairs of runs whose ratios the median is taken of. */
+const ROUNDS = Number(process.env['ROUNDS'] ?? 8)
+const SECONDS = 1
+
+/** One line of the result. */
+interface Row {
+  readonly what: string
+  readonly of: string
+  readonly to: string
+  /** The median of the ratios of adjacent runs. */
+  readonly ratio: number
+  readonly low: number
+  readonly high: number
+  /** Medians of what was measured, with its unit. */
+  readonly measured: string
+}
+
+const getShot: Shot = { path: '/api/get', body: '{"Name":"prod/app/key"}', status: 200 }
+const conditionalShot: Shot = {
+  path: '/api/get',
+  body: '{"Name":"prod/app/key","Version":1,"UpdateIfChanged":true}',
+  status: 304,
+}
+
+using scratch = temporaryDirectory()
+const rows: Row[] = []
+const sections: Record<string, () => Promise<void>> = { get, conditional, put, start, memory }
+const asked = process.argv.slice(2).filter((arg) => arg in sections)
+
+if (!hasWrk()) throw new Error('The bench needs wrk: on Debian, apt-get install wrk')
+for (const name of asked.length > 0 ? asked : Object.keys(sections)) {
+  console.error(`${name} …`)
+  await sections[name]?.()
+}
+print()
+
+async function get(): Promise<void> {
+  await compareLoad('get with durable audit', getShot, await contestants(true))
+}
+
+async function conditional(): Promise<void> {
+  await compareLoad('conditional get, unchanged', conditionalShot, await contestants(false))
+}
+
+/** Sotto, setec and, where it can answer the same, bare node:http, with one secret in them. */
+async function contestants(withBare: boolean): Promise<Contestant[]> {
+  const peer = await setec(folder('setec'))
+  const found = [await sotto(folder('sotto')), ...(peer ? [peer] : [])]
+  for (const { url } of found) {
+    const poster = new Poster(url)
+    const value = Buffer.alloc(32, 'x').toString('base64')
+    await poster.post('/api/put', { Name: 'prod/app/key', Value: value })
+    poster.close()
+  }
+  return withBare ? [...found, await bare()] : found
+}
+
+async function compareLoad(what: string, shot: Shot, all: Contestant[]): Promise<void> {
+  for (const connections of [1, 16, 64]) {
+    const measure = ({ url }: Contestant): Promise<number> =>
+      requestsPerSecond(url, shot, { connections, seconds: SECONDS, scratch: scratch.path })
+    const rates = await alternate(all, measure)
+    const [own] = all
+    for (const other of all.slice(1)) {
+      rows.push(row(`${what}, ${connections} connections`, own, other, rates, 'req/s'))
+    }
+  }
+  await Promise.all(all.map((each) => each.stop()))
+}
+
+async function put(): Promise<void> {
+  const sizes = [100, 5000, 10_000, 100_000]
+  const servers = new Map<number, Contestant>()
+  for (const size of sizes) {
+    const server = await sotto(folder(`put-${size}`))
+    await fill(server.url, size)
+    servers.set(size, { ...server, name: `sotto at ${size}` })
+  }
+  const peer = await setec(folder('setec-put'))
+  if (peer) await fill(peer.url, 5000, 1)
+  const all = [...servers.values(), ...(peer ? [{ ...peer, name: 'setec at 5000' }] : [])]
+  const times = await alternate(all, medianPut)
+  const smallest = servers.get(100)
+  for (const size of sizes.slice(1)) {
+    rows.push(row('put, time', servers.get(size), smallest, times, 'ms'))
+  }
+  if (peer) rows.push(row('put, time', all.at(-1), servers.get(5000), times, 'ms'))
+  await Promise.all(all.map((each) => each.stop()))
+}
+
+let puts = 0
+
+/** The median time of 30 puts, one after another, new names and new versions in turn. */
+async function medianPut({ url }: Contestant): Promise<number> {
+  const poster = new Poster(url)
+  const times: number[] = []
+  for (let at = 0; at < 30; at++) {
+    puts++
+    const name = at % 2 === 0 ? `new/${puts}` : 'fill/1'
+    const value = Buffer.alloc(1024, String(puts)).toString('base64')
+    times.push(await timed(() => poster.post('/api/put', { Name: name, Value: value })))
+  }
+  poster.close()
+  return median(times)
+}
+
+async function fill(url: string, count: number, connections = 64): Promise<void> {
+  const poster = new Poster(url, connections)
+  let next = 0
+  const worker = async (): Promise<void> => {
+    while (next < count) {
+      const mine = next++
+      const value = Buffer.alloc(1024, String(mine)).toString('base64')
+      await poster.post('/api/put', { Name: `fill/${mine}`, Value: value })
+    }
+  }
+  await Promise.all(Array.from({ length: connections }, worker))
+  poster.close()
+}
+
+async function start(): Promise<void> {
+  const server = await sotto(folder('start'))
+  const poster = new Poster(server.url)
+  await poster.post('/api/put', { Name: 'a', Value: 'eA==' })
+  poster.close()
+  const runs = [
+    { name: 'node -e 0', run: () => node(['-e', '0']) },
+    { name: 'sotto get', run: () => node([cli, '-s', server.url, 'get', 'a']) },
+    { name: 'sotto server until it listens', run: startAndKill },
+  ]
+  const times = await alternate(runs, ({ run }) => timed(run))
+  for (const each of runs.slice(1)) rows.push(row('time', each, runs[0], times, 'ms'))
+  await server.stop()
+}
+
+async function startAndKill(): Promise<void> {
+  const running = await startSotto()
+  running.process.kill('SIGKILL')
+}
+
+async function node(args: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, args, { stdio: 'ignore' })
+  await once(child, 'exit')
+}
+
+async function memory(): Promise<void> {
+  const empty = await sotto(folder('memory-empty'))
+  const full = await sotto(folder('memory-full'))
+  const floor = await bare()
+  await fill(full.url, 100_000)
+  const load = { connections: 64, seconds: SECONDS, scratch: scratch.path }
+  await requestsPerSecond(full.url, { ...getShot, body: '{"Name":"fill/1"}' }, load)
+  const bytes = new Map([empty, full, floor].map((each) => [each, residentBytes(each.pid)]))
+  for (const [each, name] of [
+    [empty, 'sotto, empty'],
+    [full, 'sotto, 100,000 secrets of 1 KiB'],
+  ] as const) {
+    const mib = [...bytes].map(([key, value]) => [key, [value / 2 ** 20]] as const)
+    rows.push(row('resident memory', { ...each, name }, floor, new Map(mib), 'MiB', each))
+  }
+  await Promise.all([empty, full, floor].map((each) => each.stop()))
+}
+
+/** Measures each in turn, ROUNDS times, in an order that alternates. */
+async function alternate<T>(
+  all: readonly T[],
+  measure: (each: T) => Promise<number>,
+): Promise<Map<T, number[]>> {
+  const results = new Map<T, number[]>(all.map((each) => [each, []]))
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const each of round % 2 === 0 ? all : all.toReversed()) {
+      results.get(each)?.push(await measure(each))
+    }
+  }
+  return results
+}
+
+function row<T extends { name: string }>(
+  what: string,
+  own: T | undefined,
+  other: T | undefined,
+  results: ReadonlyMap<T, readonly number[]>,
+  unit: string,
+  key: T | undefined = own,
+): Row {
+  const mine = (key && results.get(key)) ?? []
+  const theirs = (other && results.get(other)) ?? []
+  const ratios = mine.map((value, at) => value / (theirs[at] ?? Number.NaN))
+  const figure = (numbers: readonly number[]): string => median(numbers).toPrecision(3)
+  return {
+    what,
+    of: own?.name ?? '',
+    to: other?.name ?? '',
+    ratio: median(ratios),
+    low: Math.min(...ratios),
+    high: Math.max(...ratios),
+    measured: `${figure(mine)} : ${figure(theirs)} ${unit}`,
+  }
+}
+
+function folder(name: string): string {
+  const path = join(scratch.path, name)
+  mkdirSync(path, { mode: 0o700, recursive: true })
+  return path
+}
+
+function print(): void {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  console.log(line(['what', 'of', 'to', 'ratio', 'range', 'medians']))
+  console.log(line(['---', '---', '---', '---', '---', '---']))
+  for (const { what, of, to, ratio, low, high, measured } of rows) {
+    const range = `${low.toFixed(2)}–${high.toFixed(2)}`
+    console.log(line([what, of, to, ratio.toFixed(2), range, measured]))
+  }
+  console.log(`\n${JSON.stringify({ rounds: ROUNDS, seconds: SECONDS, rows })}`)
+}

@@ -1,0 +1,123 @@
+/** Load: many connections by wrk, one after another by Node's own client. */
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { Agent, request } from 'node:http'
+import { join } from 'node:path'
+
+const headers = {
+  'Content-Type': 'application/json',
+  'Sec-X-Tailscale-No-Browsers': 'setec',
+}
+
+/** Whether wrk is on this machine. */
+export function hasWrk(): boolean {
+  try {
+    execFileSync('sh', ['-c', 'command -v wrk'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A body that is posted again and again. */
+export interface Shot {
+  readonly path: string
+  readonly body: string
+  /** The status that every answer must have. */
+  readonly status: number
+}
+
+/**
+ * Requests a second over `seconds` with `connections` open. Throws when any answer was not what it
+ * should be: a server that refuses is quick.
+ */
+export async function requestsPerSecond(
+  url: string,
+  shot: Shot,
+  options: { connections: number; seconds: number; scratch: string },
+): Promise<number> {
+  const script = join(options.scratch, 'shot.lua')
+  writeFileSync(script, luaFor(shot))
+  const { connections, seconds } = options
+  const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url])
+  let output = ''
+  wrk.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
+  await once(wrk, 'close')
+  const [done, wrong] = /^result (\d+) (\d+)$/m.exec(output)?.slice(1).map(Number) ?? []
+  const errors = /Socket errors/.test(output)
+  if (!done || wrong !== 0 || errors) throw new Error(`Load on ${url} went wrong:\n${output}`)
+  const micros = Number(/^micros (\d+)$/m.exec(output)?.[1])
+  return done / (micros / 1e6)
+}
+
+function luaFor({ path, body, status }: Shot): string {
+  return `
+wrk.method = "POST"
+wrk.path = ${JSON.stringify(path)}
+wrk.body = [==[${body}]==]
+${Object.entries(headers)
+  .map(([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`)
+  .join('\n')}
+wrong = 0
+local threads = {}
+function setup(thread) table.insert(threads, thread) end
+function response(status) if status ~= ${status} then wrong = wrong + 1 end end
+function done(summary)
+  local sum = 0
+  for _, thread in ipairs(threads) do sum = sum + thread:get("wrong") end
+  print(string.format("result %d %d", summary.requests, sum))
+  print(string.format("micros %d", summary.duration))
+end
+`
+}
+
+/** A client with connections that are kept open. */
+export class Poster {
+  readonly #url: URL
+  readonly #agent: Agent
+
+  constructor(url: string, connections = 1) {
+    this.#url = new URL(url)
+    this.#agent = new Agent({ keepAlive: true, maxSockets: connections })
+  }
+
+  /** Posts `body` as JSON; rejects unless the answer is 200. */
+  async post(path: string, body: unknown): Promise<string> {
+    const { hostname, port } = this.#url
+    return new Promise((resolve, reject) => {
+      const asked = request(
+        { agent: this.#agent, hostname, port, path, method: 'POST', headers },
+        (answer) => {
+          let text = ''
+          answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+          answer.on('end', () => {
+            if (answer.statusCode === 200) resolve(text)
+            else reject(new Error(`${path}: ${answer.statusCode} ${text}`))
+          })
+        },
+      )
+      asked.on('error', reject)
+      asked.end(JSON.stringify(body))
+    })
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}
+
+/** Milliseconds that `task` takes. */
+export async function timed(task: () => Promise<unknown>): Promise<number> {
+  const before = performance.now()
+  await task()
+  return performance.now() - before
+}
+
+/** The middle of `numbers`. */
+export function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  const middle = sorted.length / 2
+  const upper = sorted[Math.floor(middle)] as number
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] as number)) / 2
+}

@@ -1,0 +1,68 @@
+/** The servers that are compared: each a child process on a port of its own. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { startSotto } from '../support/sotto.ts'
+
+/** A server under load. */
+export interface Contestant {
+  readonly name: string
+  readonly url: string
+  readonly pid: number
+  stop(): Promise<void>
+}
+
+/** Sotto as `sotto server --dev` runs it, with its state on the disk of `directory`. */
+export async function sotto(directory: string): Promise<Contestant> {
+  const running = await startSotto({ args: ['--state-dir', directory] })
+  const pid = running.process.pid as number
+  return { name: 'sotto', url: running.url, pid, stop: async () => void (await running.stop()) }
+}
+
+/** Bare node:http that answers the bytes of a get. */
+export async function bare(): Promise<Contestant> {
+  return started('bare', process.execPath, [new URL('bare.ts', import.meta.url).pathname])
+}
+
+/** setec's own server with a fixed WhoIs and its file audit log; undefined when it is not installed. */
+export async function setec(directory: string): Promise<Contestant | undefined> {
+  const program = new URL('../../.peers/bin/setecd', import.meta.url).pathname
+  if (!existsSync(program)) return undefined
+  return started('setec', program, ['-listen', '127.0.0.1:0', '-dir', directory])
+}
+
+/** Bytes of memory that the process holds, as the kernel counts them. */
+export function residentBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+}
+
+async function started(name: string, program: string, args: string[]): Promise<Contestant> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const address = await Promise.race([addressIn(child), once(child, 'exit').then(() => undefined)])
+  if (address === undefined) throw new Error(`${name} did not start`)
+  return {
+    name,
+    url: `http://${address}`,
+    pid: child.pid as number,
+    stop: async () => {
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+    },
+  }
+}
+
+/** The address that the server says it listens on, on either stream. */
+async function addressIn(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      if (!stream) continue
+      createInterface({ input: stream }).on('line', (line) => {
+        const found = /listening (?:on http:\/\/)?([\d.]+:\d+)/.exec(line)?.[1]
+        if (found !== undefined) resolve(found)
+      })
+    }
+  })
+}

@@ -1,4 +1,4 @@
-/** Keeps a store's root key with key providers, and gets it back from whichever has the right key. */
+/** Gets a store's root key back from whichever key provider has the right key. */
 import { SottoError } from '../../client/api/errors.ts'
 import { KEY_BYTES } from './envelope.ts'
 import type { KeyProvider } from './provider.ts'
@@ -10,27 +10,6 @@ export interface Wrap {
   /** Names the provider's key. */
   readonly fingerprint: string
   readonly wrapped: Uint8Array
-}
-
-/** A wrap with the time when it was made, as a store keeps it. */
-export interface DatedWrap extends Wrap {
-  /** UTC. */
-  readonly createdAt: string
-}
-
-/** Has `provider` wrap `rootKey` for the store `storeId`. Rejects as the provider does. */
-export async function wrapRootKey(
-  provider: KeyProvider,
-  rootKey: Uint8Array,
-  storeId: string,
-  clock: () => Date = () => new Date(),
-): Promise<DatedWrap> {
-  return {
-    provider: provider.name,
-    fingerprint: await provider.fingerprint(),
-    createdAt: clock().toISOString(),
-    wrapped: await provider.wrap(rootKey, storeId),
-  }
 }
 
 /**

@@ -1,0 +1,167 @@
+/**
+ * Reads what docs/format.md describes, written from that page alone: nothing of the server is in
+ * it, and its cryptography is WebCrypto's. What it and the server agree on, the page says.
+ */
+import type {
+  KeyFileVector,
+  Part,
+  Reason,
+  RootKeyVector,
+  StateVector,
+  Vector,
+  VersionVector,
+} from '../vectors/crypto/vector.ts'
+
+/** Why something was not read. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly of: Part
+  readonly because: Reason
+
+  constructor(of: Part, because: Reason) {
+    super(`${of}: ${because}`)
+    this.of = of
+    this.because = because
+  }
+}
+
+/** What a vector gives, in the words of its own result fields. Rejects with a Refusal. */
+export function read(vector: Vector): Promise<Record<string, string>> {
+  if (vector.structure === 'version') return readVersion(vector)
+  if (vector.structure === 'state') return readState(vector)
+  if (vector.structure === 'root-key') return readRootKey(vector)
+  return readKeyFile(vector)
+}
+
+type Bytes = Uint8Array<ArrayBuffer>
+type Field = string | number
+
+const subtle = globalThis.crypto.subtle
+
+async function readVersion(vector: VersionVector): Promise<{ value: string }> {
+  const { storeId, place, keyring, keyId } = vector
+  const opening = await derive(bytes(vector.rootKey), storeId, 'keyring-entry')
+  const keys = new Map<number, Bytes>()
+  for (const { id, createdAt, state, sealed } of keyring) {
+    const associated = fields('keyring-entry', 1, storeId, id, createdAt, state)
+    const key = await openKey('keyring-entry', opening, associated, bytes(sealed))
+    if (keys.has(id)) throw new Refusal('keyring', 'same-id')
+    keys.set(id, key)
+  }
+  if (keyring.filter(({ state }) => state === 'active').length !== 1) {
+    throw new Refusal('keyring', 'active-entries')
+  }
+  const entry = keys.get(keyId)
+  if (!entry) throw new Refusal('data-key', 'unknown-entry')
+  const { name, incarnation, version } = place
+  const dataKey = await openKey(
+    'data-key',
+    await derive(entry, storeId, 'data-key'),
+    fields('data-key', 1, storeId, name, incarnation, version),
+    bytes(vector.wrappedKey),
+  )
+  const associated = fields('value', 1, storeId, name, incarnation, version)
+  return { value: hex(await open('value', dataKey, associated, bytes(vector.sealed))) }
+}
+
+async function readState(vector: StateVector): Promise<Record<string, never>> {
+  const key = await derive(bytes(vector.rootKey), vector.storeId, 'state')
+  const hmac = { name: 'HMAC', hash: 'SHA-256' }
+  const usable = await subtle.importKey('raw', key, hmac, false, ['verify'])
+  const fits = await subtle.verify(hmac, usable, bytes(vector.mac), stateFields(vector))
+  if (!fits) throw new Refusal('state', 'authentication')
+  return {}
+}
+
+async function readRootKey(vector: RootKeyVector): Promise<{ rootKey: string }> {
+  const key = await derive(bytes(vector.localKey), vector.storeId, 'root-key')
+  const associated = fields('root-key', 1, vector.storeId)
+  return { rootKey: hex(await openKey('root-key', key, associated, bytes(vector.wrapped))) }
+}
+
+async function readKeyFile(
+  vector: KeyFileVector,
+): Promise<{ localKey: string; fingerprint: string }> {
+  const lines = vector.text.split('\n')
+  if (lines.length === 4 && lines[3] === '') lines.pop()
+  const [first, second = '', third = '', ...more] = lines
+  const fingerprint = /^fingerprint ([0-9a-f]{16})$/.exec(second)?.[1]
+  const text = /^key (.*)$/.exec(third)?.[1] ?? ''
+  const key = Uint8Array.from(Buffer.from(text, 'base64'))
+  if (first !== 'sotto local key 1' || !fingerprint || more.length > 0 || key.length !== 32) {
+    throw new Refusal('key-file', 'malformed')
+  }
+  if (btoa(String.fromCharCode(...key)) !== text) throw new Refusal('key-file', 'malformed')
+  if (hex(await derive(key, '', 'fingerprint', 8)) !== fingerprint) {
+    throw new Refusal('key-file', 'fingerprint')
+  }
+  return { localKey: hex(key), fingerprint }
+}
+
+/** The input of a state's MAC. */
+export function stateFields({ storeId, state }: StateVector): Bytes {
+  const { name, incarnation, active, highest, versions, removed } = state
+  const lists = [...list(versions), ...list(removed)]
+  return fields('state', 1, storeId, name, incarnation, active, highest, ...lists)
+}
+
+function list(numbers: readonly number[]): number[] {
+  const runs: [first: number, size: number][] = []
+  for (const number of numbers) {
+    const last = runs.at(-1)
+    if (last && last[0] + last[1] === number) last[1]++
+    else runs.push([number, 1])
+  }
+  return [runs.length, ...runs.flat()]
+}
+
+/** Fields as bytes. */
+export function fields(...all: Field[]): Bytes {
+  return Uint8Array.from(
+    all.flatMap((field) => {
+      if (typeof field === 'number') return [...u32(field)]
+      const text = new TextEncoder().encode(field)
+      return [...u32(text.length), ...text]
+    }),
+  )
+}
+
+function u32(value: number): Bytes {
+  const view = new DataView(new ArrayBuffer(4))
+  view.setUint32(0, value)
+  return new Uint8Array(view.buffer)
+}
+
+/** A derived key. */
+export async function derive(key: Bytes, salt: string, use: string, length = 32): Promise<Bytes> {
+  const info = new TextEncoder().encode(`sotto/1/${use}`)
+  const material = await subtle.importKey('raw', key, 'HKDF', false, ['deriveBits'])
+  const hkdf = { name: 'HKDF', hash: 'SHA-256', salt: new TextEncoder().encode(salt), info }
+  return new Uint8Array(await subtle.deriveBits(hkdf, material, 8 * length))
+}
+
+async function openKey(of: Part, key: Bytes, associated: Bytes, sealed: Bytes): Promise<Bytes> {
+  if (sealed[0] === 1 && sealed.length !== 61) throw new Refusal(of, 'length')
+  return open(of, key, associated, sealed)
+}
+
+async function open(of: Part, key: Bytes, associated: Bytes, sealed: Bytes): Promise<Bytes> {
+  if (sealed.length > 0 && sealed[0] !== 1) throw new Refusal(of, 'format')
+  if (sealed.length < 29) throw new Refusal(of, 'length')
+  const usable = await subtle.importKey('raw', key, 'AES-GCM', false, ['decrypt'])
+  const gcm = { name: 'AES-GCM', iv: sealed.slice(1, 13), additionalData: associated }
+  try {
+    // WebCrypto takes the ciphertext and the tag as one.
+    return new Uint8Array(await subtle.decrypt(gcm, usable, sealed.slice(13)))
+  } catch {
+    throw new Refusal(of, 'authentication')
+  }
+}
+
+function bytes(text: string): Bytes {
+  return Uint8Array.from(Buffer.from(text, 'hex'))
+}
+
+function hex(data: Uint8Array): string {
+  return Buffer.from(data).toString('hex')
+}

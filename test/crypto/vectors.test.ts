@@ -1,0 +1,187 @@
+import { createSecretKey } from 'node:crypto'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
+import { fingerprint } from '../../server/crypto/derive.ts'
+import { Keyring, type SealedEntry } from '../../server/crypto/keyring.ts'
+import { localKeyProvider } from '../../server/crypto/local-key.ts'
+import { vectorFiles } from '../vectors/crypto/generate.ts'
+import {
+  type Expected,
+  type Reason,
+  type Vector,
+  vectorSchema,
+  type VersionVector,
+} from '../vectors/crypto/vector.ts'
+import { read, Refusal } from './reader.ts'
+
+const directory = new URL('../vectors/crypto', import.meta.url).pathname
+const files = readdirSync(directory).filter((file) => file.endsWith('.json'))
+const all = files.map((file): [name: string, Vector] => {
+  const vector: unknown = JSON.parse(readFileSync(join(directory, file), 'utf8'))
+  return [file.replace('.json', ''), vectorSchema.parse(vector)]
+})
+const good = all.filter(([, vector]) => vector.expect === 'ok')
+const bad = all.filter(([, vector]) => vector.expect !== 'ok')
+
+const scratch = mkdtempSync(join(tmpdir(), 'sotto-vectors-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+test('the files are what the generator makes', () => {
+  const present = files.map((file) => [file, readFileSync(join(directory, file), 'utf8')])
+  expect(Object.fromEntries(present)).toEqual(Object.fromEntries(vectorFiles()))
+})
+
+test('a file with a key that nobody knows is refused', () => {
+  const [, vector] = all[0]!
+  expect(vectorSchema.safeParse(vector).success).toBe(true)
+  expect(vectorSchema.safeParse({ ...vector, valeu: '00' }).success).toBe(false)
+})
+
+test('every structure has cases of both kinds', () => {
+  const structures = vectorSchema.options.map(({ shape }) => shape.structure.value)
+  for (const kind of [good, bad]) {
+    const found = new Set(kind.map(([, { structure }]) => structure))
+    expect([...found].toSorted()).toEqual(structures.toSorted())
+  }
+})
+
+test.each(good)('%s: the server reads it', async (_, vector) => {
+  expect(await readByServer(vector)).toEqual(resultOf(vector))
+})
+
+test.each(good)('%s: a reader made from the page reads it', async (_, vector) => {
+  expect(await read(vector)).toEqual(resultOf(vector))
+})
+
+test.each(bad)('%s: the server refuses it, and says why', async (_, vector) => {
+  const error = await readByServer(vector).catch((reason: unknown) => reason)
+  const expected = expectedErrors(vector, vector.expect as Refused)
+  expect(chain(error)).toEqual(
+    expected.map(({ code, message }) => ({ code, message: expect.stringMatching(message) })),
+  )
+})
+
+test.each(bad)('%s: a reader made from the page refuses it for the same', async (_, vector) => {
+  const error = await read(vector).catch((reason: unknown) => reason)
+  expect(error).toBeInstanceOf(Refusal)
+  expect(error).toMatchObject(vector.expect as Refused)
+})
+
+type Refused = Exclude<Expected, 'ok'>
+
+/** The result fields of a vector that must be read. */
+function resultOf(vector: Vector): Record<string, unknown> {
+  if (vector.structure === 'version') return { value: vector.value }
+  if (vector.structure === 'state') return {}
+  if (vector.structure === 'root-key') return { rootKey: vector.rootKey }
+  return { localKey: vector.localKey, fingerprint: vector.fingerprint }
+}
+
+async function readByServer(vector: Vector): Promise<Record<string, unknown>> {
+  if (vector.structure === 'version') {
+    const { place, keyId } = vector
+    const sealed = { wrappedKey: bytes(vector.wrappedKey), sealed: bytes(vector.sealed) }
+    return {
+      value: openKeyring(vector)
+        .open(place, { keyId, ...sealed })
+        .toString('hex'),
+    }
+  }
+  if (vector.structure === 'state') {
+    // Any keyring under the root key does: the MAC depends on nothing else.
+    const random = (size: number): Buffer => bytes(vector.rootKey).subarray(0, size)
+    Keyring.create(vector.storeId, { random }).keyring.verify(vector.state, bytes(vector.mac))
+    return {}
+  }
+  const path = join(scratch, 'local.key')
+  if (vector.structure === 'root-key') {
+    writeKeyFile(path, keyFileOf(bytes(vector.localKey)))
+    const unwrapped = await localKeyProvider(path).unwrap(bytes(vector.wrapped), vector.storeId)
+    return { rootKey: Buffer.from(unwrapped).toString('hex') }
+  }
+  writeKeyFile(path, vector.text)
+  const provider = localKeyProvider(path)
+  const found = await provider.fingerprint()
+  // The provider never shows its key: what it wraps opens with the key of the vector, or not.
+  const wrapped = await provider.wrap(Buffer.alloc(32), 'store')
+  writeKeyFile(path, keyFileOf(bytes(vector.localKey ?? '')))
+  await provider.unwrap(wrapped, 'store')
+  return { localKey: vector.localKey, fingerprint: found }
+}
+
+function keyFileOf(key: Buffer): string {
+  const id = fingerprint(createSecretKey(key), '')
+  return `sotto local key 1\nfingerprint ${id}\nkey ${key.toString('base64')}\n`
+}
+
+function writeKeyFile(path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600 })
+}
+
+function openKeyring({ storeId, rootKey, keyring }: VersionVector): Keyring {
+  const stored = keyring.map(
+    ({ sealed, ...head }): SealedEntry => ({ ...head, sealed: bytes(sealed) }),
+  )
+  return Keyring.open(storeId, bytes(rootKey), stored)
+}
+
+/** Code and message of an error, then those of its cause, and so on. */
+function chain(error: unknown): { code: string; message: string }[] {
+  if (!(error instanceof SottoError)) return []
+  return [{ code: error.code, message: error.message }, ...chain(error.cause)]
+}
+
+/** The errors that must come, the outermost first: every message whole. */
+function expectedErrors(vector: Vector, { of, because }: Refused): Pattern[] {
+  if (of === 'key-file') {
+    const why =
+      because === 'fingerprint'
+        ? 'its key is not the one that its fingerprint [0-9a-f]{16} names'
+        : 'it is not a Sotto local key'
+    return [pattern('key_missing', `Cannot use the key file "[^"]*": ${why}`)]
+  }
+  if (of === 'state') {
+    const why = 'it was altered outside Sotto or moved from another place'
+    return [pattern('store_damaged', `Cannot trust the record of secret "[^"]*": ${why}`)]
+  }
+  const inner = pattern('store_damaged', `Cannot open ${subject(vector, of)}: ${reasons[because]}`)
+  if (of !== 'root-key') return [inner]
+  const why = 'it was wrapped by another key or for another store, or was altered'
+  const outer = `Cannot unwrap ${subject(vector, of)} with local key [0-9a-f]{16}: ${why}`
+  return [pattern('key_wrong', outer), inner]
+}
+
+interface Pattern {
+  code: ErrorCode
+  message: RegExp
+}
+
+function pattern(code: ErrorCode, message: string): Pattern {
+  return { code, message: new RegExp(`^${message}$`) }
+}
+
+const reasons: Partial<Record<Reason, string>> = {
+  format: 'it has format [0-9]+, and this release reads format 1',
+  length: 'it has [0-9]+ bytes where (61|at least 29) are due',
+  authentication: 'the bytes failed their authentication',
+  'unknown-entry': 'it is wrapped by keyring entry 3, which the store does not have',
+  'active-entries': '(0|2) of its [0-9] entries are active where one is due',
+  'same-id': 'two of its entries have the same id',
+}
+
+function subject(vector: Vector, of: string): string {
+  if (vector.structure === 'root-key') return `the root key of store ${vector.storeId}`
+  if (vector.structure !== 'version') throw new Error(`Nothing is sealed in a ${vector.structure}`)
+  const secret = `${quote(vector.place.name)} version ${vector.place.version}`
+  if (of === 'value') return `the value of ${secret}`
+  if (of === 'data-key') return `the data key of ${secret}`
+  if (of === 'keyring-entry') return 'keyring entry [0-9]+'
+  return 'the keyring'
+}
+
+function bytes(hex: string): Buffer {
+  return Buffer.from(hex, 'hex')
+}

@@ -65,7 +65,10 @@ function valueFlags(): string {
     .join('|')
 }
 
-/** The part that bash and zsh have in common: which command is being typed, and at which argument. */
+/**
+ * The part that bash and zsh have in common: which command is being typed, and at which argument.
+ * Only a known word is a command, since bash takes a URL apart at its colons.
+ */
 function findCommand(word: string, last: string): string {
   const seconds = groups()
     .map(([first, words]) => `        ${first}) second='${words.join(' ')}' ;;\n`)
@@ -77,7 +80,9 @@ function findCommand(word: string, last: string): string {
       -*) ;;
       *)
         if [[ -z $command ]]; then
-          command=${word}
+          case ${word} in
+            ${firstWords().join('|')}) command=${word} ;;
+          esac
           case $command in
 ${seconds.replace(/^ {8}/gm, '            ')}          esac
         elif [[ -n $second ]]; then

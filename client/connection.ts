@@ -2,13 +2,11 @@
  * One HTTP exchange with the server. Over node:http rather than fetch, which costs a command line a
  * tenth of a second at its start.
  */
-import http, {
-  type Agent,
-  type ClientRequest,
-  type IncomingHttpHeaders,
-  type RequestOptions,
-} from 'node:http'
+import type { Agent, ClientRequest, IncomingHttpHeaders, RequestOptions } from 'node:http'
 import { SottoError } from './api/errors.ts'
+
+// An import statement of node:http also loads Node's fetch and WebSocket, since it reads every export.
+const http = process.getBuiltinModule('node:http')
 
 /** Bytes that an answer may have: far more than a list of a hundred thousand names. */
 const MAX_ANSWER_BYTES = 128 * 1024 * 1024
@@ -58,7 +56,7 @@ export class Connection {
     exchange.signal?.throwIfAborted()
     const { base } = this.#options
     const secure = base.protocol === 'https:'
-    const { Agent: Kind, request } = secure ? (await import('node:https')).default : http
+    const { Agent: Kind, request } = secure ? process.getBuiltinModule('node:https') : http
     this.#agent ??= new Kind({ keepAlive: this.#options.keepAlive })
     const options: RequestOptions = {
       method: 'POST',

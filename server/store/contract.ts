@@ -25,7 +25,7 @@ export interface AuditMark {
 export interface StoreHead {
   /** Counts committed changes: 0 in a new store, then one more for each. */
   readonly revision: number
-  /** The intent of the last committed change, or a later record that `remember` named. */
+  /** The newest of the intents of committed changes and of the records that `remember` named. */
   readonly audit: AuditMark | null
 }
 
@@ -116,10 +116,17 @@ export interface StoreSeed {
 }
 
 /**
- * An open store. Every verb may reject with SottoError `store_unavailable` when the engine does not
- * answer within its bound; a change that was rejected so may still have been committed, which
- * `committed` tells. Changes reject with `conflict` when `expected` is not the stored MAC, and then
- * changed nothing.
+ * An open store. What a verb is given is taken over when it is called, and what it resolves with is
+ * the caller's own, bytes included. A read sees every change that had resolved when it was called.
+ *
+ * Every verb may reject with SottoError `store_unavailable` when the engine fails or does not answer
+ * within its bound, and with `store_damaged`. A change that was rejected with `store_unavailable` may
+ * still have been committed, or be committed later, which `committed` tells for good. Other
+ * rejections of a change mean that nothing was changed: `conflict` when `expected` is not the stored
+ * MAC, `internal` when `next` does not follow from the stored state by the change (a number would be
+ * given twice, or the states disagree), `overloaded` when too many changes wait already, and
+ * `invalid_name` for a name that is no well-formed Unicode. Names are otherwise any text, compared
+ * by their bytes in UTF-8.
  */
 export interface Store {
   readonly identity: StoreIdentity
@@ -127,7 +134,7 @@ export interface Store {
   /** The committed revision and the newest audit record that the store knows of. */
   head(): Promise<StoreHead>
 
-  /** Every secret that has versions, by name in byte order. */
+  /** In one snapshot, every secret that has versions, by name in byte order. */
   list(): Promise<SecretRow[]>
 
   /** The state of `name`, also when it is deleted; undefined where the name was never used. */
@@ -151,7 +158,11 @@ export interface Store {
   /** Erases the bytes of every version and stores `next`. Resolves with the new revision. */
   remove(change: Change): Promise<number>
 
-  /** Which of the given intents (audit record ids) were committed. */
+  /**
+   * Which of the given intents (audit record ids) were committed. Answers after every change that
+   * was called before, so that an intent which is not in the answer never will be, unless a change
+   * is called with it again.
+   */
   committed(intents: readonly number[]): Promise<Set<number>>
 
   /** Keeps `mark` as the newest audit record known. Older than the one known: nothing happens. */
@@ -166,6 +177,9 @@ export interface Store {
   /** Resolves when the store can be read and its writer answers; rejects with what is wrong. */
   check(): Promise<void>
 
-  /** Finishes what was accepted and lets go of the files. */
+  /**
+   * Finishes what was accepted and lets go of the files. Every other verb rejects from then on.
+   * Calling it again waits for the same.
+   */
   close(): Promise<void>
 }

@@ -94,31 +94,44 @@ function identify(path: string): void {
 }
 
 function checkPages(db: Database.Database): void {
-  const finding = db.pragma('quick_check(1)', { simple: true }) as string
+  const finding = db.pragma('integrity_check(1)', { simple: true }) as string
   if (finding !== 'ok') throw damaged(db.name, finding)
 }
 
 /** Holds the numbers that each secret's row tells against the rows of its versions. */
 function checkNumbers(db: Database.Database): void {
-  const secrets = db.prepare<[], { id: number; name: string; active: number } & Numbers>(
-    'SELECT id, name, active, versions, removed FROM secret',
+  const secrets = db.prepare<[], SecretNumbers>(
+    'SELECT id, name, active, versions, removed FROM secret ORDER BY id',
   )
-  const numbers = db.prepare<[number], { number: number; erased: 0 | 1 }>(
-    'SELECT number, removed IS NOT NULL AS erased FROM version WHERE secret = ? ORDER BY number',
-  )
-  for (const { id, name, active, versions, removed } of secrets.iterate()) {
-    const rows = numbers.all(id)
-    const told = (erased: 0 | 1): string =>
-      formatNumbers(rows.filter((row) => row.erased === erased).map((row) => row.number))
-    const inStep = versions === told(0) && removed === told(1)
-    const pointed = active === 0 ? versions === '' : hasNumber(versions, active)
-    if (!inStep || !pointed) {
-      throw damaged(db.name, `the versions of ${quote(name)} are not those that its row tells`)
+  // Both are walked in the order of the secret's id: one look-up for each secret takes far longer.
+  const numbers = db
+    .prepare<[], { secret: number; number: number; removed: number | null }>(
+      'SELECT secret, number, removed FROM version ORDER BY secret, number',
+    )
+    .iterate()
+  try {
+    let at = numbers.next()
+    for (const { id, name, active, versions, removed } of secrets.iterate()) {
+      const [kept, erased]: [number[], number[]] = [[], []]
+      for (; !at.done && at.value.secret === id; at = numbers.next()) {
+        const set = at.value.removed === null ? kept : erased
+        set.push(at.value.number)
+      }
+      const inStep = versions === formatNumbers(kept) && removed === formatNumbers(erased)
+      const pointed = active === 0 ? versions === '' : hasNumber(versions, active)
+      if (!inStep || !pointed) {
+        throw damaged(db.name, `the versions of ${quote(name)} are not those that its row tells`)
+      }
     }
+  } finally {
+    numbers.return?.()
   }
 }
 
-interface Numbers {
+interface SecretNumbers {
+  readonly id: number
+  readonly name: string
+  readonly active: number
   readonly versions: string
   readonly removed: string
 }

@@ -9,6 +9,7 @@ import type { Principal } from '../../../client/api/types.ts'
 import type {
   HistoryItem,
   ReadResult,
+  SealedVersion,
   SecretRow,
   StoredKey,
   StoredWrap,
@@ -31,13 +32,6 @@ interface SecretColumnsRow {
   readonly mac: Buffer
 }
 
-interface ReadRow extends SecretColumnsRow {
-  readonly number: number | null
-  readonly keyId: number
-  readonly wrappedKey: Buffer
-  readonly sealed: Buffer
-}
-
 interface ChangeRow extends Omit<HistoryItem, 'by' | 'version'> {
   readonly by: string
   readonly version: number | null
@@ -51,7 +45,9 @@ export class Reader {
   readonly #identity
   readonly #head
   readonly #find
-  readonly #read
+  readonly #begin
+  readonly #end
+  readonly #version
   readonly #list
   readonly #history
   readonly #keys
@@ -72,12 +68,12 @@ export class Reader {
     this.#find = this.#db.prepare<[string], SecretColumnsRow>(
       `SELECT ${state} FROM secret s WHERE s.name = ?`,
     )
-    this.#read = this.#db.prepare<[{ name: string; version: number }], ReadRow>(`
-      SELECT ${state}, v.number, v.key_id AS keyId, v.wrapped_key AS wrappedKey, v.sealed
-      FROM secret s LEFT JOIN version v
-        ON v.secret = s.id AND v.number = iif(:version = 0, s.active, :version)
-        AND v.removed IS NULL
-      WHERE s.name = :name`)
+    // Two look-ups in one snapshot take half the time of one statement that joins.
+    this.#begin = this.#db.prepare('BEGIN')
+    this.#end = this.#db.prepare('COMMIT')
+    this.#version = this.#db.prepare<[name: string, version: number], SealedVersion>(`
+      SELECT number AS version, key_id AS keyId, wrapped_key AS wrappedKey, sealed FROM version
+      WHERE secret = (SELECT id FROM secret WHERE name = ?) AND number = ? AND removed IS NULL`)
     this.#list = this.#slow.prepare<[], SecretColumnsRow>(
       `SELECT ${state} FROM secret s WHERE s.active <> 0 ORDER BY s.name`,
     )
@@ -111,12 +107,15 @@ export class Reader {
   }
 
   read(name: string, version: number): ReadResult | undefined {
-    const row = this.#read.get({ name, version })
-    if (!row) return undefined
-    const { number, keyId, wrappedKey, sealed, ...state } = row
-    const secret = asSecret(state)
-    if (number === null) return { secret }
-    return { secret, version: { version: number, keyId, wrappedKey, sealed } }
+    this.#begin.run()
+    try {
+      const secret = this.find(name)
+      if (!secret) return undefined
+      const found = this.#version.get(name, version === 0 ? secret.active : version)
+      return found ? { secret, version: found } : { secret }
+    } finally {
+      this.#end.run()
+    }
   }
 
   list(): Promise<SecretRow[]> {

@@ -157,7 +157,7 @@ test('a symbolic link to a key file is key_exposed', async () => {
 test('a directory and a named pipe are no key files, and do not make a call wait', async () => {
   const top = temporary()
   mkdirSync(join(top, 'directory'), { mode: 0o700 })
-  execFileSync('mkfifo', ['-m', '600', join(top, 'pipe')])
+  execFileSync('sh', ['-c', 'mkfifo -m 600 "$0"', join(top, 'pipe')])
   for (const name of ['directory', 'pipe']) {
     await expect(localKeyProvider(join(top, name)).fingerprint()).rejects.toMatchObject({
       code: 'key_missing',

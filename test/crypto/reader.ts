@@ -133,7 +133,7 @@ function u32(value: number): Bytes {
 }
 
 /** A derived key. */
-export async function derive(key: Bytes, salt: string, use: string, length = 32): Promise<Bytes> {
+async function derive(key: Bytes, salt: string, use: string, length = 32): Promise<Bytes> {
   const info = new TextEncoder().encode(`sotto/1/${use}`)
   const material = await subtle.importKey('raw', key, 'HKDF', false, ['deriveBits'])
   const hkdf = { name: 'HKDF', hash: 'SHA-256', salt: new TextEncoder().encode(salt), info }

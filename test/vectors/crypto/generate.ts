@@ -25,12 +25,10 @@ export function vectorFiles(): Map<string, string> {
   return files
 }
 
-/** Writes every file anew, and removes those of cases that are no more. */
-export function write(directory: string = import.meta.dirname): void {
-  for (const file of readdirSync(directory)) {
-    if (file.endsWith('.json')) rmSync(join(directory, file))
+if (import.meta.main) {
+  // Files of cases that are no more go away.
+  for (const file of readdirSync(import.meta.dirname)) {
+    if (file.endsWith('.json')) rmSync(join(import.meta.dirname, file))
   }
-  for (const [file, text] of vectorFiles()) writeFileSync(join(directory, file), text)
+  for (const [file, text] of vectorFiles()) writeFileSync(join(import.meta.dirname, file), text)
 }
-
-if (import.meta.main) write()

@@ -1,5 +1,6 @@
 /** Builds the server from its parts, starts it and stops it: the only place that wires. */
 import { randomBytes } from 'node:crypto'
+import type { FileSystem } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
 import { quote, SottoError } from '../client/api/errors.ts'
 import type { InitConfig, ServerConfig } from './config.ts'
@@ -40,25 +41,34 @@ export interface RunningServer {
   stop(): Promise<void>
 }
 
-/** Where words for the operator go, a line at a time. */
-export type Say = (line: string) => void
+/** What a server has of the world beside its settings; each part has a default. */
+export interface World {
+  /** Where words for the operator go, a line at a time. Default: nowhere. */
+  readonly say?: (line: string) => void
+  readonly clock?: () => Date
+  /** The disk that the audit log is on, for tests that break it. */
+  readonly auditFiles?: FileSystem
+  /** How long the audit log and the store may take for one request, in milliseconds. */
+  readonly waitMs?: number
+}
 
 /**
  * Starts a server. Rejects with the SottoError of what is in the way, and then left nothing running
  * and nothing changed.
  */
-export async function startServer(config: ServerConfig, say: Say): Promise<RunningServer> {
+export async function startServer(config: ServerConfig, world: World = {}): Promise<RunningServer> {
+  const { say = () => {}, clock = () => new Date() } = world
   if (config.dev) await refuseUnsafeDevelopment(config)
   await using undo = new AsyncDisposableStack()
   const state = claimState(config, undo)
-  const store = await openOwnStore(config, state, undo)
+  const store = await openOwnStore(config, state, world, undo)
   const identity = new DevelopmentTailnet(config.tailnet)
   const keyring = await openKeyring(config, state, store)
   const cache = new SecretCache(store, keyring, CACHE_BYTES)
-  const agreement = await openAgreement(state, store, cache, undo)
+  const agreement = await openAgreement(state, store, cache, world, undo)
   const { log } = agreement
 
-  const gate = new Gate({ log, keyring, agreement, clock: () => new Date() })
+  const gate = new Gate({ log, keyring, agreement, clock })
   const secrets = new Secrets({ store, keyring, cache, gate })
   const listener = new Listener({
     identity,
@@ -133,10 +143,11 @@ function claimState(config: ServerConfig, undo: AsyncDisposableStack): StateDire
 async function openOwnStore(
   config: ServerConfig,
   state: StateDirectory,
+  { waitMs }: World,
   undo: AsyncDisposableStack,
 ): Promise<Store> {
   if (config.dev && state.empty) await makeStore(state, config.keyFile ?? state.keyFile, true)
-  const store = await openStore(state.store)
+  const store = await openStore(state.store, { ...(waitMs !== undefined && { waitMs }) })
   undo.defer(() => store.close())
   const { development } = store.identity
   if (config.dev && !development) {
@@ -171,14 +182,17 @@ async function makeStore(
   const createdAt = new Date().toISOString()
   const provider = localKeyProvider(keyFile)
   const { rootKey, keys } = Keyring.create(id)
-  const wrapped = await provider.wrap(rootKey, id)
-  rootKey.fill(0)
-  const fingerprint = await provider.fingerprint()
-  await createStore(state.store, {
-    identity: { id, development, createdAt },
-    keys,
-    wraps: [{ provider: provider.name, fingerprint, createdAt, wrapped }],
-  })
+  try {
+    const wrapped = await provider.wrap(rootKey, id)
+    const fingerprint = await provider.fingerprint()
+    await createStore(state.store, {
+      identity: { id, development, createdAt },
+      keys,
+      wraps: [{ provider: provider.name, fingerprint, createdAt, wrapped }],
+    })
+  } finally {
+    rootKey.fill(0)
+  }
 }
 
 async function openKeyring(
@@ -189,15 +203,18 @@ async function openKeyring(
   const { keys, wraps } = await store.keys()
   const provider = localKeyProvider(config.keyFile ?? state.keyFile)
   const { rootKey } = await openRootKey([provider], wraps, store.identity.id)
-  const keyring = Keyring.open(store.identity.id, rootKey, keys)
-  rootKey.fill(0)
-  return keyring
+  try {
+    return Keyring.open(store.identity.id, rootKey, keys)
+  } finally {
+    rootKey.fill(0)
+  }
 }
 
 async function openAgreement(
   state: StateDirectory,
   store: Store,
   cache: SecretCache,
+  { auditFiles, clock, waitMs }: World,
   undo: AsyncDisposableStack,
 ): Promise<Agreement> {
   const agreement = await Agreement.open({
@@ -205,7 +222,15 @@ async function openAgreement(
     cache,
     findRecord: (id) => findRecord(state.audit, id),
     openLog: (revision, accept) =>
-      AuditLog.open({ directory: state.audit, logId: store.identity.id, revision, accept }),
+      AuditLog.open({
+        directory: state.audit,
+        logId: store.identity.id,
+        revision,
+        accept,
+        ...(auditFiles && { files: auditFiles }),
+        ...(clock && { clock }),
+        ...(waitMs !== undefined && { waitMs }),
+      }),
   })
   undo.defer(() => agreement.log.close())
   undo.defer(() => agreement.close())

@@ -3,6 +3,7 @@
  * Everything in it was authenticated when it was read.
  */
 import type { KeyObject } from 'node:crypto'
+import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { SealedVersion, SecretRow, Store } from '../store/contract.ts'
 
@@ -60,8 +61,16 @@ export class SecretCache {
     if (!found) return undefined
     this.#keyring.verify(found.secret, found.secret.mac)
     const loaded: CachedSecret = { row: found.secret, versions: new Map() }
-    if (found.version)
-      loaded.versions.set(found.version.version, this.#unwrap(found.secret, found.version))
+    const wanted = version || found.secret.active
+    // The MAC says which versions there are: bytes that come without it, or lack, were tampered with.
+    if (found.secret.versions.includes(wanted) !== (found.version !== undefined)) {
+      throw new SottoError(
+        'store_damaged',
+        `Cannot read version ${wanted} of ${quote(name)}: its bytes and its record do not fit`,
+        { hint: 'Restore the store from a backup.' },
+      )
+    }
+    if (found.version) loaded.versions.set(wanted, this.#unwrap(found.secret, found.version))
     if (drops === this.#drops && !this.#uncertain.has(name)) this.#keep(name, loaded)
     return loaded
   }

@@ -19,9 +19,10 @@ async function start() {
     const { run } = await import('./run.ts')
     process.exitCode = await run(process.argv.slice(2), processIo(), process.env)
   } catch (error) {
-    // Only where it happened: a message could hold what was being worked on.
+    // Only what and where: a message could hold what was being worked on.
     const places = (error instanceof Error && String(error.stack).match(/^ +at .*$/gm)) || []
-    process.stderr.write('sotto: the program failed\n' + places.join('\n') + '\n')
+    const kind = error instanceof Error ? error.constructor.name : typeof error
+    process.stderr.write('sotto: the program failed (' + kind + ')\n' + places.join('\n') + '\n')
     process.exitCode = 1
   }
 }

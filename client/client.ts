@@ -96,7 +96,7 @@ export class Client {
   }
 
   /** The given version of `name`; 0 is the active one. Throws `not_found`. Permission: `get`. */
-  getVersion(name: string, version: number, options: CallOptions = {}): Promise<SecretValue> {
+  async getVersion(name: string, version: number, options: CallOptions = {}): Promise<SecretValue> {
     return this.#call({
       ...options,
       attempt: `get ${version === 0 ? '' : `version ${version} of `}${quote(name)}`,

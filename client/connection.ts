@@ -136,10 +136,14 @@ export class Connection {
     })
   }
 
+  get #at(): string {
+    return this.#options.base.href.replace(/\/$/, '')
+  }
+
   #badAnswer({ attempt }: Exchange, reason: string): SottoError {
     return new SottoError(
       'bad_answer',
-      `Cannot ${attempt}: ${this.#options.base.href} is no Sotto server: ${reason}`,
+      `Cannot ${attempt}: ${this.#at} is no Sotto server: ${reason}`,
     )
   }
 
@@ -155,8 +159,8 @@ export class Connection {
   }
 
   #reasonFor(code: string): [reason: string, hint: string] {
-    const { base, timeoutMs, localAddress } = this.#options
-    const at = base.href.replace(/\/$/, '')
+    const { timeoutMs, localAddress } = this.#options
+    const at = this.#at
     if (code === 'TIMEOUT') {
       return [
         `no answer from ${at} within ${timeoutMs / 1000} s`,

@@ -7,14 +7,14 @@ import { MAX_VERSION } from '../../../client/api/types.ts'
 
 type Run = readonly [first: number, last: number]
 
-/** The text of `numbers`, which must be version numbers, ascending. Throws RangeError otherwise. */
+/** The text of `numbers`, which must be version numbers, ascending. Throws `internal` otherwise. */
 export function formatNumbers(numbers: readonly number[]): string {
   const runs: [first: number, last: number][] = []
   let last = 0
   let run: [number, number] | undefined
   for (const number of numbers) {
     if (!Number.isInteger(number) || number <= last || number > MAX_VERSION) {
-      throw new RangeError('Version numbers must be integers from 1 to 4294967295, ascending')
+      throw new SottoError('internal', 'Version numbers must be ascending, from 1 to 4294967295')
     }
     if (run && number === last + 1) run[1] = number
     else runs.push((run = [number, number]))

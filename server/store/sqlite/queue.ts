@@ -10,7 +10,7 @@ import { attempted, type FromWriter, fromPlain, type Op, type OpValue } from './
 export interface QueueLimits {
   /** How long the caller of an op waits for its answer. */
   readonly waitMs: number
-  /** Ops that may wait behind the batch that the writer is doing. */
+  /** Ops that may wait behind the batch that the writer is doing before a change is refused. */
   readonly maxWaiting: number
 }
 
@@ -70,7 +70,7 @@ export class WriteQueue {
    */
   submit(op: Op, waitMs: number = this.#limits.waitMs): Promise<OpValue> {
     this.demandUsable()
-    if (this.#waiting.length >= this.#limits.maxWaiting) {
+    if (op.kind === 'change' && this.#waiting.length >= this.#limits.maxWaiting) {
       const message = `Cannot ${attempted(op)}: ${this.#waiting.length} changes wait already`
       throw new SottoError('overloaded', message)
     }

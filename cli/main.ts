@@ -22,7 +22,9 @@ async function start() {
     // Only what and where: a message could hold what was being worked on.
     const places = (error instanceof Error && String(error.stack).match(/^ +at .*$/gm)) || []
     const kind = error instanceof Error ? error.constructor.name : typeof error
-    process.stderr.write('sotto: the program failed (' + kind + ')\n' + places.join('\n') + '\n')
+    const code = error instanceof Error && 'code' in error ? ' ' + error.code : ''
+    process.stderr.write('sotto: the program failed: ' + kind + code + '\n')
+    process.stderr.write(places.join('\n') + '\n')
     process.exitCode = 1
   }
 }

@@ -1,0 +1,69 @@
+/** docs/cli.md shows the table of commands as it is. `npx vitest -u` writes it anew. */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { commandNames, commands, globalFlags, rawCommands } from '../../cli/commands.ts'
+import { helpFor, overview } from '../../cli/help.ts'
+import { errorTable } from '../../client/api/errors.ts'
+
+const path = new URL('../../docs/cli.md', import.meta.url).pathname
+
+const exitMeanings: Readonly<Record<number, string>> = {
+  0: 'it worked',
+  1: 'the command line was wrong, or something on this machine failed',
+  2: 'the server refused or failed',
+  3: 'there is no such secret or version',
+  4: 'the rules do not allow it',
+  5: 'nothing changed since the version that was given',
+  6: 'no answer came from the server',
+}
+
+test('docs/cli.md shows the exit codes of the error table and the help of each command', async () => {
+  const text = readFileSync(path, 'utf8')
+  const prose = text.slice(0, text.indexOf('## Commands\n'))
+  const withTable = prose.replace(
+    /<!-- exit codes -->\n[^]*?<!-- end -->/,
+    `<!-- exit codes -->\n${exitCodes()}<!-- end -->`,
+  )
+  const sections = await Promise.all(
+    commandNames().map(async (name) => `### ${name}\n\n\`\`\`text\n${await helpFor(name)}\`\`\`\n`),
+  )
+  const reference = `## Commands\n\n\`\`\`text\n${overview()}\`\`\`\n\n${sections.join('\n')}`
+  await expect(withTable + reference).toMatchFileSnapshot(path)
+})
+
+function exitCodes(): string {
+  const rows = Object.entries(exitMeanings).map(([exit, meaning]) => {
+    const codes = Object.entries(errorTable)
+      .filter(([, kind]) => String(kind.exit) === exit)
+      .map(([code]) => `\`${code}\``)
+    return `| ${exit} | ${meaning} | ${codes.join(', ')} |\n`
+  })
+  return `| exit code | meaning | error codes |\n| --- | --- | --- |\n${rows.join('')}`
+}
+
+test('each exit code of the error table has a meaning', () => {
+  const used = Object.values(errorTable).map(({ exit }) => String(exit))
+  expect(Object.keys(exitMeanings)).toEqual(expect.arrayContaining(used))
+})
+
+test('help fits a terminal of a hundred columns', async () => {
+  for (const text of [overview(), ...(await Promise.all(commandNames().map(helpFor)))]) {
+    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(100)
+  }
+})
+
+test('the table has nothing that the completion scripts would have to quote', () => {
+  const flags = [globalFlags, ...commands.map((command) => command.flags)].flatMap(Object.values)
+  const texts = [...commands, ...rawCommands].map(({ summary }) => summary)
+  for (const text of [...texts, ...flags.map(({ help }) => help)]) expect(text).not.toMatch(/['\\`]/)
+})
+
+test('no command has a flag by the name of one that all have', () => {
+  for (const { name, flags } of commands) {
+    const letters = Object.values(flags).map(({ short }) => short)
+    expect(Object.keys(flags).filter((flag) => flag in globalFlags), name).toEqual([])
+    for (const { short } of Object.values(globalFlags)) {
+      if (short !== undefined) expect(letters, name).not.toContain(short)
+    }
+  }
+})

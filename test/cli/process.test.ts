@@ -1,0 +1,198 @@
+/** What only a process of its own can show: the streams, the start, the modules that it loads. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Client } from '../../client/client.ts'
+import { cli, type Running, runSotto, startSotto, temporaryDirectory } from '../support/sotto.ts'
+
+const directory = temporaryDirectory()
+const big = Buffer.from('0123456789abcdef'.repeat(20_000))
+let server: Running
+let env: Record<string, string>
+
+beforeAll(async () => {
+  server = await startSotto()
+  env = { SOTTO_SERVER: server.url }
+  const client = new Client({ server: server.url })
+  await client.put('small', Buffer.from('hunter2'))
+  await client.put('big', big)
+  await client.put('$(touch pwned)', Buffer.from('x'))
+  client.close()
+})
+
+afterAll(async () => {
+  await server.stop()
+  directory[Symbol.dispose]()
+})
+
+/** Runs the program with stdout led elsewhere. */
+async function runInto(stdout: number | 'pipe', args: readonly string[], shell?: string) {
+  const command = [process.execPath, cli, ...args]
+  const child = shell
+    ? spawn('sh', ['-c', shell, 'sh', ...command], {
+        stdio: ['ignore', stdout, 'pipe'],
+        env: { ...process.env, ...env },
+      })
+    : spawn(process.execPath, command.slice(1), {
+        stdio: ['ignore', stdout, 'pipe'],
+        env: { ...process.env, ...env },
+      })
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
+  if (stdout === 'pipe') child.stdout?.destroy()
+  await once(child, 'close')
+  return { code: child.exitCode, stderr }
+}
+
+test('put and get work from end to end', async () => {
+  const put = await runSotto(['put', 'process/a'], { input: 'hunter2', env })
+  expect(put).toEqual({
+    code: 0,
+    stdout: 'Secret saved as "process/a", version 1\n',
+    stderr: 'Read 7 bytes from stdin\n',
+  })
+  expect(await runSotto(['get', 'process/a'], { env })).toEqual({
+    code: 0,
+    stdout: 'hunter2',
+    stderr: '',
+  })
+  expect(await runSotto(['get', 'process/b'], { env })).toMatchObject({ code: 3, stdout: '' })
+})
+
+test('a value larger than a pipe arrives whole', async () => {
+  expect((await runSotto(['get', 'big'], { env })).stdout).toBe(big.toString())
+})
+
+test('when nobody reads the output, that is quiet and no failure', async () => {
+  expect(await runInto('pipe', ['get', 'big'])).toEqual({ code: 0, stderr: '' })
+})
+
+test.skipIf(process.platform !== 'linux')(
+  'output that cannot be written is a failure',
+  async () => {
+    const full = openSync('/dev/full', 'w')
+    expect(await runInto(full, ['get', 'small'])).toEqual({
+      code: 1,
+      stderr: 'sotto: Cannot write the output (ENOSPC)\n',
+    })
+    closeSync(full)
+  },
+)
+
+test('a file that takes only a part of the value is a failure', async () => {
+  const path = join(directory.path, 'part')
+  const file = openSync(path, 'w')
+  const limited = await runInto(file, ['get', 'big'], 'trap "" XFSZ; ulimit -f 8; exec "$@"')
+  closeSync(file)
+  expect(limited).toEqual({ code: 1, stderr: 'sotto: Cannot write the output (EFBIG)\n' })
+  expect(readFileSync(path).length).toBeLessThan(big.length)
+})
+
+test('a value that no request can hold is refused before it is sent', async () => {
+  const fits = 1_572_828
+  const over = await runSotto(['put', 'p'], { input: Buffer.alloc(fits + 1, 'x'), env })
+  expect(over).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `sotto: Cannot use stdin: it has more than ${fits} bytes, which no request holds\n`,
+  })
+  const most = await runSotto(['put', 'p'], { input: Buffer.alloc(fits, 'x'), env })
+  expect(most).toMatchObject({ code: 0, stderr: `Read ${fits} bytes from stdin\n` })
+})
+
+test('get loads none of the packages and none of the server', async () => {
+  const log = join(directory.path, 'modules')
+  const recorder = join(directory.path, 'recorder.mjs')
+  writeFileSync(
+    recorder,
+    `import { registerHooks } from 'node:module'
+     import { appendFileSync } from 'node:fs'
+     registerHooks({ load(url, context, next) { appendFileSync(${JSON.stringify(log)}, url + '\\n'); return next(url, context) } })
+     process.on('exit', () => appendFileSync(${JSON.stringify(log)}, process.moduleLoadList.join('\\n')))`,
+  )
+  const child = spawnSync(process.execPath, ['--import', recorder, cli, 'get', 'small'], {
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+  })
+  expect(child.stdout).toBe('hunter2')
+  const loaded = readFileSync(log, 'utf8').split('\n')
+  expect(loaded.some((url) => url.endsWith('/cli/run.ts'))).toBe(true)
+  expect(
+    loaded.filter((url) => /node_modules|\/server\/|\/audit\/|wire\.ts|undici/.test(url)),
+  ).toEqual([])
+})
+
+test('an old Node is told what is missing', () => {
+  const old = `data:text/javascript,Object.defineProperties(process, {
+    version: { value: 'v20.19.1' }, versions: { value: { node: '20.19.1' } } })`
+  const child = spawnSync(process.execPath, ['--import', old, cli, 'get', 'small'], {
+    encoding: 'utf8',
+  })
+  expect({ status: child.status, stdout: child.stdout, stderr: child.stderr }).toEqual({
+    status: 1,
+    stdout: '',
+    stderr: 'sotto needs Node 24 or newer; this is v20.19.1\n',
+  })
+})
+
+test('the entry has nothing that an old Node could not read', () => {
+  const source = readFileSync(cli, 'utf8')
+  expect(source).toMatch(/^#!\/usr\/bin\/env node\n/)
+  expect(source).not.toMatch(/^(?:import|export)\b/m)
+  expect(source).not.toMatch(/\?\?=|\|\|=|&&=|#\w+ *[=(]|\bstatic\b|^await\b/m)
+})
+
+test('compiled code is kept only where nobody else can write', async () => {
+  const kept = async (name: string, mode: number) => {
+    const cache = join(directory.path, name)
+    mkdirSync(join(cache, 'sotto'), { recursive: true })
+    chmodSync(join(cache, 'sotto'), mode)
+    await runSotto(['version'], { env: { XDG_CACHE_HOME: cache } })
+    return readdirSync(join(cache, 'sotto')).length
+  }
+  expect(await kept('private', 0o700)).toBe(1)
+  expect(await kept('shared', 0o777)).toBe(0)
+})
+
+test('bash completes commands, flags and names, and runs no name', () => {
+  const program = join(directory.path, 'sotto')
+  writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${cli}' "$@"\n`, { mode: 0o755 })
+  const script = `
+    source <(sotto completion bash)
+    try() {
+      COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+      _sotto sotto
+      printf '%s\\n' "\${COMPREPLY[*]}"
+    }
+    try sotto del
+    try sotto get --ver
+    try sotto get ''
+    try sotto get --version 1 s
+    try sotto activate small ''
+    try sotto -s http : //127.0.0.1 completion z`
+  const bash = spawnSync('bash', ['-c', script], {
+    cwd: directory.path,
+    env: { ...process.env, ...env, PATH: `${directory.path}:${process.env['PATH']}` },
+    encoding: 'utf8',
+  })
+  expect(bash.stdout.split('\n')).toEqual([
+    'delete-version delete',
+    '--version',
+    '\\$\\(touch\\ pwned\\) big p process/a small',
+    'small',
+    '',
+    'zsh',
+    '',
+  ])
+  expect(readdirSync(directory.path)).not.toContain('pwned')
+})

@@ -103,7 +103,12 @@ export interface SegmentEntry {
   /** The id of the store whose log it is. */
   readonly log: string
   readonly after: number
-  /** Bytes at the end of the segment before that are no whole, chained record: a write cut short. */
+  /** The first id of the segment that holds the record `after`, which names its file; 0 for none. */
+  readonly before: number
+  /**
+   * At most so many bytes stand between the record `after` and this segment that are no whole,
+   * chained record: writes cut short, which a crash or a failing disk left behind.
+   */
   readonly torn: number
   /** Changes on the log whose outcome was not known yet when the segment began, by record id. */
   readonly open: readonly number[]

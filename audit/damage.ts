@@ -1,0 +1,69 @@
+/** What can be wrong with a log, and what bytes a write that was cut short leaves behind. */
+import type { AuditRecord } from './record.ts'
+
+/** A kind of damage: one of a closed set. */
+export type DamageKind =
+  /** Bytes that are no record, where no crash can have left them. */
+  | 'unreadable'
+  /** A record is not what it was when the next one was written. */
+  | 'altered'
+  /** Records are not there, though others of the same segment before and after them are. */
+  | 'missing'
+  /** An id stands on the log twice. */
+  | 'repeated'
+  /** A record or a segment is not in its place. */
+  | 'reordered'
+  /** A segment of another store's log. */
+  | 'foreign'
+  /** The end of a segment, or of the log, is not there. */
+  | 'cut'
+  /** A whole segment is not there. */
+  | 'segment-missing'
+  /** A segment in a format that this release does not know. */
+  | 'unknown-format'
+  /** Bytes after the last record of a segment that the next segment does not tell of. */
+  | 'torn'
+
+/** Where a record stands. */
+export interface Position {
+  /** The name of the segment's file. */
+  readonly segment: string
+  /** Counted from 1. */
+  readonly line: number
+}
+
+/** A record and where it stands. */
+export interface Located extends Position {
+  readonly record: AuditRecord
+  /** The SHA-256 of its line, in hex. */
+  readonly hash: string
+}
+
+/** Something wrong with a log, and where. */
+export interface Damage extends Position {
+  readonly damage: DamageKind
+  /** The id of the first record concerned; 0 where it cannot be told. */
+  readonly id: number
+  /** For people, half a sentence. */
+  readonly message: string
+}
+
+/** No disk loses less than so many bytes at a multiple of it. */
+const SECTOR_BYTES = 512
+
+/**
+ * Whether a line has a hole: a run of zero bytes where a sector did not reach the disk before a
+ * crash. It spans whole sectors, except that it may begin with the line and end with the file;
+ * so that a zero byte that somebody writes into a line is none.
+ */
+export function hasHole(bytes: Uint8Array, offset: number): boolean {
+  let from = bytes.indexOf(0)
+  while (from >= 0) {
+    let to = from
+    while (bytes[to] === 0) to++
+    const begins = from === 0 || (offset + from) % SECTOR_BYTES === 0
+    if (begins && (offset + to) % SECTOR_BYTES === 0) return true
+    from = bytes.indexOf(0, to)
+  }
+  return false
+}

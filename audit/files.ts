@@ -1,0 +1,123 @@
+/**
+ * The slice of a file system that the log stands on, and that slice over Node. What may be relied
+ * on after a crash is part of it: bytes of an awaited `write`, entries of an awaited `syncFolder`.
+ */
+import * as fs from 'node:fs'
+import { promisify } from 'node:util'
+
+/** A file open for reading. */
+export interface ReadableFile {
+  /** Reads into `into` from `position`; resolves with the number of bytes, 0 at the end. */
+  read(into: Uint8Array, position: number): Promise<number>
+  /** Bytes in the file now. */
+  size(): Promise<number>
+  /** Makes what was read from the file durable, whoever wrote it. */
+  sync(): Promise<void>
+  close(): Promise<void>
+}
+
+/** A file open for appending. */
+export interface AppendableFile {
+  /**
+   * Appends bytes, perhaps not all of them: resolves with their number once they and the length
+   * of the file are durable.
+   */
+  write(bytes: Uint8Array): Promise<number>
+  /** Makes everything about the file durable. */
+  sync(): Promise<void>
+  close(): Promise<void>
+}
+
+/** What the log needs of a file system. Every method rejects with the system's error. */
+export interface FileSystem {
+  /** Makes a folder (and those above it) for the owner alone; false where it was there already. */
+  makeFolder(path: string): Promise<boolean>
+  /** The names in a folder. */
+  list(path: string): Promise<string[]>
+  /** Opens a file that exists, for reading. */
+  open(path: string): Promise<ReadableFile>
+  /** Makes a file for the owner alone and opens it for appending; rejects where it exists. */
+  create(path: string): Promise<AppendableFile>
+  remove(path: string): Promise<void>
+  /** Makes the entries of a folder durable. */
+  syncFolder(path: string): Promise<void>
+  /** Bytes in a file; undefined where there is none. */
+  size(path: string): Promise<number | undefined>
+  /** Bytes that can still be written to the file system that holds `path`. */
+  freeBytes(path: string): Promise<number>
+}
+
+/** The machine's own file system. */
+export const nodeFiles: FileSystem = Object.freeze({
+  makeFolder: async (path: string) =>
+    (await fs.promises.mkdir(path, { recursive: true, mode: 0o700 })) !== undefined,
+  list: (path: string) => fs.promises.readdir(path),
+  open: async (path: string) => readable(await fs.promises.open(path, 'r')),
+  create: async (path: string) => appendable(await openFile(path, createFlags, 0o600)),
+  remove: (path: string) => fs.promises.unlink(path),
+  syncFolder: async (path: string) => {
+    const folder = await fs.promises.open(path, 'r')
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
+  },
+  size: async (path: string) => {
+    try {
+      return (await fs.promises.stat(path)).size
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined
+      throw error
+    }
+  },
+  freeBytes: async (path: string) => {
+    const { bavail, bsize } = await fs.promises.statfs(path)
+    return bavail * bsize
+  },
+})
+
+/** The system's code of an error, such as `ENOENT`; undefined for anything else. */
+export function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined
+}
+
+/** Absent where the system has no such flag; a sync then follows each write. */
+const durableWrites: number | undefined = fs.constants.O_DSYNC
+
+const createFlags =
+  fs.constants.O_WRONLY |
+  fs.constants.O_CREAT |
+  fs.constants.O_EXCL |
+  fs.constants.O_APPEND |
+  (durableWrites ?? 0)
+
+const openFile = promisify(fs.open)
+const syncFile = promisify(fs.fsync)
+const closeFile = promisify(fs.close)
+
+function readable(handle: fs.promises.FileHandle): ReadableFile {
+  return {
+    read: async (into, position) =>
+      (await handle.read(into, 0, into.byteLength, position)).bytesRead,
+    size: async () => (await handle.stat()).size,
+    sync: () => handle.sync(),
+    close: () => handle.close(),
+  }
+}
+
+function appendable(fd: number): AppendableFile {
+  return {
+    // The plain callback: one write is on the way of every request, and a FileHandle costs more.
+    write: (bytes) =>
+      new Promise((resolve, reject) => {
+        fs.write(fd, bytes, (error, written) => {
+          if (error) reject(error)
+          else if (durableWrites !== undefined) resolve(written)
+          else fs.fdatasync(fd, (failed) => (failed ? reject(failed) : resolve(written)))
+        })
+      }),
+    sync: () => syncFile(fd),
+    close: () => closeFile(fd),
+  }
+}

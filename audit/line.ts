@@ -1,0 +1,170 @@
+/**
+ * A record as a line of text, and back. A line is built from the fields listed here and no others,
+ * so that nothing can come along on an object that is handed to the log.
+ */
+import { hash } from 'node:crypto'
+import type { Principal } from '../client/api/types.ts'
+import type { AuditRecord, Entry, Receipt, SegmentEntry } from './record.ts'
+
+/** Bytes that a line may have, and a batch of lines that is written at once. */
+export const MAX_WRITE_BYTES: number = 1024 * 1024
+
+/** No record is shorter than this many bytes. */
+export const MIN_LINE_BYTES = 128
+
+/** The format of segments that this release writes, and the only one that it knows. */
+export const FORMAT = 1
+
+/** What the first record of a log follows: no record, a hash of zeros. */
+export const beginning: Receipt = Object.freeze({ id: 0, hash: '0'.repeat(64) })
+
+type Kind = (Entry | SegmentEntry)['kind']
+type FieldType = 'string' | 'number' | 'boolean' | 'principal' | 'numbers'
+/** A field's name and type; a question mark after the type where the field may be absent. */
+type Fields = Readonly<Record<string, FieldType | `${FieldType}?`>>
+
+/** The fields of each kind, in the order in which they are written. */
+const shapes: Readonly<Record<Kind, Fields>> = {
+  access: {
+    request: 'string',
+    principal: 'principal',
+    action: 'string',
+    authorized: 'boolean',
+    secret: 'string?',
+    secretVersion: 'number?',
+    result: 'string',
+    reason: 'string?',
+  },
+  change: {
+    request: 'string',
+    principal: 'principal',
+    action: 'string',
+    authorized: 'boolean',
+    secret: 'string',
+    secretVersion: 'number?',
+    verb: 'string',
+  },
+  abandoned: { of: 'number', reason: 'string' },
+  unidentified: { request: 'string', ip: 'string', reason: 'string' },
+  refusals: {
+    principal: 'principal?',
+    ip: 'string',
+    count: 'number',
+    first: 'string',
+    last: 'string',
+  },
+  start: { version: 'string' },
+  stop: { version: 'string' },
+  segment: {
+    format: 'number',
+    log: 'string',
+    after: 'number',
+    before: 'number',
+    torn: 'number',
+    open: 'numbers',
+    lost: 'number',
+  },
+}
+
+const plans = new Map(
+  Object.entries(shapes).map(([kind, fields]) => [
+    kind,
+    Object.entries(fields).map(([name, type]) => ({
+      name,
+      prefix: `,"${name}":`,
+      type: type.replace('?', '') as FieldType,
+      optional: type.endsWith('?'),
+    })),
+  ]),
+)
+
+/** An entry as the middle of a line: `kind`, then its fields in the order of the format. */
+export function encodeEntry(entry: Entry | SegmentEntry): string {
+  const values = entry as unknown as Readonly<Record<string, unknown>>
+  let text = `"kind":"${entry.kind}"`
+  for (const { name, prefix, type } of plans.get(entry.kind) ?? []) {
+    const value = values[name]
+    if (value === undefined) continue
+    const isPrincipal = type === 'principal'
+    text += prefix + (isPrincipal ? encodePrincipal(value as Principal) : JSON.stringify(value))
+  }
+  return text
+}
+
+/** The whole line, without its newline, around the middle that `encodeEntry` gave. */
+export function encodeLine(
+  middle: string,
+  stamp: { id: number; time: string; revision: number; prev: string },
+): string {
+  const { id, time, revision, prev } = stamp
+  return `{"id":${id},"time":"${time}",${middle},"revision":${revision},"prev":"${prev}"}`
+}
+
+/** The SHA-256 of a line, in hex. */
+export function hashLine(line: string | Uint8Array): string {
+  return hash('sha256', line, 'hex')
+}
+
+/**
+ * The record that a line holds; undefined where it holds none. A kind that this release doesn't
+ * know is a record too, of which only the stamp and the kind are looked at; so is the header of a
+ * segment in another format.
+ */
+export function decodeLine(bytes: Uint8Array): AuditRecord | undefined {
+  const record = parseObject(bytes)
+  if (record === undefined) return undefined
+  const { id, time, kind, revision, prev } = record
+  if (!Number.isSafeInteger(id) || (id as number) < 1) return undefined
+  if (typeof time !== 'string' || !Number.isSafeInteger(revision)) return undefined
+  if (typeof kind !== 'string' || typeof prev !== 'string' || !/^[0-9a-f]{64}$/.test(prev)) {
+    return undefined
+  }
+  const otherFormat = kind === 'segment' && record['format'] !== FORMAT
+  const plan = otherFormat ? [] : (plans.get(kind) ?? [])
+  for (const { name, type, optional } of plan) {
+    const value = record[name]
+    if (value === undefined ? !optional : !checks[type](value)) return undefined
+  }
+  return record as unknown as AuditRecord
+}
+
+/** Whether this release knows the kind of a record, and so what its fields mean. */
+export function isKnown(record: AuditRecord): boolean {
+  return plans.has(record.kind)
+}
+
+const checks: Readonly<Record<FieldType, (value: unknown) => boolean>> = {
+  string: (value) => typeof value === 'string',
+  number: (value) => Number.isSafeInteger(value),
+  boolean: (value) => typeof value === 'boolean',
+  numbers: (value) => Array.isArray(value) && value.every((item) => Number.isSafeInteger(item)),
+  principal: (value) => {
+    if (typeof value !== 'object' || value === null) return false
+    const { hostname, ip, user, tags } = value as Readonly<Record<string, unknown>>
+    if (typeof hostname !== 'string' || typeof ip !== 'string') return false
+    if (user !== undefined && typeof user !== 'string') return false
+    return (
+      tags === undefined || (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))
+    )
+  },
+}
+
+function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(),
+    )
+    return typeof value === 'object' && value !== null
+      ? (value as Record<string, unknown>)
+      : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function encodePrincipal({ hostname, ip, user, tags }: Principal): string {
+  let text = `{"hostname":${JSON.stringify(hostname)},"ip":${JSON.stringify(ip)}`
+  if (user !== undefined) text += `,"user":${JSON.stringify(user)}`
+  if (tags !== undefined) text += `,"tags":${JSON.stringify(tags)}`
+  return `${text}}`
+}

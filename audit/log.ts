@@ -1,0 +1,338 @@
+/**
+ * The writer of the audit log: an entry handed to it is on the disk when the promise resolves.
+ * Entries that come while a write is in flight share the next one. After a failed write the file is
+ * never used again; a new segment begins with a record of the gap.
+ */
+import { quote, SottoError } from '../client/api/errors.ts'
+import { type Batch, MAX_MIDDLE_LENGTH } from './batch.ts'
+import { errorCode, type FileSystem, nodeFiles } from './files.ts'
+import { encodeEntry } from './line.ts'
+import { Queue, release } from './queue.ts'
+import type { Entry, Receipt } from './record.ts'
+import { type Continuation, type Recovered, recover } from './recovery.ts'
+import { Tail } from './tail.ts'
+import { processTimers, type Timers } from './timers.ts'
+
+export { findRecord, type OpenChange, type Recovered } from './recovery.ts'
+
+/** How a log is opened. */
+export interface AuditLogOptions {
+  /** The folder of the segments; made when it is not there. */
+  readonly directory: string
+  /** The id of the store whose log it is. */
+  readonly logId: string
+  /** The store's committed revision now. */
+  readonly revision: () => number
+  /** Sees what was found before anything is written; when it rejects, `open` does. */
+  readonly accept?: (recovered: Recovered) => Promise<void>
+  readonly clock?: () => Date
+  /** How long an entry may wait for the disk, in milliseconds. Default: 5000. */
+  readonly waitMs?: number
+  /** How long after a failure a new segment is tried, in milliseconds. Default: 1000. */
+  readonly retryMs?: number
+  /** Bytes after which a segment is followed by the next. Default: 32 MiB. */
+  readonly segmentBytes?: number
+  /** Entries that may wait for a write at once. Default: 10,000. */
+  readonly maxPending?: number
+  /** Free bytes below which `lowSpace` is true. Default: 64 MiB. */
+  readonly reserveBytes?: number
+  readonly files?: FileSystem
+  readonly timers?: Timers
+}
+
+/** Whether the log can be written, and if not, since when and why. */
+export type LogState =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly since: Date; readonly reason: string }
+
+const defaults = {
+  clock: () => new Date(),
+  waitMs: 5000,
+  retryMs: 1000,
+  segmentBytes: 32 * 1024 * 1024,
+  maxPending: 10_000,
+  reserveBytes: 64 * 1024 * 1024,
+  files: nodeFiles,
+  timers: processTimers,
+}
+
+/** How soon a segment may end early, so that the next one tells of lost records, in milliseconds. */
+const GAP_MS = 60_000
+/** How often the disk is looked at, in milliseconds. */
+const SURVEY_MS = 1000
+
+/** An open log. One process at a time may have it. */
+export class AuditLog implements AsyncDisposable {
+  /** What was found when the log was opened. */
+  readonly recovered: Recovered
+  readonly #options: Required<Omit<AuditLogOptions, 'accept'>>
+  readonly #tail: Tail
+  readonly #queue: Queue
+  #running = false
+  #idle: PromiseWithResolvers<void> | undefined
+  /** When the disk was given what it has not finished yet. */
+  #busy: { readonly since: number; readonly date: Date } | undefined
+  #failure: { readonly since: Date; readonly reason: string } | undefined
+  /** Whether a new segment is to begin though the one in use is not full. */
+  #roll = false
+  #segmentSince = 0
+  /** Durable changes that came too late for whoever announced them, so they are never made. */
+  readonly #unclaimed = new Set<number>()
+  #lowSpace = false
+  #surveyed = Number.NEGATIVE_INFINITY
+  #closing: Promise<void> | undefined
+  #closed = false
+  #stopRetry: (() => void) | undefined
+
+  private constructor(options: AuditLogOptions, continuation: Continuation) {
+    this.#options = { ...defaults, ...options }
+    this.#tail = new Tail(this.#options, continuation)
+    const { directory, timers, waitMs } = this.#options
+    const late = () => unavailable(directory, `the disk did not take it within ${waitMs} ms`)
+    this.#queue = new Queue({ waitMs, timers, late })
+    this.recovered = continuation.recovered
+  }
+
+  /**
+   * Opens the log in a folder, or begins one. Nothing is written before the first entry: that one
+   * begins a new segment, since what an earlier process wrote is never added to. Throws SottoError
+   * `audit_damaged` when the newest segment holds anything but records and one write cut short,
+   * `store_foreign` for the log of another store, `store_newer` for the format of a later release,
+   * `audit_unavailable` when the folder cannot be used.
+   */
+  static async open(options: AuditLogOptions): Promise<AuditLog> {
+    const { directory, logId, files = nodeFiles } = options
+    let continuation: Continuation
+    try {
+      await files.makeFolder(directory)
+      continuation = await recover(files, directory, logId)
+    } catch (error) {
+      if (error instanceof SottoError && error.code !== 'local') throw error
+      throw unavailable(directory, error)
+    }
+    await options.accept?.(continuation.recovered)
+    const log = new AuditLog(options, continuation)
+    await log.#survey()
+    return log
+  }
+
+  /** The last durable record; id 0 and a hash of zeros on a log that has none. */
+  get head(): Receipt {
+    return this.#tail.head
+  }
+
+  /** Whether the file system had less free space than the reserve, as of a second ago. */
+  get lowSpace(): boolean {
+    return this.#lowSpace
+  }
+
+  /** Whether entries can be written now. */
+  state(): LogState {
+    if (this.#failure !== undefined) return { ok: false, ...this.#failure }
+    const { waitMs, timers } = this.#options
+    const busy = this.#busy
+    if (busy === undefined || timers.now() - busy.since < waitMs) return { ok: true }
+    return { ok: false, since: busy.date, reason: 'the disk does not answer' }
+  }
+
+  /**
+   * Adds a record; resolves once it is durable. Rejects with SottoError `audit_unavailable` when it
+   * cannot be made durable within the wait, `overloaded` when too many wait, `shutting_down` once
+   * the log is closing. A record that was rejected may still come to stand on the log; if it is a
+   * change, a record that it was abandoned follows, without the caller's doing.
+   */
+  append(entry: Entry): Promise<Receipt> {
+    const middle = encodeEntry(entry)
+    const refusal = this.#refusal(middle.length)
+    if (refusal !== undefined) return Promise.reject(refusal)
+    return new Promise((resolve, reject) => {
+      this.#queue.push(entry, middle, resolve, reject)
+      this.#wake()
+    })
+  }
+
+  /** Tells that the change `id` was made: its outcome is known, and needs no record. */
+  settle(id: number): void {
+    this.#tail.open.delete(id)
+  }
+
+  /** Counts records of acts that revealed nothing and could not be written; the log tells it later. */
+  noteLost(count = 1): void {
+    this.#tail.lost += count
+  }
+
+  /** Writes what waits, for as long as an entry may wait, and lets go of the file. Never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** Why an entry cannot even wait. */
+  #refusal(length: number): SottoError | undefined {
+    const { directory, maxPending } = this.#options
+    if (this.#closing !== undefined) {
+      return new SottoError('shutting_down', `The audit log in ${quote(directory)} is closing`)
+    }
+    const state = this.state()
+    if (!state.ok) return unavailable(directory, state.reason)
+    if (this.#queue.length >= maxPending) {
+      const text = `${maxPending} entries wait for the audit log in ${quote(directory)}`
+      return new SottoError('overloaded', text)
+    }
+    if (length <= MAX_MIDDLE_LENGTH) return undefined
+    return new SottoError('internal', `Cannot record an entry of ${length} characters`)
+  }
+
+  #wake(): void {
+    if (this.#running) return
+    this.#running = true
+    // A turn later, so that entries of the same turn share the write.
+    setImmediate(() => void this.#run())
+  }
+
+  async #run(): Promise<void> {
+    let done: Batch | undefined
+    try {
+      while (this.#isDue()) {
+        if (this.#wantsSegment()) {
+          release(done)
+          done = undefined
+          await this.#begin()
+          continue
+        }
+        this.#claim()
+        const batch = this.#queue.take((pending) => this.#tail.build(pending))
+        this.#setBusy()
+        const written = this.#tail.write(batch)
+        release(done)
+        done = undefined
+        await written
+        this.#confirm(batch)
+        done = batch
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#busy = undefined
+    this.#running = false
+    release(done)
+    if (this.#closed) this.#tail.giveUp()
+    this.#idle?.resolve()
+  }
+
+  #isDue(): boolean {
+    if (this.#closed) return false
+    return this.#queue.length > 0 || this.#unclaimed.size > 0 || this.#roll
+  }
+
+  #wantsSegment(): boolean {
+    const { segment, lost } = this.#tail
+    if (segment === undefined || this.#roll) return true
+    if (segment.bytes >= this.#options.segmentBytes) return true
+    return lost > 0 && this.#options.timers.now() - this.#segmentSince >= GAP_MS
+  }
+
+  async #begin(): Promise<void> {
+    this.#roll = false
+    this.#setBusy()
+    await this.#tail.begin()
+    this.#segmentSince = this.#options.timers.now()
+    this.#failure = undefined
+  }
+
+  #setBusy(): void {
+    this.#busy = { since: this.#options.timers.now(), date: this.#options.clock() }
+  }
+
+  /** Lets the log itself abandon the changes that nobody waits for. */
+  #claim(): void {
+    for (const of of this.#unclaimed) {
+      const entry: Entry = { kind: 'abandoned', of, reason: 'its record came too late' }
+      const again = () => void this.#unclaimed.add(of)
+      this.#queue.push(entry, encodeEntry(entry), () => {}, again)
+    }
+    this.#unclaimed.clear()
+  }
+
+  /** Takes note of what became durable. */
+  #confirm({ items }: Batch): void {
+    this.#queue.finish()
+    for (const { entry, receipt, expired } of items) {
+      if (entry.kind === 'change' && receipt !== undefined) {
+        this.#tail.open.add(receipt.id)
+        if (expired) this.#unclaimed.add(receipt.id)
+      } else if (entry.kind === 'abandoned') {
+        this.#tail.open.delete(entry.of)
+        this.#unclaimed.delete(entry.of)
+      }
+    }
+    if (this.#options.timers.now() - this.#surveyed >= SURVEY_MS) void this.#survey()
+  }
+
+  /** Refuses everything that waits; a new segment is tried after a while. */
+  #fail(error: unknown): void {
+    const { directory, clock, retryMs, timers } = this.#options
+    this.#failure = { since: this.#failure?.since ?? clock(), reason: reasonOf(error) }
+    this.#tail.giveUp()
+    this.#queue.refuse(unavailable(directory, error))
+    if (this.#closing !== undefined) return
+    this.#stopRetry = timers.after(retryMs, () => {
+      this.#roll = true
+      this.#wake()
+    })
+  }
+
+  /** Looks whether the disk has room, and still has the file that is being written. */
+  async #survey(): Promise<void> {
+    const { directory, files, reserveBytes, timers } = this.#options
+    this.#surveyed = timers.now()
+    const segment = this.#tail.segment
+    const bytes = segment?.bytes ?? 0
+    try {
+      this.#lowSpace = (await files.freeBytes(directory)) < reserveBytes
+      const found = segment === undefined ? 0 : ((await files.size(segment.path)) ?? -1)
+      // Somebody removed or cut the file: what is added to it would be nowhere.
+      if (found >= bytes || segment !== this.#tail.segment) return
+      this.#roll = true
+      this.#wake()
+    } catch {
+      // Whether records can be written, a write will tell.
+    }
+  }
+
+  async #close(): Promise<void> {
+    this.#stopRetry?.()
+    if (this.#tail.lost > 0 && this.#failure === undefined) this.#roll = true
+    this.#wake()
+    this.#idle = Promise.withResolvers()
+    const stopWaiting = this.#options.timers.after(this.#options.waitMs, this.#idle.resolve)
+    await this.#idle.promise
+    stopWaiting()
+    this.#closed = true
+    this.#queue.close(unavailable(this.#options.directory, 'it was closed'))
+    // A file with a write in flight is let go of when that ends.
+    if (!this.#running) this.#tail.giveUp()
+  }
+}
+
+function unavailable(directory: string, cause: unknown): SottoError {
+  const full = ['ENOSPC', 'EDQUOT'].includes(errorCode(cause) ?? '')
+  return new SottoError(
+    'audit_unavailable',
+    `Cannot write the audit log in ${quote(directory)}: ${reasonOf(cause)}`,
+    {
+      hint: full
+        ? 'Free space on the file system that holds it; the log goes on by itself.'
+        : 'Look after the disk and the folder that hold it; the log goes on by itself.',
+      ...(cause instanceof Error && { cause }),
+    },
+  )
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}

@@ -1,0 +1,152 @@
+/** Answers questions such as "who read this?" from a log, and words its records for people. */
+import type { Principal } from '../client/api/types.ts'
+import type { Located } from './damage.ts'
+import { nodeFiles, type FileSystem } from './files.ts'
+import { Folder } from './folder.ts'
+import { decodeLine } from './line.ts'
+import { LineReader } from './line-reader.ts'
+import { type ReadOptions, readLog } from './reader.ts'
+import type { AuditRecord, Result } from './record.ts'
+
+/** Which records are asked for: those that match everything that is given. */
+export interface Filter {
+  /** Whether the name of the secret is one that is asked for; records without a name don't match. */
+  readonly secretMatches?: (name: string) => boolean
+  /** A login name, a tag, the name of a node, or an address. */
+  readonly principal?: string
+  readonly action?: string
+  /** How an access came out; changes have no result and don't match. */
+  readonly result?: Result
+  readonly kinds?: readonly AuditRecord['kind'][]
+  /** The first moment that is asked for. */
+  readonly since?: Date
+  /** The first moment that no longer is. */
+  readonly until?: Date
+}
+
+/**
+ * The records of the log at `path` that match, in order. With `since`, segments that end before it
+ * by the times of their first records are not opened. Throws what `readLog` throws.
+ */
+export async function* queryLog(
+  path: string,
+  filter: Filter,
+  options: ReadOptions = {},
+): AsyncGenerator<Located> {
+  const { since } = filter
+  const earliest = since ? await segmentBefore(options.files ?? nodeFiles, path, since) : 0
+  // Behind the record before the segment's first: from its first on.
+  const after = Math.max(options.after ?? 0, earliest - 1)
+  for await (const found of readLog(path, { ...options, after })) {
+    if (matches(filter, found.record)) yield found
+  }
+}
+
+/** Whether a record is one that is asked for. */
+export function matches(filter: Filter, record: AuditRecord): boolean {
+  const { secretMatches, principal, action, result, kinds, since, until } = filter
+  if (kinds !== undefined && !kinds.includes(record.kind)) return false
+  if (since !== undefined && record.time < since.toISOString()) return false
+  if (until !== undefined && record.time >= until.toISOString()) return false
+  if (action !== undefined && !('action' in record && record.action === action)) return false
+  if (result !== undefined && !('result' in record && record.result === result)) return false
+  if (principal !== undefined && !concerns(record, principal)) return false
+  if (secretMatches === undefined) return true
+  return 'secret' in record && record.secret !== undefined && secretMatches(record.secret)
+}
+
+/** A record in words, to be set in columns: none has a control character or a line break. */
+export interface Row {
+  readonly id: string
+  readonly time: string
+  /** The person or the tags, and the node. */
+  readonly who: string
+  /** The action, or what else the record tells of. */
+  readonly what: string
+  readonly secret: string
+  readonly version: string
+  readonly result: string
+  /** The reason, or what else there is to know. */
+  readonly note: string
+}
+
+/** The row of a record. */
+export function toRow(record: AuditRecord): Row {
+  const empty = { who: '', secret: '', version: '', result: '', note: '' }
+  return { ...empty, id: String(record.id), time: record.time, ...wordsOf(record) }
+}
+
+type Words = Partial<Row> & Pick<Row, 'what'>
+
+function wordsOf(record: AuditRecord): Words {
+  if (record.kind === 'access') {
+    const { principal, action, secret, secretVersion, result, reason = '' } = record
+    const named = secretWords(secret, secretVersion)
+    return { who: nameOf(principal), what: action, ...named, result, note: plain(reason) }
+  }
+  if (record.kind === 'change') {
+    const { principal, verb, secret, secretVersion } = record
+    return { who: nameOf(principal), what: plain(verb), ...secretWords(secret, secretVersion) }
+  }
+  if (record.kind === 'abandoned') {
+    return { what: 'abandoned', note: `record ${record.of}: ${plain(record.reason)}` }
+  }
+  if (record.kind === 'unidentified') {
+    return { who: plain(record.ip), what: 'unidentified', note: plain(record.reason) }
+  }
+  if (record.kind === 'refusals') {
+    const { principal, ip, count, first, last } = record
+    const who = principal === undefined ? plain(ip) : nameOf(principal)
+    return { who, what: 'refusals', note: `${count} from ${plain(first)} to ${plain(last)}` }
+  }
+  if (record.kind === 'segment') {
+    return { what: 'segment', note: `after record ${record.after}, ${record.lost} lost` }
+  }
+  return { what: record.kind, note: plain(record.version) }
+}
+
+function secretWords(name: string | undefined, version: number | undefined): Partial<Row> {
+  return { secret: plain(name ?? ''), version: version === undefined ? '' : String(version) }
+}
+
+function nameOf({ user, tags, hostname }: Principal): string {
+  const names = user === undefined ? (tags ?? []) : [user]
+  return [...names, hostname]
+    .filter((name) => name !== '')
+    .map(plain)
+    .join(' ')
+}
+
+/** Text that cannot act on a terminal or pass for several columns: in quotes unless it is plain. */
+function plain(text: string): string {
+  if (/^[\p{L}\p{N}\p{P}\p{S} ]*$/u.test(text)) return text
+  return JSON.stringify(text).replaceAll(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (char) => `\\u{${char.codePointAt(0)?.toString(16)}}`,
+  )
+}
+
+function concerns(record: AuditRecord, name: string): boolean {
+  if ('ip' in record && record.ip === name) return true
+  const principal = 'principal' in record ? record.principal : undefined
+  if (principal === undefined) return false
+  const { user, tags = [], hostname, ip } = principal
+  return user === name || hostname === name || ip === name || tags.includes(name)
+}
+
+/** The first id of the last segment that began before a moment; 0 where none did. */
+async function segmentBefore(files: FileSystem, path: string, moment: Date): Promise<number> {
+  const folder = await Folder.open(files, path)
+  if (folder.single) return 0
+  for (const segment of folder.segments.toReversed()) {
+    const file = await folder.openSegment(segment)
+    try {
+      const line = await new LineReader(file).next()
+      const record = line === undefined ? undefined : decodeLine(line.bytes)
+      if (record !== undefined && record.time < moment.toISOString()) return record.id
+    } finally {
+      await file.close()
+    }
+  }
+  return 0
+}

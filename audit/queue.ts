@@ -1,0 +1,107 @@
+/** The entries that wait for the disk, each for a bounded time. */
+import type { Batch, Waiting } from './batch.ts'
+import type { Entry, Receipt } from './record.ts'
+import type { Timers } from './timers.ts'
+
+/** How long entries wait, and what they are refused with after that. */
+export interface QueueOptions {
+  readonly waitMs: number
+  readonly timers: Timers
+  readonly late: () => Error
+}
+
+/** Entries in the order in which they came: those being written, then those that are not yet. */
+export class Queue {
+  readonly #options: QueueOptions
+  readonly #pending: Waiting[] = []
+  #inFlight: readonly Waiting[] = []
+  #stopWatch: (() => void) | undefined
+
+  constructor(options: QueueOptions) {
+    this.#options = options
+  }
+
+  /** Entries that are not being written yet. */
+  get length(): number {
+    return this.#pending.length
+  }
+
+  /** Adds an entry with the middle of its line, and what its outcome is told to. */
+  push(
+    entry: Entry,
+    middle: string,
+    resolve: (receipt: Receipt) => void,
+    reject: (error: Error) => void,
+  ): void {
+    const since = this.#options.timers.now()
+    this.#pending.push({
+      entry,
+      middle,
+      since,
+      receipt: undefined,
+      expired: false,
+      resolve,
+      reject,
+    })
+    if (this.#stopWatch === undefined) this.#watch(this.#options.waitMs)
+  }
+
+  /** Lets `build` take entries off the front; they count as being written from then on. */
+  take(build: (pending: Waiting[]) => Batch): Batch {
+    const batch = build(this.#pending)
+    this.#inFlight = batch.items
+    return batch
+  }
+
+  /** Tells that what was being written is durable; its entries are resolved by `release`. */
+  finish(): void {
+    this.#inFlight = []
+  }
+
+  /** Refuses every entry. */
+  refuse(error: Error): void {
+    const items = [...this.#inFlight, ...this.#pending.splice(0)]
+    this.#inFlight = []
+    for (const item of items) refuse(item, error)
+  }
+
+  /** Refuses every entry, and ends the bounds. */
+  close(error: Error): void {
+    this.#stopWatch?.()
+    this.refuse(error)
+  }
+
+  #watch(ms: number): void {
+    this.#stopWatch = this.#options.timers.after(ms, () => {
+      this.#stopWatch = undefined
+      this.#expire()
+    })
+  }
+
+  /** Refuses what has waited too long. What is not being written yet then never will be. */
+  #expire(): void {
+    const { timers, waitMs, late } = this.#options
+    const now = timers.now()
+    const isInTime = ({ since }: Waiting) => now - since < waitMs
+    const error = late()
+    for (const item of this.#inFlight) if (!isInTime(item)) refuse(item, error)
+    const kept = this.#pending.findIndex(isInTime)
+    const dropped = this.#pending.splice(0, kept < 0 ? this.#pending.length : kept)
+    for (const item of dropped) refuse(item, error)
+    const oldest = this.#inFlight.find(({ expired }) => !expired) ?? this.#pending[0]
+    if (oldest !== undefined) this.#watch(oldest.since + waitMs - now)
+  }
+}
+
+/** Resolves the entries of a batch that is durable. */
+export function release(batch: Batch | undefined): void {
+  for (const { receipt, expired, resolve } of batch?.items ?? []) {
+    if (receipt !== undefined && !expired) resolve(receipt)
+  }
+}
+
+function refuse(item: Waiting, error: Error): void {
+  if (item.expired) return
+  item.expired = true
+  item.reject(error)
+}

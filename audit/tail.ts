@@ -1,0 +1,109 @@
+/** The end of a log that is being written: the segment in use, the last record, the next id. */
+import { type Batch, BatchBuilder, type Waiting } from './batch.ts'
+import type { FileSystem } from './files.ts'
+import { beginning, encodeEntry, encodeLine, FORMAT, hashLine } from './line.ts'
+import type { Receipt } from './record.ts'
+import type { Continuation } from './recovery.ts'
+import { Segment } from './segment.ts'
+
+/** What the end of a log is made with. */
+export interface TailOptions {
+  readonly directory: string
+  readonly logId: string
+  readonly revision: () => number
+  readonly clock: () => Date
+  readonly files: FileSystem
+}
+
+/** Where records are added. Its methods run one at a time. */
+export class Tail {
+  readonly #options: TailOptions
+  readonly #builder = new BatchBuilder()
+  #segment: Segment | undefined
+  #head: Receipt
+  /** The first id of the segment that holds `#head`. */
+  #heldIn: number
+  #nextId: number
+  #revision: number
+  /** Bytes behind `#head` that may be on the disk and are no whole record. */
+  #torn: number
+  /** Durable changes whose outcome is not known. */
+  readonly open: Set<number>
+  /** Records that could not be written, and that no segment tells of yet. */
+  lost = 0
+
+  constructor(options: TailOptions, { recovered, nextId, heldIn }: Continuation) {
+    this.#options = options
+    this.#head = recovered.last ?? beginning
+    this.#heldIn = heldIn
+    this.#nextId = nextId
+    this.#revision = recovered.revision
+    this.#torn = recovered.torn
+    this.open = new Set(recovered.open.map(({ id }) => id))
+  }
+
+  /** The last durable record. */
+  get head(): Receipt {
+    return this.#head
+  }
+
+  /** The file in use and what was written to it; undefined before the first, and after a failure. */
+  get segment(): { readonly path: string; readonly bytes: number } | undefined {
+    return this.#segment
+  }
+
+  /** Begins a new segment. Rejects with the system's error, and then there is none in use. */
+  async begin(): Promise<void> {
+    const { directory, logId, files } = this.#options
+    const { lost } = this
+    this.giveUp()
+    const stamp = this.#stamp()
+    const middle = encodeEntry({
+      kind: 'segment',
+      format: FORMAT,
+      log: logId,
+      after: this.#head.id,
+      before: this.#heldIn,
+      torn: this.#torn,
+      open: [...this.open].toSorted((a, b) => a - b),
+      lost,
+    })
+    const line = encodeLine(middle, stamp)
+    const bytes = Buffer.from(`${line}\n`)
+    this.#nextId++
+    this.#torn += bytes.byteLength
+    this.#segment = await Segment.begin(files, directory, stamp.id, bytes)
+    this.#torn = 0
+    this.#head = { id: stamp.id, hash: hashLine(line) }
+    this.#heldIn = stamp.id
+    this.lost -= lost
+  }
+
+  /** Makes the front of `queue` into lines; they must be written before the next are made. */
+  build(queue: Waiting[]): Batch {
+    const batch = this.#builder.build(queue, this.#stamp())
+    this.#nextId = batch.last.id + 1
+    return batch
+  }
+
+  /** Writes lines. Rejects with the system's error, and then the segment must be given up. */
+  async write({ bytes, last }: Batch): Promise<void> {
+    this.#torn = bytes.byteLength
+    await this.#segment?.write(bytes)
+    this.#torn = 0
+    this.#head = last
+  }
+
+  /** Lets go of the segment, for good. */
+  giveUp(): void {
+    void this.#segment?.close()
+    this.#segment = undefined
+  }
+
+  #stamp(): { id: number; time: string; revision: number; prev: string } {
+    const { clock, revision } = this.#options
+    this.#revision = Math.max(this.#revision, revision())
+    const time = clock().toISOString()
+    return { id: this.#nextId, time, revision: this.#revision, prev: this.#head.hash }
+  }
+}

@@ -1,0 +1,18 @@
+/** Time as the log's bounds need it: one that only goes forward, and calls that come later. */
+
+/** A clock that never jumps, and its alarms. */
+export interface Timers {
+  /** Milliseconds since some moment. */
+  now(): number
+  /** Calls `act` once, in `ms` milliseconds, unless the function that it returns is called before. */
+  after(ms: number, act: () => void): () => void
+}
+
+/** The process's own. Its alarms keep no process alive. */
+export const processTimers: Timers = Object.freeze({
+  now: () => performance.now(),
+  after: (ms: number, act: () => void) => {
+    const timer = setTimeout(act, ms).unref()
+    return () => clearTimeout(timer)
+  },
+})

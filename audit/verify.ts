@@ -1,0 +1,120 @@
+/** Tells whether a log is whole, from its first record to its last. */
+import type { Damage, Located } from './damage.ts'
+import type { FileSystem } from './files.ts'
+import type { Receipt } from './record.ts'
+import { walk } from './walk.ts'
+
+/** How to verify a log. */
+export interface VerifyOptions {
+  /**
+   * A record that is known to have been on the log. Without one, nobody can tell that the last
+   * records were cut off, or that all of the log was written anew.
+   */
+  readonly head?: Receipt
+  /** The record that the log begins behind, where an older part of it was moved away. */
+  readonly after?: Receipt
+  readonly files?: FileSystem
+}
+
+/** What was found. */
+export interface VerifyReport {
+  /** Whether nothing is wrong. Torn bytes, gaps and lost records are no damage: the log tells them. */
+  readonly ok: boolean
+  /** What is wrong first; absent where nothing is. The numbers below count what comes before it. */
+  readonly damage?: Damage
+  readonly records: number
+  readonly segments: number
+  /** The first and the last record; null on a log without records. */
+  readonly first: Receipt | null
+  readonly last: Receipt | null
+  /** Bytes behind the last record that are none: a write cut short, or one in flight. */
+  readonly torn: number
+  /** Ids that no record has: given to records that did not reach the disk. */
+  readonly skipped: number
+  /** Records on the disk that were never confirmed: their acts were answered with an error. */
+  readonly unconfirmed: number
+  /** Records that the log says could not be written; their acts revealed nothing. */
+  readonly lost: number
+}
+
+/**
+ * Goes through the log at `path`, a folder or a single segment. A single segment is verified by
+ * itself, without its link to the one before. Rejects with SottoError `local` when the log cannot
+ * be read; damage is told in the report.
+ */
+export async function verifyLog(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
+  const { head, ...walkOptions } = options
+  const count = new Count()
+  let damage: Damage | undefined
+  let torn = 0
+  let seen = head === undefined || head.id === 0
+  const steps = walk(path, walkOptions)
+  for (;;) {
+    const step = await steps.next()
+    if (step.done === true) {
+      torn = step.value.torn
+      break
+    }
+    if ('damage' in step.value) {
+      damage = step.value
+      break
+    }
+    const found = step.value
+    count.add(found)
+    if (found.record.id !== head?.id) continue
+    seen = true
+    if (found.hash === head.hash) continue
+    damage = { ...at(found), damage: 'altered', message: `record ${head.id} is not the known one` }
+    break
+  }
+  if (damage === undefined && !seen && head !== undefined) damage = count.missing(head)
+  return { ok: damage === undefined, ...(damage && { damage }), ...count.totals, torn }
+}
+
+function at({ segment, line, record }: Located): { segment: string; line: number; id: number } {
+  return { segment, line, id: record.id }
+}
+
+/** Counts records. */
+class Count {
+  #last: Located | undefined
+  totals = {
+    records: 0,
+    segments: 0,
+    first: null as Receipt | null,
+    last: null as Receipt | null,
+    skipped: 0,
+    unconfirmed: 0,
+    lost: 0,
+  }
+
+  add(found: Located): void {
+    const { record, hash } = found
+    const { totals } = this
+    totals.records++
+    if (record.kind === 'segment') {
+      totals.segments++
+      totals.lost += record.lost
+      if (totals.last !== null) {
+        totals.skipped += record.id - totals.last.id - 1
+        // A segment given up at its first record follows the same record as the one behind it.
+        totals.unconfirmed += Math.min(totals.last.id - record.after, this.#last?.line ?? 0)
+      }
+    }
+    totals.last = { id: record.id, hash }
+    totals.first ??= totals.last
+    this.#last = found
+  }
+
+  /** The damage that it is when the record `head`, known to have been there, is not. */
+  missing(head: Receipt): Damage {
+    const last = this.#last
+    const end = last === undefined ? { segment: '', line: 1, id: 1 } : at(last)
+    if (end.id > head.id) {
+      return { ...end, id: head.id, damage: 'missing', message: `record ${head.id} is not there` }
+    }
+    const message = `record ${head.id} is known, and the log ends at record ${last ? end.id : 0}`
+    const line = last === undefined ? 1 : end.line + 1
+    return { segment: end.segment, line, id: end.id + (last ? 1 : 0), damage: 'cut', message }
+  }
+}

@@ -1,5 +1,11 @@
 /** Decides what rules allow. Pure: no I/O, no clock, nothing remembered. */
-import type { Action, Rule } from '../client/api/types.ts'
+import type { Action, Principal, Rule } from '../client/api/types.ts'
+
+/** A caller that the network has named, and what the policy lets it do. */
+export interface Caller {
+  readonly principal: Principal
+  readonly rules: readonly Rule[]
+}
 
 /**
  * Whether `rules` allow `action` on the secret `name`. Rules add up and nothing denies; no rule, no

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { FileSystem } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
-import { quote, SottoError } from '../client/api/errors.ts'
+import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
 import type { InitConfig, ServerConfig } from './config.ts'
 import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
@@ -86,7 +86,9 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   await log.append({ kind: 'start', version })
   undo.defer(async () => {
     await gate.flush()
-    await log.append({ kind: 'stop', version })
+    await log.append({ kind: 'stop', version }).catch((error: unknown) => {
+      say(`the audit log has no record of this stop: ${asSottoError(error).message}`)
+    })
   })
   undo.defer(() => listener.close())
   const port = await listener.listen(config.listen)

@@ -43,8 +43,6 @@ describe('examples', () => {
         for (const [at, example] of examples.entries()) {
           const lines = (printed[at] ?? []).map((line) => line.replaceAll(server.url, SHOWN))
           const shown = example.expected
-            (line, index, all) => line !== '' || index < all.length - 1,
-          )
           const same =
             shown.length === lines.length &&
             shown.every((pattern, index) => showsLine(pattern, lines[index] ?? ''))

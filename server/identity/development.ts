@@ -6,7 +6,8 @@ import { readFileSync, statSync } from 'node:fs'
 import { z } from 'zod'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { actions, type Rule } from '../../client/api/types.ts'
-import type { Caller, Connection, Identity } from './identity.ts'
+import type { Caller } from '../access.ts'
+import type { Connection, Identity } from './identity.ts'
 
 const rule = z.strictObject({ action: z.array(z.string()), secret: z.array(z.string()) })
 

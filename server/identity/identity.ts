@@ -1,16 +1,10 @@
 /** Who is calling: the one interface between the network and the gate. */
-import type { Principal, Rule } from '../../client/api/types.ts'
+import type { Caller } from '../access.ts'
 
 /** The two ends of a socket, as the kernel tells them. Nothing that the peer could choose freely. */
 export interface Connection {
   readonly remoteAddress: string
   readonly localPort: number
-}
-
-/** A caller that the network has named, and what the policy lets it do. */
-export interface Caller {
-  readonly principal: Principal
-  readonly rules: readonly Rule[]
 }
 
 /** A source of identity. Asked anew for every request; an answer is never kept. */

@@ -65,7 +65,7 @@ test('a transcript with an unknown key is refused', () => {
 
 const noTerminal =
   process.env['CI'] !== 'true' && spawnSync('python3', ['--version']).status !== 0
-    ? 'there is no python3 to run test/cli/pty.py'
+    ? 'there is no python3 to run test/cli/terminal.py'
     : undefined
 if (noTerminal) console.warn(`Transcripts of the terminal are skipped: ${noTerminal}`)
 
@@ -176,7 +176,9 @@ async function onTerminal(
         return [seen, typed === 'SIGTERM' ? null : JSON.parse(`"${typed}"`)]
       }),
   }
-  const python = spawn('python3', [join(here, 'pty.py')], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const python = spawn('python3', [join(here, 'terminal.py')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   let told = ''
   python.stdout.setEncoding('utf8').on('data', (chunk: string) => (told += chunk))
   python.stdin.end(JSON.stringify(script))

@@ -10,6 +10,9 @@ export interface DirectoryLock {
   release(): void
 }
 
+/** What nobody refers to is collected as garbage, and its lock with it. */
+const held = new Set<Database.Database>()
+
 /**
  * Takes the lock of the directory at `path`, without waiting. It is held until `release` or until
  * the process is gone, however it ends. The directory gets two small files: `lock`, and `lock.pid`
@@ -24,6 +27,8 @@ export function lockDirectory(path: string): DirectoryLock {
   const pidFile = join(directory, 'lock.pid')
   const db = openLock(directory)
   try {
+    // A transaction that writes nothing needs no journal file.
+    db.pragma('journal_mode = MEMORY')
     db.exec('BEGIN EXCLUSIVE')
     chmodSync(join(directory, 'lock'), 0o600)
     writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
@@ -31,9 +36,10 @@ export function lockDirectory(path: string): DirectoryLock {
     db.close()
     throw lockError(error, directory, pidFile)
   }
+  held.add(db)
   return {
     release() {
-      if (!db.open) return
+      if (!held.delete(db)) return
       rmSync(pidFile, { force: true })
       db.close()
     },

@@ -61,7 +61,7 @@ export async function openStore(path: string, options: OpenOptions = {}): Promis
     await queue.submit({ kind: 'ping' }, openMs)
     return new SqliteStore(file, inode, queue, new Reader(file))
   } catch (error) {
-    void worker.terminate()
+    await queue.close()
     throw asStoreError(error, 'open it', file)
   }
 }

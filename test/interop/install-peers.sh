@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs the released programs that test/interop runs against, into .peers/bin at the top of the
+# repository. The only version that is named anywhere stands in test/interop/go/go.mod.
+#
+# What is there at the right version is left alone, so that a run that was cut short can be repeated.
+# Needs Go and a Go module proxy; a first run compiles for a few minutes.
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+bin=$top/.peers/bin
+mkdir -p "$bin"
+cd "$top/test/interop/go"
+
+# Two runs at once would compile everything twice.
+if command -v flock >/dev/null; then
+  exec 9>"$top/.peers/lock"
+  flock 9
+fi
+
+say() { printf 'peers: %s\n' "$*"; }
+
+# The command line of setec, as it was released.
+install_setec() {
+  local module=github.com/tailscale/setec version
+  version=$(go list -mod=readonly -m -f '{{.Version}}' "$module")
+  if go version -m "$bin/setec" 2>/dev/null | grep -q "mod[[:space:]]$module[[:space:]]$version"; then
+    say "setec $version is there"
+  else
+    say "installing setec $version"
+    GOBIN=$bin go install "$module/cmd/setec@$version"
+  fi
+}
+
+# The released server package on loopback, and the tests that use the released client package.
+build_programs() {
+  say 'building setecd and the tests of setec'\''s client'
+  go build -mod=readonly -o "$bin/setecd" ./setecd
+  go test -mod=readonly -c -o "$bin/interop.test" .
+}
+
+install_setec
+build_programs
+# test/support/peers.ts takes a program that is older than its sources for outdated.
+touch "$bin/setec" "$bin/setecd" "$bin/interop.test"
+say "ready after ${SECONDS} s"

@@ -1,0 +1,76 @@
+// oxlint-disable vitest/valid-title, vitest/valid-describe-callback, vitest/no-disabled-tests, vitest/no-conditional-tests -- title and body come from the tests that call describeWith
+/** Programs of others that tests run against, installed by `npm run peers` or found on the machine. */
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { describe, test } from 'vitest'
+
+const top = new URL('../..', import.meta.url).pathname
+const goModule = join(top, 'test/interop/go')
+
+/** A released program under `.peers/bin`, and the files that it is made from. */
+interface InstalledPeer {
+  readonly sources: readonly string[]
+}
+
+/** Every peer: those that `npm run peers` installs, and null for what the machine has. */
+const peers = {
+  /** The command line of setec. */
+  setec: { sources: [join(goModule, 'go.mod')] },
+  /** The server package of setec on loopback: test/interop/go/setecd. */
+  setecd: { sources: goSources('setecd') },
+  /** The tests of test/interop/go, which use the client package of setec. */
+  'interop.test': { sources: goSources('.') },
+  curl: null,
+  python3: null,
+} as const satisfies Record<string, InstalledPeer | null>
+
+/** The name of a peer. */
+export type PeerName = keyof typeof peers
+
+/** The path of a peer's program. Throws, saying what to install, when it is missing or outdated. */
+export function requirePeer(name: PeerName): string {
+  const peer: InstalledPeer | null = peers[name]
+  if (peer === null) {
+    const found = (process.env['PATH'] ?? '')
+      .split(delimiter)
+      .map((directory) => join(directory, name))
+      .find((path) => existsSync(path))
+    if (found === undefined) throw new Error(`${name} is not on this machine: install it`)
+    return found
+  }
+  const path = join(top, '.peers/bin', name)
+  if (!existsSync(path)) throw new Error(`${name} is not installed: run \`npm run peers\``)
+  const made = statSync(path).mtimeMs
+  if (peer.sources.some((source) => statSync(source).mtimeMs > made)) {
+    throw new Error(`${name} is older than its sources: run \`npm run peers\``)
+  }
+  return path
+}
+
+/**
+ * A suite that needs peers. When one is missing, a skipped test stands for the suite and says what to
+ * install; in CI the suite is begun all the same, and fails at `requirePeer`.
+ */
+export function describeWith(names: readonly PeerName[], title: string, body: () => void): void {
+  const missing = names.flatMap((name) => problem(name) ?? [])
+  if (missing.length === 0 || process.env['CI'] === 'true') describe(title, body)
+  else test.skip(`${title} (${missing.join('; ')})`)
+}
+
+function problem(name: PeerName): string | undefined {
+  try {
+    requirePeer(name)
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+function goSources(folder: string): string[] {
+  const files = readdirSync(join(goModule, folder)).filter((file) => file.endsWith('.go'))
+  return [
+    ...files.map((file) => join(goModule, folder, file)),
+    join(goModule, 'go.mod'),
+    join(goModule, 'go.sum'),
+  ]
+}

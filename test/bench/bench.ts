@@ -38,6 +38,8 @@ const conditionalShot: Shot = {
 }
 
 using scratch = temporaryDirectory()
+let folders = 0
+let puts = 0
 const rows: Row[] = []
 const sections: Record<string, () => Promise<void>> = { get, conditional, put, start, memory }
 const asked = process.argv.slice(2).filter((arg) => arg in sections)
@@ -102,8 +104,6 @@ async function put(): Promise<void> {
   if (peer) rows.push(row('put, time', all.at(-1), servers.get(5000), times, 'ms'))
   await Promise.all(all.map((each) => each.stop()))
 }
-
-let puts = 0
 
 /** The median time of 30 puts, one after another, new names and new versions in turn. */
 async function medianPut({ url }: Contestant): Promise<number> {
@@ -213,8 +213,9 @@ function row<T extends { name: string }>(
   }
 }
 
+/** A fresh state directory. */
 function folder(name: string): string {
-  const path = join(scratch.path, name)
+  const path = join(scratch.path, `${name}-${++folders}`)
   mkdirSync(path, { mode: 0o700, recursive: true })
   return path
 }

@@ -1,8 +1,9 @@
 /** The servers that are compared: each a child process on a port of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { actions } from '../../client/api/types.ts'
 import { startSotto } from '../support/sotto.ts'
 
 /** A server under load. */
@@ -13,9 +14,19 @@ export interface Contestant {
   stop(): Promise<void>
 }
 
+/** The callers of both servers, told apart in the same way: by a file that each looks at again. */
+function tailnetFile(directory: string): string {
+  const path = `${directory}.tailnet.json`
+  const rules = [{ action: [...actions], secret: ['*'] }]
+  const nodes = { '127.0.0.1': { name: 'bench', user: 'bench@example.com', rules } }
+  writeFileSync(path, JSON.stringify({ nodes }))
+  return path
+}
+
 /** Sotto as `sotto server --dev` runs it, with its state on the disk of `directory`. */
 export async function sotto(directory: string): Promise<Contestant> {
-  const running = await startSotto({ args: ['--state-dir', directory] })
+  const tailnet = tailnetFile(directory)
+  const running = await startSotto({ args: ['--state-dir', directory, '--tailnet', tailnet] })
   const pid = running.process.pid as number
   return { name: 'sotto', url: running.url, pid, stop: async () => void (await running.stop()) }
 }
@@ -25,11 +36,13 @@ export async function bare(): Promise<Contestant> {
   return started('bare', process.execPath, [new URL('bare.ts', import.meta.url).pathname])
 }
 
-/** setec's own server with a fixed WhoIs and its file audit log; undefined when it is not installed. */
+/** setec's own server with its file audit log; undefined when it is not installed. */
 export async function setec(directory: string): Promise<Contestant | undefined> {
   const program = new URL('../../.peers/bin/setecd', import.meta.url).pathname
   if (!existsSync(program)) return undefined
-  return started('setec', program, ['-listen', '127.0.0.1:0', '-dir', directory])
+  return started('setec', program, [
+    ...['-listen', '127.0.0.1:0', '-dir', directory, '-tailnet', tailnetFile(directory)],
+  ])
 }
 
 /** Bytes of memory that the process holds, as the kernel counts them. */

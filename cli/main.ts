@@ -12,6 +12,8 @@ if (Number(process.versions.node.split('.')[0]) >= 24) {
 }
 
 async function start() {
+  // Were the answer never to come, the process would end by itself, and must not pass for a success.
+  process.exitCode = 1
   try {
     const { keepCompiled } = await import('./compile-cache.ts')
     keepCompiled(process.env)
@@ -25,6 +27,5 @@ async function start() {
     const code = error instanceof Error && 'code' in error ? ' ' + error.code : ''
     process.stderr.write('sotto: the program failed: ' + kind + code + '\n')
     process.stderr.write(places.join('\n') + '\n')
-    process.exitCode = 1
   }
 }

@@ -1,6 +1,7 @@
 /** docs/cli.md shows the table of commands as it is. `npx vitest -u` writes it anew. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import type { Flags } from '../../cli/arguments.ts'
 import { commandNames, commands, globalFlags, rawCommands } from '../../cli/commands.ts'
 import { helpFor, overview } from '../../cli/help.ts'
 import { errorTable } from '../../client/api/errors.ts'
@@ -47,23 +48,23 @@ test('each exit code of the error table has a meaning', () => {
 })
 
 test('help fits a terminal of a hundred columns', async () => {
-  for (const text of [overview(), ...(await Promise.all(commandNames().map(helpFor)))]) {
-    for (const line of text.split('\n')) expect(line.length, line).toBeLessThanOrEqual(100)
-  }
+  const texts = [overview(), ...(await Promise.all(commandNames().map(helpFor)))]
+  const lines = texts.flatMap((text) => text.split('\n'))
+  expect(lines.filter((line) => line.length > 100)).toEqual([])
 })
 
 test('the table has nothing that the completion scripts would have to quote', () => {
   const flags = [globalFlags, ...commands.map((command) => command.flags)].flatMap(Object.values)
   const texts = [...commands, ...rawCommands].map(({ summary }) => summary)
-  for (const text of [...texts, ...flags.map(({ help }) => help)]) expect(text).not.toMatch(/['\\`]/)
+  const all = [...texts, ...flags.map(({ help }) => help)]
+  expect(all.filter((text) => /['\\`]/.test(text))).toEqual([])
 })
 
 test('no command has a flag by the name of one that all have', () => {
-  for (const { name, flags } of commands) {
-    const letters = Object.values(flags).map(({ short }) => short)
-    expect(Object.keys(flags).filter((flag) => flag in globalFlags), name).toEqual([])
-    for (const { short } of Object.values(globalFlags)) {
-      if (short !== undefined) expect(letters, name).not.toContain(short)
-    }
-  }
+  const names = (flags: Flags) =>
+    Object.entries(flags).flatMap(([name, { short }]) => [name, ...(short ? [short] : [])])
+  const taken = new Set(names(globalFlags))
+  expect(commands.flatMap(({ flags }) => names(flags)).filter((name) => taken.has(name))).toEqual(
+    [],
+  )
 })

@@ -11,12 +11,15 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
 import { cli, type Running, runSotto, startSotto, temporaryDirectory } from '../support/sotto.ts'
+import { addRecord, makeLogs } from './made-log.ts'
 
 const directory = temporaryDirectory()
 const big = Buffer.from('0123456789abcdef'.repeat(20_000))
+const noPython = process.env['CI'] !== 'true' && spawnSync('python3', ['--version']).status !== 0
 let server: Running
 let env: Record<string, string>
 
@@ -98,6 +101,49 @@ test('a file that takes only a part of the value is a failure', async () => {
   expect(readFileSync(path).length).toBeLessThan(big.length)
 })
 
+test('a followed log shows what is added, until nobody reads any more', async () => {
+  const { path } = directory
+  await makeLogs(path)
+  const args = ['audit', 'tail', '--follow', '--lines', '1', '-o', 'json', join(path, 'log')]
+  const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ids: number[] = []
+  for await (const line of createInterface({ input: child.stdout })) {
+    ids.push((JSON.parse(line) as { id: number }).id)
+    if (ids.length === 1) await addRecord(path)
+    else break
+  }
+  // The next record finds nobody to be written to.
+  child.stdout.destroy()
+  await addRecord(path)
+  await once(child, 'close')
+  expect(ids).toEqual([7, 8])
+  expect(child.exitCode).toBe(0)
+})
+
+test.skipIf(noPython)('the questions go to the terminal, whatever stdout is', async () => {
+  const stdout = join(directory.path, 'stdout')
+  const script = {
+    argv: [process.execPath, cli, 'put', 'process/asked'],
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+    dialog: [
+      ['Enter secret: ', 'hunter2\r'],
+      ['Confirm secret: ', 'hunter2\r'],
+    ],
+    stdout,
+  }
+  const python = spawnSync('python3', [join(import.meta.dirname, 'terminal.py')], {
+    input: JSON.stringify(script),
+    encoding: 'utf8',
+  })
+  expect(JSON.parse(python.stdout)).toEqual({
+    screen: 'Enter secret: \nConfirm secret: \n',
+    exit: 0,
+    echo: true,
+    missed: null,
+  })
+  expect(readFileSync(stdout, 'utf8')).toBe('Secret saved as "process/asked", version 1\n')
+})
+
 test('a value that no request can hold is refused before it is sent', async () => {
   const fits = 1_572_831
   const over = await runSotto(['put', 'p'], { input: Buffer.alloc(fits + 1, 'x'), env })
@@ -176,7 +222,8 @@ test('bash completes commands, flags and names, and runs no name', () => {
     }
     try sotto del
     try sotto get --ver
-    try sotto get ''
+    try sotto get '$('
+    try sotto get sm
     try sotto get --version 1 s
     try sotto activate small ''
     try sotto -s http : //127.0.0.1 completion z`
@@ -188,7 +235,8 @@ test('bash completes commands, flags and names, and runs no name', () => {
   expect(bash.stdout.split('\n')).toEqual([
     'delete-version delete',
     '--version',
-    '\\$\\(touch\\ pwned\\) big p process/a small',
+    '\\$\\(touch\\ pwned\\)',
+    'small',
     'small',
     '',
     'zsh',

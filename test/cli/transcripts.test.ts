@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Io, Output } from '../../cli/io.ts'
 import { run } from '../../cli/run.ts'
 import { cli, type Running, startSotto, temporaryDirectory } from '../support/sotto.ts'
+import { makeLogs } from './made-log.ts'
 import {
   mismatch,
   readTranscript,
@@ -51,6 +52,7 @@ let server: Running
 beforeAll(async () => {
   const file = join(directory.path, 'tailnet.json')
   writeFileSync(file, JSON.stringify(tailnet))
+  await makeLogs(directory.path)
   server = await startSotto({ args: ['--tailnet', file] })
 })
 

@@ -1,8 +1,13 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:https'
+import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { Client, ServerError } from '../../client/client.ts'
 import { SottoError } from '../../client/api/errors.ts'
-import { type Received, type Scripted, scripted, scriptedBytes } from './scripted.ts'
+import { temporaryDirectory } from '../support/sotto.ts'
+import { listening, type Received, type Scripted, scripted, scriptedBytes } from './scripted.ts'
 
 const canary = 'canary-4f1d'
 
@@ -388,4 +393,23 @@ test('https to a server of plain http says so', async () => {
     code: 'unreachable',
     hint: 'Check whether the URL should begin with http://.',
   })
+})
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0
+
+test.skipIf(!hasOpenssl)('a certificate that nobody vouches for is not trusted', async () => {
+  using directory = temporaryDirectory()
+  const [key, cert] = [join(directory.path, 'key'), join(directory.path, 'cert')]
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  const made = ['-keyout', key, '-out', cert, '-subj', '/CN=localhost', '-days', '1']
+  spawnSync('openssl', ['req', '-x509', ...curve, ...made])
+  let calls = 0
+  const secure = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, () => calls++)
+  await using server = await listening(secure)
+  const url = server.url.replace('http:', 'https:')
+  expect(await failure(new Client({ server: url }).delete('a'))).toMatchObject({
+    code: 'unreachable',
+    message: `Cannot delete "a": the certificate of ${url} is not trusted (DEPTH_ZERO_SELF_SIGNED_CERT)`,
+  })
+  expect(calls).toBe(0)
 })

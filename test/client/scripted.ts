@@ -45,7 +45,11 @@ export async function scriptedBytes(answer: () => Uint8Array): Promise<Scripted>
   return listening(server, sockets)
 }
 
-async function listening(server: net.Server, sockets: readonly Socket[]): Promise<Scripted> {
+/** Lets `server` listen on loopback; `sockets` are cut when it goes away. */
+export async function listening(
+  server: net.Server,
+  sockets: readonly Socket[] = [],
+): Promise<Scripted> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {

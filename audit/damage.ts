@@ -48,21 +48,19 @@ export interface Damage extends Position {
   readonly message: string
 }
 
-/** No disk loses less than so many bytes at a multiple of it. */
+/** What reaches a disk before a crash does so in units of this size, at multiples of it. */
 const SECTOR_BYTES = 512
 
 /**
- * Whether a line has a hole: a run of zero bytes where a sector did not reach the disk before a
- * crash. It spans whole sectors, except that it may begin with the line and end with the file;
- * so that a zero byte that somebody writes into a line is none.
+ * Whether a line has a hole: zero bytes up to the end of a sector, where one did not reach the disk
+ * before a crash. Records have no zero bytes; one that is put somewhere into a line is no hole.
  */
 export function hasHole(bytes: Uint8Array, offset: number): boolean {
   let from = bytes.indexOf(0)
   while (from >= 0) {
     let to = from
     while (bytes[to] === 0) to++
-    const begins = from === 0 || (offset + from) % SECTOR_BYTES === 0
-    if (begins && (offset + to) % SECTOR_BYTES === 0) return true
+    if ((offset + to) % SECTOR_BYTES === 0) return true
     from = bytes.indexOf(0, to)
   }
   return false

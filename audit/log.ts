@@ -3,6 +3,7 @@
  * Entries that come while a write is in flight share the next one. After a failed write the file is
  * never used again; a new segment begins with a record of the gap.
  */
+import { dirname } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { type Batch, MAX_MIDDLE_LENGTH } from './batch.ts'
 import { errorCode, type FileSystem, nodeFiles } from './files.ts'
@@ -71,7 +72,7 @@ export class AuditLog implements AsyncDisposable {
   #running = false
   #idle: PromiseWithResolvers<void> | undefined
   /** When the disk was given what it has not finished yet. */
-  #busy: { readonly since: number; readonly date: Date } | undefined
+  #busySince: number | undefined
   #failure: { readonly since: Date; readonly reason: string } | undefined
   /** Whether a new segment is to begin though the one in use is not full. */
   #roll = false
@@ -104,7 +105,7 @@ export class AuditLog implements AsyncDisposable {
     const { directory, logId, files = nodeFiles } = options
     let continuation: Continuation
     try {
-      await files.makeFolder(directory)
+      if (await files.makeFolder(directory)) await files.syncFolder(dirname(directory))
       continuation = await recover(files, directory, logId)
     } catch (error) {
       if (error instanceof SottoError && error.code !== 'local') throw error
@@ -129,10 +130,11 @@ export class AuditLog implements AsyncDisposable {
   /** Whether entries can be written now. */
   state(): LogState {
     if (this.#failure !== undefined) return { ok: false, ...this.#failure }
-    const { waitMs, timers } = this.#options
-    const busy = this.#busy
-    if (busy === undefined || timers.now() - busy.since < waitMs) return { ok: true }
-    return { ok: false, since: busy.date, reason: 'the disk does not answer' }
+    const { clock, waitMs, timers } = this.#options
+    const busyMs = this.#busySince === undefined ? 0 : timers.now() - this.#busySince
+    if (busyMs < waitMs) return { ok: true }
+    const since = new Date(clock().getTime() - busyMs)
+    return { ok: false, since, reason: 'the disk does not answer' }
   }
 
   /**
@@ -206,7 +208,7 @@ export class AuditLog implements AsyncDisposable {
         }
         this.#claim()
         const batch = this.#queue.take((pending) => this.#tail.build(pending))
-        this.#setBusy()
+        this.#busySince = this.#options.timers.now()
         const written = this.#tail.write(batch)
         release(done)
         done = undefined
@@ -217,7 +219,7 @@ export class AuditLog implements AsyncDisposable {
     } catch (error) {
       this.#fail(error)
     }
-    this.#busy = undefined
+    this.#busySince = undefined
     this.#running = false
     release(done)
     if (this.#closed) this.#tail.giveUp()
@@ -238,14 +240,10 @@ export class AuditLog implements AsyncDisposable {
 
   async #begin(): Promise<void> {
     this.#roll = false
-    this.#setBusy()
+    this.#busySince = this.#options.timers.now()
     await this.#tail.begin()
     this.#segmentSince = this.#options.timers.now()
     this.#failure = undefined
-  }
-
-  #setBusy(): void {
-    this.#busy = { since: this.#options.timers.now(), date: this.#options.clock() }
   }
 
   /** Lets the log itself abandon the changes that nobody waits for. */

@@ -73,7 +73,7 @@ export interface Row {
 /** The row of a record. */
 export function toRow(record: AuditRecord): Row {
   const empty = { who: '', secret: '', version: '', result: '', note: '' }
-  return { ...empty, id: String(record.id), time: record.time, ...wordsOf(record) }
+  return { ...empty, id: String(record.id), time: plain(record.time), ...wordsOf(record) }
 }
 
 type Words = Partial<Row> & Pick<Row, 'what'>
@@ -82,7 +82,8 @@ function wordsOf(record: AuditRecord): Words {
   if (record.kind === 'access') {
     const { principal, action, secret, secretVersion, result, reason = '' } = record
     const named = secretWords(secret, secretVersion)
-    return { who: nameOf(principal), what: action, ...named, result, note: plain(reason) }
+    const what = plain(action)
+    return { who: nameOf(principal), what, ...named, result: plain(result), note: plain(reason) }
   }
   if (record.kind === 'change') {
     const { principal, verb, secret, secretVersion } = record

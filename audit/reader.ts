@@ -34,10 +34,10 @@ export async function* readLog(path: string, options: ReadOptions = {}): AsyncGe
     ...(follow && { more: () => pause(follow, options) }),
   })
   for await (const step of steps) {
-    if (!('damage' in step)) {
-      if (step.record.id > after && isKnown(step.record)) yield step
-    } else if (!lenient) {
-      throw damageError(path, step)
+    if ('damage' in step) {
+      if (!lenient) throw damageError(path, step)
+    } else if ('record' in step && step.record.id > after && isKnown(step.record)) {
+      yield step
     }
   }
 }

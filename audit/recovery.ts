@@ -52,6 +52,7 @@ export async function recover(
 ): Promise<Continuation> {
   const segments = await listSegments(files, directory)
   const newest = segments.at(-1) ?? 0
+  if (newest > 0) await files.syncFolder(directory)
   let torn = 0
   // A crash can leave a segment without a whole first record; then nothing else is in it either.
   for (const from of segments.toReversed()) {
@@ -120,16 +121,12 @@ async function readEnd(
   logId: string,
 ): Promise<End> {
   const end: End = { last: undefined, revision: 0, heldIn: 0, open: new Map(), torn: 0 }
-  const steps = walk(directory, { files, from })
-  for (;;) {
-    const step = await steps.next()
-    if (step.done === true) {
-      end.torn = step.value.torn
-      return end
-    }
-    if ('damage' in step.value) throw damageError(directory, step.value)
-    addRecord(end, step.value, logId)
+  for await (const step of walk(directory, { files, from })) {
+    if ('damage' in step) throw damageError(directory, step)
+    if ('torn' in step) end.torn = step.torn
+    else addRecord(end, step, logId)
   }
+  return end
 }
 
 function addRecord(end: End, { record, hash }: Located, logId: string): void {
@@ -160,6 +157,7 @@ async function locate(
 ): Promise<Located | undefined> {
   for await (const step of walk(directory, { files, from: id })) {
     if ('damage' in step) throw damageError(directory, step)
+    if ('torn' in step) return undefined
     if (step.record.id === id) return step
     if (step.record.id > id) return undefined
   }

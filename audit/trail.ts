@@ -42,7 +42,7 @@ export class Trail {
   #header: Header | undefined
   #segment = ''
   /** Hashes of the last records of that segment, by id modulo their number. */
-  readonly #recent: string[] = Array.from({ length: RECENT }, () => '')
+  readonly #recent: string[] = Array<string>(RECENT).fill('')
   #loose: Loose | undefined
   /** Whether the next header can be held against what is behind it. */
   #linked: boolean

@@ -1,7 +1,7 @@
 /** Tells whether a log is whole, from its first record to its last. */
 import type { Damage, Located } from './damage.ts'
 import type { FileSystem } from './files.ts'
-import type { Receipt } from './record.ts'
+import type { Receipt, SegmentEntry, Stamp } from './record.ts'
 import { walk } from './walk.ts'
 
 /** How to verify a log. */
@@ -48,24 +48,18 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
   let damage: Damage | undefined
   let torn = 0
   let seen = head === undefined || head.id === 0
-  const steps = walk(path, walkOptions)
-  for (;;) {
-    const step = await steps.next()
-    if (step.done === true) {
-      torn = step.value.torn
+  for await (const step of walk(path, walkOptions)) {
+    if ('damage' in step) damage = step
+    else if ('torn' in step) torn = step.torn
+    else {
+      count.add(step)
+      if (step.record.id !== head?.id) continue
+      seen = true
+      if (step.hash === head.hash) continue
+      const message = `record ${head.id} is not the known one`
+      damage = { ...at(step), damage: 'altered', message }
       break
     }
-    if ('damage' in step.value) {
-      damage = step.value
-      break
-    }
-    const found = step.value
-    count.add(found)
-    if (found.record.id !== head?.id) continue
-    seen = true
-    if (found.hash === head.hash) continue
-    damage = { ...at(found), damage: 'altered', message: `record ${head.id} is not the known one` }
-    break
   }
   if (damage === undefined && !seen && head !== undefined) damage = count.missing(head)
   return { ok: damage === undefined, ...(damage && { damage }), ...count.totals, torn }
@@ -78,6 +72,7 @@ function at({ segment, line, record }: Located): { segment: string; line: number
 /** Counts records. */
 class Count {
   #last: Located | undefined
+  #lostByHeader = 0
   totals = {
     records: 0,
     segments: 0,
@@ -92,18 +87,25 @@ class Count {
     const { record, hash } = found
     const { totals } = this
     totals.records++
-    if (record.kind === 'segment') {
-      totals.segments++
-      totals.lost += record.lost
-      if (totals.last !== null) {
-        totals.skipped += record.id - totals.last.id - 1
-        // A segment given up at its first record follows the same record as the one behind it.
-        totals.unconfirmed += Math.min(totals.last.id - record.after, this.#last?.line ?? 0)
-      }
-    }
+    if (record.kind === 'segment') this.#addHeader(record)
     totals.last = { id: record.id, hash }
     totals.first ??= totals.last
     this.#last = found
+  }
+
+  #addHeader({ id, after, lost }: SegmentEntry & Stamp): void {
+    const { totals } = this
+    const last = this.#last
+    totals.segments++
+    totals.lost += lost
+    if (last !== undefined) {
+      totals.skipped += id - last.record.id - 1
+      // A segment given up at its first record: this one follows what that one followed.
+      const givenUp = last.line === 1 && after < last.record.id
+      totals.unconfirmed += givenUp ? 1 : last.record.id - after
+      if (givenUp) totals.lost -= this.#lostByHeader
+    }
+    this.#lostByHeader = lost
   }
 
   /** The damage that it is when the record `head`, known to have been there, is not. */

@@ -23,7 +23,7 @@ export interface WalkOptions {
   readonly more?: () => Promise<boolean>
 }
 
-/** How a walk ended. */
+/** The last step of a walk that came to the end of the log. */
 export interface WalkEnd {
   /** Bytes at the end of the log that are no whole record: a write cut short, or one in flight. */
   readonly torn: number
@@ -37,7 +37,7 @@ export interface WalkEnd {
 export async function* walk(
   path: string,
   options: WalkOptions = {},
-): AsyncGenerator<Located | Damage, WalkEnd> {
+): AsyncGenerator<Located | Damage | WalkEnd> {
   const { from = 0, lenient = false } = options
   const folder = await Folder.open(options.files ?? nodeFiles, path)
   const trail = new Trail(folder.single || from > 0 ? undefined : (options.after ?? beginning))
@@ -63,7 +63,7 @@ export async function* walk(
           break
         }
         yield step
-        if ('damage' in step && !lenient) return { torn: 0 }
+        if ('damage' in step && !lenient) return
       }
       await steps.finish()
     } finally {
@@ -74,8 +74,9 @@ export async function* walk(
   if (loose !== undefined && loose.bytes > MAX_WRITE_BYTES) {
     const message = `${loose.bytes} bytes at the end are no record, more than one write leaves`
     yield { ...loose, damage: 'unreadable', message }
+    if (!lenient) return
   }
-  return { torn: loose?.bytes ?? 0 }
+  yield { torn: loose?.bytes ?? 0 }
 }
 
 /** The segment that a walk from the record `from` begins with: the last that begins no later. */

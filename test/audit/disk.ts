@@ -1,0 +1,207 @@
+/**
+ * A disk in memory that fails as told, and that can lose its power: then it keeps what was synced,
+ * and of what was not, any sectors and any length.
+ */
+import { basename, dirname } from 'node:path'
+import type { AppendableFile, FileSystem, ReadableFile } from '../../audit/files.ts'
+
+/** An operation that changes the disk, before it is carried out. */
+export interface Operation {
+  readonly kind: 'create' | 'write' | 'sync' | 'remove' | 'syncFolder'
+  readonly path: string
+  /** The bytes of a write. */
+  readonly bytes?: Uint8Array
+}
+
+/** How an operation ends: with an error, or (a write) after so many bytes, then with the error. */
+export interface Fault {
+  readonly error?: Error
+  readonly bytes?: number
+}
+
+/** Called with every operation once its effect is in memory; it is done when the promise resolves. */
+export type Behaviour = (operation: Operation) => Promise<Fault | void> | Fault | void
+
+interface Stored {
+  content: Buffer
+  /** Bytes from the start that are durable. */
+  synced: number
+  /** Whether its name is durable. */
+  named: boolean
+  /** Whether its name is removed, though perhaps not durably. */
+  removed: boolean
+  closed: boolean
+}
+
+const SECTOR = 512
+
+/** An error like the system's. */
+export function systemError(code: string): Error {
+  return Object.assign(new Error(`${code}: made by a test, write`), { code })
+}
+
+/** A folder of files in memory. */
+export class MemoryDisk implements FileSystem {
+  behaviour: Behaviour = () => {}
+  free = 1e12
+  readonly #files = new Map<string, Stored>()
+  /** Writes and syncs on files that were closed: there must be none. */
+  misuses = 0
+
+  async makeFolder(): Promise<boolean> {
+    return false
+  }
+
+  async list(path: string): Promise<string[]> {
+    return [...this.#files]
+      .filter(([name, file]) => !file.removed && dirname(name) === path)
+      .map(([name]) => basename(name))
+  }
+
+  async open(path: string): Promise<ReadableFile> {
+    const file = this.#file(path)
+    return {
+      read: async (into, position) => file.content.copy(into, 0, position),
+      size: async () => file.content.length,
+      sync: async () => {
+        await this.#operate({ kind: 'sync', path })
+        file.synced = file.content.length
+      },
+      close: async () => {},
+    }
+  }
+
+  async create(path: string): Promise<AppendableFile> {
+    if (this.#files.get(path)?.removed === false) throw systemError('EEXIST')
+    await this.#operate({ kind: 'create', path })
+    const file: Stored = {
+      content: Buffer.alloc(0),
+      synced: 0,
+      named: false,
+      removed: false,
+      closed: false,
+    }
+    this.#files.set(path, file)
+    return {
+      write: (bytes) => this.#write(path, file, bytes),
+      sync: async () => {
+        if (file.closed) this.misuses++
+        await this.#operate({ kind: 'sync', path })
+        file.synced = file.content.length
+      },
+      close: async () => {
+        if (file.closed) this.misuses++
+        file.closed = true
+      },
+    }
+  }
+
+  async remove(path: string): Promise<void> {
+    const file = this.#file(path)
+    await this.#operate({ kind: 'remove', path })
+    file.removed = true
+  }
+
+  async syncFolder(path: string): Promise<void> {
+    await this.#operate({ kind: 'syncFolder', path })
+    for (const [name, file] of this.#files) {
+      if (file.removed) this.#files.delete(name)
+      else file.named = true
+    }
+  }
+
+  async size(path: string): Promise<number | undefined> {
+    const file = this.#files.get(path)
+    return file?.removed === false ? file.content.length : undefined
+  }
+
+  async freeBytes(): Promise<number> {
+    return this.free
+  }
+
+  /** The bytes of a file, as a reader sees them. */
+  content(path: string): Buffer {
+    return this.#file(path).content
+  }
+
+  /** Puts a durable file there, or takes it away. */
+  put(path: string, content: Uint8Array | undefined): void {
+    if (content === undefined) this.#files.delete(path)
+    else {
+      const bytes = Buffer.from(content)
+      const state = { named: true, removed: false, closed: true }
+      this.#files.set(path, { content: bytes, synced: bytes.length, ...state })
+    }
+  }
+
+  /** The paths of all files. */
+  get paths(): string[] {
+    return [...this.#files].filter(([, file]) => !file.removed).map(([path]) => path)
+  }
+
+  /** Another disk, with what this one would show after the process was killed now; not all durable. */
+  afterKill(random: () => number): MemoryDisk {
+    const disk = new MemoryDisk()
+    for (const [path, file] of this.#files) {
+      if (file.removed) continue
+      const { content, synced, named } = file
+      const length = synced + Math.floor(random() * (content.length - synced + 1))
+      disk.put(path, content.subarray(0, length))
+      Object.assign(disk.#file(path), { synced, named })
+    }
+    return disk
+  }
+
+  /** Another disk, with what this one would have after a loss of power now. */
+  afterPowerLoss(random: () => number): MemoryDisk {
+    const disk = new MemoryDisk()
+    for (const [path, file] of this.#files) {
+      const kept = file.removed || !file.named ? random() < 0.5 : true
+      if (kept) disk.put(path, survivors(file, random))
+    }
+    return disk
+  }
+
+  async #write(path: string, file: Stored, bytes: Uint8Array): Promise<number> {
+    if (file.closed) this.misuses++
+    // A copy: what is given may be used again once the write is over.
+    const before = file.content
+    file.content = Buffer.concat([before, bytes])
+    const fault = (await this.behaviour({ kind: 'write', path, bytes })) ?? {}
+    if (fault.bytes !== undefined) {
+      file.content = Buffer.concat([before, bytes.subarray(0, fault.bytes)])
+    }
+    if (fault.error !== undefined) throw fault.error
+    file.synced = file.content.length
+    return fault.bytes ?? bytes.byteLength
+  }
+
+  async #operate(operation: Operation): Promise<void> {
+    const fault = await this.behaviour(operation)
+    if (fault?.error !== undefined) throw fault.error
+  }
+
+  #file(path: string): Stored {
+    const file = this.#files.get(path)
+    if (file === undefined || file.removed) throw systemError('ENOENT')
+    return file
+  }
+}
+
+/** The bytes of a file that a loss of power leaves. */
+function survivors({ content, synced }: Stored, random: () => number): Buffer {
+  const choice = random()
+  if (synced === content.length || choice < 0.2) return content.subarray(0, synced)
+  if (choice < 0.4) return content
+  const end = synced + Math.floor(random() * (content.length - synced + 1))
+  if (choice < 0.6) return content.subarray(0, end)
+  // The length got there, some sectors did not.
+  const length = choice < 0.8 ? content.length : end
+  const left = Buffer.from(content.subarray(0, length))
+  for (let from = synced; from < length; ) {
+    const to = Math.min(length, from - (from % SECTOR) + SECTOR)
+    if (random() < 0.5) left.fill(0, from, to)
+    from = to
+  }
+  return left
+}

@@ -146,9 +146,16 @@ test.skipIf(noPython)('the questions go to the terminal, whatever stdout is', as
 
 test('a value that no request can hold is refused before it is sent', async () => {
   const fits = 1_572_831
-  const over = await runSotto(['put', 'p'], { input: Buffer.alloc(fits + 1, 'x'), env })
-  expect(over).toEqual({
-    code: 1,
+  const endless = openSync('/dev/zero', 'r')
+  const over = spawnSync(process.execPath, [cli, 'put', 'p'], {
+    stdio: [endless, 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 10_000,
+  })
+  closeSync(endless)
+  expect({ status: over.status, stdout: over.stdout, stderr: over.stderr }).toEqual({
+    status: 1,
     stdout: '',
     stderr: `sotto: Cannot use stdin: it has more than ${fits} bytes, which no request holds\n`,
   })

@@ -75,8 +75,16 @@ export interface InitConfig {
 /** The environment, as Node gives it. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Reads the settings of `sotto server`. Throws `usage` for what does not fit. */
+/**
+ * Reads the settings of `sotto server`. Throws `usage` for what does not fit, and `unsafe` where the
+ * environment would make Node print what passes through it.
+ */
 export function readServerConfig(args: readonly string[], env: Environment): ServerConfig {
+  if (env['NODE_DEBUG']) {
+    throw new SottoError('unsafe', 'NODE_DEBUG is set: Node would print parts of requests', {
+      hint: 'Start the server without it.',
+    })
+  }
   const { dev, values } = read('server', args, env)
   const stateDir = values.get('state-dir')
   const tailnet = values.get('tailnet')

@@ -8,7 +8,7 @@ import { walk } from './walk.ts'
 
 /** How to read a log. */
 export interface ReadOptions {
-  /** Begins behind the record of this id; the segments before its own are not opened. */
+  /** Begins behind the record of this id; earlier segments are not opened. */
   readonly after?: number
   /** Passes over damage instead of throwing, and gives every record that can be read. */
   readonly lenient?: boolean
@@ -30,7 +30,7 @@ export async function* readLog(path: string, options: ReadOptions = {}): AsyncGe
   const steps = walk(path, {
     lenient,
     ...(files && { files }),
-    ...(after > 0 && { from: after }),
+    ...(after > 0 && { from: after + 1 }),
     ...(follow && { more: () => pause(follow, options) }),
   })
   for await (const step of steps) {

@@ -35,6 +35,15 @@ interface Stored {
 
 const SECTOR = 512
 
+/** A file that was written long ago. */
+const noFile: Stored = {
+  content: Buffer.alloc(0),
+  synced: 0,
+  named: true,
+  removed: false,
+  closed: true,
+}
+
 /** An error like the system's. */
 export function systemError(code: string): Error {
   return Object.assign(new Error(`${code}: made by a test, write`), { code })
@@ -128,10 +137,16 @@ export class MemoryDisk implements FileSystem {
   put(path: string, content: Uint8Array | undefined): void {
     if (content === undefined) this.#files.delete(path)
     else {
-      const bytes = Buffer.from(content)
-      const state = { named: true, removed: false, closed: true }
-      this.#files.set(path, { content: bytes, synced: bytes.length, ...state })
+      const file = this.#files.get(path) ?? { ...noFile }
+      this.#files.set(path, file)
+      file.content = Buffer.from(content)
+      file.synced = content.length
     }
+  }
+
+  /** Adds bytes to a file. */
+  grow(path: string, bytes: Uint8Array): void {
+    this.put(path, Buffer.concat([this.content(path), bytes]))
   }
 
   /** The paths of all files. */

@@ -7,7 +7,7 @@ import { SottoError } from '../client/api/errors.ts'
 import { nearest } from './nearest.ts'
 
 /** One flag. */
-export interface Flag {
+interface Flag {
   /** What its value looks like, for help; absent for a switch. */
   readonly value?: string
   /** A second name of one letter. */

@@ -12,7 +12,7 @@ export interface Output {
 }
 
 /** A place to read from. */
-export interface Input {
+interface Input {
   /** Whether a person types. */
   readonly isTTY: boolean
   /** The bytes up to the end, as they come. Read at most once. */

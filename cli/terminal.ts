@@ -7,7 +7,7 @@ import { ReadStream, WriteStream } from 'node:tty'
 import { SottoError } from '../client/api/errors.ts'
 
 /** A person broke off with Ctrl-C. */
-export class Interrupted extends Error {
+class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 

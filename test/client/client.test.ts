@@ -395,14 +395,15 @@ test('https to a server of plain http says so', async () => {
   })
 })
 
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0
+const openssl = 'openssl'
+const hasOpenssl = spawnSync(openssl, ['version']).status === 0
 
 test.skipIf(!hasOpenssl)('a certificate that nobody vouches for is not trusted', async () => {
   using directory = temporaryDirectory()
   const [key, cert] = [join(directory.path, 'key'), join(directory.path, 'cert')]
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
   const made = ['-keyout', key, '-out', cert, '-subj', '/CN=localhost', '-days', '1']
-  spawnSync('openssl', ['req', '-x509', ...curve, ...made])
+  spawnSync(openssl, ['req', '-x509', ...curve, ...made])
   let calls = 0
   const secure = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, () => calls++)
   await using server = await listening(secure)

@@ -51,11 +51,14 @@ test('the lock goes with the process, however that ends', async () => {
   const child = spawn(process.execPath, [script, directory.path], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  await once(child.stdout, 'data')
-  expect(() => lockDirectory(directory.path)).toThrow(lockedBy(child.pid))
   const exited = once(child, 'exit')
-  child.kill('SIGKILL')
-  await exited
+  try {
+    await once(child.stdout, 'data')
+    expect(() => lockDirectory(directory.path)).toThrow(lockedBy(child.pid))
+  } finally {
+    child.kill('SIGKILL')
+    await exited
+  }
   const lock = lockDirectory(directory.path)
   expect(readFileSync(join(directory.path, 'lock.pid'), 'utf8')).toBe(`${process.pid}\n`)
   lock.release()

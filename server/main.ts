@@ -28,8 +28,6 @@ import { version } from './version.ts'
 
 /** Sealed rows and data keys that may be kept in memory, in bytes. */
 const CACHE_BYTES = 64 * 1024 * 1024
-/** Requests that are worked on at once. */
-const LOAD_LIMITS = { total: 2048, perAddress: 512 }
 
 /** A server that serves. */
 export interface RunningServer {
@@ -74,7 +72,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     identity,
     gate,
     secrets,
-    load: new Load(LOAD_LIMITS),
+    load: new Load(),
     version,
     logFault: ({ request, code, message }) => say(`request ${request} failed: ${code}: ${message}`),
     probes: {

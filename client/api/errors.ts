@@ -141,6 +141,13 @@ export const errorTable = {
     open: true,
     meaning: 'The body is larger than 2 MiB.',
   },
+  head_too_large: {
+    status: 431,
+    text: 'request header fields too large',
+    exit: 2,
+    open: true,
+    meaning: 'The request line and headers together are larger than 16 KiB.',
+  },
   overloaded: {
     status: 503,
     text: 'too many requests, try again later',

@@ -1,13 +1,12 @@
 /** The Hono app: the methods of the API, health, and the description of itself. */
-import type { HttpBindings } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import { SottoError } from '../../client/api/errors.ts'
 import type { MethodName } from '../../client/api/wire.ts'
 import type { Secrets } from '../secrets/secrets.ts'
-import { answerFor } from './errors.ts'
-import { type Handler, type HandlerParts, handlerOf } from './handle.ts'
+import { type Handler, type HandlerParts, handlerOf, refuse } from './handle.ts'
 import { openApiDocument } from './openapi.ts'
+import type { Visit } from './visit.ts'
 
 /** A part of the server that can be well or not: resolves when it is, rejects with what is wrong. */
 export type Probe = () => Promise<void>
@@ -61,40 +60,59 @@ export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
   return new Map(Object.entries(handlers).map(([name, handler]) => [`/api/${name}`, handler]))
 }
 
-/** The app around `api`: routes of a few lines, no middleware. */
+/** What the app is told of a request beside its Fetch form. */
+export interface Bindings {
+  readonly visit: Visit
+}
+
+/**
+ * The app around `api`: routes of a few lines, no middleware. Every answer has the headers that the
+ * listener set before.
+ */
 export function makeApp(
   parts: AppParts,
   api: ReadonlyMap<string, Handler>,
-): Hono<{ Bindings: HttpBindings }> {
-  const app = new Hono<{ Bindings: HttpBindings }>()
+): Hono<{ Bindings: Bindings }> {
+  const app = new Hono<{ Bindings: Bindings }>()
   const document = JSON.stringify(openApiDocument(parts.version))
-  const plain = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' }
+  const probe = shared(() => probeAll(parts.probes))
 
   for (const [path, handler] of api) {
     app.all(path, async ({ env }) => {
-      await handler(env.incoming, env.outgoing)
+      await handler(env.visit)
       return RESPONSE_ALREADY_SENT
     })
   }
   app.get('/api/openapi.json', () => {
-    return new Response(document, { headers: { ...plain, 'Content-Type': 'application/json' } })
+    return new Response(document, { headers: { 'Content-Type': 'application/json' } })
   })
-  app.get('/healthz', () => new Response('ok\n', { headers: plain }))
+  app.get('/healthz', () => new Response('ok\n', { headers: text }))
   app.get('/readyz', async () => {
-    const state = await probeAll(parts.probes)
+    const state = await probe()
     const well = Object.values(state).every((each) => each === 'ok')
-    return Response.json(state, { status: well ? 200 : 503, headers: plain })
+    return Response.json(state, { status: well ? 200 : 503 })
   })
-  app.notFound(() => {
+  app.notFound(({ env }) => {
     const error = new SottoError('no_such_method', 'The API has no method at this path')
-    const { status, type, body, headers = [] } = answerFor(error)
-    return new Response(body, {
-      status,
-      headers: { ...plain, ...pairs(headers), 'Content-Type': type },
-    })
+    refuse(parts.faults, env.visit, error)
+    return RESPONSE_ALREADY_SENT
   })
-  app.onError(() => new Response('internal error\n', { status: 500, headers: plain }))
+  app.onError((error, { env }) => {
+    refuse(parts.faults, env.visit, error)
+    return RESPONSE_ALREADY_SENT
+  })
   return app
+}
+
+const text = { 'Content-Type': 'text/plain; charset=utf-8' }
+
+/** Callers that come while `task` runs share its end. */
+function shared<T>(task: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined
+  return function share() {
+    running ??= task().finally(() => (running = undefined))
+    return running
+  }
 }
 
 /** Each part's name with `ok` or `failed`: the reason is for the operator's log, not for the network. */
@@ -108,10 +126,4 @@ async function probeAll(probes: AppParts['probes']): Promise<Record<string, 'ok'
     }
   })
   return Object.fromEntries(await Promise.all(states))
-}
-
-function pairs(flat: readonly string[]): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (let at = 0; at < flat.length; at += 2) found[flat[at] as string] = flat[at + 1] as string
-  return found
 }

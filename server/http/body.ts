@@ -3,24 +3,36 @@ import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
+import { UNCOUNTED_BYTES, type Visit } from './visit.ts'
 
 /**
  * Resolves with the whole body as text. Rejects with `too_large` as soon as more than 2 MiB are
- * announced or have come, with `bad_request` for bytes that are not UTF-8, and with `timeout` when
- * the peer went away before the end.
+ * announced or have come, with `overloaded` when the server cannot hold it, with `timeout` when it
+ * comes too slowly, and with `bad_request` for bytes that are not UTF-8 and for a body cut short.
  */
-export function readBody(incoming: IncomingMessage): Promise<string> {
+export function readBody(visit: Visit): Promise<string> {
+  const { incoming } = visit
   return new Promise((resolve, reject) => {
-    if (Number(incoming.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return reject(tooLarge())
+    if (announcedBytes(incoming) > MAX_BODY_BYTES) return reject(tooLarge())
     const chunks: Buffer[] = []
     let bytes = 0
+    const refuse = (error: unknown): void => {
+      chunks.length = 0
+      incoming.removeAllListeners('data').pause()
+      reject(error)
+    }
+    visit.failBody = refuse
     incoming.on('data', (chunk: Buffer) => {
       bytes += chunk.length
-      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk)
-      else {
-        incoming.removeAllListeners('data').pause()
-        reject(tooLarge())
+      if (bytes > MAX_BODY_BYTES) return refuse(tooLarge())
+      if (bytes > UNCOUNTED_BYTES) {
+        try {
+          visit.hold(chunk.length)
+        } catch (error) {
+          return refuse(error)
+        }
       }
+      chunks.push(chunk)
     })
     incoming.on('end', () => {
       const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
@@ -28,10 +40,14 @@ export function readBody(incoming: IncomingMessage): Promise<string> {
       else reject(new SottoError('bad_request', 'Cannot read the request: it is not UTF-8'))
     })
     incoming.on('close', () => {
-      if (!incoming.complete) reject(new SottoError('timeout', 'The request ended half-way'))
+      if (!incoming.complete) reject(new SottoError('bad_request', 'The request ended half-way'))
     })
-    incoming.on('error', () => reject(new SottoError('timeout', 'The request ended half-way')))
   })
+}
+
+/** Bytes that the request says its body has; 0 where it does not say. */
+export function announcedBytes({ headers }: IncomingMessage): number {
+  return Number(headers['content-length'] ?? 0)
 }
 
 function tooLarge(): SottoError {

@@ -1,16 +1,16 @@
 /**
- * The one way of a request: load, method, content type, browser guard, body, identity, decoding, the
+ * The one way of a request: method, content type, browser guard, body, identity, decoding, the
  * service, the answer. Every method of the API is served by it.
  */
-import { randomBytes } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { asSottoError, errorTable, SottoError } from '../../client/api/errors.ts'
 import { decodeRequest, type MethodName, type Request } from '../../client/api/wire.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Call, Gate } from '../secrets/gate.ts'
+import { answerFor, ok, unchanged } from './answer.ts'
 import { readBody } from './body.ts'
-import { type Answer, answerFor } from './errors.ts'
-import type { Load } from './load.ts'
+import type { Faults } from './faults.ts'
+import type { Visit } from './visit.ts'
 
 /** Does what a method is for and resolves with its answer as JSON text, or undefined for a 304. */
 export type Act<M extends MethodName> = (
@@ -18,16 +18,15 @@ export type Act<M extends MethodName> = (
   request: Request<M>,
 ) => Promise<string | undefined>
 
-/** Serves one request on Node's own objects. */
-export type Handler = (incoming: IncomingMessage, outgoing: ServerResponse) => Promise<void>
+/** Serves one request on Node's own objects. Never rejects. */
+export type Handler = (visit: Visit) => Promise<void>
 
 /** What every request needs. */
 export interface HandlerParts {
   readonly identity: Identity
   readonly gate: Gate
-  readonly load: Load
   /** Told of every fault whose reason the caller is not told. */
-  readonly logFault: (fault: { request: string; code: string; message: string }) => void
+  readonly faults: Faults
 }
 
 const JSON_TYPES = new Set(['application/json', 'application/json; charset=utf-8'])
@@ -38,32 +37,25 @@ export function handlerOf<M extends MethodName>(
   method: M,
   act: Act<M>,
 ): Handler {
-  return async function handle(incoming, outgoing) {
-    const id = nextRequestId()
-    const address = incoming.socket.remoteAddress ?? ''
-    let entered = false
+  return async function handle(visit) {
+    const { id, incoming } = visit
     try {
-      parts.load.enter(address)
-      entered = true
       checkHead(incoming)
-      const text = await readBody(incoming)
+      const text = await readBody(visit)
       const caller = await identify(parts, id, incoming)
       const body = await act({ caller, request: id }, decodeRequest(method, text))
-      write(parts, outgoing, id, body === undefined ? unchanged : ok(body))
+      visit.answer(body === undefined ? unchanged : ok(body))
     } catch (error) {
-      const known = asSottoError(error)
-      if (errorTable[known.code].status >= 500) parts.logFault(faultOf(id, known))
-      write(parts, outgoing, id, answerFor(known))
-    } finally {
-      if (entered) parts.load.leave(address)
+      refuse(parts.faults, visit, error)
     }
   }
 }
 
-const unchanged: Answer = { status: 304, type: 'application/json', body: '' }
-
-function ok(body: string): Answer {
-  return { status: 200, type: 'application/json', body }
+/** Answers that the request failed with `error`. */
+export function refuse(faults: Faults, visit: Visit, error: unknown): void {
+  const known = asSottoError(error)
+  if (errorTable[known.code].status >= 500) faults.note(visit.id, known)
+  visit.answer(answerFor(known))
 }
 
 function checkHead({ method, headers }: IncomingMessage): void {
@@ -87,34 +79,4 @@ async function identify(parts: HandlerParts, id: string, { socket }: IncomingMes
     await parts.gate.unidentified(id, remoteAddress, asSottoError(error).message)
     throw error
   }
-}
-
-function write(
-  parts: HandlerParts,
-  outgoing: ServerResponse,
-  id: string,
-  { status, type, body, headers = [] }: Answer,
-): void {
-  if (outgoing.destroyed) return
-  const head = ['Content-Type', type, 'Cache-Control', 'no-store', 'X-Request-Id', id, ...headers]
-  if (status !== 304) head.push('Content-Length', String(Buffer.byteLength(body)))
-  // What comes after a refusal, Node reads and drops until the request's time is up.
-  if (parts.load.closing) head.push('Connection', 'close')
-  outgoing.writeHead(status, head)
-  outgoing.end(body)
-}
-
-function faultOf(request: string, error: SottoError): Parameters<HandlerParts['logFault']>[0] {
-  const { cause } = error
-  const under = cause instanceof Error ? `: ${cause.name}: ${cause.message}` : ''
-  return { request, code: error.code, message: `${error.message}${under}` }
-}
-
-const boot = randomBytes(6).toString('hex')
-let requests = 0
-
-/** Request ids name the run of the server and count within it. */
-function nextRequestId(): string {
-  requests++
-  return `${boot}-${requests.toString(36)}`
 }

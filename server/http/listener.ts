@@ -1,18 +1,25 @@
 /** The HTTP server on Node: limits of time and size, the front door, and an end that finishes work. */
 import { once } from 'node:events'
-import { createServer, type Server, STATUS_CODES } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, RequestError } from '@hono/node-server'
 import { SottoError } from '../../client/api/errors.ts'
+import { MAX_BODY_BYTES } from '../../client/api/types.ts'
 import { type AppParts, apiHandlers, makeApp } from './app.ts'
+import { announcedBytes } from './body.ts'
+import { Connection } from './connection.ts'
+import { type Fault, Faults } from './faults.ts'
+import { type Handler, refuse } from './handle.ts'
+import type { Load } from './load.ts'
 
 /** Limits of the listener. Times are in milliseconds. */
 export interface ListenerLimits {
   readonly headersTimeout: number
   readonly requestTimeout: number
   readonly keepAliveTimeout: number
+  /** How long a peer may take to take an answer. */
+  readonly answerTimeout: number
   readonly maxHeaderSize: number
-  readonly maxConnections: number
   /** How long a stop waits for requests that were accepted. */
   readonly stopTimeout: number
 }
@@ -22,9 +29,16 @@ export const listenerLimits: ListenerLimits = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 75_000,
+  answerTimeout: 30_000,
   maxHeaderSize: 16_384,
-  maxConnections: 16_384,
   stopTimeout: 10_000,
+}
+
+/** What a listener is made of. */
+export interface ListenerParts extends Omit<AppParts, 'faults'> {
+  readonly load: Load
+  /** Told of faults whose reason the caller is not told, a few of each kind a minute. */
+  readonly logFault: (fault: Fault) => void
 }
 
 /** Where to listen. */
@@ -34,41 +48,56 @@ export interface Address {
   readonly port: number
 }
 
+/** Connections past the limit that are told so; the rest are closed without a word. */
+const REFUSED_CONNECTIONS = 256
+
 /** Serves HTTP on one or more addresses. */
 export class Listener {
-  readonly #parts: AppParts
+  readonly #load: Load
+  readonly #faults: Faults
   readonly #limits: ListenerLimits
   readonly #servers: Server[] = []
-  readonly #listener: Parameters<typeof createServer>[1]
+  readonly #connections = new Map<Socket, Connection>()
+  readonly #api: ReadonlyMap<string, Handler>
+  readonly #app: Handler
 
-  constructor(parts: AppParts, limits: ListenerLimits = listenerLimits) {
-    this.#parts = parts
-    this.#limits = limits
-    const api = apiHandlers(parts)
-    const app = getRequestListener(makeApp(parts, api).fetch)
-    this.#listener = (incoming, outgoing) => {
-      // The front door: exact paths of the API skip the app, which would serve them the same way.
-      const handler = api.get(incoming.url ?? '')
-      void (handler ?? app)(incoming, outgoing)
-    }
+  constructor({ load, logFault, ...parts }: ListenerParts, limits: Partial<ListenerLimits> = {}) {
+    this.#load = load
+    this.#faults = new Faults(logFault)
+    this.#limits = { ...listenerLimits, ...limits }
+    const appParts = { ...parts, faults: this.#faults }
+    this.#api = apiHandlers(appParts)
+    this.#app = appHandler(appParts, this.#api)
   }
 
   /** Listens on `address` too, and resolves with the port. Rejects with `local` when it cannot. */
   async listen({ host, port }: Address): Promise<number> {
     const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize } = this.#limits
-    const server = createServer(
-      {
-        headersTimeout,
-        requestTimeout,
-        keepAliveTimeout,
-        maxHeaderSize,
-        connectionsCheckingInterval: Math.min(1000, headersTimeout),
-        noDelay: true,
-      },
-      this.#listener,
-    )
-    server.maxConnections = this.#limits.maxConnections
-    server.on('clientError', refuseRaw)
+    const server = createServer({
+      headersTimeout,
+      requestTimeout,
+      keepAliveTimeout,
+      maxHeaderSize,
+      connectionsCheckingInterval: Math.min(1000, headersTimeout),
+      noDelay: true,
+      // Node's own refusal has none of our headers.
+      requireHostHeader: false,
+    })
+    server.maxConnections = this.#load.limits.connections + REFUSED_CONNECTIONS
+    server.on('connection', (socket) => this.#connect(socket))
+    server.on('request', (incoming, outgoing) => void this.#serve(incoming, outgoing))
+    server.on('checkContinue', (incoming, outgoing) => {
+      if (announcedBytes(incoming) <= MAX_BODY_BYTES) outgoing.writeContinue()
+      void this.#serve(incoming, outgoing)
+    })
+    server.on('checkExpectation', (incoming, outgoing) => void this.#serve(incoming, outgoing))
+    server.on('connect', (_, socket) => {
+      const error = new SottoError('not_post', 'The API answers to POST, and this is CONNECT')
+      this.#connections.get(socket as Socket)?.refuse(error)
+    })
+    server.on('clientError', (error, socket) => {
+      this.#connections.get(socket as Socket)?.fail(faultOf(error))
+    })
     server.listen({ host, port })
     try {
       await once(server, 'listening')
@@ -84,38 +113,72 @@ export class Listener {
 
   /** Takes nothing new, finishes what was accepted, and ends within the limit. */
   async close(): Promise<void> {
-    this.#parts.load.close()
-    await Promise.all(this.#servers.map((server) => this.#closeServer(server)))
-  }
-
-  async #closeServer(server: Server): Promise<void> {
-    const closed = once(server, 'close')
-    server.close()
-    server.closeIdleConnections()
-    const late = setTimeout(() => server.closeAllConnections(), this.#limits.stopTimeout)
-    await closed
+    this.#load.close()
+    const closed = this.#servers.map((server) => once(server, 'close'))
+    for (const server of this.#servers) server.close()
+    for (const connection of this.#connections.values()) connection.endIfIdle()
+    const late = setTimeout(() => {
+      for (const server of this.#servers) server.closeAllConnections()
+    }, this.#limits.stopTimeout)
+    await Promise.all(closed)
     clearTimeout(late)
+    this.#faults.flush()
+  }
+
+  #connect(socket: Socket): void {
+    this.#connections.set(socket, new Connection(socket, this.#load, this.#limits.answerTimeout))
+    socket.once('close', () => this.#connections.delete(socket))
+  }
+
+  async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+    const visit = this.#connections.get(incoming.socket)?.visit(incoming, outgoing)
+    if (!visit) return
+    try {
+      visit.enter()
+      checkHost(incoming)
+    } catch (error) {
+      return refuse(this.#faults, visit, error)
+    }
+    // The front door: exact paths of the API skip the app, which would serve them the same way.
+    const handler = this.#api.get(incoming.url ?? '') ?? this.#app
+    await handler(visit)
+    visit.end()
   }
 }
 
-const rawStatuses: Readonly<Record<string, number>> = {
-  HPE_HEADER_OVERFLOW: 431,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
+/** The app as a handler on Node's own objects. */
+function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler {
+  const app = makeApp(parts, api)
+  return async function handle(visit) {
+    const { incoming, outgoing } = visit
+    outgoing.setHeader('Cache-Control', 'no-store')
+    outgoing.setHeader('X-Request-Id', visit.id)
+    outgoing.setHeader('X-Content-Type-Options', 'nosniff')
+    const listener = getRequestListener((request) => app.fetch(request, { visit }), {
+      // Neither the host nor the scheme of a URL means anything to the app.
+      hostname: 'localhost',
+      autoCleanupIncoming: false,
+      errorHandler: (error) => {
+        const badUrl = new SottoError('bad_request', 'The request is for no valid URL')
+        refuse(parts.faults, visit, error instanceof RequestError ? badUrl : error)
+      },
+    })
+    await listener(incoming, outgoing)
+  }
 }
 
-/** Answers what is not HTTP, or is too slow or too large to become a request. */
-function refuseRaw(
-  error: NodeJS.ErrnoException,
-  socket: Socket | { end(text: string): void },
-): void {
-  if (!('writable' in socket) || !socket.writable || socket.bytesWritten > 0) {
-    if ('destroy' in socket) socket.destroy()
-    return
+/** HTTP/1.1 has a server refuse what names no host. */
+function checkHost({ headers, httpVersionMinor }: IncomingMessage): void {
+  if (headers.host !== undefined || httpVersionMinor === 0) return
+  throw new SottoError('bad_request', 'The Host header is missing')
+}
+
+function faultOf({ code }: NodeJS.ErrnoException): SottoError {
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new SottoError('head_too_large', 'The request line and headers are too large')
   }
-  const status = rawStatuses[error.code ?? ''] ?? 400
-  const body = `${STATUS_CODES[status]?.toLowerCase()}\n`
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `Cache-Control: no-store\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-  )
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new SottoError('timeout', 'The request did not arrive in time')
+  }
+  return new SottoError('bad_request', 'The request is not HTTP, or it ended half-way')
 }

@@ -1,55 +1,119 @@
-/** Bounds how many requests are worked on at once, in all and for one address. */
+/**
+ * Bounds what the server has in hand at once: connections, requests, and the bytes of bodies and
+ * answers. Fair by address: nobody may hold more of anything than is still free, so that however
+ * much one address asks for, a part is left for the others.
+ */
 import { SottoError } from '../../client/api/errors.ts'
+import { openFileLimit } from './open-files.ts'
 
-/** Requests at once. */
+/** What may be in hand at once, of all addresses together. One alone gets half of it. */
 export interface LoadLimits {
-  readonly total: number
-  readonly perAddress: number
+  readonly connections: number
+  readonly requests: number
+  /** Bytes of request bodies and of answers that nobody has taken yet. */
+  readonly bytes: number
 }
 
-/** Counts requests that are being worked on. */
+/** Files that the server opens beside connections. */
+const OTHER_FILES = 256
+
+/** The limits that a server has unless told otherwise. */
+export function loadLimits(openFiles: number = openFileLimit()): LoadLimits {
+  return {
+    connections: Math.max(1, Math.min(16_384, openFiles - OTHER_FILES)),
+    requests: 2048,
+    bytes: 128 * 1024 * 1024,
+  }
+}
+
+/** What one address, or all of them, have in hand. */
+interface Held {
+  connections: number
+  requests: number
+  bytes: number
+}
+
+/** An address, and what it has in hand. Only `Load` changes it. */
+export interface Peer extends Held {
+  readonly address: string
+}
+
+/** Counts what is in hand. */
 export class Load {
-  readonly #limits: LoadLimits
-  readonly #byAddress = new Map<string, number>()
-  #total = 0
+  readonly limits: LoadLimits
+  readonly #peers = new Map<string, Peer>()
+  readonly #total: Held = { connections: 0, requests: 0, bytes: 0 }
   #closing = false
 
-  constructor(limits: LoadLimits) {
-    this.#limits = limits
+  constructor(limits: LoadLimits = loadLimits()) {
+    this.limits = limits
   }
 
-  /** Counts one more for `address`, or throws `overloaded` or `shutting_down` and counts nothing. */
-  enter(address: string): void {
+  /** Counts a connection of `address`; undefined, and nothing is counted, when it has too many. */
+  connect(address: string): Peer | undefined {
+    const known = this.#peers.get(address)
+    const peer = known ?? { address, connections: 0, requests: 0, bytes: 0 }
+    if (!this.#take(peer, 'connections', 1)) return undefined
+    if (!known) this.#peers.set(address, peer)
+    return peer
+  }
+
+  /** Counts one connection less. */
+  disconnect(peer: Peer): void {
+    this.#give(peer, 'connections', 1)
+    this.#forget(peer)
+  }
+
+  /** Counts a request, or throws `overloaded` or `shutting_down` and counts nothing. */
+  enter(peer: Peer): void {
     if (this.#closing) throw new SottoError('shutting_down', 'The server takes no new requests')
-    const mine = this.#byAddress.get(address) ?? 0
-    if (this.#total >= this.#limits.total) {
-      throw new SottoError('overloaded', `The server works on ${this.#limits.total} requests`)
+    if (!this.#take(peer, 'requests', 1)) {
+      throw new SottoError('overloaded', `The server works on ${this.#total.requests} requests`)
     }
-    if (mine >= this.#limits.perAddress) {
-      throw new SottoError(
-        'overloaded',
-        `The server works on ${this.#limits.perAddress} requests of this address`,
-      )
-    }
-    this.#total++
-    this.#byAddress.set(address, mine + 1)
   }
 
-  /** Counts one less for `address`. */
-  leave(address: string): void {
-    this.#total--
-    const mine = this.#byAddress.get(address) ?? 0
-    if (mine > 1) this.#byAddress.set(address, mine - 1)
-    else this.#byAddress.delete(address)
+  /** Counts one request less. */
+  leave(peer: Peer): void {
+    this.#give(peer, 'requests', 1)
+    if (peer.connections === 0) this.#forget(peer)
   }
 
-  /** Lets nothing more in. */
+  /** Counts bytes that a request keeps, or throws `overloaded` and counts nothing. */
+  hold(peer: Peer, bytes: number): void {
+    if (!this.#take(peer, 'bytes', bytes)) {
+      throw new SottoError('overloaded', `The server holds ${this.#total.bytes} bytes of requests`)
+    }
+  }
+
+  /** Counts so many bytes less. */
+  release(peer: Peer, bytes: number): void {
+    this.#give(peer, 'bytes', bytes)
+  }
+
+  /** Lets no request in any more. */
   close(): void {
     this.#closing = true
   }
 
-  /** Whether nothing more is let in. */
+  /** Whether no request is let in any more. */
   get closing(): boolean {
     return this.#closing
+  }
+
+  #take(peer: Held, what: keyof Held, amount: number): boolean {
+    if (peer[what] + amount > this.limits[what] - this.#total[what]) return false
+    peer[what] += amount
+    this.#total[what] += amount
+    return true
+  }
+
+  #give(peer: Held, what: keyof Held, amount: number): void {
+    peer[what] -= amount
+    this.#total[what] -= amount
+  }
+
+  /** A request can outlive its connection, and then still counts for the address. */
+  #forget(peer: Peer): void {
+    if (peer.connections === 0 && peer.requests === 0) this.#peers.delete(peer.address)
   }
 }

@@ -12,6 +12,7 @@ const common: readonly ErrorCode[] = [
   'denied',
   'timeout',
   'too_large',
+  'head_too_large',
   'unidentified',
   'overloaded',
   'shutting_down',

@@ -1,0 +1,127 @@
+/** One connection: what it still owes an answer to, and how it ends. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { SottoError } from '../../client/api/errors.ts'
+import { answerFor, rawAnswer } from './answer.ts'
+import type { Load, Peer } from './load.ts'
+import { nextRequestId, Visit } from './visit.ts'
+
+/** Requests that may be sent ahead of their answers. */
+const MAX_AHEAD = 64
+/** How long a peer that is refused may take to read why, in milliseconds. */
+const LINGER_MS = 1000
+
+/** Stands for the address of a connection that is one too many: it can take nothing. */
+const nobody: Peer = {
+  address: '',
+  connections: Number.POSITIVE_INFINITY,
+  requests: Number.POSITIVE_INFINITY,
+  bytes: Number.POSITIVE_INFINITY,
+}
+
+/** A connection to the server. */
+export class Connection {
+  readonly load: Load
+  readonly peer: Peer
+  readonly #socket: Socket
+  readonly #answerTimeout: number
+  /** Requests whose answers were not taken yet. */
+  #open = 0
+  #latest: Visit | undefined
+  /** No request is served after the latest one. */
+  #ending = false
+  /** What is said at the end, where no answer to a request says it. */
+  #lastWord: SottoError | undefined
+  #closed = false
+  /** What waits for the peer to take an answer. */
+  readonly #untaken = new Set<() => void>()
+
+  /**
+   * Counts the connection; one too many has its first request refused. An answer that the peer does
+   * not take within `answerTimeout` milliseconds ends it.
+   */
+  constructor(socket: Socket, load: Load, answerTimeout: number) {
+    const peer = load.connect(socket.remoteAddress ?? '')
+    this.#socket = socket
+    this.load = load
+    this.peer = peer ?? nobody
+    this.#answerTimeout = answerTimeout
+    if (!peer) setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    socket.once('close', () => this.#close())
+  }
+
+  /** Begins the visit of a request; undefined when no further one is served. */
+  visit(incoming: IncomingMessage, outgoing: ServerResponse): Visit | undefined {
+    if (this.#ending) return undefined
+    if (this.#open >= MAX_AHEAD) {
+      this.refuse(new SottoError('overloaded', `${MAX_AHEAD} requests wait for their answers`))
+      return undefined
+    }
+    this.#open++
+    this.#latest = new Visit(this, incoming, outgoing)
+    return this.#latest
+  }
+
+  /** Whether the connection ends after the answer of `visit`. */
+  isLast(visit: Visit): boolean {
+    if (this.#latest !== visit) return false
+    return (this.#ending && !this.#lastWord) || this.load.closing || this.peer === nobody
+  }
+
+  /** Counts the end of a visit. */
+  leave(): void {
+    this.#open--
+    if (this.#lastWord && this.#open === 0) this.#end(this.#lastWord)
+  }
+
+  /** Calls `then` once the peer took `outgoing`, or cannot any more. */
+  whenTaken(outgoing: ServerResponse, then: () => void): void {
+    if (this.#closed) return then()
+    const late = setTimeout(() => this.#socket.destroy(), this.#answerTimeout)
+    const done = (): void => {
+      if (!this.#untaken.delete(done)) return
+      clearTimeout(late)
+      then()
+    }
+    this.#untaken.add(done)
+    outgoing.once('finish', done)
+  }
+
+  /** Tells that what comes is no HTTP, or does not come: answers that, and ends. */
+  fail(error: SottoError): void {
+    const { incoming, failBody, answered } = this.#latest ?? {}
+    if (!incoming || incoming.complete) return this.refuse(error)
+    // The fault is in the body of the latest request, whose answer is the place to say so.
+    if (answered || !failBody) return void this.#socket.destroy()
+    this.#ending = true
+    failBody(error)
+  }
+
+  /** Serves nothing more, and says why after the answers that are still owed. */
+  refuse(error: SottoError): void {
+    if (this.#ending) return
+    this.#ending = true
+    this.#lastWord = error
+    if (this.#open === 0) this.#end(error)
+  }
+
+  /** Ends at once if nothing is owed. */
+  endIfIdle(): void {
+    if (this.#open === 0) this.#socket.destroySoon()
+  }
+
+  #end(error: SottoError): void {
+    const socket = this.#socket
+    if (!socket.writable) return void socket.destroy()
+    // To close while something is unread would reset the connection, and the peer lose the answer.
+    socket.end(rawAnswer(nextRequestId(), answerFor(error)))
+    setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  }
+
+  #close(): void {
+    this.#closed = true
+    this.#ending = true
+    if (this.peer !== nobody) this.load.disconnect(this.peer)
+    for (const done of this.#untaken) done()
+  }
+}

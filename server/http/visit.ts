@@ -1,0 +1,84 @@
+/** One request from its arrival until its answer was taken: its id, what it holds, its answer. */
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { SottoError } from '../../client/api/errors.ts'
+import { type Answer, headOf } from './answer.ts'
+import type { Connection } from './connection.ts'
+
+/** Bytes of a body or an answer that are not counted: the number of requests bounds them. */
+export const UNCOUNTED_BYTES = 16 * 1024
+
+/** A request that is being served. */
+export class Visit {
+  /** Names the run of the server and counts within it. The answer and the audit record have it. */
+  readonly id: string = nextRequestId()
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+  /** Told when the connection finds out that the body will not come to its end. */
+  failBody: ((error: SottoError) => void) | undefined
+  readonly #connection: Connection
+  #counted = false
+  #held = 0
+  #ended = false
+
+  constructor(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse) {
+    this.#connection = connection
+    this.incoming = incoming
+    this.outgoing = outgoing
+  }
+
+  /** Counts the request, or throws `overloaded` or `shutting_down`. */
+  enter(): void {
+    this.#connection.load.enter(this.#connection.peer)
+    this.#counted = true
+  }
+
+  /** Counts bytes that the request keeps until its answer was taken, or throws `overloaded`. */
+  hold(bytes: number): void {
+    this.#connection.load.hold(this.#connection.peer, bytes)
+    this.#held += bytes
+  }
+
+  /** Whether the answer is written. */
+  get answered(): boolean {
+    return this.#ended
+  }
+
+  /** Writes the answer and ends the visit. Throws `overloaded` when a long one cannot be held. */
+  answer(answer: Answer): void {
+    const { outgoing } = this
+    if (!outgoing.destroyed && !outgoing.headersSent) {
+      if (answer.body.length > UNCOUNTED_BYTES) this.hold(answer.body.length)
+      const head = headOf(this.id, answer)
+      // What comes after a refusal, Node reads and drops until the request's time is up.
+      if (this.#connection.isLast(this)) head.push('Connection', 'close')
+      outgoing.writeHead(answer.status, head)
+      outgoing.end(answer.body)
+    }
+    this.end()
+  }
+
+  /** Ends the visit: nothing more is written, and what was has to be taken. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    if (this.outgoing.writableLength === 0) this.#leave()
+    else this.#connection.whenTaken(this.outgoing, () => this.#leave())
+  }
+
+  #leave(): void {
+    const { load, peer } = this.#connection
+    if (this.#held > 0) load.release(peer, this.#held)
+    if (this.#counted) load.leave(peer)
+    this.#connection.leave()
+  }
+}
+
+const boot = randomBytes(6).toString('hex')
+let requests = 0
+
+/** A new request id. */
+export function nextRequestId(): string {
+  requests++
+  return `${boot}-${requests.toString(36)}`
+}

@@ -196,6 +196,16 @@ test('large changes that come together are all done', async () => {
   expect(await Promise.all(changes)).toEqual(Array.from(changes, (_, index) => index + 1))
 })
 
+test('asking what was committed is a write, which takes the place of one that failed', async () => {
+  await using made = await makeStore()
+  await append(made.store, 'a', 1)
+  const beside = new Database(made.path, { readonly: true })
+  const before = beside.pragma('data_version', { simple: true })
+  expect(await made.store.committed([2])).toEqual(new Set())
+  expect(beside.pragma('data_version', { simple: true })).not.toBe(before)
+  beside.close()
+})
+
 test('check tells a file that was replaced, and one that is gone', async () => {
   await using made = await makeStore()
   await expect(made.store.check()).resolves.toBeUndefined()

@@ -23,6 +23,7 @@ export class Changes {
   readonly #eraseVersion
   readonly #eraseAll
   readonly #committed
+  readonly #settle
 
   constructor(db: Database) {
     this.#revision = db.prepare<[], number>('SELECT revision FROM meta').pluck()
@@ -49,6 +50,7 @@ export class Changes {
       WHERE secret = ? AND removed IS NULL`
     this.#eraseVersion = db.prepare<[number, number, number]>(`${erase} AND number = ?`)
     this.#eraseAll = db.prepare<[number, number]>(erase)
+    this.#settle = db.prepare('UPDATE meta SET settled = settled + 1')
     this.#committed = db
       .prepare<[number], number>('SELECT audit_id FROM change WHERE audit_id = ?')
       .pluck()
@@ -68,8 +70,9 @@ export class Changes {
 
   #whichCommitted(intents: readonly number[]): number[] {
     // A commit that failed in its sync left frames in the log that a crash would revive. This write
-    // takes their place, so that what is told absent here stays absent.
-    this.#setRevision.run(this.#revision.get() as number)
+    // takes their place, so that what is told absent here stays absent. It must change a byte, or
+    // SQLite leaves it out.
+    this.#settle.run()
     return intents.filter((intent) => this.#committed.get(intent) !== undefined)
   }
 

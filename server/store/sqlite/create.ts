@@ -48,8 +48,8 @@ function fill(path: string, { identity, keys, wraps }: StoreSeed): void {
     configureWriter(db)
     migrate(db)
     const meta = db.prepare(`
-      INSERT INTO meta (one, store_id, development, created_at, revision)
-      VALUES (1, :id, :development, :createdAt, 0)`)
+      INSERT INTO meta (one, store_id, development, created_at, revision, settled)
+      VALUES (1, :id, :development, :createdAt, 0, 0)`)
     const key = db.prepare(`
       INSERT INTO keyring_entry (id, created_at, state, sealed)
       VALUES (:id, :createdAt, :state, :sealed)`)

@@ -18,6 +18,7 @@ CREATE TABLE meta (
   revision INTEGER NOT NULL,   -- counts committed changes
   audit_id INTEGER,            -- the newest audit record known; NULL with its hash in a new store
   audit_hash TEXT,
+  settled INTEGER NOT NULL,    -- goes up when it is asked which changes were committed, to be a write
   CHECK ((audit_id IS NULL) = (audit_hash IS NULL))
 ) STRICT;
 

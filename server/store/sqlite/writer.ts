@@ -46,7 +46,7 @@ class Writer {
     this.#undo = db.prepare('ROLLBACK TO op')
   }
 
-  /** Does `ops` and commits; what was not committed is told as an error. Never throws. */
+  /** Does `ops` and commits; what was not committed is told as an error. */
   run(ops: readonly Op[]): OpResult[] {
     try {
       this.#begin.run()

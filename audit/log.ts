@@ -8,7 +8,7 @@ import { quote, SottoError } from '../client/api/errors.ts'
 import { type Batch, MAX_MIDDLE_LENGTH } from './batch.ts'
 import { errorCode, type FileSystem, nodeFiles } from './files.ts'
 import { encodeEntry } from './line.ts'
-import { Queue, release } from './queue.ts'
+import { Queue } from './queue.ts'
 import type { Entry, Receipt } from './record.ts'
 import { type Continuation, type Recovered, recover } from './recovery.ts'
 import { Tail } from './tail.ts'
@@ -197,31 +197,24 @@ export class AuditLog implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    let done: Batch | undefined
     try {
       while (this.#isDue()) {
-        if (this.#wantsSegment()) {
-          release(done)
-          done = undefined
-          await this.#begin()
-          continue
-        }
-        this.#claim()
-        const batch = this.#queue.take((pending) => this.#tail.build(pending))
         this.#busySince = this.#options.timers.now()
-        const written = this.#tail.write(batch)
-        release(done)
-        done = undefined
-        await written
-        this.#confirm(batch)
-        done = batch
+        if (this.#wantsSegment()) {
+          await this.#begin()
+        } else {
+          this.#claim()
+          const batch = this.#queue.take((pending) => this.#tail.build(pending))
+          await this.#tail.write(batch)
+          // Whoever waited goes on in a later turn, when the next write is on its way.
+          this.#confirm(batch)
+        }
       }
     } catch (error) {
       this.#fail(error)
     }
     this.#busySince = undefined
     this.#running = false
-    release(done)
     if (this.#closed) this.#tail.giveUp()
     this.#idle?.resolve()
   }
@@ -240,7 +233,6 @@ export class AuditLog implements AsyncDisposable {
 
   async #begin(): Promise<void> {
     this.#roll = false
-    this.#busySince = this.#options.timers.now()
     await this.#tail.begin()
     this.#segmentSince = this.#options.timers.now()
     this.#failure = undefined
@@ -256,10 +248,10 @@ export class AuditLog implements AsyncDisposable {
     this.#unclaimed.clear()
   }
 
-  /** Takes note of what became durable. */
-  #confirm({ items }: Batch): void {
-    this.#queue.finish()
-    for (const { entry, receipt, expired } of items) {
+  /** Takes note of what became durable, and resolves who waited. */
+  #confirm(batch: Batch): void {
+    this.#queue.finish(batch)
+    for (const { entry, receipt, expired } of batch.items) {
       if (entry.kind === 'change' && receipt !== undefined) {
         this.#tail.open.add(receipt.id)
         if (expired) this.#unclaimed.add(receipt.id)

@@ -53,9 +53,12 @@ export class Queue {
     return batch
   }
 
-  /** Tells that what was being written is durable; its entries are resolved by `release`. */
-  finish(): void {
+  /** Resolves the entries of what was being written, which is durable. */
+  finish({ items }: Batch): void {
     this.#inFlight = []
+    for (const { receipt, expired, resolve } of items) {
+      if (receipt !== undefined && !expired) resolve(receipt)
+    }
   }
 
   /** Refuses every entry. */
@@ -90,13 +93,6 @@ export class Queue {
     for (const item of dropped) refuse(item, error)
     const oldest = this.#inFlight.find(({ expired }) => !expired) ?? this.#pending[0]
     if (oldest !== undefined) this.#watch(oldest.since + waitMs - now)
-  }
-}
-
-/** Resolves the entries of a batch that is durable. */
-export function release(batch: Batch | undefined): void {
-  for (const { receipt, expired, resolve } of batch?.items ?? []) {
-    if (receipt !== undefined && !expired) resolve(receipt)
   }
 }
 

@@ -31,6 +31,8 @@ interface Stored {
   /** Whether its name is removed, though perhaps not durably. */
   removed: boolean
   closed: boolean
+  /** Whether a write is in flight. */
+  writing: boolean
 }
 
 const SECTOR = 512
@@ -42,6 +44,7 @@ const noFile: Stored = {
   named: true,
   removed: false,
   closed: true,
+  writing: false,
 }
 
 /** An error like the system's. */
@@ -54,11 +57,14 @@ export class MemoryDisk implements FileSystem {
   behaviour: Behaviour = () => {}
   free = 1e12
   readonly #files = new Map<string, Stored>()
-  /** Writes and syncs on files that were closed: there must be none. */
+  readonly #folders = new Set<string>()
+  /** Uses of files that were closed, and files closed with a write in flight: there must be none. */
   misuses = 0
 
-  async makeFolder(): Promise<boolean> {
-    return false
+  async makeFolder(path: string): Promise<boolean> {
+    if (this.#folders.has(path)) return false
+    this.#folders.add(path)
+    return true
   }
 
   async list(path: string): Promise<string[]> {
@@ -89,6 +95,7 @@ export class MemoryDisk implements FileSystem {
       named: false,
       removed: false,
       closed: false,
+      writing: false,
     }
     this.#files.set(path, file)
     return {
@@ -99,7 +106,7 @@ export class MemoryDisk implements FileSystem {
         file.synced = file.content.length
       },
       close: async () => {
-        if (file.closed) this.misuses++
+        if (file.closed || file.writing) this.misuses++
         file.closed = true
       },
     }
@@ -114,6 +121,7 @@ export class MemoryDisk implements FileSystem {
   async syncFolder(path: string): Promise<void> {
     await this.#operate({ kind: 'syncFolder', path })
     for (const [name, file] of this.#files) {
+      if (dirname(name) !== path) continue
       if (file.removed) this.#files.delete(name)
       else file.named = true
     }
@@ -126,6 +134,11 @@ export class MemoryDisk implements FileSystem {
 
   async freeBytes(): Promise<number> {
     return this.free
+  }
+
+  /** Files that are open for appending. */
+  get appending(): number {
+    return [...this.#files.values()].filter(({ closed }) => !closed).length
   }
 
   /** The bytes of a file, as a reader sees them. */
@@ -182,7 +195,9 @@ export class MemoryDisk implements FileSystem {
     // A copy: what is given may be used again once the write is over.
     const before = file.content
     file.content = Buffer.concat([before, bytes])
+    file.writing = true
     const fault = (await this.behaviour({ kind: 'write', path, bytes })) ?? {}
+    file.writing = false
     if (fault.bytes !== undefined) {
       file.content = Buffer.concat([before, bytes.subarray(0, fault.bytes)])
     }

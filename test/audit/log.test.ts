@@ -169,6 +169,7 @@ test.each([
   }
   expect(log.state()).toMatchObject({ ok: false, reason: expect.stringContaining('EIO') })
   expect(log.head).toEqual(first)
+  expect(disk.appending).toBe(0)
   await expect(log.append(access('refused'))).rejects.toMatchObject({
     code: 'audit_unavailable',
     message: 'Cannot write the audit log in "/log": EIO: made by a test, write',
@@ -252,8 +253,8 @@ test.each(['create', 'sync', 'syncFolder'] as const)(
   async (kind) => {
     const disk = new MemoryDisk()
     const timers = new ManualTimers()
-    disk.behaviour = (operation) => (operation.kind === kind ? { error: systemError('EIO') } : {})
     const log = await openLog(disk, { timers })
+    disk.behaviour = (operation) => (operation.kind === kind ? { error: systemError('EIO') } : {})
     await expect(log.append(access(1))).rejects.toMatchObject({ code: 'audit_unavailable' })
     disk.behaviour = () => {}
     timers.advance(1000)
@@ -455,6 +456,23 @@ test('a log that cannot be begun refuses to open, and one that is not accepted w
   }
   await expect(AuditLog.open({ ...options, directory, accept })).rejects.toThrow('not this one')
   expect(readdirSync(directory)).toEqual([])
+})
+
+test('everything that a first record stands on is durable before it', async () => {
+  const disk = new MemoryDisk()
+  const operations: string[] = []
+  disk.behaviour = ({ kind, path }) => void operations.push(`${kind} ${path}`)
+  const log = await openLog(disk)
+  await log.append(access(1))
+  const first = '/log/00000000000000000001.jsonl'
+  expect(operations).toEqual([
+    'syncFolder /',
+    `create ${first}`,
+    `write ${first}`,
+    `sync ${first}`,
+    'syncFolder /log',
+    `write ${first}`,
+  ])
 })
 
 test('little free space is told', async () => {

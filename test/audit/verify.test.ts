@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { verifyLog } from '../../audit/verify.ts'
 import { vectorFiles } from '../vectors/audit/generate.ts'
 import type { Expectation } from '../vectors/audit/vector.ts'
+import { isWhole } from './by-the-page.ts'
 import { MemoryDisk } from './disk.ts'
 import { access, change, openLog, readAll } from './fixtures.ts'
 
@@ -23,6 +24,19 @@ describe('vectors', () => {
     expect(about).not.toBe('')
     expect(found.ok ? found : { ok: false, damage }).toEqual(report)
     expect(message === undefined).toBe(found.ok)
+  })
+
+  test.each(cases)('%s by the page', (name) => {
+    const text = readFileSync(join(vectors, name, 'expect.json'), 'utf8')
+    const { path, report, head, after } = JSON.parse(text) as Expectation
+    const single = path !== 'log'
+    const names = single ? [basename(path)] : readdirSync(join(vectors, name, 'log'))
+    const files = new Map(
+      names.map((file) => [file, readFileSync(join(vectors, name, 'log', file))]),
+    )
+    expect(isWhole(files, { single, ...(head && { head }), ...(after && { after }) })).toBe(
+      report.ok,
+    )
   })
 
   test('are what the generator makes', async () => {
@@ -89,6 +103,44 @@ test('any single byte that is changed before the last record is found, and where
     { numRuns: 1000 },
   )
   expect(await verifyLog('/log', { files: disk })).toMatchObject({ ok: true, records: 18 })
+})
+
+test('the verifier and the page agree on any log whose bytes were changed', async () => {
+  const disk = await finishedLog()
+  const segments = disk.paths.map((path) => ({ path, bytes: Buffer.from(disk.content(path)) }))
+  const edit = fc.record({
+    segment: fc.nat(segments.length - 1),
+    from: fc.nat(3000),
+    remove: fc.oneof(fc.constant(0), fc.nat(3), fc.nat(3000)),
+    insert: fc.oneof(
+      fc.constant(Buffer.alloc(0)),
+      fc.uint8Array({ maxLength: 4 }).map((bytes) => Buffer.from(bytes)),
+      fc.nat(600).map((length) => Buffer.alloc(length)),
+      fc
+        .constantFrom(...segments.flatMap(({ bytes }) => bytes.toString().match(/.*\n/g) ?? []))
+        .map((text) => Buffer.from(text)),
+    ),
+  })
+  let whole = 0
+  await fc.assert(
+    fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 2 }), async (edits) => {
+      const changed = new MemoryDisk()
+      for (const { path, bytes } of segments) changed.put(path, bytes)
+      for (const { segment, from, remove, insert } of edits) {
+        const path = segments[segment]?.path ?? ''
+        const bytes = changed.content(path)
+        const start = Math.min(from, bytes.length)
+        const parts = [bytes.subarray(0, start), insert, bytes.subarray(start + remove)]
+        changed.put(path, Buffer.concat(parts))
+      }
+      const files = new Map(changed.paths.map((path) => [basename(path), changed.content(path)]))
+      const { ok } = await verifyLog('/log', { files: changed })
+      if (ok) whole++
+      return ok === isWhole(files)
+    }),
+    { numRuns: 1000 },
+  )
+  expect(whole).toBeGreaterThan(10)
 })
 
 test('a record that is changed and still reads is named exactly', async () => {

@@ -174,6 +174,17 @@ export async function damagedLogs(): Promise<[string, Vector][]> {
       ),
     ],
     [
+      'other-segment',
+      at(
+        'a segment follows the last record, and names another segment as the one that holds it',
+        relinked(log, '"before":6', '"before":1'),
+        'reordered',
+        12,
+        12,
+        1,
+      ),
+    ],
+    [
       'foreign-segment',
       at("a segment is another log's", put(log, 6, linesOf(other, 6)), 'foreign', 6, 6, 1),
     ],
@@ -303,10 +314,14 @@ function rewritten(log: Log): Log {
 
 /** The log with its third segment made to follow the first. */
 function mixed(log: Log): Log {
-  const lines = linesOf(log, 12).map((text) =>
-    text.replace('"after":11,"before":6', '"after":5,"before":1'),
-  )
-  return put(log, 12, chained(lines, 12, receipt(log, 5).hash))
+  const changed = relinked(log, '"after":11,"before":6', '"after":5,"before":1')
+  return put(log, 12, chained(linesOf(changed, 12), 12, receipt(log, 5).hash))
+}
+
+/** The log with another first record in its third segment, and what is behind made right again. */
+function relinked(log: Log, from: string, to: string): Log {
+  const lines = linesOf(log, 12).map((text) => text.replace(from, to))
+  return put(log, 12, chained(lines, 12, receipt(log, 11).hash))
 }
 
 /** Lines with ids from `first` on, each following the one before and the first following `prev`. */

@@ -1,0 +1,165 @@
+/**
+ * Verifies a log as docs/audit-format.md says, from that page alone and with nothing of the program,
+ * so that the page is known to say enough.
+ */
+import { createHash } from 'node:crypto'
+
+interface Found {
+  readonly id: number
+  readonly hash: string
+}
+
+interface Fields {
+  readonly [name: string]: unknown
+}
+
+interface Line {
+  readonly bytes: Buffer
+  readonly offset: number
+  readonly ended: boolean
+  readonly fields: Fields | undefined
+  readonly hash: string
+}
+
+interface Segment {
+  readonly first: number
+  readonly size: number
+  readonly lines: readonly Line[]
+}
+
+/** Whether the log in these files is whole. */
+export function isWhole(
+  files: ReadonlyMap<string, Buffer>,
+  given: { head?: Found; after?: Found; single?: boolean } = {},
+): boolean {
+  const segments = [...files]
+    .filter(([name]) => /^\d{20}\.jsonl$/.test(name))
+    .map(([name, bytes]) => readSegment(Number(name.slice(0, 20)), bytes))
+    .toSorted((a, b) => a.first - b.first)
+  let last = given.after ?? { id: 0, hash: '0'.repeat(64) }
+  let header: Fields | undefined
+  let records = new Map<number, string>()
+  let loose = 0
+  let known = given.head === undefined
+
+  for (const { first, size, lines } of segments) {
+    const [top] = lines
+    if (top === undefined) continue
+    if (top.fields === undefined) {
+      if (lines.length > 1) return false
+      loose += size
+      continue
+    }
+    const own = top.fields
+    if (own['kind'] !== 'segment' || own['format'] !== 1 || own['id'] !== first) return false
+    if (header !== undefined && own['log'] !== header['log']) return false
+    if (!(given.single === true) && !isLinked(own, header, last, records, loose)) return false
+    header = own
+    records = new Map()
+    loose = 0
+    for (const line of lines) {
+      if (line.fields === undefined) {
+        if (!isTorn(line)) return false
+        loose = size - line.offset
+        break
+      }
+      const { id, prev } = line.fields
+      if (line !== top && (id !== last.id + 1 || prev !== last.hash)) return false
+      last = { id: id as number, hash: line.hash }
+      records.set(last.id, last.hash)
+      if (last.id === given.head?.id) {
+        if (last.hash !== given.head.hash) return false
+        known = true
+      }
+    }
+  }
+  return known && loose <= 1024 * 1024
+}
+
+/** Rules 1 to 4 for the first line of a segment. */
+function isLinked(
+  own: Fields,
+  header: Fields | undefined,
+  last: Found,
+  records: ReadonlyMap<number, string>,
+  loose: number,
+): boolean {
+  const { id, after, before, prev, torn } = own as Record<string, number | string>
+  if (Number(after) > last.id) return false
+  const same = ['after', 'before', 'prev'].every((name) => own[name] === header?.[name])
+  const follows =
+    header === undefined
+      ? after === last.id && prev === last.hash
+      : before === header['id'] && prev === records.get(Number(after))
+  const givenUp = records.size === 1 && same
+  return (follows || givenUp) && Number(id) > last.id && loose <= Number(torn)
+}
+
+function isTorn({ bytes, offset, ended }: Line): boolean {
+  if (!ended) return true
+  return bytes.some((byte, index) => {
+    const next = bytes[index + 1]
+    return byte === 0 && next !== 0 && (offset + index + 1) % 512 === 0
+  })
+}
+
+function readSegment(first: number, bytes: Buffer): Segment {
+  const lines: Line[] = []
+  for (let offset = 0; offset < bytes.length; ) {
+    const newline = bytes.indexOf(0x0a, offset)
+    const ended = newline >= 0
+    const end = ended ? newline : bytes.length
+    const text = bytes.subarray(offset, end)
+    const hash = createHash('sha256').update(text).digest('hex')
+    lines.push({ bytes: text, offset, ended, fields: ended ? fieldsOf(text) : undefined, hash })
+    offset = end + 1
+  }
+  return { first, size: bytes.length, lines }
+}
+
+/** The fields of a record; undefined where the line is none. */
+function fieldsOf(text: Buffer): Fields | undefined {
+  let fields: unknown
+  try {
+    fields = JSON.parse(text.toString())
+  } catch {
+    return undefined
+  }
+  if (typeof fields !== 'object' || fields === null) return undefined
+  const { id, time, kind, revision, prev } = fields as Fields
+  const isNumber = (value: unknown) => Number.isSafeInteger(value)
+  if (!isNumber(id) || !isNumber(revision)) return undefined
+  if (typeof time !== 'string' || typeof kind !== 'string' || typeof prev !== 'string') {
+    return undefined
+  }
+  if (!/^[0-9a-f]{64}$/.test(prev) || Number(id) < 1) return undefined
+  const otherFormat = kind === 'segment' && (fields as Fields)['format'] !== 1
+  const wanted = otherFormat ? '' : (kinds[kind] ?? '')
+  const fits = wanted.split(' ').every((name) => hasField(fields as Fields, name))
+  return fits ? (fields as Fields) : undefined
+}
+
+/** The fields of each kind: `#` for a number, `!` for true or false, `*` for numbers, else texts. */
+const kinds: Readonly<Record<string, string>> = {
+  access: 'request principal action !authorized secret? #secretVersion? result reason?',
+  change: 'request principal action !authorized secret #secretVersion? verb',
+  abandoned: '#of reason',
+  unidentified: 'request ip reason',
+  refusals: 'principal? ip #count first last',
+  start: 'version',
+  stop: 'version',
+  segment: '#format log #after #before #torn *open #lost',
+}
+
+function hasField(fields: Fields, wanted: string): boolean {
+  const name = wanted.replaceAll(/\W/g, '')
+  const value = fields[name]
+  if (name === '' || value === undefined) return name === '' || wanted.endsWith('?')
+  if (wanted.startsWith('#')) return Number.isSafeInteger(value)
+  if (wanted.startsWith('!')) return typeof value === 'boolean'
+  if (wanted.startsWith('*')) return Array.isArray(value) && value.every(Number.isSafeInteger)
+  if (name !== 'principal') return typeof value === 'string'
+  const { hostname, ip, user = '', tags = [] } = (value ?? {}) as Fields
+  const texts = [hostname, ip, user, ...(Array.isArray(tags) ? tags : [tags, 0])]
+  return texts.every((text) => typeof text === 'string')
+}

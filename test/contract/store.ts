@@ -29,7 +29,7 @@ expect.addEqualityTesters([
 ])
 
 /** A store that was just made, and how to open it again after it was closed. */
-export interface MadeStore {
+interface MadeStore {
   readonly store: Store
   reopen(): Promise<Store>
   /** Closes what is open and clears away. */
@@ -37,7 +37,7 @@ export interface MadeStore {
 }
 
 /** Makes an empty store from a seed. */
-export type MakeStore = (seed: StoreSeed) => Promise<MadeStore>
+type MakeStore = (seed: StoreSeed) => Promise<MadeStore>
 
 /** Registers the suite for the `engine`. */
 export function storeContract(engine: string, make: MakeStore): void {

@@ -39,10 +39,9 @@ export interface OpenOptions {
 }
 
 /** Node strips types from sources, but the compiled package has no sources. */
-const script = new URL(
-  import.meta.url.endsWith('.ts') ? './writer.ts' : './writer.js',
-  import.meta.url,
-)
+const script = import.meta.url.endsWith('.ts')
+  ? new URL('./writer.ts', import.meta.url)
+  : new URL('./writer.js', import.meta.url)
 
 /**
  * Opens the store at `path`, which must exist, and checks the whole file. The caller holds the lock
@@ -193,7 +192,7 @@ class SqliteStore implements Store {
       by: JSON.stringify(by),
       at,
       // Copies: the caller may change its bytes, and memory that moves to a thread is gone here.
-      expected: expected && Uint8Array.from(expected),
+      expected: expected && new Uint8Array(expected),
       next: {
         incarnation,
         active,
@@ -201,12 +200,12 @@ class SqliteStore implements Store {
         versions: formatNumbers(versions),
         removed: formatNumbers(removed),
       },
-      mac: Uint8Array.from(mac),
+      mac: new Uint8Array(mac),
       added: added && {
         version: added.version,
         keyId: added.keyId,
-        wrappedKey: Uint8Array.from(added.wrappedKey),
-        sealed: Uint8Array.from(added.sealed),
+        wrappedKey: new Uint8Array(added.wrappedKey),
+        sealed: new Uint8Array(added.sealed),
       },
     })
     return revision as number

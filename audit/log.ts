@@ -14,7 +14,7 @@ import { type Continuation, type Recovered, recover } from './recovery.ts'
 import { Tail } from './tail.ts'
 import { processTimers, type Timers } from './timers.ts'
 
-export { findRecord, type OpenChange, type Recovered } from './recovery.ts'
+export { findRecord, type Recovered } from './recovery.ts'
 
 /** How a log is opened. */
 export interface AuditLogOptions {

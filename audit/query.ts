@@ -43,7 +43,7 @@ export async function* queryLog(
 }
 
 /** Whether a record is one that is asked for. */
-export function matches(filter: Filter, record: AuditRecord): boolean {
+function matches(filter: Filter, record: AuditRecord): boolean {
   const { secretMatches, principal, action, result, kinds, since, until } = filter
   if (kinds !== undefined && !kinds.includes(record.kind)) return false
   if (since !== undefined && record.time < since.toISOString()) return false

@@ -49,7 +49,7 @@ export interface ChangeEntry {
 }
 
 /** Tells that what the record `of` announced did not come to pass. */
-export interface AbandonedEntry {
+interface AbandonedEntry {
   readonly kind: 'abandoned'
   readonly of: number
   readonly reason: string
@@ -77,7 +77,7 @@ export interface RefusalsEntry {
 }
 
 /** A server began or ended to use the log. */
-export interface ServerEntry {
+interface ServerEntry {
   readonly kind: 'start' | 'stop'
   /** The release of the program. */
   readonly version: string

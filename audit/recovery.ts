@@ -9,7 +9,7 @@ import { listSegments, segmentName } from './segment.ts'
 import { walk } from './walk.ts'
 
 /** A change on the log whose outcome the log does not tell. */
-export interface OpenChange {
+interface OpenChange {
   /** The id of its record. */
   readonly id: number
   /** The hash of its record; empty where the segment that held it was moved away. */

@@ -14,7 +14,7 @@ export interface Operation {
 }
 
 /** How an operation ends: with an error, or (a write) after so many bytes, then with the error. */
-export interface Fault {
+interface Fault {
   readonly error?: Error
   readonly bytes?: number
 }

@@ -7,7 +7,7 @@ import { ManualTimers, settled } from '../../audit/fixtures.ts'
 import type { Log } from './vector.ts'
 
 /** The store whose log it is. */
-export const logId = '00112233445566778899aabbccddeeff'
+const logId = '00112233445566778899aabbccddeeff'
 
 const app = { hostname: 'app-1', ip: '100.64.0.7', tags: ['tag:app', 'tag:prod'] }
 const alice = { hostname: 'laptop', ip: '100.64.0.8', user: 'alice@example.com' }

@@ -1,0 +1,117 @@
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { errorCode, nodeFiles } from '../../audit/files.ts'
+import { LineReader } from '../../audit/line-reader.ts'
+import { temporaryDirectory } from '../support/sotto.ts'
+
+test('a created file is added to, durably with each write, by its maker alone', async () => {
+  using folder = temporaryDirectory()
+  const path = join(folder.path, 'file')
+  const file = await nodeFiles.create(path)
+  expect(await file.write(Buffer.from('one '))).toBe(4)
+  expect(await file.write(Buffer.from('two'))).toBe(3)
+  await file.sync()
+  expect(readFileSync(path, 'utf8')).toBe('one two')
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  await file.close()
+})
+
+test.runIf(process.platform === 'linux')(
+  'writes are append-only and durable (O_APPEND, O_DSYNC)',
+  async () => {
+    using folder = temporaryDirectory()
+    const path = join(folder.path, 'file')
+    const file = await nodeFiles.create(path)
+    const fd = readdirSync('/proc/self/fd').find((name) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${name}`) === path
+      } catch {
+        return false
+      }
+    })
+    const flags = /flags:\s+(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? ''
+    expect(Number.parseInt(flags, 8) & 0o12000).toBe(0o12000)
+    await file.close()
+  },
+)
+
+test('what is there is never created anew, not even through a link', async () => {
+  using folder = temporaryDirectory()
+  const [path, link] = [join(folder.path, 'file'), join(folder.path, 'link')]
+  writeFileSync(path, 'kept')
+  symlinkSync(join(folder.path, 'elsewhere'), link)
+  for (const name of [path, link]) {
+    const error: unknown = await nodeFiles.create(name).catch((reason: unknown) => reason)
+    expect(errorCode(error)).toBe('EEXIST')
+  }
+  expect(readFileSync(path, 'utf8')).toBe('kept')
+  expect(readdirSync(folder.path)).toEqual(['file', 'link'])
+})
+
+test('folders, sizes and free space are told', async () => {
+  using folder = temporaryDirectory()
+  const path = join(folder.path, 'a', 'b')
+  expect(await nodeFiles.makeFolder(path)).toBe(true)
+  expect(await nodeFiles.makeFolder(path)).toBe(false)
+  await nodeFiles.syncFolder(path)
+  writeFileSync(join(path, 'file'), 'five!')
+  mkdirSync(join(path, 'c'))
+  expect((await nodeFiles.list(path)).toSorted((a, b) => a.localeCompare(b))).toEqual(['c', 'file'])
+  expect(await nodeFiles.size(join(path, 'file'))).toBe(5)
+  expect(await nodeFiles.size(join(path, 'none'))).toBeUndefined()
+  expect(await nodeFiles.freeBytes(path)).toBeGreaterThan(0)
+  await nodeFiles.remove(join(path, 'file'))
+  expect(await nodeFiles.list(path)).toEqual(['c'])
+})
+
+test('lines come one by one, also those that no read holds whole, and what follows later', async () => {
+  const lines = Array.from({ length: 300 }, (_, index) => 'é'.repeat(index * 7))
+  let content = Buffer.from(`${lines.join('\n')}\nthe re`)
+  const reader = new LineReader(fileOf(() => content))
+  const found: string[] = []
+  for (let line = await reader.next(); line; line = await reader.next()) {
+    expect(content.subarray(line.offset, line.offset + line.bytes.length)).toEqual(line.bytes)
+    found.push(Buffer.from(line.bytes).toString())
+  }
+  expect(found).toEqual(lines)
+  expect(reader.rest).toBe(6)
+  content = Buffer.concat([content, Buffer.from('st\n')])
+  expect(String((await reader.next())?.bytes)).toBe('the rest')
+  expect(reader.offset).toBe(content.length)
+})
+
+test('text without an end is not read into memory', async () => {
+  let asked = 0
+  const endless = Buffer.alloc(32 * 1024 * 1024, 'x')
+  const reader = new LineReader(
+    fileOf(
+      () => endless,
+      (bytes) => (asked += bytes),
+    ),
+  )
+  expect(await reader.next()).toBeUndefined()
+  expect(asked).toBeLessThanOrEqual(4 * 1024 * 1024)
+  expect(reader.rest).toBeGreaterThan(1024 * 1024)
+})
+
+/** A file to read, with what it holds at that time. */
+function fileOf(content: () => Buffer, onRead: (bytes: number) => void = () => {}) {
+  return {
+    read: async (into: Uint8Array, position: number) => {
+      onRead(into.byteLength)
+      return content().copy(into, 0, position)
+    },
+    size: async () => content().length,
+    sync: async () => {},
+    close: async () => {},
+  }
+}

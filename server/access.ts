@@ -16,7 +16,7 @@ export function allows(rules: readonly Rule[], action: Action, name: string): bo
 }
 
 /** The first of `rules` that allows `action` on `name`, or undefined when none does. */
-export function ruleFor(rules: readonly Rule[], action: Action, name: string): Rule | undefined {
+function ruleFor(rules: readonly Rule[], action: Action, name: string): Rule | undefined {
   return rules.find(
     (rule) => rule.action.includes(action) && rule.secret.some((pattern) => matches(pattern, name)),
   )

@@ -16,7 +16,7 @@ export interface Setting {
 }
 
 /** Every setting, in the order in which help shows them. */
-export const settings: readonly Setting[] = [
+const settings: readonly Setting[] = [
   {
     flag: 'dev',
     env: [],

@@ -185,7 +185,7 @@ async function makeStore(
   try {
     const wrapped = await provider.wrap(rootKey, id)
     const fingerprint = await provider.fingerprint()
-    await createStore(state.store, {
+    createStore(state.store, {
       identity: { id, development, createdAt },
       keys,
       wraps: [{ provider: provider.name, fingerprint, createdAt, wrapped }],

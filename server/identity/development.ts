@@ -31,7 +31,7 @@ const tailnet = z.strictObject({
 export type TailnetFile = z.input<typeof tailnet>
 
 /** The tailnet of a server that was given no file: 127.0.0.1 is the developer and may do everything. */
-export const defaultTailnet: TailnetFile = {
+const defaultTailnet: TailnetFile = {
   nodes: {
     '127.0.0.1': {
       name: 'localhost',

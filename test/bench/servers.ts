@@ -41,7 +41,12 @@ export async function setec(directory: string): Promise<Contestant | undefined> 
   const program = new URL('../../.peers/bin/setecd', import.meta.url).pathname
   if (!existsSync(program)) return undefined
   return started('setec', program, [
-    ...['-listen', '127.0.0.1:0', '-dir', directory, '-tailnet', tailnetFile(directory)],
+    '-listen',
+    '127.0.0.1:0',
+    '-dir',
+    directory,
+    '-tailnet',
+    tailnetFile(directory),
   ])
 }
 

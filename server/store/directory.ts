@@ -1,7 +1,17 @@
 /** The state directory: what is where in it, and whether it is safe to use. */
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
 
 /** The files of a state directory. */
@@ -40,9 +50,13 @@ export function stateDirectory(path: string): StateDirectory {
   return describe(path)
 }
 
-/** The state directory `path`, made with mode 0700 if it does not exist. Rejects as stateDirectory. */
+/**
+ * The state directory `path`, made with mode 0700 if it does not exist; then its name is on the disk
+ * when this returns. Rejects as stateDirectory.
+ */
 export function madeStateDirectory(path: string): StateDirectory {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
+  const made = mkdirSync(path, { recursive: true, mode: 0o700 })
+  if (made !== undefined) syncNames(path, made)
   return stateDirectory(path)
 }
 
@@ -50,6 +64,21 @@ export function madeStateDirectory(path: string): StateDirectory {
 export function temporaryStateDirectory(): StateDirectory & { remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'sotto-dev-'))
   return { ...describe(path), remove: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+/** Makes the names of the directories from `made` down to `path` durable. */
+function syncNames(path: string, made: string): void {
+  const last = dirname(resolve(made))
+  let directory = resolve(path)
+  do {
+    directory = dirname(directory)
+    const folder = openSync(directory, 'r')
+    try {
+      fsyncSync(folder)
+    } finally {
+      closeSync(folder)
+    }
+  } while (directory.length > last.length)
 }
 
 function describe(path: string): StateDirectory {

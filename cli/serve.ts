@@ -2,7 +2,7 @@
 import { quote } from '../client/api/errors.ts'
 import { type Environment, readInitConfig, readServerConfig } from '../server/config.ts'
 import { initialise, type RunningServer, startServer } from '../server/main.ts'
-import type { Io } from './io.ts'
+import type { Io, Output } from './io.ts'
 
 /**
  * Runs a server until the process is asked to stop, and resolves with the exit code. Rejects with
@@ -14,12 +14,12 @@ export async function serve(args: readonly string[], env: Environment, io: Io): 
   process.on('SIGUSR1', () => {})
   const stopping = stopSignal()
   const server = await startServer(config, {
-    say: (line) => void io.stderr.write(`${line}\n`),
+    say: (line) => void tell(io.stderr, `${line}\n`),
   })
-  await io.stdout.write(`listening on ${server.url}\n`)
-  if (config.dev) await io.stderr.write(banner(server, config.tailnet))
+  await tell(io.stdout, `listening on ${server.url}\n`)
+  if (config.dev) await tell(io.stderr, banner(server, config.tailnet))
   const signal = await stopping
-  await io.stderr.write(`${signal}: finishing what was accepted\n`)
+  await tell(io.stderr, `${signal}: finishing what was accepted\n`)
   await server.stop()
   return 0
 }
@@ -38,6 +38,11 @@ export async function init(args: readonly string[], env: Environment, io: Io): P
     )
   }
   return 0
+}
+
+/** Writes what somebody may want to know; that nobody reads any more does not stop a server. */
+async function tell(output: Output, text: string): Promise<void> {
+  await output.write(text).catch(() => {})
 }
 
 function stopSignal(): Promise<string> {

@@ -220,7 +220,7 @@ async function openAgreement(
   const agreement = await Agreement.open({
     store,
     cache,
-    findRecord: (id) => findRecord(state.audit, id),
+    findRecord: (id) => findRecord(state.audit, id, auditFiles),
     openLog: (revision, accept) =>
       AuditLog.open({
         directory: state.audit,

@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
+import { recordsIn } from '../support/service.ts'
 import { cli, type Running, runSotto, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { addRecord, makeLogs } from './made-log.ts'
 
@@ -250,4 +251,15 @@ test('bash completes commands, flags and names, and runs no name', () => {
     '',
   ])
   expect(readdirSync(directory.path)).not.toContain('pwned')
+})
+
+test('a server whose output nobody reads any more serves on, and stops in order', async () => {
+  using scratch = temporaryDirectory()
+  const state = join(scratch.path, 'state')
+  const server = await startSotto({ args: ['--state-dir', state] })
+  server.process.stdout?.destroy()
+  server.process.stderr?.destroy()
+  expect((await fetch(`${server.url}/healthz`)).status).toBe(200)
+  expect(await server.stop()).toBe(0)
+  expect(recordsIn(join(state, 'audit')).at(-1)).toMatchObject({ kind: 'stop' })
 })

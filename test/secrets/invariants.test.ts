@@ -16,7 +16,7 @@ describe('invariant 1: nothing leaves and nothing changes before its record is d
     'a log that is %s: get and every change fail, and change nothing',
     async (mode) => {
       const disk = faultyFiles()
-      await using service = await startService({ auditFiles: disk.files, waitMs: 300 })
+      await using service = await startService({ auditFiles: disk.files, waitMs: 1000 })
       const client = service.client()
       await client.put('prod/a', bytes('one'))
       await client.put('prod/a', bytes('two'))
@@ -54,7 +54,7 @@ describe('invariant 1: nothing leaves and nothing changes before its record is d
     'a log that is %s: what reveals nothing answers, and is a counted gap',
     async (mode) => {
       const disk = faultyFiles()
-      await using service = await startService({ auditFiles: disk.files, waitMs: 300 })
+      await using service = await startService({ auditFiles: disk.files, waitMs: 1000 })
       const client = service.client()
       await client.put('prod/a', bytes('one'))
       disk.set(mode)
@@ -427,7 +427,7 @@ describe('invariant 9: denied and missing look the same to a caller without righ
 describe('invariant 10: every wait has a bound', () => {
   test('a log that hangs: the answer comes within the bound and the reason names the log', async () => {
     const disk = faultyFiles()
-    await using service = await startService({ auditFiles: disk.files, waitMs: 200 })
+    await using service = await startService({ auditFiles: disk.files, waitMs: 1000 })
     await service.client().put('prod/a', bytes('one'))
     disk.set('hangs')
     await expect(service.client().get('prod/a')).rejects.toMatchObject({

@@ -40,10 +40,14 @@ function writeWhole(fd: number, bytes: Uint8Array): void {
   while (done < bytes.length) done += writeSync(fd, bytes, done)
 }
 
+const watched = new WeakSet<NodeJS.WriteStream>()
+
 function writeStream(stream: NodeJS.WriteStream, data: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     // A failed write is told to its callback and as an event, which would end the process.
-    if (stream.listenerCount('error') === 0) stream.on('error', () => {})
+    // Others listen too, such as a worker's pipe, and leave the end of the process to the last one.
+    if (!watched.has(stream)) stream.on('error', () => {})
+    watched.add(stream)
     stream.write(data, (error) => (error ? reject(error) : resolve()))
   })
 }

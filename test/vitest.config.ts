@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-/** `unit` and `e2e` make up `npm test`; `interop` needs released peers and is asked for by name. */
+/** `npm test` runs `fast`; `interop` needs released peers and `fire` takes minutes: asked for by name. */
 export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,

@@ -84,7 +84,7 @@ describe('invariant 1: nothing leaves and nothing changes before its record is d
     },
   )
 
-  test('a get waits for its own record, and the record tells the version that left', async () => {
+  test('trap 3: a get waits for its own record, and the record tells the version that left', async () => {
     const disk = faultyFiles()
     await using service = await startService({ auditFiles: disk.files })
     const client = service.client()
@@ -291,7 +291,7 @@ describe('invariant 6: identity comes from the socket alone', () => {
     })
   })
 
-  test('a rule that is taken away holds at the next request of a kept-alive connection', async () => {
+  test('B14: a rule that is taken away holds at the next request of a kept-alive connection', async () => {
     await using service = await startService()
     await service.client().put('prod/a', bytes('one'))
     const app = service.client('127.0.0.2')
@@ -349,7 +349,7 @@ describe('invariant 7: what cannot be opened is never replaced', () => {
     await expect(startServer(development(state))).rejects.toMatchObject({ code })
   })
 
-  test('a store that was rolled back behind its log is refused, and opens when it is put back', async () => {
+  test('trap 5: a store that was rolled back behind its log is refused, and opens when it is put back', async () => {
     using scratch = temporaryDirectory()
     const state = join(scratch.path, 'state')
     const old = join(scratch.path, 'old.db')

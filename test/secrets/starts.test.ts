@@ -1,0 +1,126 @@
+/** What a server that refuses to start says, compared with what docs/operations.md tells operators. */
+import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { createKeyFile } from '../../server/crypto/local-key.ts'
+import { startServer } from '../../server/main.ts'
+import { bytes, startService } from '../support/service.ts'
+import { runSotto, temporaryDirectory } from '../support/sotto.ts'
+
+const operations = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
+
+test('every refusal that the operations page lists is one that the program gives', async () => {
+  using scratch = temporaryDirectory()
+  const said: string[] = []
+  const start = async (stateDir: string, keyFile?: string): Promise<void> => {
+    const listen = { host: '127.0.0.1', port: 0 }
+    const failed = await startServer({
+      dev: true,
+      tailnet: undefined,
+      stateDir,
+      keyFile,
+      listen,
+    }).then(
+      () => new Error('it started'),
+      (error: unknown) => error,
+    )
+    said.push(failed instanceof Error ? failed.message : '')
+  }
+  const state = join(scratch.path, 'state')
+  const old = join(scratch.path, 'old.db')
+  {
+    await using service = await startService({}, { state })
+    await service.client().put('prod/a', bytes('one'))
+    await start(state)
+    await service.server.stop()
+    cpSync(join(state, 'sotto.db'), old)
+  }
+  {
+    await using service = await startService({}, { state })
+    await service.client().put('prod/a', bytes('two'))
+  }
+  const otherKey = join(scratch.path, 'other.key')
+  await createKeyFile(otherKey)
+  await start(state, otherKey)
+  cpSync(join(state, 'sotto.db'), join(scratch.path, 'new.db'))
+  cpSync(old, join(state, 'sotto.db'))
+  await start(state)
+  cpSync(join(scratch.path, 'new.db'), join(state, 'sotto.db'))
+  rmSync(join(state, 'audit'), { recursive: true })
+  await start(state)
+  const open = join(scratch.path, 'open')
+  mkdirSync(open)
+  chmodSync(open, 0o755)
+  await start(open)
+  const missing = await runSotto(['server', '--state-dir', join(scratch.path, 'none')])
+  expect(missing.code).toBe(1)
+  said.push(missing.stderr, readFileSync(new URL('../../cli/main.ts', import.meta.url), 'utf8'))
+
+  const rows = operations.slice(operations.indexOf('| It says |')).split('\n\n')[0] ?? ''
+  const shown = rows
+    .split('\n')
+    .slice(2)
+    .flatMap((row) =>
+      [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, each]) => each ?? ''),
+    )
+  expect(shown.length).toBeGreaterThanOrEqual(7)
+  for (const phrase of shown) {
+    expect(
+      said.some((message) => message.includes(phrase)),
+      phrase,
+    ).toBe(true)
+  }
+})
+
+test('a store that --dev made is refused by a normal start, and a production store by --dev', async () => {
+  using scratch = temporaryDirectory()
+  const made = join(scratch.path, 'made')
+  const own = join(scratch.path, 'own')
+  {
+    await using service = await startService({}, { state: made })
+    expect(await service.client().list()).toEqual([])
+  }
+  const normal = await runSotto(['server', '--state-dir', made])
+  expect([normal.code, normal.stderr.includes('was made by --dev')]).toEqual([1, true])
+  expect((await runSotto(['init', '--state-dir', own])).code).toBe(0)
+  const dev = await runSotto(['server', '--dev', '--state-dir', own])
+  expect([dev.code, dev.stderr.includes('was not made by --dev')]).toEqual([1, true])
+  const again = await runSotto(['init', '--state-dir', own])
+  expect([again.code, again.stderr.includes('is not empty')]).toEqual([1, true])
+  const production = await runSotto(['server', '--state-dir', own])
+  expect([production.code, production.stderr.includes('--dev')]).toEqual([1, true])
+})
+
+test('an address that is not loopback is refused with --dev, and a tailnet file without it', async () => {
+  for (const args of [
+    ['--dev', '--listen', '0.0.0.0:0'],
+    ['--dev', '--listen', '[::]:0'],
+    ['--dev', '--listen', 'nowhere'],
+    ['--tailnet', 'x', '--state-dir', 'y'],
+    [],
+  ]) {
+    const { code, stdout } = await runSotto(['server', ...args])
+    expect([code, stdout]).toEqual([1, ''])
+  }
+})
+
+test('a port of its own is listened on for a node that has one', async () => {
+  const probe = await startService()
+  const port = Number(new URL(probe.url).port)
+  await probe[Symbol.asyncDispose]()
+  await using service = await startService(
+    {},
+    {
+      tailnet: { nodes: { '127.0.0.2': { name: 'app-1', tags: ['tag:app'], port } } },
+    },
+  )
+  const answer = await fetch(`http://127.0.0.1:${port}/api/whoami`, {
+    method: 'POST',
+    body: '{}',
+    headers: { 'Content-Type': 'application/json', 'Sec-X-Tailscale-No-Browsers': 'setec' },
+  })
+  expect([service.url.endsWith(`:${port}`), await answer.json()]).toMatchObject([
+    false,
+    { Hostname: 'app-1' },
+  ])
+})

@@ -14,6 +14,7 @@ export function readBody(visit: Visit): Promise<string> {
   const { incoming } = visit
   return new Promise((resolve, reject) => {
     if (announcedBytes(incoming) > MAX_BODY_BYTES) return reject(tooLarge())
+    if (incoming.destroyed) return reject(cutShort())
     const chunks: Buffer[] = []
     let bytes = 0
     const refuse = (error: unknown): void => {
@@ -40,7 +41,7 @@ export function readBody(visit: Visit): Promise<string> {
       else reject(new SottoError('bad_request', 'Cannot read the request: it is not UTF-8'))
     })
     incoming.on('close', () => {
-      if (!incoming.complete) reject(new SottoError('bad_request', 'The request ended half-way'))
+      reject(cutShort())
     })
   })
 }
@@ -48,6 +49,10 @@ export function readBody(visit: Visit): Promise<string> {
 /** Bytes that the request says its body has; 0 where it does not say. */
 export function announcedBytes({ headers }: IncomingMessage): number {
   return Number(headers['content-length'] ?? 0)
+}
+
+function cutShort(): SottoError {
+  return new SottoError('bad_request', 'The request ended half-way')
 }
 
 function tooLarge(): SottoError {

@@ -7,9 +7,11 @@ import type { Load, Peer } from './load.ts'
 import { nextRequestId, Visit } from './visit.ts'
 
 /** Requests that may be sent ahead of their answers. */
-const MAX_AHEAD = 64
+const MAX_AHEAD = 16
 /** How long a peer that is refused may take to read why, in milliseconds. */
 const LINGER_MS = 1000
+/** How long nothing is read after a 503, whose Retry-After says as much, in milliseconds. */
+export const REST_MS = 1000
 
 /** Stands for the address of a connection that is one too many: it can take nothing. */
 const nobody: Peer = {
@@ -17,6 +19,16 @@ const nobody: Peer = {
   connections: Number.POSITIVE_INFINITY,
   requests: Number.POSITIVE_INFINITY,
   bytes: Number.POSITIVE_INFINITY,
+  resting: false,
+}
+
+/** What a connection needs of the server. */
+export interface ConnectionParts {
+  readonly load: Load
+  /** Milliseconds within which the peer must take an answer. */
+  readonly answerTimeout: number
+  /** Told that the connection was cut because too much was sent ahead. */
+  readonly cut: (connection: Connection) => void
 }
 
 /** A connection to the server. */
@@ -25,6 +37,7 @@ export class Connection {
   readonly peer: Peer
   readonly #socket: Socket
   readonly #answerTimeout: number
+  readonly #cut: (connection: Connection) => void
   /** Requests whose answers were not taken yet. */
   #open = 0
   #latest: Visit | undefined
@@ -32,29 +45,32 @@ export class Connection {
   #ending = false
   /** What is said at the end, where no answer to a request says it. */
   #lastWord: SottoError | undefined
+  #resting = false
   #closed = false
   /** What waits for the peer to take an answer. */
   readonly #untaken = new Set<() => void>()
 
-  /**
-   * Counts the connection; one too many has its first request refused. An answer that the peer does
-   * not take within `answerTimeout` milliseconds ends it.
-   */
-  constructor(socket: Socket, load: Load, answerTimeout: number) {
+  /** Counts the connection; one too many has its first request refused. */
+  constructor(socket: Socket, { load, answerTimeout, cut }: ConnectionParts) {
     const peer = load.connect(socket.remoteAddress ?? '')
     this.#socket = socket
     this.load = load
     this.peer = peer ?? nobody
     this.#answerTimeout = answerTimeout
+    this.#cut = cut
     if (!peer) setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    // Node begins to read after it has told of the connection.
+    else if (peer.resting) process.nextTick(() => this.rest())
     socket.once('close', () => this.#close())
   }
 
   /** Begins the visit of a request; undefined when no further one is served. */
   visit(incoming: IncomingMessage, outgoing: ServerResponse): Visit | undefined {
     if (this.#ending) return undefined
-    if (this.#open >= MAX_AHEAD) {
-      this.refuse(new SottoError('overloaded', `${MAX_AHEAD} requests wait for their answers`))
+    // Node makes requests of everything that it has read before anything can be done about it.
+    if (this.#open >= MAX_AHEAD || this.#resting) {
+      this.#socket.destroy()
+      this.#cut(this)
       return undefined
     }
     this.#open++
@@ -66,6 +82,22 @@ export class Connection {
   isLast(visit: Visit): boolean {
     if (this.#latest !== visit) return false
     return (this.#ending && !this.#lastWord) || this.load.closing || this.peer === nobody
+  }
+
+  /** Reads nothing for a while: who tries again at once would cost as much as what it is refused. */
+  rest(): void {
+    if (this.#resting) return
+    this.#resting = true
+    this.#socket.pause()
+    // Not all at the same time: those that come back at once would have to be refused at once.
+    setTimeout(
+      () => {
+        this.#resting = false
+        if (this.peer.resting) this.rest()
+        else this.#socket.resume()
+      },
+      REST_MS * (1 + Math.random()),
+    ).unref()
   }
 
   /** Counts the end of a visit. */
@@ -102,6 +134,7 @@ export class Connection {
     if (this.#ending) return
     this.#ending = true
     this.#lastWord = error
+    this.#socket.pause()
     if (this.#open === 0) this.#end(error)
   }
 
@@ -113,7 +146,7 @@ export class Connection {
   #end(error: SottoError): void {
     const socket = this.#socket
     if (!socket.writable) return void socket.destroy()
-    // To close while something is unread would reset the connection, and the peer lose the answer.
+    // To close at once while something is unread would have the peer lose the answer.
     socket.end(rawAnswer(nextRequestId(), answerFor(error)))
     setTimeout(() => socket.destroy(), LINGER_MS).unref()
   }

@@ -48,6 +48,9 @@ export class Faults {
   }
 }
 
-function messageOf({ message, cause }: SottoError): string {
-  return cause instanceof Error ? `${message}: ${cause.name}: ${cause.message}` : message
+/** What was attempted, why it failed, and what to do about it. */
+function messageOf({ message, cause, hint }: SottoError): string {
+  const told = !(cause instanceof Error) || message.includes(cause.message)
+  const reason = told ? '' : `: ${cause.name}: ${cause.message}`
+  return `${message}${reason}${hint === undefined ? '' : `. ${hint}`}`
 }

@@ -7,10 +7,12 @@ import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
 import { type AppParts, apiHandlers, makeApp } from './app.ts'
 import { announcedBytes } from './body.ts'
-import { Connection } from './connection.ts'
+import { Connection, REST_MS } from './connection.ts'
 import { type Fault, Faults } from './faults.ts'
 import { type Handler, refuse } from './handle.ts'
-import type { Load } from './load.ts'
+import type { Load, Peer } from './load.ts'
+import { Rota } from './rota.ts'
+import type { Visit } from './visit.ts'
 
 /** Limits of the listener. Times are in milliseconds. */
 export interface ListenerLimits {
@@ -58,6 +60,7 @@ export class Listener {
   readonly #limits: ListenerLimits
   readonly #servers: Server[] = []
   readonly #connections = new Map<Socket, Connection>()
+  readonly #rota = new Rota<Visit>((visit) => void this.#handle(visit))
   readonly #api: ReadonlyMap<string, Handler>
   readonly #app: Handler
 
@@ -85,12 +88,12 @@ export class Listener {
     })
     server.maxConnections = this.#load.limits.connections + REFUSED_CONNECTIONS
     server.on('connection', (socket) => this.#connect(socket))
-    server.on('request', (incoming, outgoing) => void this.#serve(incoming, outgoing))
+    server.on('request', (incoming, outgoing) => this.#serve(incoming, outgoing))
     server.on('checkContinue', (incoming, outgoing) => {
       if (announcedBytes(incoming) <= MAX_BODY_BYTES) outgoing.writeContinue()
-      void this.#serve(incoming, outgoing)
+      this.#serve(incoming, outgoing)
     })
-    server.on('checkExpectation', (incoming, outgoing) => void this.#serve(incoming, outgoing))
+    server.on('checkExpectation', (incoming, outgoing) => this.#serve(incoming, outgoing))
     server.on('connect', (_, socket) => {
       const error = new SottoError('not_post', 'The API answers to POST, and this is CONNECT')
       this.#connections.get(socket as Socket)?.refuse(error)
@@ -126,11 +129,25 @@ export class Listener {
   }
 
   #connect(socket: Socket): void {
-    this.#connections.set(socket, new Connection(socket, this.#load, this.#limits.answerTimeout))
+    const connection = new Connection(socket, {
+      load: this.#load,
+      answerTimeout: this.#limits.answerTimeout,
+      cut: ({ peer }) => this.#restAll(peer),
+    })
+    this.#connections.set(socket, connection)
     socket.once('close', () => this.#connections.delete(socket))
   }
 
-  async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  /** Who sends too much on one connection may be about to do so on the others. */
+  #restAll(peer: Peer): void {
+    if (peer.resting) return
+    this.#load.rest(peer, REST_MS)
+    for (const connection of this.#connections.values()) {
+      if (connection.peer === peer) connection.rest()
+    }
+  }
+
+  #serve(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const visit = this.#connections.get(incoming.socket)?.visit(incoming, outgoing)
     if (!visit) return
     try {
@@ -139,8 +156,12 @@ export class Listener {
     } catch (error) {
       return refuse(this.#faults, visit, error)
     }
+    this.#rota.add(visit.peer, visit)
+  }
+
+  async #handle(visit: Visit): Promise<void> {
     // The front door: exact paths of the API skip the app, which would serve them the same way.
-    const handler = this.#api.get(incoming.url ?? '') ?? this.#app
+    const handler = this.#api.get(visit.incoming.url ?? '') ?? this.#app
     await handler(visit)
     visit.end()
   }

@@ -36,6 +36,8 @@ interface Held {
 /** An address, and what it has in hand. Only `Load` changes it. */
 export interface Peer extends Held {
   readonly address: string
+  /** Whether nothing is read from it for a while. */
+  resting: boolean
 }
 
 /** Counts what is in hand. */
@@ -52,7 +54,7 @@ export class Load {
   /** Counts a connection of `address`; undefined, and nothing is counted, when it has too many. */
   connect(address: string): Peer | undefined {
     const known = this.#peers.get(address)
-    const peer = known ?? { address, connections: 0, requests: 0, bytes: 0 }
+    const peer = known ?? { address, connections: 0, requests: 0, bytes: 0, resting: false }
     if (!this.#take(peer, 'connections', 1)) return undefined
     if (!known) this.#peers.set(address, peer)
     return peer
@@ -90,6 +92,15 @@ export class Load {
     this.#give(peer, 'bytes', bytes)
   }
 
+  /** Has `peer` rest for so many milliseconds. */
+  rest(peer: Peer, ms: number): void {
+    peer.resting = true
+    setTimeout(() => {
+      peer.resting = false
+      this.#forget(peer)
+    }, ms).unref()
+  }
+
   /** Lets no request in any more. */
   close(): void {
     this.#closing = true
@@ -114,6 +125,7 @@ export class Load {
 
   /** A request can outlive its connection, and then still counts for the address. */
   #forget(peer: Peer): void {
-    if (peer.connections === 0 && peer.requests === 0) this.#peers.delete(peer.address)
+    if (peer.connections === 0 && peer.requests === 0 && !peer.resting)
+      this.#peers.delete(peer.address)
   }
 }

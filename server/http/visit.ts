@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { SottoError } from '../../client/api/errors.ts'
 import { type Answer, headOf } from './answer.ts'
 import type { Connection } from './connection.ts'
+import type { Peer } from './load.ts'
 
 /** Bytes of a body or an answer that are not counted: the number of requests bounds them. */
 export const UNCOUNTED_BYTES = 16 * 1024
@@ -27,9 +28,19 @@ export class Visit {
     this.outgoing = outgoing
   }
 
+  /** The address that it came from. */
+  get peer(): Peer {
+    return this.#connection.peer
+  }
+
   /** Counts the request, or throws `overloaded` or `shutting_down`. */
   enter(): void {
-    this.#connection.load.enter(this.#connection.peer)
+    try {
+      this.#connection.load.enter(this.peer)
+    } catch (error) {
+      this.#connection.rest()
+      throw error
+    }
     this.#counted = true
   }
 

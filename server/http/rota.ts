@@ -1,0 +1,54 @@
+/**
+ * Says when a request's turn is: addresses take turns, and a turn of the event loop has so many
+ * requests at most. Who sends more than that waits behind itself, and nobody else does.
+ */
+import type { Peer } from './load.ts'
+
+/** Requests that are begun in one turn of the event loop. */
+const PER_TURN = 64
+
+/** Begins what comes, in turn. */
+export class Rota<T> {
+  readonly #begin: (item: T) => void
+  /** What waits, by address; the address whose turn is next stands first. */
+  readonly #waiting = new Map<Peer, T[]>()
+  #begun = 0
+  #scheduled = false
+
+  /** `begin` must not throw. */
+  constructor(begin: (item: T) => void) {
+    this.#begin = begin
+  }
+
+  /** Begins `item` when it is the turn of `peer`: now, unless others wait or this turn is full. */
+  add(peer: Peer, item: T): void {
+    this.#schedule()
+    if (this.#waiting.size === 0 && this.#begun < PER_TURN) {
+      this.#begun++
+      return this.#begin(item)
+    }
+    const mine = this.#waiting.get(peer)
+    if (mine) mine.push(item)
+    else this.#waiting.set(peer, [item])
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.#turn())
+  }
+
+  #turn(): void {
+    this.#scheduled = false
+    for (this.#begun = 0; this.#begun < PER_TURN; this.#begun++) {
+      const next = this.#waiting.entries().next().value
+      if (!next) return
+      const [peer, items] = next
+      this.#waiting.delete(peer)
+      const item = items.shift() as T
+      if (items.length > 0) this.#waiting.set(peer, items)
+      this.#begin(item)
+    }
+    if (this.#waiting.size > 0) this.#schedule()
+  }
+}

@@ -60,7 +60,7 @@ export class Listener {
   readonly #limits: ListenerLimits
   readonly #servers: Server[] = []
   readonly #connections = new Map<Socket, Connection>()
-  readonly #rota = new Rota<Visit>((visit) => void this.#handle(visit))
+  readonly #rota = new Rota<Visit>((visit) => this.#handle(visit))
   readonly #api: ReadonlyMap<string, Handler>
   readonly #app: Handler
 
@@ -159,11 +159,10 @@ export class Listener {
     this.#rota.add(visit.peer, visit)
   }
 
-  async #handle(visit: Visit): Promise<void> {
+  #handle(visit: Visit): void {
     // The front door: exact paths of the API skip the app, which would serve them the same way.
     const handler = this.#api.get(visit.incoming.url ?? '') ?? this.#app
-    await handler(visit)
-    visit.end()
+    void handler(visit)
   }
 }
 
@@ -185,6 +184,7 @@ function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler
       },
     })
     await listener(incoming, outgoing)
+    visit.end()
   }
 }
 

@@ -13,7 +13,6 @@ export class Rota<T> {
   /** What waits, by address; the address whose turn is next stands first. */
   readonly #waiting = new Map<Peer, T[]>()
   #begun = 0
-  #scheduled = false
 
   /** `begin` must not throw. */
   constructor(begin: (item: T) => void) {
@@ -22,24 +21,18 @@ export class Rota<T> {
 
   /** Begins `item` when it is the turn of `peer`: now, unless others wait or this turn is full. */
   add(peer: Peer, item: T): void {
-    this.#schedule()
-    if (this.#waiting.size === 0 && this.#begun < PER_TURN) {
+    // Requests of earlier turns count too, so that a turn has its end only when one is needed.
+    if (this.#begun < PER_TURN) {
       this.#begun++
       return this.#begin(item)
     }
+    if (this.#waiting.size === 0) setImmediate(() => this.#turn())
     const mine = this.#waiting.get(peer)
     if (mine) mine.push(item)
     else this.#waiting.set(peer, [item])
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => this.#turn())
-  }
-
   #turn(): void {
-    this.#scheduled = false
     for (this.#begun = 0; this.#begun < PER_TURN; this.#begun++) {
       const next = this.#waiting.entries().next().value
       if (!next) return
@@ -49,6 +42,6 @@ export class Rota<T> {
       if (items.length > 0) this.#waiting.set(peer, items)
       this.#begin(item)
     }
-    if (this.#waiting.size > 0) this.#schedule()
+    if (this.#waiting.size > 0) setImmediate(() => this.#turn())
   }
 }

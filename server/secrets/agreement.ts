@@ -37,6 +37,8 @@ export class Agreement {
   #remembered = 0
   #remembering: NodeJS.Timeout | undefined
   #closed = false
+  /** Commits that failed and whose outcome the store did not tell yet. */
+  #doubts = 0
   readonly #unresolved = new Set<Promise<void>>()
 
   private constructor(store: Store, cache: SecretCache) {
@@ -99,6 +101,15 @@ export class Agreement {
     this.#begin(this.#retry(() => this.#log.append({ kind: 'abandoned', of: id, reason })))
   }
 
+  /** Rejects with `store_unavailable` from a commit that failed until the store tells its outcome. */
+  async check(): Promise<void> {
+    if (this.#doubts === 0) return
+    throw new SottoError(
+      'store_unavailable',
+      `The store takes no changes: the outcome of ${this.#doubts} is not known`,
+    )
+  }
+
   /** Lets the store know how far the log is, and ends. */
   async close(): Promise<void> {
     clearInterval(this.#remembering)
@@ -117,6 +128,7 @@ export class Agreement {
 
   /** Finds out whether a commit that was given up on came to pass, and says so on the log. */
   async #resolve(name: string, intent: Receipt): Promise<void> {
+    this.#doubts++
     await this.#retry(async () => {
       // The writer works in order: once it answers, the commit is done or never will be.
       await this.#store.check()
@@ -126,6 +138,7 @@ export class Agreement {
       if (committed.has(intent.id)) this.#log.settle(intent.id)
       else this.abandon(intent.id, 'the store did not take it')
     })
+    this.#doubts--
   }
 
   /** Runs `attempt` until it succeeds or the server closes; the next start goes on from there. */

@@ -29,17 +29,20 @@ export interface GateParts {
   readonly clock: () => Date
 }
 
+/** What a pass works with. */
+interface PassParts extends GateParts {
+  readonly refusals: Refusals
+}
+
 /** What every change carries to the store. */
 export type ChangeStamp = Pick<Change, 'intent' | 'by' | 'at'>
 
 /** Decides, records, opens. */
 export class Gate {
-  readonly #parts: GateParts
-  readonly #refusals: Refusals
+  readonly #parts: PassParts
 
   constructor(parts: GateParts) {
-    this.#parts = parts
-    this.#refusals = new Refusals(parts.log, parts.clock)
+    this.#parts = { ...parts, refusals: new Refusals(parts.log, parts.clock) }
   }
 
   /**
@@ -48,7 +51,7 @@ export class Gate {
    */
   async enter(call: Call, action: Action, name: string): Promise<Pass> {
     if (allows(call.caller.rules, action, name)) return new Pass(this.#parts, call, action, name)
-    await this.#refusals.record({
+    await this.#parts.refusals.record({
       ...entryOf(call, action, name),
       authorized: false,
       result: 'denied',
@@ -65,23 +68,33 @@ export class Gate {
     return allows(call.caller.rules, action, name)
   }
 
-  /** Records that secrets were listed; answers also while the log is down. */
-  async listed(call: Call): Promise<void> {
-    await this.#tell({ ...entryOf(call, 'info', undefined), authorized: true, result: 'ok' })
+  /** Whether `call` may perform `action` on any name there could be. */
+  seesAny(call: Call, action: Action): boolean {
+    return call.caller.rules.some((rule) => rule.action.includes(action) && rule.secret.length > 0)
+  }
+
+  /**
+   * Records that so many secrets were listed; answers also while the log is down. Anybody may list,
+   * so that a list of nothing is no more than a refusal.
+   */
+  async listed(call: Call, secrets: number): Promise<void> {
+    const { log, refusals } = this.#parts
+    const entry: AccessEntry = {
+      ...entryOf(call, 'info', undefined),
+      authorized: true,
+      result: 'ok',
+    }
+    await (secrets === 0 ? refusals.record(entry) : tell(log, entry))
   }
 
   /** Records that a caller could not be named. Never rejects. */
   async unidentified(request: string, ip: string, reason: string): Promise<void> {
-    await this.#refusals.record({ kind: 'unidentified', request, ip, reason })
+    await this.#parts.refusals.record({ kind: 'unidentified', request, ip, reason })
   }
 
   /** Writes what was only counted so far. */
   async flush(): Promise<void> {
-    await this.#refusals.flush()
-  }
-
-  async #tell(entry: AccessEntry): Promise<void> {
-    await tell(this.#parts.log, entry)
+    await this.#parts.refusals.flush()
   }
 }
 
@@ -90,12 +103,12 @@ export class Gate {
  * done with the name.
  */
 export class Pass {
-  readonly #parts: GateParts
+  readonly #parts: PassParts
   readonly #call: Call
   readonly #action: Action
   readonly #name: string
 
-  constructor(parts: GateParts, call: Call, action: Action, name: string) {
+  constructor(parts: PassParts, call: Call, action: Action, name: string) {
     this.#parts = parts
     this.#call = call
     this.#action = action
@@ -129,9 +142,16 @@ export class Pass {
     return same
   }
 
-  /** Records an outcome that reveals no value; answers also while the log is down. */
+  /**
+   * Records an outcome that reveals no value; answers also while the log is down. What gave the
+   * caller nothing is recorded as a refusal is, the caller's rights notwithstanding: a program that
+   * waits for a secret asks without end.
+   */
   async tell(result: Result, version?: number): Promise<void> {
-    await tell(this.#parts.log, this.#access(result, version))
+    const { log, refusals } = this.#parts
+    const entry = this.#access(result, version)
+    const nothing = result === 'not-found' || result === 'refused'
+    await (nothing ? refusals.record(entry) : tell(log, entry))
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
- * Puts refusals on the audit log without letting a caller fill the disk by being refused: the first
- * ones in a window have a record each, further ones and repeated ones are told as a number.
+ * Puts refusals, and whatever else gave a caller nothing, on the audit log without letting it fill
+ * the disk: the first ones in a window have a record each, further and repeated ones are a number.
  */
 import { hash } from 'node:crypto'
 import type { AuditLog } from '../../audit/log.ts'

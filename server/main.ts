@@ -7,7 +7,7 @@ import type { InitConfig, ServerConfig } from './config.ts'
 import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
 import { openRootKey } from './crypto/root-key.ts'
-import { Listener } from './http/listener.ts'
+import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load } from './http/load.ts'
 import { DevelopmentTailnet } from './identity/development.ts'
 import { refuseUserspaceTailscaled } from './identity/userspace.ts'
@@ -46,6 +46,8 @@ export interface World {
   readonly clock?: () => Date
   /** The disk that the audit log is on, for tests that break it. */
   readonly auditFiles?: FileSystem
+  /** Limits of the listener that differ from its defaults. */
+  readonly limits?: Partial<ListenerLimits>
   /** How long the audit log and the store may take for one request, in milliseconds. */
   readonly waitMs?: number
 }
@@ -68,19 +70,26 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
 
   const gate = new Gate({ log, keyring, agreement, clock })
   const secrets = new Secrets({ store, keyring, cache, gate })
-  const listener = new Listener({
-    identity,
-    gate,
-    secrets,
-    load: new Load(),
-    version,
-    logFault: ({ request, code, message }) => say(`request ${request} failed: ${code}: ${message}`),
-    probes: {
-      store: () => store.check(),
-      audit: async () => refuseBrokenLog(log),
-      identity: () => identity.check(),
+  const listener = new Listener(
+    {
+      identity,
+      gate,
+      secrets,
+      load: new Load(),
+      version,
+      logFault: ({ request, code, message }) =>
+        say(`request ${request} failed: ${code}: ${message}`),
+      probes: {
+        store: async () => {
+        await store.check()
+        await agreement.check()
+      },
+        audit: async () => refuseBrokenLog(log),
+        identity: () => identity.check(),
+      },
     },
-  })
+    world.limits,
+  )
   await log.append({ kind: 'start', version })
   undo.defer(async () => {
     await gate.flush()

@@ -31,7 +31,7 @@ export function answerFor(error: SottoError): Answer {
   // An error that was never meant for the wire must not become an HTTP status of 0.
   const code = errorTable[error.code].status === 0 ? 'internal' : error.code
   const { status, text, open } = errorTable[code]
-  const headers = ['Sotto-Error', code, 'X-Content-Type-Options', 'nosniff']
+  const headers = ['Sotto-Error', code]
   if (open) headers.push('Sotto-Detail', detailOf(error.message))
   if (status === 503) headers.push('Retry-After', '1')
   return { status, type: 'text/plain; charset=utf-8', body: `${text}\n`, headers }
@@ -39,7 +39,8 @@ export function answerFor(error: SottoError): Answer {
 
 /** The headers of `answer` to the request `id`, names and values one after another. */
 export function headOf(id: string, { status, type, body, headers = [] }: Answer): string[] {
-  const head = ['Content-Type', type, 'Cache-Control', 'no-store', 'X-Request-Id', id, ...headers]
+  const head = ['Content-Type', type, 'Cache-Control', 'no-store', 'X-Request-Id', id]
+  head.push('X-Content-Type-Options', 'nosniff', ...headers)
   if (status !== 304) head.push('Content-Length', String(Buffer.byteLength(body)))
   return head
 }

@@ -5,6 +5,7 @@ import { SottoError } from '../../client/api/errors.ts'
 import type { MethodName } from '../../client/api/wire.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { type Handler, type HandlerParts, handlerOf, refuse } from './handle.ts'
+import { Lane } from './lane.ts'
 import { openApiDocument } from './openapi.ts'
 import type { Visit } from './visit.ts'
 
@@ -24,8 +25,11 @@ export interface AppParts extends HandlerParts {
 export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
   const { secrets } = parts
   const done = '{}'
+  const long = new Lane()
   const handlers: { [M in MethodName]: Handler } = {
-    list: handlerOf(parts, 'list', async (call) => JSON.stringify(await secrets.list(call))),
+    list: handlerOf(parts, 'list', (call) =>
+      long.run(call.caller.principal.ip, async () => JSON.stringify(await secrets.list(call))),
+    ),
     info: handlerOf(parts, 'info', async (call, request) =>
       JSON.stringify(await secrets.info(call, request)),
     ),

@@ -8,7 +8,7 @@ import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
 import { openRootKey } from './crypto/root-key.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
-import { Load } from './http/load.ts'
+import { Load, type LoadLimits } from './http/load.ts'
 import { DevelopmentTailnet } from './identity/development.ts'
 import { refuseUserspaceTailscaled } from './identity/userspace.ts'
 import { Agreement } from './secrets/agreement.ts'
@@ -50,6 +50,8 @@ export interface World {
   readonly limits?: Partial<ListenerLimits>
   /** How long the audit log and the store may take for one request, in milliseconds. */
   readonly waitMs?: number
+  /** What may be in hand at once. */
+  readonly load?: LoadLimits
 }
 
 /**
@@ -75,15 +77,15 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
       identity,
       gate,
       secrets,
-      load: new Load(),
+      load: new Load(world.load),
       version,
       logFault: ({ request, code, message }) =>
         say(`request ${request} failed: ${code}: ${message}`),
       probes: {
         store: async () => {
-        await store.check()
-        await agreement.check()
-      },
+          await store.check()
+          await agreement.check()
+        },
         audit: async () => refuseBrokenLog(log),
         identity: () => identity.check(),
       },

@@ -88,16 +88,19 @@ export class Connection {
   rest(): void {
     if (this.#resting) return
     this.#resting = true
-    this.#socket.pause()
+    const socket = this.#socket
+    // Node resumes a socket by itself when it is done with a request.
+    const stay = (): void => void socket.pause()
+    stay()
+    socket.on('resume', stay)
+    const wake = (): void => {
+      socket.off('resume', stay)
+      this.#resting = false
+      if (this.peer.resting) this.rest()
+      else socket.resume()
+    }
     // Not all at the same time: those that come back at once would have to be refused at once.
-    setTimeout(
-      () => {
-        this.#resting = false
-        if (this.peer.resting) this.rest()
-        else this.#socket.resume()
-      },
-      REST_MS * (1 + Math.random()),
-    ).unref()
+    setTimeout(wake, REST_MS * (1 + Math.random())).unref()
   }
 
   /** Counts the end of a visit. */

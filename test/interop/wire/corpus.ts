@@ -338,6 +338,18 @@ function* repetitions(method: Method, field: Field, value: string): Generator<Bo
       [field, wrongType],
     ],
     [
+      [field, '4294967296'],
+      [field, value],
+    ],
+    [
+      [field, '-1'],
+      [field, value],
+    ],
+    [
+      [field, '"x"'],
+      [field, value],
+    ],
+    [
       [field, value],
       [lower, wrongType],
       [field, value],

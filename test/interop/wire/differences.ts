@@ -49,14 +49,14 @@ export const differences: readonly Difference[] = [
     title: 'an unpaired surrogate in a name is refused',
     reason: 'It has no UTF-8; setec replaces it, so that different names become the same one.',
     about: ({ name }) => !name.isWellFormed(),
-    setec: /^(?!400)/,
+    setec: /^(?!400 bad request$)/,
     sotto: badRequest,
   },
   {
     title: 'a name of more than 4096 bytes is refused',
     reason: 'A name must fit whole into its audit record.',
     about: ({ name }) => Buffer.byteLength(name) > 4096,
-    setec: /^(?!400)/,
+    setec: /^(?!400 bad request$)/,
     sotto: badRequest,
   },
   {
@@ -65,7 +65,7 @@ export const differences: readonly Difference[] = [
     about: ({ method, name }) =>
       (method === 'put' || method === 'create-version') &&
       (/\p{Control}/u.test(name) || Buffer.byteLength(name) > 512),
-    setec: /^(?:200 (?:\{\}|1)|403 access denied)$/,
+    setec: /^(?:200 (?:\{\}|1)|403 access denied|400 invalid version.*)$/,
     sotto: badName,
   },
   {

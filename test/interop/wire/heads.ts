@@ -119,6 +119,7 @@ const wrongs: { title: string; head: Partial<HeadCase> }[] = [
   { title: 'with an empty body', head: { body: '' } },
   { title: 'with an empty request', head: { body: '{}' } },
   { title: 'with version 0', head: { body: '{"Name":"NAME","Version":0}' } },
+  { title: 'with a bad name and version 0', head: { body: '{"Name":"\\n"}' } },
   { title: 'with a name that is none', head: { body: '{"Name":"\\n","Version":1}' } },
 ]
 

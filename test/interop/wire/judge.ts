@@ -81,8 +81,14 @@ export class Judge {
     const [setec, sotto] = [compared(answers.setec), compared(answers.sotto)]
     if (setec === sotto) return undefined
     const difference = explain(request, answers)
+    const text = Buffer.from(request.body).toString('utf8')
     if (difference) this.met.add(difference)
-    else assert.equal(sotto, setec, `Sotto says\n  ${sotto}\nand setec says\n  ${setec}`)
+    else
+      assert.equal(
+        sotto,
+        setec,
+        `Sotto says\n  ${sotto}\nand setec says\n  ${setec}\nto\n  ${text.slice(0, 500)}`,
+      )
     return difference
   }
 }

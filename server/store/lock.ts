@@ -68,7 +68,11 @@ function lockError(error: unknown, directory: string, pidFile: string): SottoErr
       hint: 'Ask the running server instead, or stop it first.',
     })
   }
-  return new SottoError('local', `Cannot lock "${directory}": ${String(error)}`, { cause: error })
+  const reason = error instanceof Error ? error.message : String(error)
+  return new SottoError('local', `Cannot lock "${directory}": ${reason}`, {
+    hint: 'Look at the permissions of the directory, and at the file system that holds it.',
+    cause: error,
+  })
 }
 
 /** Undefined when the owner has not told its process id yet. */

@@ -26,6 +26,8 @@ export interface Counts {
   abandoned: number
   /** Reads that are on the log though the answer never came. */
   unread: number
+  /** Answers without a record of their own: they gave nothing, or the log was down. */
+  unrecorded: number
 }
 
 /** A call on one secret. */
@@ -42,6 +44,15 @@ const changing = new Set(['put', 'create-version', 'activate', 'delete-version',
 /** Judges round after round of one state directory. */
 export class Judge {
   readonly #states = new Map<string, State>()
+  readonly #faults: boolean
+
+  /**
+   * With `faults`, parts of the server may have been down: a call may be answered with 500, and is
+   * then one of unknown outcome; what reveals nothing may lack its record.
+   */
+  constructor({ faults = false }: { faults?: boolean } = {}) {
+    this.#faults = faults
+  }
 
   /** The secrets as they must be now, by name. */
   get states(): ReadonlyMap<string, State> {
@@ -52,18 +63,22 @@ export class Judge {
   judge(calls: readonly Call[], { records, commits, abandoned }: Evidence): Counts {
     const answered = calls.filter(({ answer }) => answer !== undefined)
     const courses = this.#follow(calls, commits)
-    for (const call of answered) checkAnswer(call, courses, this.#states)
-    const unread = checkRecords(calls, records)
+    for (const call of answered) {
+      if (this.#faults && call.answer?.status === 500) continue
+      checkAnswer(call, courses, this.#states)
+    }
+    const { unread, unrecorded } = checkRecords(calls, records, this.#faults)
     for (const [name, { states }] of courses) this.#states.set(name, states.at(-1) as State)
     const made = new Set([...courses.values()].flatMap((course) => course.calls))
     return {
       answered: answered.length,
       values: answered.filter(isValue).length,
-      changes: [...made].filter(({ answer }) => answer !== undefined).length,
+      changes: [...made].filter(isTold).length,
       unanswered: calls.length - answered.length,
-      silent: [...made].filter(({ answer }) => answer === undefined).length,
+      silent: [...made].filter((call) => !isTold(call)).length,
       abandoned,
       unread,
+      unrecorded,
     }
   }
 
@@ -106,17 +121,27 @@ export class Judge {
       const { outcome, next } = step(before, operation)
       assert.notEqual(next, before, `the change ${record.id} changes nothing`)
       assert.equal(record.secretVersion, versionOf(operation, next), `change ${record.id}`)
-      if (call.answer) {
+      if (call.answer && (isTold(call) || !this.#faults)) {
         assert.equal(call.answer.status, outcome.status, `change ${record.id}`)
         if (call.answer.whole) assert.equal(call.answer.body, outcome.body, `change ${record.id}`)
       }
-      const late = course.calls.find(({ begun }) => begun > call.ended)
+      const late = course.calls.find(({ begun }) => begun > endOf(call))
       assert.equal(late, undefined, `change ${record.id} took effect after a later one`)
       course.calls.push(call as SecretCall)
       course.states.push(next)
     }
     return courses
   }
+}
+
+/** Whether a caller knows how its call came out. */
+function isTold({ answer }: Call): boolean {
+  return answer !== undefined && answer.status !== 500
+}
+
+/** When a call had taken effect at the latest. */
+function endOf(call: Call): number {
+  return isTold(call) ? call.ended : Number.POSITIVE_INFINITY
 }
 
 /** The unanswered call that `record` announces: a caller has one change of a secret under way. */
@@ -181,33 +206,39 @@ function checkList(
 /** The states that a secret may have been in between a call and its answer. */
 function between(call: Call, course: Course | undefined, before: State = unused): State[] {
   if (course === undefined) return [before]
-  const first = course.calls.findLastIndex(({ ended }) => ended < call.begun) + 1
+  const first = course.calls.findLastIndex((change) => endOf(change) < call.begun) + 1
   const end = course.calls.findIndex(({ begun }) => begun > call.ended)
   return course.states.slice(first, end < 0 ? undefined : end + 1)
 }
 
 /**
  * Every answer has its record, and every record its call. Returns how many reads are on the log
- * whose answers never came.
+ * whose answers never came, and how many answers have no record.
  */
-function checkRecords(calls: readonly Call[], records: Evidence['records']): number {
+function checkRecords(
+  calls: readonly Call[],
+  records: Evidence['records'],
+  faults: boolean,
+): { unread: number; unrecorded: number } {
   const byRequest = new Map(
     records.flatMap(({ record }) =>
       'request' in record ? [[record.request, record] as const] : [],
     ),
   )
+  let [unread, unrecorded] = [0, 0]
   for (const call of calls) {
     if (call.answer === undefined) continue
     const { request, status } = call.answer
     const record = byRequest.get(request)
     byRequest.delete(request)
-    // What is answered while the server stops was not begun; refusals may be told as a number.
-    if (status === 503 || (status === 403 && record === undefined)) continue
+    // What is answered while the server stops was not begun.
+    if (status === 503 || (faults && status === 500)) continue
+    const optional = gaveNothing(call) || (faults && revealsNothing(call))
     if (status === 304) assert.equal(record, undefined, 'a conditional get left a record')
+    else if (record === undefined && optional) unrecorded++
     else checkRecord(call, record as AccessEntry | ChangeEntry | undefined)
   }
   const unanswered = calls.filter(({ answer }) => answer === undefined)
-  let unread = 0
   for (const record of byRequest.values()) {
     if (record.kind !== 'access' && record.kind !== 'change') continue
     const at = unanswered.findIndex(
@@ -220,7 +251,20 @@ function checkRecords(calls: readonly Call[], records: Evidence['records']): num
     unanswered.splice(at, 1)
     if (record.kind === 'access' && record.action === 'get') unread++
   }
-  return unread
+  return { unread, unrecorded }
+}
+
+/** Whether an answer gave its caller nothing, so that it may be told as a number. */
+function gaveNothing({ operation, answer }: Call): boolean {
+  // A delete that did something is on the log, or the store would not have it.
+  if (operation.method === 'delete') return true
+  if (operation.method === 'list') return answer?.body === '[]'
+  return [400, 403, 404, 412].includes(answer?.status ?? 0)
+}
+
+/** Whether an answer neither holds a value nor tells of one, and acknowledges no change. */
+function revealsNothing({ operation, answer }: Call): boolean {
+  return answer?.status !== 200 || !['get', 'put', 'create-version'].includes(operation.method)
 }
 
 function checkRecord(call: Call, record: AccessEntry | ChangeEntry | undefined): void {

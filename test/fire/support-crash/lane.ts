@@ -59,6 +59,7 @@ export function noTotals(): Totals {
     silent: 0,
     abandoned: 0,
     unread: 0,
+    unrecorded: 0,
     killedEarly: 0,
     killedStopping: 0,
     torn: 0,

@@ -1,4 +1,5 @@
 /** A load of reads and changes from several callers over several connections, until it is ended. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { TailnetFile } from '../../../server/identity/development.ts'
 import type { Call, History } from './history.ts'
 import { Line } from './line.ts'
@@ -58,6 +59,9 @@ const weights = {
 /** Versions that a secret may have before callers rather delete than add. */
 const MANY = 8
 
+/** How long a caller waits after a call that failed, in milliseconds. */
+const REST_MS = 20
+
 /** Sends calls to one server and takes note of them. */
 export class Load {
   readonly #random: Random
@@ -105,6 +109,7 @@ export class Load {
       if (call.answer === undefined) break
       this.#learn(call)
       this.onAnswer(++this.#answers)
+      if (call.answer.status >= 500) await sleep(REST_MS)
     }
     line.close()
   }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
 import { type AppParts, apiHandlers, makeApp } from './app.ts'
@@ -174,7 +175,12 @@ function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler
     outgoing.setHeader('Cache-Control', 'no-store')
     outgoing.setHeader('X-Request-Id', visit.id)
     outgoing.setHeader('X-Content-Type-Options', 'nosniff')
-    const listener = getRequestListener((request) => app.fetch(request, { visit }), {
+    const fetch = async (request: Request): Promise<Response> => {
+      const response = await app.fetch(request, { visit })
+      // For HEAD, Hono makes a response of its own of what it is given.
+      return visit.answered ? RESPONSE_ALREADY_SENT : response
+    }
+    const listener = getRequestListener(fetch, {
       // Neither the host nor the scheme of a URL means anything to the app.
       hostname: 'localhost',
       autoCleanupIncoming: false,

@@ -226,14 +226,19 @@ const readers: Record<string, Reader> = {
   Name: (token) => scalar(token, 'string'),
   Version: (token) => {
     if (token.kind !== 'number') return scalar(token, 'number')
-    return /^(?:0|[1-9]\d{0,9})$/.test(token.text) ? (token.value as number) : undefined
+    return /^(?:0|[1-9]\d{0,9})$/.test(token.text) && (token.value as number) <= MAX_VERSION
+      ? (token.value as number)
+      : undefined
   },
   UpdateIfChanged: (token) => {
     if (token.kind === 'true' || token.kind === 'false') return token.kind === 'true'
     return token.kind === 'null' ? null : undefined
   },
   Value: (token) => {
-    if (token.kind === 'array') return readByteArray(token.value as unknown[])
+    if (token.kind === 'array') {
+      // Go refuses 1.0, 1e0 and -0 as bytes, though they are whole numbers.
+      return /[^\s\d,nul[\]]/.test(token.text) ? undefined : readByteArray(token.value as unknown[])
+    }
     const text = scalar(token, 'string')
     return typeof text === 'string' ? readBase64(text) : text
   },

@@ -28,7 +28,7 @@ export interface ListenerLimits {
 }
 
 /** The limits that a server has unless told otherwise. */
-export const listenerLimits: ListenerLimits = {
+const listenerLimits: ListenerLimits = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 75_000,

@@ -223,3 +223,11 @@ test('decoding agrees with JSON.parse on plain objects', () => {
     }),
   )
 })
+
+test('trap: what Go refuses in an earlier occurrence of a field stays refused', () => {
+  expect(failure('get', '{"Name":"a","Version":4294967298,"Version":9}')).toBe('bad_request')
+  expect(failure('get', '{"Name":7,"Name":"a"}')).toBe('bad_request')
+  for (const item of ['1.0', '1e0', '-0']) {
+    expect(failure('put', `{"Name":"a","Value":[${item}]}`)).toBe('bad_request')
+  }
+})

@@ -10,7 +10,7 @@ import type { Random } from './random.ts'
 const callers = ['127.0.0.1', '127.0.0.1', '127.0.0.2', '127.0.0.2', '127.0.0.3', '127.0.0.4']
 
 /** Names of every kind that the API takes. */
-export const names: readonly string[] = [
+const names: readonly string[] = [
   'prod/app/key',
   'prod/app/key2',
   'prod/db',

@@ -50,7 +50,7 @@ export const unused: State = Object.freeze({
 })
 
 /** The body of a get of `version`. */
-export function valueBody(version: number, value: string): string {
+function valueBody(version: number, value: string): string {
   return `{"Value":"${value}","Version":${version}}`
 }
 

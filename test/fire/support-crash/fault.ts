@@ -24,11 +24,10 @@ export async function befall(pid: number, { paths, calls, what }: Fault): Promis
   const names = calls.join(',')
   const tracer = spawn(
     'strace',
-    [
-      ...['-f', '-qq', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${names}`],
-      ...paths.flatMap((path) => ['-P', path]),
-      ...['-e', `inject=${names}:${what}`],
-    ],
+    ['-f', '-qq', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${names}`].concat(
+      paths.flatMap((path) => ['-P', path]),
+      ['-e', `inject=${names}:${what}`],
+    ),
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
   let said = ''

@@ -36,6 +36,7 @@ export class ImageDisk implements Disk {
   readonly fill: () => void
   readonly drain: () => void
   readonly #image: string
+  #frozen = false
 
   /** Makes the image in the folder `directory` and mounts it at `path`, which is made. */
   constructor(directory: string, path: string, bytes: number) {
@@ -53,10 +54,13 @@ export class ImageDisk implements Disk {
   /** Lets every write wait until `thaw`. */
   freeze(): void {
     run('fsfreeze', '-f', this.path)
+    this.#frozen = true
   }
 
+  /** Ends what `freeze` began, if it did. */
   thaw(): void {
-    run('fsfreeze', '-u', this.path)
+    if (this.#frozen) run('fsfreeze', '-u', this.path)
+    this.#frozen = false
   }
 
   /**
@@ -73,11 +77,7 @@ export class ImageDisk implements Disk {
   }
 
   [Symbol.dispose](): void {
-    try {
-      this.thaw()
-    } catch {
-      // It was not frozen.
-    }
+    this.thaw()
     unmount(this.path)
   }
 
@@ -118,7 +118,7 @@ function unmount(path: string): void {
     try {
       return run('umount', path)
     } catch (error) {
-      if (tries === 50) throw error
+      if (tries === 250) throw error
       run('sleep', '0.02')
     }
   }

@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import { Turns } from '../../server/secrets/turns.ts'
+
+test('tasks of a key run in order, one after another, whether they fail or not', async () => {
+  const turns = new Turns()
+  const ran: number[] = []
+  let running = 0
+  const task = (number: number) => async () => {
+    expect(++running).toBe(1)
+    await new Promise((resolve) => setImmediate(resolve))
+    running--
+    ran.push(number)
+    if (number % 2 === 1) throw new Error(`task ${number}`)
+    return number
+  }
+  const results = await Promise.allSettled([0, 1, 2, 3].map((each) => turns.take('a', task(each))))
+  expect(ran).toEqual([0, 1, 2, 3])
+  expect(results.map(({ status }) => status)).toEqual([
+    'fulfilled',
+    'rejected',
+    'fulfilled',
+    'rejected',
+  ])
+})
+
+test('tasks of other keys do not wait', async () => {
+  const turns = new Turns()
+  void turns.take('a', () => new Promise(() => {}))
+  expect(await turns.take('b', async () => 'done')).toBe('done')
+})
+
+test('behind a task without an end, those that waited too long never run, and it stays alone', async () => {
+  const turns = new Turns(50)
+  const first = Promise.withResolvers<void>()
+  const held = turns.take('a', () => first.promise)
+  let ran = 0
+  const run = async () => ++ran
+  const late = await Promise.allSettled([turns.take('a', run), turns.take('a', run)])
+  for (const result of late) {
+    expect(result).toMatchObject({
+      status: 'rejected',
+      reason: {
+        code: 'store_unavailable',
+        message: 'Cannot change "a": a change before it did not come to an end within 50 ms',
+      },
+    })
+  }
+  const next = turns.take('a', run)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(ran).toBe(0)
+  first.resolve()
+  await held
+  expect(await next).toBe(1)
+})

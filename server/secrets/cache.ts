@@ -31,8 +31,8 @@ export class SecretCache {
   readonly #entries = new Map<string, CachedSecret>()
   readonly #uncertain = new Set<string>()
   #bytes = 0
-  /** Counts drops, so that a read which began before a drop is not kept after it. */
-  #drops = 0
+  /** Reads under way, counted by name. A drop forgets them: what they find is not kept after it. */
+  readonly #reads = new Map<string, { count: number }>()
 
   /** `limit` is in bytes. */
   constructor(store: Store, keyring: Keyring, limit: number) {
@@ -56,28 +56,23 @@ export class SecretCache {
         return entry
       }
     }
-    const drops = this.#drops
-    const found = await this.#store.read(name, version)
-    if (!found) return undefined
-    this.#keyring.verify(found.secret, found.secret.mac)
-    const loaded: CachedSecret = { row: found.secret, versions: new Map() }
-    const wanted = version || found.secret.active
-    // The MAC says which versions there are: bytes that come without it, or lack, were tampered with.
-    if (found.secret.versions.includes(wanted) !== (found.version !== undefined)) {
-      throw new SottoError(
-        'store_damaged',
-        `Cannot read version ${wanted} of ${quote(name)}: its bytes and its record do not fit`,
-        { hint: 'Restore the store from a backup.' },
-      )
+    const reads = this.#reads.get(name) ?? { count: 0 }
+    this.#reads.set(name, reads)
+    reads.count++
+    try {
+      const loaded = await this.#load(name, version)
+      const current = this.#reads.get(name) === reads && !this.#uncertain.has(name)
+      if (loaded && current) this.#keep(name, loaded)
+      return loaded
+    } finally {
+      reads.count--
+      if (reads.count === 0 && this.#reads.get(name) === reads) this.#reads.delete(name)
     }
-    if (found.version) loaded.versions.set(wanted, this.#unwrap(found.secret, found.version))
-    if (drops === this.#drops && !this.#uncertain.has(name)) this.#keep(name, loaded)
-    return loaded
   }
 
   /** Forgets `name`. Called before a change of it is acknowledged. */
   drop(name: string): void {
-    this.#drops++
+    this.#reads.delete(name)
     const entry = this.#entries.get(name)
     if (!entry) return
     this.#entries.delete(name)
@@ -94,6 +89,24 @@ export class SecretCache {
   settle(name: string): void {
     this.#uncertain.delete(name)
     this.drop(name)
+  }
+
+  async #load(name: string, version: number): Promise<CachedSecret | undefined> {
+    const found = await this.#store.read(name, version)
+    if (!found) return undefined
+    this.#keyring.verify(found.secret, found.secret.mac)
+    const loaded: CachedSecret = { row: found.secret, versions: new Map() }
+    const wanted = version || found.secret.active
+    // The MAC says which versions there are: bytes that come without it, or lack, were tampered with.
+    if (found.secret.versions.includes(wanted) !== (found.version !== undefined)) {
+      throw new SottoError(
+        'store_damaged',
+        `Cannot read version ${wanted} of ${quote(name)}: its bytes and its record do not fit`,
+        { hint: 'Restore the store from a backup.' },
+      )
+    }
+    if (found.version) loaded.versions.set(wanted, this.#unwrap(found.secret, found.version))
+    return loaded
   }
 
   #keep(name: string, loaded: CachedSecret): void {

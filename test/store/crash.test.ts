@@ -37,7 +37,7 @@ test('what was answered is there after the process was killed, and nothing is ha
     expect((await store.head()).revision).toBe(row?.highest)
     for (const version of row?.versions ?? []) {
       expect((await store.read('a', version))?.version).toMatchObject({
-        sealed: Buffer.from(sealedVersion(version).sealed),
+        sealed: sealedVersion(version).sealed,
       })
     }
     await store.close()

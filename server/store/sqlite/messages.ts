@@ -1,6 +1,7 @@
-/** What passes between the thread of the store and its writer, which is a worker thread. */
+/** What passes between the thread of the server and the two of the store: its writer and its reader. */
 import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
 import type { AuditMark, HistoryItem, SealedVersion } from '../contract.ts'
+import type { Reader } from './reader.ts'
 
 /** What the writer is started with. */
 export interface WriterData {
@@ -58,6 +59,28 @@ export type FromWriter =
   | { readonly results: readonly OpResult[] }
   | { readonly refused: PlainError }
 
+/** Look-ups, which are answered whole, and walks, which are answered in slices. */
+export type LookUp = 'identity' | 'head' | 'find' | 'read' | 'keys'
+export type Walk = 'list' | 'history'
+
+/** One read: a method of the reader with its arguments. */
+export interface ReadOp<V extends LookUp | Walk = LookUp | Walk> {
+  /** What answers name it by. */
+  readonly id: number
+  readonly verb: V
+  readonly args: Parameters<Reader[V]>
+}
+
+/** To the reader: reads to do, or to let go of the files. */
+export type ToReader = readonly ReadOp[] | 'close'
+
+/** From the reader: the answer to a look-up, a slice of a walk, or why a read came to nothing. */
+export type ReadAnswer = { readonly id: number } & (
+  | { readonly value: unknown }
+  | { readonly slice: readonly unknown[]; readonly last: boolean }
+  | { readonly error: PlainError }
+)
+
 /** A SottoError as it passes between threads, which would make a bare Error of it. */
 export interface PlainError {
   readonly code: ErrorCode
@@ -80,6 +103,21 @@ export function attempted(op: Op): string {
   if (op.kind === 'change') return describeChange[op.verb](op.version, quote(op.name))
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
   return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
+}
+
+/** The same for a read. */
+export function attemptedRead({ verb, args: [name] }: ReadOp): string {
+  return describeRead[verb](typeof name === 'string' ? quote(name) : '')
+}
+
+const describeRead: Record<LookUp | Walk, (name: string) => string> = {
+  identity: () => 'tell which store it is',
+  head: () => 'read its head',
+  find: (name) => `find ${name}`,
+  read: (name) => `read ${name}`,
+  keys: () => 'read the keyring',
+  list: () => 'list the secrets',
+  history: (name) => `read the history of ${name}`,
 }
 
 const describeChange: Record<ChangeOp['verb'], (version: number | null, name: string) => string> = {

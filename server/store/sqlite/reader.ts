@@ -1,9 +1,7 @@
 /**
- * What the thread of the server reads by itself, on connections that cannot write. A look-up takes
- * microseconds and holds no lock; what may be long is read in slices, between which the event loop
- * gets its turn.
+ * What the reading thread does, on connections that cannot write. A look-up takes microseconds and
+ * holds no lock; what may be long comes in slices, so that look-ups are done in between.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Database } from 'better-sqlite3'
 import type { Principal } from '../../../client/api/types.ts'
 import type {
@@ -19,7 +17,7 @@ import type {
 import { parseNumbers } from './numbers.ts'
 import { openReader } from './open.ts'
 
-/** Rows that are read before the event loop has its turn. */
+/** Rows of a slice. */
 const SLICE_ROWS = 500
 
 interface SecretColumnsRow {
@@ -52,8 +50,6 @@ export class Reader {
   readonly #history
   readonly #keys
   readonly #wraps
-  /** The last of the slow reads, which run one after another. */
-  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(path: string) {
     this.#db = openReader(path)
@@ -118,43 +114,36 @@ export class Reader {
     }
   }
 
-  list(): Promise<SecretRow[]> {
-    return this.#inTurn(() => inSlices(this.#list.iterate(), asSecret))
+  /** In slices of one snapshot, that of the first. */
+  list(): IterableIterator<SecretRow[]> {
+    return inSlices(this.#list.iterate(), asSecret)
   }
 
-  history(name: string): Promise<HistoryItem[]> {
-    return this.#inTurn(() => inSlices(this.#history.iterate(name), asHistoryItem))
+  /** In slices of one snapshot, that of the first. */
+  history(name: string): IterableIterator<HistoryItem[]> {
+    return inSlices(this.#history.iterate(name), asHistoryItem)
   }
 
   keys(): { keys: StoredKey[]; wraps: StoredWrap[] } {
     return { keys: this.#keys.all(), wraps: this.#wraps.all() }
   }
 
-  /** Closes once the slow reads that began are done. */
-  async close(): Promise<void> {
-    await this.#turn
+  /** Only one of `list` and `history` is gone through at once, and none is when this is called. */
+  close(): void {
     this.#slow.close()
     this.#db.close()
   }
-
-  #inTurn<T>(read: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(read)
-    this.#turn = result.catch(() => undefined)
-    return result
-  }
 }
 
-/** Every row as `convert` makes it. The rows are of one snapshot, that of the first. */
-async function inSlices<Row, T>(
-  rows: IterableIterator<Row>,
-  convert: (row: Row) => T,
-): Promise<T[]> {
-  const converted: T[] = []
+function* inSlices<Row, T>(rows: IterableIterator<Row>, convert: (row: Row) => T): Generator<T[]> {
+  let slice: T[] = []
   for (const row of rows) {
-    converted.push(convert(row))
-    if (converted.length % SLICE_ROWS === 0) await nextTurn()
+    slice.push(convert(row))
+    if (slice.length < SLICE_ROWS) continue
+    yield slice
+    slice = []
   }
-  return converted
+  yield slice
 }
 
 function asSecret(row: SecretColumnsRow): SecretRow {

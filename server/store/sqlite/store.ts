@@ -1,4 +1,4 @@
-/** The store in one SQLite file: reads on the server's thread, changes through a writer thread. */
+/** The store in one SQLite file, which two threads of its own use: one changes it, one reads it. */
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
@@ -20,13 +20,14 @@ import { asStoreError, foreign } from './faults.ts'
 import type { ChangeOp, WriterData } from './messages.ts'
 import { formatNumbers } from './numbers.ts'
 import { WriteQueue } from './queue.ts'
-import { Reader } from './reader.ts'
+import { ReadQueue } from './read-queue.ts'
+import type { ReaderData } from './reading.ts'
 
 export { createStore } from './create.ts'
 
 /** How a store is opened. */
 export interface OpenOptions {
-  /** How long a verb that needs the writer waits for it. Default 5000. */
+  /** How long a verb waits for the writer or the reader. Default 5000. */
   readonly waitMs?: number
   /** How long opening may take, the check of the whole file included. Default 600000. */
   readonly openMs?: number
@@ -36,12 +37,20 @@ export interface OpenOptions {
   readonly maxBytes?: number
   /** Starts the writer's thread; a test that ends the thread keeps hold of it here. */
   readonly startWriter?: (script: URL, options: WorkerOptions) => Worker
+  /** The same for the reader's thread. */
+  readonly startReader?: (script: URL, options: WorkerOptions) => Worker
 }
 
 /** Node strips types from sources, but the compiled package has no sources. */
-const script = import.meta.url.endsWith('.ts')
+const isSource = import.meta.url.endsWith('.ts')
+const writerScript = isSource
   ? new URL('./writer.ts', import.meta.url)
   : new URL('./writer.js', import.meta.url)
+const readerScript = isSource
+  ? new URL('./reading.ts', import.meta.url)
+  : new URL('./reading.js', import.meta.url)
+
+const startWorker = (script: URL, options: WorkerOptions): Worker => new Worker(script, options)
 
 /**
  * Opens the store at `path`, which must exist, and checks the whole file. The caller holds the lock
@@ -50,19 +59,38 @@ const script = import.meta.url.endsWith('.ts')
  */
 export async function openStore(path: string, options: OpenOptions = {}): Promise<Store> {
   const { waitMs = 5000, openMs = 600_000, maxWaiting = 1000, maxBytes } = options
-  const { startWriter = (url, settings) => new Worker(url, settings) } = options
+  const { startWriter = startWorker, startReader = startWorker } = options
   const file = resolve(path)
   const inode = await inodeOf(file)
-  const workerData: WriterData = { path: file, maxBytes }
-  const worker = startWriter(script, { workerData, env: {}, name: 'store-writer' })
-  const queue = new WriteQueue(worker, file, { waitMs, maxWaiting })
+  const writerData: WriterData = { path: file, maxBytes }
+  const readerData: ReaderData = { path: file }
+  const writer = startWriter(writerScript, {
+    workerData: writerData,
+    env: {},
+    name: 'store-writer',
+  })
+  const reader = startReader(readerScript, {
+    workerData: readerData,
+    env: {},
+    name: 'store-reader',
+  })
+  const queue = new WriteQueue(writer, file, { waitMs, maxWaiting })
+  const reads = new ReadQueue(reader, file, waitMs)
   try {
     await queue.submit({ kind: 'ping' }, openMs)
-    return new SqliteStore(file, inode, queue, new Reader(file))
+    return new SqliteStore({ file, inode, queue, reads }, await reads.open(openMs))
   } catch (error) {
+    await reads.close()
     await queue.close()
     throw asStoreError(error, 'open it', file)
   }
+}
+
+interface Parts {
+  readonly file: string
+  readonly inode: string
+  readonly queue: WriteQueue
+  readonly reads: ReadQueue
 }
 
 class SqliteStore implements Store {
@@ -70,35 +98,31 @@ class SqliteStore implements Store {
   readonly #file: string
   readonly #inode: string
   readonly #queue: WriteQueue
-  readonly #reader: Reader
+  readonly #reads: ReadQueue
   #closed: Promise<void> | undefined
 
-  constructor(file: string, inode: string, queue: WriteQueue, reader: Reader) {
+  constructor({ file, inode, queue, reads }: Parts, identity: StoreIdentity) {
     this.#file = file
     this.#inode = inode
     this.#queue = queue
-    this.#reader = reader
-    this.identity = reader.identity()
+    this.#reads = reads
+    this.identity = identity
   }
 
-  head(): Promise<StoreHead> {
-    return this.#look('read its head', () => this.#reader.head())
+  async head(): Promise<StoreHead> {
+    return this.#usable.look('head')
   }
 
-  list(): Promise<SecretRow[]> {
-    return this.#look('list the secrets', () => this.#reader.list())
+  async list(): Promise<SecretRow[]> {
+    return this.#usable.walk('list')
   }
 
-  find(name: string): Promise<SecretRow | undefined> {
-    return this.#look(`find ${quote(name)}`, () =>
-      name.isWellFormed() ? this.#reader.find(name) : undefined,
-    )
+  async find(name: string): Promise<SecretRow | undefined> {
+    return name.isWellFormed() ? this.#usable.look('find', name) : undefined
   }
 
-  read(name: string, version: number): Promise<ReadResult | undefined> {
-    return this.#look(`read ${quote(name)}`, () =>
-      name.isWellFormed() ? this.#reader.read(name, version) : undefined,
-    )
+  async read(name: string, version: number): Promise<ReadResult | undefined> {
+    return name.isWellFormed() ? this.#usable.look('read', name, version) : undefined
   }
 
   append(change: Change, added: SealedVersion): Promise<number> {
@@ -126,18 +150,16 @@ class SqliteStore implements Store {
     await this.#queue.submit({ kind: 'remember', mark: { id, hash } })
   }
 
-  history(name: string): Promise<HistoryItem[]> {
-    return this.#look(`read the history of ${quote(name)}`, () =>
-      name.isWellFormed() ? this.#reader.history(name) : [],
-    )
+  async history(name: string): Promise<HistoryItem[]> {
+    return name.isWellFormed() ? this.#usable.walk('history', name) : []
   }
 
-  keys(): Promise<{ keys: StoredKey[]; wraps: StoredWrap[] }> {
-    return this.#look('read the keyring', () => this.#reader.keys())
+  async keys(): Promise<{ keys: StoredKey[]; wraps: StoredWrap[] }> {
+    return this.#usable.look('keys')
   }
 
   async check(): Promise<void> {
-    await this.#look('check it', () => this.#reader.head())
+    await this.head()
     if ((await inodeOf(this.#file)) !== this.#inode) {
       throw new SottoError(
         'store_unavailable',
@@ -158,19 +180,15 @@ class SqliteStore implements Store {
   async #close(): Promise<void> {
     // The writer closes last: the last connection to close moves the log into the file.
     const written = this.#queue.drain()
-    await this.#reader.close()
+    await this.#reads.close()
     await written
     await this.#queue.close()
   }
 
-  /** Reads by `read`, which looks at the file at once; `attempt` follows "Cannot" in a message. */
-  async #look<T>(attempt: string, read: () => T | Promise<T>): Promise<T> {
+  /** The reads of a store that is open, and whose changes were not given up. */
+  get #usable(): ReadQueue {
     this.#queue.demandUsable()
-    try {
-      return await read()
-    } catch (error) {
-      throw asStoreError(error, attempt, this.#file)
-    }
+    return this.#reads
   }
 
   async #change(

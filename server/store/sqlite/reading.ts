@@ -1,0 +1,103 @@
+/**
+ * The thread that reads a store, so that a disk which does not answer holds up nobody but those who
+ * read. Look-ups are done in the order in which they come, slices of walks between them.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { parentPort, workerData } from 'node:worker_threads'
+import { asStoreError } from './faults.ts'
+import {
+  attemptedRead,
+  type LookUp,
+  type ReadAnswer,
+  type ReadOp,
+  type ToReader,
+  toPlain,
+  type Walk,
+} from './messages.ts'
+import { Reader } from './reader.ts'
+
+/** What the reader is started with. */
+export interface ReaderData {
+  /** Absolute. */
+  readonly path: string
+}
+
+class Reading {
+  readonly #path: string
+  readonly #tell: (answers: readonly ReadAnswer[]) => void
+  /** Opened by the first read, when the writer has looked at the file. */
+  #reader: Reader | undefined
+  /** The last of the walks, which run one after another. */
+  #walking: Promise<void> = Promise.resolve()
+
+  constructor(path: string, tell: (answers: readonly ReadAnswer[]) => void) {
+    this.#path = path
+    this.#tell = tell
+  }
+
+  /** Answers look-ups together, and walks one after another. */
+  run(ops: readonly ReadOp[]): void {
+    const answers = ops.flatMap((op) => {
+      if (!isWalk(op)) return [this.#lookUp(op)]
+      this.#walking = this.#walking.then(() => this.#walk(op))
+      return []
+    })
+    if (answers.length > 0) this.#tell(answers)
+  }
+
+  async close(): Promise<void> {
+    await this.#walking
+    this.#reader?.close()
+  }
+
+  #lookUp(op: ReadOp): ReadAnswer {
+    try {
+      const look = this.#open()[op.verb as LookUp] as (...args: unknown[]) => unknown
+      return { id: op.id, value: look.apply(this.#reader, op.args) }
+    } catch (error) {
+      return this.#failed(op, error)
+    }
+  }
+
+  async #walk(op: ReadOp<Walk>): Promise<void> {
+    try {
+      const { id, args } = op
+      const reader = this.#open()
+      const slices = op.verb === 'list' ? reader.list() : reader.history(...(args as [string]))
+      for (let step = slices.next(); !step.done; ) {
+        const slice = step.value
+        step = slices.next()
+        this.#tell([{ id, slice, last: step.done === true }])
+        await nextTurn()
+      }
+    } catch (error) {
+      this.#tell([this.#failed(op, error)])
+    }
+  }
+
+  #open(): Reader {
+    this.#reader ??= new Reader(this.#path)
+    return this.#reader
+  }
+
+  #failed(op: ReadOp, error: unknown): ReadAnswer {
+    return { id: op.id, error: toPlain(asStoreError(error, attemptedRead(op), this.#path)) }
+  }
+}
+
+function isWalk(op: ReadOp): op is ReadOp<Walk> {
+  return op.verb === 'list' || op.verb === 'history'
+}
+
+function start(): void {
+  if (!parentPort) throw new Error('The reader runs as a worker thread')
+  const port = parentPort
+  const { path } = workerData as ReaderData
+  const reading = new Reading(path, (answers) => port.postMessage(answers))
+  port.on('message', (message: ToReader) => {
+    if (message === 'close') void reading.close().finally(() => port.close())
+    else reading.run(message)
+  })
+}
+
+start()

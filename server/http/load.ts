@@ -18,7 +18,7 @@ export interface LoadLimits {
 const OTHER_FILES = 256
 
 /** The limits that a server has unless told otherwise. */
-function loadLimits(openFiles: number = openFileLimit()): LoadLimits {
+export function loadLimits(openFiles: number = openFileLimit()): LoadLimits {
   return {
     connections: Math.max(1, Math.min(16_384, openFiles - OTHER_FILES)),
     requests: 2048,

@@ -1,0 +1,91 @@
+/** The OpenAPI document: that it is one, and that it says what the table of errors and the schemas say. */
+import { describe, expect, test } from 'vitest'
+import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
+import { type MethodName, methods } from '../../client/api/wire.ts'
+import { openApiDocument } from '../../server/http/openapi.ts'
+
+type Json = Readonly<Record<string, unknown>>
+
+const document = JSON.parse(JSON.stringify(openApiDocument('1.2.3'))) as Json
+const at = (value: unknown, ...path: string[]): unknown =>
+  path.reduce((found, key) => (found as Json | undefined)?.[key], value)
+const names = Object.keys(methods) as MethodName[]
+
+/** Every object within `value`, itself among them. */
+function objectsIn(value: unknown): Json[] {
+  if (typeof value !== 'object' || value === null) return []
+  const own = Array.isArray(value) ? [] : [value as Json]
+  return [...own, ...Object.values(value).flatMap(objectsIn)]
+}
+
+/** The schema behind a reference, or the schema itself. */
+function resolved(schema: unknown): Json {
+  const reference = (schema as Json)['$ref']
+  if (typeof reference !== 'string') return schema as Json
+  const found = at(document, ...reference.slice('#/'.length).split('/'))
+  expect(found, reference).toBeTypeOf('object')
+  return resolved(found)
+}
+
+test('the document is OpenAPI 3.1 with the release as its version', () => {
+  expect(document['openapi']).toBe('3.1.0')
+  expect(document['info']).toMatchObject({ title: 'Sotto', version: '1.2.3' })
+  const allowed = ['openapi', 'info', 'jsonSchemaDialect', 'servers', 'paths', 'components', 'tags']
+  expect(allowed).toEqual(expect.arrayContaining(Object.keys(document)))
+})
+
+test('it has every method of the API, as POST, and each has a name of its own', () => {
+  const paths = document['paths'] as Json
+  expect(Object.keys(paths)).toEqual(names.map((name) => `/api/${name}`))
+  for (const item of Object.values(paths)) expect(Object.keys(item as Json)).toEqual(['post'])
+  const ids = Object.values(paths).map((item) => at(item, 'post', 'operationId'))
+  expect(new Set(ids).size).toBe(names.length)
+})
+
+test('every reference leads somewhere, and nothing speaks of another place', () => {
+  const references = objectsIn(document).filter((each) => '$ref' in each)
+  expect(references.length).toBeGreaterThan(names.length)
+  for (const reference of references) resolved(reference)
+  expect(JSON.stringify(document)).not.toContain('$defs')
+})
+
+test('a pattern comes without a format, which would be another opinion', () => {
+  const doubled = objectsIn(document).filter((each) => 'pattern' in each && 'format' in each)
+  expect(doubled).toEqual([])
+})
+
+describe.each(names)('%s', (name) => {
+  const operation = at(document, 'paths', `/api/${name}`, 'post') as Json
+
+  test('has the fields of its schema, in the request and in the answer', () => {
+    const body = at(operation, 'requestBody', 'content', 'application/json', 'schema')
+    const fields = Object.keys(methods[name].request.shape)
+    expect(Object.keys((resolved(body)['properties'] ?? {}) as Json)).toEqual(fields)
+    const answer = at(operation, 'responses', '200', 'content', 'application/json', 'schema')
+    expect(resolved(answer)['type']).toBeTypeOf('string')
+  })
+
+  test('asks for the header that keeps browsers out', () => {
+    expect(operation['parameters']).toEqual([
+      expect.objectContaining({
+        name: 'Sec-X-Tailscale-No-Browsers',
+        in: 'header',
+        required: true,
+      }),
+    ])
+  })
+
+  test('has each of its errors under the status of the table', () => {
+    const responses = operation['responses'] as Json
+    const told: string[] = []
+    for (const [status, response] of Object.entries(responses)) {
+      expect((response as Json)['description']).toBeTypeOf('string')
+      const codes = (at(response, 'headers', 'Sotto-Error', 'schema', 'enum') ?? []) as ErrorCode[]
+      for (const code of codes)
+        expect([code, String(errorTable[code].status)]).toEqual([code, status])
+      told.push(...codes)
+    }
+    expect(told).toEqual(expect.arrayContaining([...methods[name].errors, 'denied', 'overloaded']))
+    expect(at(responses, '304', 'content')).toBeUndefined()
+  })
+})

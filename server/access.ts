@@ -5,6 +5,8 @@ import type { Action, Principal, Rule } from '../client/api/types.ts'
 export interface Caller {
   readonly principal: Principal
   readonly rules: readonly Rule[]
+  /** The StableID of the calling node, which no other node ever has; absent on a development tailnet. */
+  readonly node?: string
 }
 
 /**

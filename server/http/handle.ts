@@ -72,9 +72,14 @@ function checkHead({ method, headers }: IncomingMessage): void {
 }
 
 async function identify(parts: HandlerParts, id: string, { socket }: IncomingMessage) {
-  const { remoteAddress = '', localPort = 0 } = socket
+  const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket
   try {
-    return await parts.identity.identify({ remoteAddress, localPort })
+    return await parts.identity.identify({
+      remoteAddress,
+      remotePort,
+      localAddress,
+      localPort,
+    })
   } catch (error) {
     await parts.gate.unidentified(id, remoteAddress, asSottoError(error).message)
     throw error

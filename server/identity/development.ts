@@ -73,6 +73,9 @@ export class DevelopmentTailnet implements Identity {
 
   /** Names the node whose address, or own port, the connection has. Rejects with `unidentified`. */
   async identify(connection: Connection): Promise<Caller> {
+    if ('unix' in connection) {
+      throw new SottoError('unidentified', 'A development tailnet has no callers on a unix socket')
+    }
     const address = unmapped(connection.remoteAddress)
     if (!isLoopback(address)) {
       throw new SottoError('unidentified', `${address} is not a loopback address`)

@@ -1,11 +1,29 @@
 /** Who is calling: the one interface between the network and the gate. */
 import type { Caller } from '../access.ts'
 
-/** The two ends of a socket, as the kernel tells them. Nothing that the peer could choose freely. */
-export interface Connection {
+/** The two ends of a TCP connection, as the kernel tells them. Nothing that the peer could choose freely. */
+export interface TcpConnection {
   readonly remoteAddress: string
+  readonly remotePort: number
+  readonly localAddress: string
   readonly localPort: number
 }
+
+/**
+ * A request that came through a unix socket in a directory that only root and we can enter: the
+ * proxy of `tailscale serve` on this host is on its other end, and tells whom it speaks for.
+ */
+export interface ServedConnection {
+  readonly unix: true
+  /** The one `X-Forwarded-For` of the request; undefined when it had none or several. */
+  readonly forwardedFor: string | undefined
+}
+
+/** Where a request came from. */
+export type Connection = TcpConnection | ServedConnection
+
+/** Whose connections are to be closed: nodes by their StableID, or everybody's. */
+export type Gone = { readonly nodes: readonly string[] } | 'everybody'
 
 /** A source of identity. Asked anew for every request; an answer is never kept. */
 export interface Identity {
@@ -17,4 +35,10 @@ export interface Identity {
 
   /** Resolves when callers can be named; rejects with what is in the way. */
   check(): Promise<void>
+
+  /**
+   * Calls `gone` when callers have left, so that their connections can be closed early. For that
+   * alone: rights are what `identify` says, whether or not `gone` was called.
+   */
+  watch?(gone: (who: Gone) => void): void
 }

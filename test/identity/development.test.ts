@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { DevelopmentTailnet, type TailnetFile } from '../../server/identity/development.ts'
+import type { TcpConnection } from '../../server/identity/identity.ts'
 import { refuseUserspaceTailscaled } from '../../server/identity/userspace.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
@@ -17,6 +18,11 @@ const nodes: TailnetFile = {
   },
 }
 
+/** A connection from `remoteAddress`. */
+function from(remoteAddress: string, localPort = 1): TcpConnection {
+  return { remoteAddress, remotePort: 40_000, localAddress: '127.0.0.1', localPort }
+}
+
 function write(path: string, file: unknown): void {
   writeFileSync(path, typeof file === 'string' ? file : JSON.stringify(file))
 }
@@ -24,11 +30,11 @@ function write(path: string, file: unknown): void {
 describe('the default tailnet', () => {
   test('gives 127.0.0.1 everything and knows nobody else', async () => {
     const tailnet = new DevelopmentTailnet(undefined)
-    const caller = await tailnet.identify({ remoteAddress: '127.0.0.1', localPort: 1 })
+    const caller = await tailnet.identify(from('127.0.0.1'))
     expect(caller.rules[0]?.secret).toEqual(['*'])
-    await expect(
-      tailnet.identify({ remoteAddress: '127.0.0.2', localPort: 1 }),
-    ).rejects.toMatchObject({ code: 'unidentified' })
+    await expect(tailnet.identify(from('127.0.0.2'))).rejects.toMatchObject({
+      code: 'unidentified',
+    })
   })
 })
 
@@ -38,9 +44,9 @@ describe('a tailnet file', () => {
     const path = join(directory.path, 'tailnet.json')
     write(path, nodes)
     const tailnet = new DevelopmentTailnet(path)
-    const app = await tailnet.identify({ remoteAddress: '::ffff:127.0.0.2', localPort: 1 })
+    const app = await tailnet.identify(from('::ffff:127.0.0.2'))
     expect(app.principal).toEqual({ hostname: 'app-1', ip: '127.0.0.2', tags: ['tag:app'] })
-    const alice = await tailnet.identify({ remoteAddress: '127.0.0.3', localPort: 1 })
+    const alice = await tailnet.identify(from('127.0.0.3'))
     expect(alice.principal).toEqual({
       hostname: 'laptop',
       ip: '127.0.0.3',
@@ -54,7 +60,7 @@ describe('a tailnet file', () => {
     write(path, nodes)
     const tailnet = new DevelopmentTailnet(path)
     expect(tailnet.ports).toEqual([7003])
-    const alice = await tailnet.identify({ remoteAddress: '127.0.0.1', localPort: 7003 })
+    const alice = await tailnet.identify(from('127.0.0.1', 7003))
     expect(alice.principal.hostname).toBe('laptop')
   })
 
@@ -68,7 +74,7 @@ describe('a tailnet file', () => {
       'fe80::1',
       '1127.0.0.1',
     ]) {
-      await expect(tailnet.identify({ remoteAddress, localPort: 1 })).rejects.toMatchObject({
+      await expect(tailnet.identify(from(remoteAddress))).rejects.toMatchObject({
         code: 'unidentified',
       })
     }
@@ -85,7 +91,7 @@ describe('a tailnet file', () => {
           '127.0.0.2': { name: 'a', tags: ['tag:a'], rules: [{ action: [action], secret: [] }] },
         },
       })
-      const caller = await tailnet.identify({ remoteAddress: '127.0.0.2', localPort: 1 })
+      const caller = await tailnet.identify(from('127.0.0.2'))
       expect(caller.rules[0]?.action).toEqual([action])
     }
   })
@@ -95,7 +101,7 @@ describe('a tailnet file', () => {
     const path = join(directory.path, 'tailnet.json')
     write(path, nodes)
     const tailnet = new DevelopmentTailnet(path)
-    const ask = () => tailnet.identify({ remoteAddress: '127.0.0.2', localPort: 1 })
+    const ask = () => tailnet.identify(from('127.0.0.2'))
     write(path, '{ broken')
     await expect(ask()).rejects.toMatchObject({ code: 'unidentified' })
     await expect(tailnet.check()).rejects.toMatchObject({ code: 'unidentified' })

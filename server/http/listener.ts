@@ -87,6 +87,8 @@ export class Listener {
       // Node's own refusal has none of our headers.
       requireHostHeader: false,
     })
+    // A caller that says it sends nothing more still waits for its answers.
+    Object.assign(server, { httpAllowHalfOpen: true })
     server.maxConnections = this.#load.limits.connections + REFUSED_CONNECTIONS
     server.on('connection', (socket) => this.#connect(socket))
     server.on('request', (incoming, outgoing) => this.#serve(incoming, outgoing))

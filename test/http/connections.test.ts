@@ -88,6 +88,13 @@ describe('requests that are sent ahead', () => {
     expect(await statuses(connection)).toEqual([200, 404, 400])
   })
 
+  test('are answered though the caller then said that it sends nothing more', async () => {
+    using connection = await open()
+    connection.send(`${requestText()}${requestText({ target: '/api/get?x' })}${requestText()}`)
+    connection.socket.end()
+    expect(await statuses(connection)).toEqual([200, 200, 200])
+  })
+
   test('too far ahead cut the connection, and no other address feels it', async () => {
     const disk = faultyFiles()
     await using other = await startService({ auditFiles: disk.files })

@@ -297,6 +297,20 @@ export const errorTable = {
     open: false,
     meaning: 'The store was sealed under another key.',
   },
+  tailscaled_unavailable: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'tailscaled could not be asked, did not answer in time, or gave no sensible answer.',
+  },
+  certificate_unavailable: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'There is no certificate for the name of the server.',
+  },
   unsafe: {
     status: 0,
     text: '',

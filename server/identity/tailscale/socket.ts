@@ -1,0 +1,43 @@
+/** Where tailscaled's LocalAPI listens on this host. */
+import { existsSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { quote, SottoError } from '../../../client/api/errors.ts'
+
+/** Paths of its unix socket by platform, the usual one first. None where everybody may put a file. */
+const knownPaths: Partial<Record<NodeJS.Platform, readonly string[]>> = {
+  linux: [
+    '/var/run/tailscale/tailscaled.sock',
+    '/var/packages/Tailscale/var/tailscaled.sock',
+    '/var/packages/Tailscale/etc/tailscaled.sock',
+    '/perm/tailscaled/tailscaled.sock',
+  ],
+  darwin: ['/var/run/tailscaled.socket'],
+}
+
+/** Every path where a tailscaled of `platform` may listen by default. */
+export function tailscaledSockets(platform: NodeJS.Platform = process.platform): readonly string[] {
+  return knownPaths[platform] ?? ['/var/run/tailscale/tailscaled.sock']
+}
+
+/** The first of the default paths where a socket is, or the usual one when there is none. */
+export function tailscaledSocket(paths: readonly string[] = tailscaledSockets()): string {
+  return paths.find((path) => existsSync(path)) ?? (paths[0] as string)
+}
+
+/**
+ * Throws `unsafe` when others than its owner can write to the directory of the socket `path`: they
+ * could put a daemon of their own there, and who answers names the callers. A directory that is not
+ * there is none of this function's business.
+ */
+export function refuseExposedSocket(path: string): void {
+  const directory = dirname(path)
+  const mode = statSync(directory, { throwIfNoEntry: false })?.mode ?? 0
+  if ((mode & 0o022) === 0) return
+  throw new SottoError(
+    'unsafe',
+    `Others can write to ${quote(directory)}, where the socket of tailscaled is`,
+    {
+      hint: `Who answers there names the callers: \`chmod go-w ${directory}\`, or move the socket.`,
+    },
+  )
+}

@@ -6,11 +6,11 @@ import { MAX_BODY_BYTES } from '../../client/api/types.ts'
 import { UNCOUNTED_BYTES, type Visit } from './visit.ts'
 
 /**
- * Resolves with the whole body as text. Rejects with `too_large` as soon as more than 2 MiB are
- * announced or have come, with `overloaded` when the server cannot hold it, with `timeout` when it
- * comes too slowly, and with `bad_request` for bytes that are not UTF-8 and for a body cut short.
+ * Resolves with the whole body. Rejects with `too_large` as soon as more than 2 MiB are announced or
+ * have come, with `overloaded` when the server cannot hold it, with `timeout` when it comes too
+ * slowly, and with `bad_request` for a body cut short.
  */
-export function readBody(visit: Visit): Promise<string> {
+export function readBody(visit: Visit): Promise<Buffer> {
   const { incoming } = visit
   return new Promise((resolve, reject) => {
     if (announcedBytes(incoming) > MAX_BODY_BYTES) return reject(tooLarge())
@@ -22,7 +22,7 @@ export function readBody(visit: Visit): Promise<string> {
       incoming.removeAllListeners('data').pause()
       reject(error)
     }
-    visit.failBody = refuse
+    visit.whenBodyFails(refuse)
     incoming.on('data', (chunk: Buffer) => {
       bytes += chunk.length
       if (bytes > MAX_BODY_BYTES) return refuse(tooLarge())
@@ -36,14 +36,18 @@ export function readBody(visit: Visit): Promise<string> {
       chunks.push(chunk)
     })
     incoming.on('end', () => {
-      const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
-      if (isUtf8(body)) resolve(body.toString('utf8'))
-      else reject(new SottoError('bad_request', 'Cannot read the request: it is not UTF-8'))
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
     })
     incoming.on('close', () => {
       reject(cutShort())
     })
   })
+}
+
+/** The text of a body. Throws `bad_request` for bytes that are not UTF-8. */
+export function textOf(body: Buffer): string {
+  if (isUtf8(body)) return body.toString('utf8')
+  throw new SottoError('bad_request', 'Cannot read the request: it is not UTF-8')
 }
 
 /** Bytes that the request says its body has; 0 where it does not say. */

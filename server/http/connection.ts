@@ -124,12 +124,12 @@ export class Connection {
 
   /** Tells that what comes is no HTTP, or does not come: answers that, and ends. */
   fail(error: SottoError): void {
-    const { incoming, failBody, answered } = this.#latest ?? {}
-    if (!incoming || incoming.complete) return this.refuse(error)
+    const visit = this.#latest
+    if (!visit || visit.incoming.complete) return this.refuse(error)
     // The fault is in the body of the latest request, whose answer is the place to say so.
-    if (answered || !failBody) return void this.#socket.destroy()
+    if (visit.answered) return void this.#socket.destroy()
     this.#ending = true
-    failBody(error)
+    visit.failBody(error)
   }
 
   /** Serves nothing more, and says why after the answers that are still owed. */

@@ -8,7 +8,7 @@ import { decodeRequest, type MethodName, type Request } from '../../client/api/w
 import type { Identity } from '../identity/identity.ts'
 import type { Call, Gate } from '../secrets/gate.ts'
 import { answerFor, ok, unchanged } from './answer.ts'
-import { readBody } from './body.ts'
+import { readBody, textOf } from './body.ts'
 import type { Faults } from './faults.ts'
 import type { Visit } from './visit.ts'
 
@@ -41,9 +41,9 @@ export function handlerOf<M extends MethodName>(
     const { id, incoming } = visit
     try {
       checkHead(incoming)
-      const text = await readBody(visit)
+      const bytes = await readBody(visit)
       const caller = await identify(parts, id, incoming)
-      const body = await act({ caller, request: id }, decodeRequest(method, text))
+      const body = await act({ caller, request: id }, decodeRequest(method, textOf(bytes)))
       visit.answer(body === undefined ? unchanged : ok(body))
     } catch (error) {
       refuse(parts.faults, visit, error)

@@ -155,7 +155,7 @@ export class Listener {
     if (!visit) return
     try {
       visit.enter()
-      checkHost(incoming)
+      checkVersion(incoming)
     } catch (error) {
       return refuse(this.#faults, visit, error)
     }
@@ -182,9 +182,9 @@ function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler
       // For HEAD, Hono makes a response of its own of what it is given.
       return visit.answered ? RESPONSE_ALREADY_SENT : response
     }
+    // Neither the host nor the scheme of a URL means anything to the app: no host is a bad one.
+    incoming.headers.host = 'localhost'
     const listener = getRequestListener(fetch, {
-      // Neither the host nor the scheme of a URL means anything to the app.
-      hostname: 'localhost',
       autoCleanupIncoming: false,
       errorHandler: (error) => {
         const badUrl = new SottoError('bad_request', 'The request is for no valid URL')
@@ -196,8 +196,9 @@ function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler
   }
 }
 
-/** HTTP/1.1 has a server refuse what names no host. */
-function checkHost({ headers, httpVersionMinor }: IncomingMessage): void {
+/** HTTP/1.1 has a server refuse what names no host; a line without a version is HTTP/0.9. */
+function checkVersion({ headers, httpVersionMajor, httpVersionMinor }: IncomingMessage): void {
+  if (httpVersionMajor !== 1) throw new SottoError('bad_request', 'The request is not HTTP/1')
   if (headers.host !== undefined || httpVersionMinor === 0) return
   throw new SottoError('bad_request', 'The Host header is missing')
 }

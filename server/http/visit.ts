@@ -15,12 +15,13 @@ export class Visit {
   readonly id: string = nextRequestId()
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
-  /** Told when the connection finds out that the body will not come to its end. */
-  failBody: ((error: SottoError) => void) | undefined
   readonly #connection: Connection
   #counted = false
   #held = 0
   #ended = false
+  /** Why the body will not come to its end, once that is known, and who is told. */
+  #fault: SottoError | undefined
+  #onFault: ((error: SottoError) => void) | undefined
 
   constructor(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse) {
     this.#connection = connection
@@ -48,6 +49,18 @@ export class Visit {
   hold(bytes: number): void {
     this.#connection.load.hold(this.#connection.peer, bytes)
     this.#held += bytes
+  }
+
+  /** Tells whoever reads the body, or will, that it does not come to its end. */
+  failBody(error: SottoError): void {
+    this.#fault = error
+    this.#onFault?.(error)
+  }
+
+  /** Calls `then` when the body does not come to its end: at once, if that is known. */
+  whenBodyFails(then: (error: SottoError) => void): void {
+    this.#onFault = then
+    if (this.#fault) then(this.#fault)
   }
 
   /** Whether the answer is written. */

@@ -30,7 +30,7 @@ interface Raw {
 /** One request from the loopback address `from`; a header given as undefined is left out. */
 function send(
   path: string,
-  options: { method?: string; headers?: object; body?: string; from?: string } = {},
+  options: { method?: string; headers?: object; body?: string | Buffer; from?: string } = {},
 ): Promise<Raw> {
   const {
     method = 'POST',
@@ -98,6 +98,12 @@ describe('the checks, each before the ones below it', () => {
       'access denied\n',
     ],
     ['identity', { from: '127.0.0.9', body: 'x' }, 500, 'unable to identify caller\n'],
+    [
+      'identity of what is no text',
+      { from: '127.0.0.9', body: Buffer.of(0xff) },
+      500,
+      'unable to identify caller\n',
+    ],
     ['body', { from: '127.0.0.4', body: 'x' }, 400, 'bad request\n'],
     ['permission', { from: '127.0.0.4', body: '{"Name":"none"}' }, 403, 'access denied\n'],
     ['existence', { body: '{"Name":"none"}' }, 404, 'not found\n'],

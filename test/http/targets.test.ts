@@ -130,7 +130,11 @@ describe('heads', () => {
     expect(await ask({ head, target: '/healthz', method: 'GET' })).toEqual([400, badRequest])
     expect(await ask({ head: ['Host:', ...head] })).toEqual([200, found])
     expect(await ask({ head, protocol: 'HTTP/1.0' })).toEqual([200, found])
-    expect(await ask({ head: ['Host: evil.example', ...head] })).toEqual([200, found])
+    for (const host of ['evil.example', 'evil.example:99999', '[::1', 'a b']) {
+      for (const target of ['/api/get', '/api/get?x']) {
+        expect(await ask({ target, head: [`Host: ${host}`, ...head] })).toEqual([200, found])
+      }
+    }
   })
 
   test.each([
@@ -172,6 +176,12 @@ describe('heads', () => {
       200,
       found,
     ])
+  })
+
+  test('a request line without a version, or with an unknown one, is no HTTP', async () => {
+    for (const protocol of ['', 'HTTP/0.9', 'HTTP/1.2', 'HTTP/2.0', 'HTTP/9.9', 'http/1.1']) {
+      expect(await ask({ protocol })).toEqual([400, badRequest])
+    }
   })
 
   test('an upgrade is not taken up', async () => {

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-/** `npm test` runs `fast`; `interop` needs released peers and `fire` takes minutes: asked for by name. */
+/** `npm test` runs `fast`; `interop` and `tailnet` need peers and `fire` takes minutes: asked for by name. */
 export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/interop/**', 'test/fire/**'],
+          exclude: ['test/interop/**', 'test/fire/**', 'test/tailnet/**'],
         },
       },
       ...(process.argv.includes('--project')
@@ -22,6 +22,14 @@ export default defineConfig({
                 name: 'interop',
                 include: ['test/interop/**/*.test.ts'],
                 testTimeout: 120_000,
+              },
+            },
+            {
+              extends: true as const,
+              test: {
+                name: 'tailnet',
+                include: ['test/tailnet/**/*.test.ts'],
+                testTimeout: 60_000,
               },
             },
             {

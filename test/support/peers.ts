@@ -5,7 +5,8 @@ import { delimiter, join } from 'node:path'
 import { describe, test } from 'vitest'
 
 const top = new URL('../..', import.meta.url).pathname
-const goModule = join(top, 'test/interop/go')
+const interop = join(top, 'test/interop/go')
+const tailnet = join(top, 'test/tailnet/go')
 
 /** A released program under `.peers/bin`, and the files that it is made from. */
 interface InstalledPeer {
@@ -15,11 +16,21 @@ interface InstalledPeer {
 /** Every peer: those that `npm run peers` installs, and null for what the machine has. */
 const peers = {
   /** The command line of setec. */
-  setec: { sources: [join(goModule, 'go.mod')] },
+  setec: { sources: [join(interop, 'go.mod')] },
   /** The server package of setec on loopback: test/interop/go/setecd. */
-  setecd: { sources: goSources('setecd') },
+  setecd: { sources: goSources(interop, 'setecd') },
   /** The tests of test/interop/go, which use the client package of setec. */
-  'interop.test': { sources: goSources('.') },
+  'interop.test': { sources: goSources(interop, '.') },
+  /** The control server of a closed tailnet: test/tailnet/go/ctl. */
+  ctl: { sources: goSources(tailnet, 'ctl') },
+  /** The daemon of a node, and its command line. */
+  tailscaled: { sources: [join(tailnet, 'go.mod')] },
+  tailscale: { sources: [join(tailnet, 'go.mod')] },
+  /** The control server that people run themselves. */
+  headscale: { sources: [join(top, 'test/tailnet/headscale/go.mod')] },
+  ip: null,
+  nsenter: null,
+  unshare: null,
   curl: null,
   python3: null,
 } as const satisfies Record<string, InstalledPeer | null>
@@ -66,11 +77,11 @@ function problem(name: PeerName): string | undefined {
   }
 }
 
-function goSources(folder: string): string[] {
-  const files = readdirSync(join(goModule, folder)).filter((file) => file.endsWith('.go'))
+function goSources(module: string, folder: string): string[] {
+  const files = readdirSync(join(module, folder)).filter((file) => file.endsWith('.go'))
   return [
-    ...files.map((file) => join(goModule, folder, file)),
-    join(goModule, 'go.mod'),
-    join(goModule, 'go.sum'),
+    ...files.map((file) => join(module, folder, file)),
+    join(module, 'go.mod'),
+    join(module, 'go.sum'),
   ]
 }

@@ -1,0 +1,253 @@
+/**
+ * The network under a tailnet: hosts that are network namespaces of their own, on one bridge, with no
+ * way out. One process holds all of it; when that process ends, or this one does, everything that ran
+ * there is killed by the kernel and nothing is left behind.
+ */
+import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  mkdtempSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { connect as connectTo, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { requirePeer } from '../support/peers.ts'
+import { until } from './until.ts'
+
+/** The address of the control server, on the bridge itself. */
+export const controlAddress = '10.77.0.1'
+
+/** The name of the namespace that has the bridge and the control server. */
+export const control = 'control'
+
+/** A command that ended. */
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A program that runs on a host. */
+export interface Program {
+  /** What it printed so far. */
+  log(): string
+  /** Sends a signal to the program itself. */
+  signal(signal: NodeJS.Signals): void
+  /** Resolves with its exit code, null when a signal ended it. */
+  readonly ended: Promise<number | null>
+}
+
+/** How a program is run. */
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>
+  /** What it reads from stdin; nothing when absent. */
+  readonly input?: string
+}
+
+/** Hosts and the wire between them. */
+export class Underlay {
+  /** A directory for the sockets, states and logs of everything here; it goes with the underlay. */
+  readonly directory: string
+  readonly #holder: ChildProcess
+  readonly #pid: number
+  readonly #relays = new Map<string, Promise<string>>()
+  #programs = 0
+
+  private constructor(directory: string, holder: ChildProcess) {
+    this.directory = directory
+    this.#holder = holder
+    this.#pid = onlyChildOf(holder.pid as number)
+  }
+
+  /** Makes a namespace for each of `hosts`: the first has the address 10.77.0.11, and so on. */
+  static async open(hosts: readonly string[]): Promise<Underlay> {
+    const directory = mkdtempSync(join(tmpdir(), 'sotto-tailnet-'))
+    chmodSync(directory, 0o755)
+    writeFileSync(join(directory, 'hosts'), '127.0.0.1 localhost\n')
+    // No name server: other names fail at once.
+    writeFileSync(join(directory, 'resolv.conf'), '')
+    const flags = ['-n', '-m', '-p', '-f', '--kill-child', '--mount-proc']
+    if (process.getuid?.() !== 0) flags.unshift('-r')
+    const holder = spawn(
+      requirePeer('unshare'),
+      [...flags, 'sh', '-euc', setup(hosts), directory],
+      {
+        stdio: ['pipe', 'pipe', 'pipe'],
+      },
+    )
+    let said = ''
+    holder.stderr.setEncoding('utf8').on('data', (chunk: string) => (said += chunk))
+    const ready = await Promise.race([
+      once(holder.stdout, 'data').then(() => true),
+      once(holder, 'exit').then(() => false),
+    ])
+    if (!ready) {
+      rmSync(directory, { recursive: true, force: true })
+      throw new Error(`The namespaces of a tailnet could not be made: ${said}`)
+    }
+    return new Underlay(directory, holder)
+  }
+
+  /** Gives a name an address, for every host. */
+  name(name: string, address: string): void {
+    writeFileSync(join(this.directory, 'hosts'), `${address} ${name}\n`, { flag: 'a' })
+  }
+
+  /** Starts a program on `host`; what it prints is kept in a file named `label`. */
+  start(
+    host: string,
+    label: string,
+    command: readonly string[],
+    options: RunOptions = {},
+  ): Program {
+    const path = join(this.directory, `${label}.${++this.#programs}.log`)
+    const file = openSync(path, 'w')
+    const child = this.#spawn(host, command, ['ignore', file, file], options)
+    closeSync(file)
+    return {
+      log: () => readFileSync(path, 'utf8'),
+      signal: (signal) => signalChildOf(child, signal),
+      ended: once(child, 'exit').then(([code]) => code as number | null),
+    }
+  }
+
+  /** Runs a command on `host` to its end. */
+  async run(host: string, command: readonly string[], options: RunOptions = {}): Promise<Ended> {
+    const child = this.#spawn(host, command, ['pipe', 'pipe', 'pipe'], options)
+    let stdout = ''
+    let stderr = ''
+    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
+    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(options.input ?? '')
+    const [code] = (await once(child, 'close')) as [number | null]
+    return { code, stdout, stderr }
+  }
+
+  /**
+   * A connection from `host` to `target` (HOST:PORT), from the address `from` when that is given.
+   * Rejects with what the system said when there is none.
+   */
+  async connect(host: string, target: string, from?: string): Promise<Socket> {
+    let relay = this.#relays.get(host)
+    if (!relay) {
+      relay = this.#startRelay(host)
+      this.#relays.set(host, relay)
+    }
+    const socket = connectTo(await relay)
+    socket.write(from === undefined ? `${target}\n` : `${target} from ${from}\n`)
+    const line = await readLine(socket)
+    if (line.startsWith('ok ')) return socket
+    socket.destroy()
+    throw new Error(`${host} to ${target}: ${line}`)
+  }
+
+  /** Ends everything that runs on the hosts, and the hosts. */
+  async close(): Promise<void> {
+    const gone = once(this.#holder, 'exit')
+    this.#holder.stdin?.end()
+    await gone
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  #spawn(
+    host: string,
+    command: readonly string[],
+    stdio: StdioOptions,
+    { env = {} }: RunOptions,
+  ): ChildProcess {
+    const enter = ['-t', `${this.#pid}`, '-m', '-n', '-p', '--', requirePeer('ip')]
+    return spawn(requirePeer('nsenter'), [...enter, 'netns', 'exec', host, ...command], {
+      stdio,
+      env: { ...plainEnvironment(), ...env },
+    })
+  }
+
+  async #startRelay(host: string): Promise<string> {
+    const path = join(this.directory, `${host}.relay`)
+    const relay = this.start(host, `relay-${host}`, [requirePeer('ctl'), 'relay', path])
+    await until(
+      () => connects(path),
+      `the relay on ${host}`,
+      () => relay.log(),
+    )
+    return path
+  }
+}
+
+/** Whether something listens on the unix socket `path`. */
+export function connects(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectTo(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+/** What the holder does before it waits for its stdin to end. `/run` is its own, so nothing is left in the real one. */
+function setup(hosts: readonly string[]): string {
+  const lines = [
+    'mount -t tmpfs tmpfs /run',
+    'mkdir /run/netns',
+    'mount --bind "$0/hosts" /etc/hosts',
+    'mount --bind "$0/resolv.conf" /etc/resolv.conf',
+    `ip netns attach ${control} $$`,
+    'ip link set lo up',
+    'ip link add br0 type bridge',
+    `ip addr add ${controlAddress}/24 dev br0`,
+    'ip link set br0 up',
+  ]
+  for (const [index, host] of hosts.entries()) {
+    const inside = `ip -n ${host}`
+    lines.push(
+      `ip netns add ${host}`,
+      `${inside} link set lo up`,
+      `ip link add v${index} type veth peer name eth0 netns ${host}`,
+      `ip link set v${index} master br0 up`,
+      `${inside} addr add 10.77.0.${11 + index}/24 dev eth0`,
+      `${inside} link set eth0 up`,
+      // Without a default route tailscaled closes its connections at every change of a link.
+      `${inside} route add default via ${controlAddress}`,
+    )
+  }
+  return [...lines, 'echo ready', 'exec cat >/dev/null'].join('\n')
+}
+
+function plainEnvironment(): Record<string, string> {
+  const { PATH = '', HOME = '/' } = process.env
+  return { PATH: `${PATH}:/usr/sbin:/sbin`, HOME, NO_COLOR: '1' }
+}
+
+/** nsenter and unshare wait for the program that they started: it is their only child. */
+function onlyChildOf(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  if (!/^\d+$/.test(children)) throw new Error(`Process ${pid} has no single child: "${children}"`)
+  return Number(children)
+}
+
+function signalChildOf(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.exitCode !== null || child.signalCode !== null || !child.pid) return
+  process.kill(onlyChildOf(child.pid), signal)
+}
+
+async function readLine(socket: Socket): Promise<string> {
+  let read = Buffer.alloc(0)
+  while (!read.includes('\n')) {
+    const chunk = socket.read() as Buffer | null
+    if (chunk) read = Buffer.concat([read, chunk])
+    else if (socket.readableEnded || socket.destroyed) throw new Error('The relay said nothing')
+    else await Promise.race([once(socket, 'readable'), once(socket, 'close')])
+  }
+  const end = read.indexOf('\n')
+  if (end + 1 < read.length) socket.unshift(read.subarray(end + 1))
+  return read.subarray(0, end).toString()
+}

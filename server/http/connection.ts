@@ -81,6 +81,8 @@ export class Connection {
   /** Whether the connection ends after the answer of `visit`. */
   isLast(visit: Visit): boolean {
     if (this.#latest !== visit) return false
+    // Node drops what came right behind a request to speak another protocol.
+    if (visit.incoming.headers.upgrade !== undefined) return true
     return (this.#ending && !this.#lastWord) || this.load.closing || this.peer === nobody
   }
 

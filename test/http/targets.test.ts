@@ -185,8 +185,13 @@ describe('heads', () => {
   })
 
   test('an upgrade is not taken up', async () => {
-    const more = ['Upgrade: websocket', 'Connection: Upgrade']
-    expect(await ask({ more })).toEqual([200, found])
+    for (const protocol of ['websocket', 'h2c']) {
+      const answer = await askOnce(service.url, {
+        more: [`Upgrade: ${protocol}`, 'Connection: Upgrade'],
+      })
+      expect([answer.status, answer.body]).toEqual([200, found])
+      expect(answer.headers.get('connection')).toBe('close')
+    }
   })
 })
 

@@ -1,7 +1,7 @@
 /** The settings of the server: one table that makes the parser, the help and the docs. */
 import { parseArgs } from 'node:util'
 import { quote, SottoError } from '../client/api/errors.ts'
-import type { Address } from './http/listener.ts'
+import type { Address } from './http/bind.ts'
 
 /** One setting. A flag on the command line goes before the environment. */
 export interface Setting {

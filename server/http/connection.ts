@@ -2,8 +2,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SottoError } from '../../client/api/errors.ts'
+import type { Caller } from '../access.ts'
+import type { Connection as Origin } from '../identity/identity.ts'
 import { answerFor, rawAnswer } from './answer.ts'
 import type { Load, Peer } from './load.ts'
+import { Pin } from './pin.ts'
 import { nextRequestId, Visit } from './visit.ts'
 
 /** Requests that may be sent ahead of their answers. */
@@ -25,6 +28,8 @@ const nobody: Peer = {
 /** What a connection needs of the server. */
 export interface ConnectionParts {
   readonly load: Load
+  /** The address, where the connection was counted before. */
+  readonly peer?: Peer | undefined
   /** Milliseconds within which the peer must take an answer. */
   readonly answerTimeout: number
   /** Told that the connection was cut because too much was sent ahead. */
@@ -36,6 +41,9 @@ export class Connection {
   readonly load: Load
   readonly peer: Peer
   readonly #socket: Socket
+  readonly #pin = new Pin()
+  /** Both ends, or undefined for a unix socket, whose requests come from many. */
+  readonly #ends: Origin | undefined
   readonly #answerTimeout: number
   readonly #cut: (connection: Connection) => void
   /** Requests whose answers were not taken yet. */
@@ -51,9 +59,10 @@ export class Connection {
   readonly #untaken = new Set<() => void>()
 
   /** Counts the connection; one too many has its first request refused. */
-  constructor(socket: Socket, { load, answerTimeout, cut }: ConnectionParts) {
-    const peer = load.connect(socket.remoteAddress ?? '')
+  constructor(socket: Socket, { load, answerTimeout, cut, ...parts }: ConnectionParts) {
+    const peer = parts.peer ?? load.connect(socket.remoteAddress ?? '')
     this.#socket = socket
+    this.#ends = endsOf(socket)
     this.load = load
     this.peer = peer ?? nobody
     this.#answerTimeout = answerTimeout
@@ -66,7 +75,7 @@ export class Connection {
 
   /** Begins the visit of a request; undefined when no further one is served. */
   visit(incoming: IncomingMessage, outgoing: ServerResponse): Visit | undefined {
-    if (this.#ending) return undefined
+    if (this.#ending || this.#pin.broken) return undefined
     // Node makes requests of everything that it has read before anything can be done about it.
     if (this.#open >= MAX_AHEAD || this.#resting) {
       this.#socket.destroy()
@@ -78,8 +87,34 @@ export class Connection {
     return this.#latest
   }
 
+  /** Where a request on the connection came from. */
+  originOf({ headersDistinct }: IncomingMessage): Origin {
+    if (this.#ends) return this.#ends
+    const [first, ...more] = headersDistinct['x-forwarded-for'] ?? []
+    return { unix: true, forwardedFor: more.length === 0 ? first : undefined }
+  }
+
+  /**
+   * Holds the connection to the node that it was first named after. Throws `unidentified` when
+   * `caller` is another one; then, and when its rights are gone, the next answer is the last.
+   */
+  pin(caller: Caller): void {
+    if (this.#ends) this.#pin.hold(caller)
+  }
+
+  /** Ends at once, answers that are owed or not, if it is pinned to one of `nodes`. */
+  destroyIfOf(nodes: ReadonlySet<string>): void {
+    if (this.#pin.node !== undefined && nodes.has(this.#pin.node)) this.destroy()
+  }
+
+  /** Ends at once, answers that are owed or not. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
   /** Whether the connection ends after the answer of `visit`. */
   isLast(visit: Visit): boolean {
+    if (this.#pin.broken) return true
     if (this.#latest !== visit) return false
     // Node drops what came right behind a request to speak another protocol.
     if (visit.incoming.headers.upgrade !== undefined) return true
@@ -162,4 +197,10 @@ export class Connection {
     if (this.peer !== nobody) this.load.disconnect(this.peer)
     for (const done of this.#untaken) done()
   }
+}
+
+function endsOf(socket: Socket): Origin | undefined {
+  const { remoteAddress, remotePort, localAddress, localPort } = socket
+  if (remoteAddress === undefined || localAddress === undefined) return undefined
+  return { remoteAddress, remotePort: remotePort ?? 0, localAddress, localPort: localPort ?? 0 }
 }

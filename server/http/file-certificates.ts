@@ -20,6 +20,7 @@ export class FileCertificates extends Certificates {
   readonly #world: CertificateWorld
   #stamp: string
   #cancel: () => void
+  #closed = false
 
   /** Rejects with `local` when the files hold no pair that could be used now. */
   static async open(files: CertificateFiles, world: CertificateWorld): Promise<FileCertificates> {
@@ -41,12 +42,15 @@ export class FileCertificates extends Certificates {
   }
 
   close(): void {
+    this.#closed = true
     this.#cancel()
   }
 
   #later(): () => void {
     return this.#world.schedule(LOOK_MS, () => {
-      void this.#look().finally(() => (this.#cancel = this.#later()))
+      void this.#look().finally(() => {
+        if (!this.#closed) this.#cancel = this.#later()
+      })
     })
   }
 

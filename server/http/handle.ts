@@ -42,7 +42,7 @@ export function handlerOf<M extends MethodName>(
     try {
       checkHead(incoming)
       const bytes = await readBody(visit)
-      const caller = await identify(parts, id, incoming)
+      const caller = await identify(parts, visit)
       const body = await act({ caller, request: id }, decodeRequest(method, textOf(bytes)))
       visit.answer(body === undefined ? unchanged : ok(body))
     } catch (error) {
@@ -71,17 +71,15 @@ function checkHead({ method, headers }: IncomingMessage): void {
   }
 }
 
-async function identify(parts: HandlerParts, id: string, { socket }: IncomingMessage) {
-  const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket
+async function identify(parts: HandlerParts, visit: Visit) {
+  const { id, origin } = visit
   try {
-    return await parts.identity.identify({
-      remoteAddress,
-      remotePort,
-      localAddress,
-      localPort,
-    })
+    const caller = await parts.identity.identify(origin)
+    visit.pin(caller)
+    return caller
   } catch (error) {
-    await parts.gate.unidentified(id, remoteAddress, asSottoError(error).message)
+    const address = 'unix' in origin ? (origin.forwardedFor ?? '') : origin.remoteAddress
+    await parts.gate.unidentified(id, address, asSottoError(error).message)
     throw error
   }
 }

@@ -34,7 +34,8 @@ export function checkKeyPair(pair: KeyPair, { origin, now, name }: PairExpectati
       ...(cause !== undefined && { cause }),
     })
   }
-  if (pair.certificate.includes('PRIVATE KEY')) refuse('a private key stands among the certificates')
+  if (pair.certificate.includes('PRIVATE KEY'))
+    refuse('a private key stands among the certificates')
   const leaf = parsed(() => new X509Certificate(pair.certificate))
   if (!leaf) return refuse('it is no certificate in PEM form')
   const key = parsed(() => createPrivateKey(pair.key))

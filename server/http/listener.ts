@@ -1,28 +1,30 @@
 /** The HTTP server on Node: limits of time and size, the front door, and an end that finishes work. */
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Server as TlsServer } from 'node:https'
+import type { Socket } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
+import type { Gone } from '../identity/identity.ts'
 import { type AppParts, apiHandlers, makeApp } from './app.ts'
+import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
+import type { Certificates } from './certificates.ts'
 import { Connection, REST_MS } from './connection.ts'
 import { type Fault, Faults } from './faults.ts'
 import { type Handler, refuse } from './handle.ts'
+import { Handshakes } from './handshakes.ts'
 import type { Load, Peer } from './load.ts'
+import { type NodeLimits, nodeServer } from './node-server.ts'
 import { Rota } from './rota.ts'
 import type { Visit } from './visit.ts'
 
 /** Limits of the listener. Times are in milliseconds. */
-export interface ListenerLimits {
-  readonly headersTimeout: number
-  readonly requestTimeout: number
-  readonly keepAliveTimeout: number
+export interface ListenerLimits extends NodeLimits {
   /** How long a peer may take to take an answer. */
   readonly answerTimeout: number
-  readonly maxHeaderSize: number
   /** How long a stop waits for requests that were accepted. */
   readonly stopTimeout: number
 }
@@ -44,13 +46,6 @@ export interface ListenerParts extends Omit<AppParts, 'faults'> {
   readonly logFault: (fault: Fault) => void
 }
 
-/** Where to listen. */
-export interface Address {
-  readonly host: string
-  /** 0 lets the system choose. */
-  readonly port: number
-}
-
 /** Connections past the limit that are told so; the rest are closed without a word. */
 const REFUSED_CONNECTIONS = 256
 
@@ -59,7 +54,9 @@ export class Listener {
   readonly #load: Load
   readonly #faults: Faults
   readonly #limits: ListenerLimits
-  readonly #servers: Server[] = []
+  /** By what they listen on. */
+  readonly #servers = new Map<string, Server | TlsServer>()
+  readonly #handshakes: Handshakes[] = []
   readonly #connections = new Map<Socket, Connection>()
   readonly #rota = new Rota<Visit>((visit) => this.#handle(visit))
   readonly #api: ReadonlyMap<string, Handler>
@@ -72,25 +69,67 @@ export class Listener {
     const appParts = { ...parts, faults: this.#faults }
     this.#api = apiHandlers(appParts)
     this.#app = appHandler(appParts, this.#api)
+    parts.identity.watch?.((who) => this.#hangUp(who))
   }
 
-  /** Listens on `address` too, and resolves with the port. Rejects with `local` when it cannot. */
-  async listen({ host, port }: Address): Promise<number> {
-    const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize } = this.#limits
-    const server = createServer({
-      headersTimeout,
-      requestTimeout,
-      keepAliveTimeout,
-      maxHeaderSize,
-      connectionsCheckingInterval: Math.min(1000, headersTimeout),
-      noDelay: true,
-      // Node's own refusal has none of our headers.
-      requireHostHeader: false,
-    })
+  /**
+   * Listens on `address` too, with `certificates` for HTTPS, and resolves with the port. Rejects with
+   * `unsafe` for a wildcard, and with `local` when it cannot listen.
+   */
+  async listen(address: Address, certificates?: Certificates): Promise<number> {
+    const server = this.#server(certificates)
+    const port = await bind(server, address)
+    this.#servers.set(addressText({ ...address, port }), server)
+    return port
+  }
+
+  /**
+   * Listens on a unix socket too, for the proxy of `tailscale serve`. Rejects with `unsafe` when
+   * others could reach it, and with `local` when it cannot listen.
+   */
+  async listenUnix(path: string): Promise<void> {
+    const server = this.#server(undefined)
+    await bindUnix(server, path)
+    this.#servers.set(path, server)
+  }
+
+  /** Listens on `address` no more and cuts its connections: it is not ours any longer. */
+  unlisten(address: Address): void {
+    const server = this.#servers.get(addressText(address))
+    this.#servers.delete(addressText(address))
+    server?.close()
+    server?.closeAllConnections()
+  }
+
+  /** Takes nothing new, finishes what was accepted, and ends within the limit. */
+  async close(): Promise<void> {
+    this.#load.close()
+    const servers = [...this.#servers.values()]
+    const closed = servers.map((server) => once(server, 'close'))
+    for (const server of servers) server.close()
+    for (const handshakes of this.#handshakes) handshakes.close()
+    for (const connection of this.#connections.values()) connection.endIfIdle()
+    const late = setTimeout(() => {
+      for (const server of servers) server.closeAllConnections()
+    }, this.#limits.stopTimeout)
+    await Promise.all(closed)
+    clearTimeout(late)
+    this.#faults.flush()
+  }
+
+  #server(certificates: Certificates | undefined): Server | TlsServer {
+    const server = nodeServer(this.#limits, certificates)
     // A caller that says it sends nothing more still waits for its answers.
     Object.assign(server, { httpAllowHalfOpen: true })
     server.maxConnections = this.#load.limits.connections + REFUSED_CONNECTIONS
-    server.on('connection', (socket) => this.#connect(socket))
+    if (certificates) {
+      const handshakes = new Handshakes(this.#load)
+      server.on('connection', (raw) => handshakes.begin(raw))
+      server.on('secureConnection', (socket: Socket) =>
+        this.#connect(socket, handshakes.finish(socket)),
+      )
+      this.#handshakes.push(handshakes)
+    } else server.on('connection', (socket) => this.#connect(socket))
     server.on('request', (incoming, outgoing) => this.#serve(incoming, outgoing))
     server.on('checkContinue', (incoming, outgoing) => {
       if (announcedBytes(incoming) <= MAX_BODY_BYTES) outgoing.writeContinue()
@@ -102,43 +141,32 @@ export class Listener {
       this.#connections.get(socket as Socket)?.refuse(error)
     })
     server.on('clientError', (error, socket) => {
-      this.#connections.get(socket as Socket)?.fail(faultOf(error))
+      const connection = this.#connections.get(socket as Socket)
+      if (connection) connection.fail(faultOf(error))
+      // A handshake that failed: there is nobody to answer.
+      else socket.destroy()
     })
-    server.listen({ host, port })
-    try {
-      await once(server, 'listening')
-    } catch (cause) {
-      throw new SottoError('local', `Cannot listen on ${host}:${port}`, {
-        cause,
-        hint: 'Another program may use the port: give another one, or 0 for any, with --listen.',
-      })
-    }
-    this.#servers.push(server)
-    return (server.address() as AddressInfo).port
+    return server
   }
 
-  /** Takes nothing new, finishes what was accepted, and ends within the limit. */
-  async close(): Promise<void> {
-    this.#load.close()
-    const closed = this.#servers.map((server) => once(server, 'close'))
-    for (const server of this.#servers) server.close()
-    for (const connection of this.#connections.values()) connection.endIfIdle()
-    const late = setTimeout(() => {
-      for (const server of this.#servers) server.closeAllConnections()
-    }, this.#limits.stopTimeout)
-    await Promise.all(closed)
-    clearTimeout(late)
-    this.#faults.flush()
-  }
-
-  #connect(socket: Socket): void {
+  #connect(socket: Socket, peer?: Peer): void {
     const connection = new Connection(socket, {
       load: this.#load,
+      peer,
       answerTimeout: this.#limits.answerTimeout,
-      cut: ({ peer }) => this.#restAll(peer),
+      cut: (each) => this.#restAll(each.peer),
     })
     this.#connections.set(socket, connection)
     socket.once('close', () => this.#connections.delete(socket))
+  }
+
+  /** Cuts the connections of who is gone; what they still ask for is not answered. */
+  #hangUp(who: Gone): void {
+    const nodes = who === 'everybody' ? undefined : new Set(who.nodes)
+    for (const connection of this.#connections.values()) {
+      if (nodes) connection.destroyIfOf(nodes)
+      else connection.destroy()
+    }
   }
 
   /** Who sends too much on one connection may be about to do so on the others. */

@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { SottoError } from '../../client/api/errors.ts'
+import type { Caller } from '../access.ts'
+import type { Connection as Origin } from '../identity/identity.ts'
 import { type Answer, headOf } from './answer.ts'
 import type { Connection } from './connection.ts'
 import type { Peer } from './load.ts'
@@ -32,6 +34,16 @@ export class Visit {
   /** The address that it came from. */
   get peer(): Peer {
     return this.#connection.peer
+  }
+
+  /** Where it came from, for the network to say who that is. */
+  get origin(): Origin {
+    return this.#connection.originOf(this.incoming)
+  }
+
+  /** Holds the connection to `caller`. Throws `unidentified` when it was another node's before. */
+  pin(caller: Caller): void {
+    this.#connection.pin(caller)
   }
 
   /** Counts the request, or throws `overloaded` or `shutting_down`. */

@@ -2,9 +2,11 @@ import { chmodSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { Rule } from '../../client/api/types.ts'
 import { DevelopmentTailnet, type TailnetFile } from '../../server/identity/development.ts'
 import type { TcpConnection } from '../../server/identity/identity.ts'
 import { refuseUserspaceTailscaled } from '../../server/identity/userspace.ts'
+import { identityContract } from '../contract/identity.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 const nodes: TailnetFile = {
@@ -26,6 +28,25 @@ function from(remoteAddress: string, localPort = 1): TcpConnection {
 function write(path: string, file: unknown): void {
   writeFileSync(path, typeof file === 'string' ? file : JSON.stringify(file))
 }
+
+identityContract('the development tailnet', async () => {
+  const directory = temporaryDirectory()
+  const path = join(directory.path, 'tailnet.json')
+  const grant = async (rules: readonly Rule[]): Promise<void> => {
+    const [app, laptop] = [nodes.nodes['127.0.0.2'], nodes.nodes['127.0.0.3']]
+    write(path, { nodes: { '127.0.0.2': { ...app, rules }, '127.0.0.3': laptop } })
+  }
+  await grant([])
+  return {
+    identity: new DevelopmentTailnet(path),
+    callers: [from('127.0.0.2'), from('127.0.0.3')],
+    stranger: from('127.0.0.9'),
+    grant,
+    fail: async () => renameSync(path, `${path}.away`),
+    recover: async () => renameSync(`${path}.away`, path),
+    [Symbol.asyncDispose]: async () => directory[Symbol.dispose](),
+  }
+})
 
 describe('the default tailnet', () => {
   test('gives 127.0.0.1 everything and knows nobody else', async () => {

@@ -1,0 +1,97 @@
+/** What is known of the server's own node, and whether what tailscaled says of others can be trusted. */
+import { asSottoError, SottoError } from '../../../client/api/errors.ts'
+import type { StatusAnswer } from './answers.ts'
+import { type OwnNode, ownNode } from './own-node.ts'
+import { SharedCalls } from './shared-calls.ts'
+
+/** What the state is kept with. */
+export interface NodeStateTerms {
+  readonly status: () => Promise<StatusAnswer>
+  /** Whether callers can be told from programs on this host, in userspace mode. */
+  readonly allowsUserspace: boolean
+  /** How long tailscaled may be out of touch with its control server, in milliseconds. */
+  readonly staleAfterMs: number | undefined
+  /** Milliseconds since any moment, never set back. */
+  readonly monotonic: () => number
+}
+
+/** The state of tailscaled, as it last told it. */
+export class NodeState {
+  readonly #terms: NodeStateTerms
+  readonly #calls = new SharedCalls<void>()
+  readonly #listeners: (() => void)[] = []
+  /** The node, or what is in the way of there being one. */
+  #own: OwnNode | SottoError = new SottoError('tailscaled_unavailable', 'tailscaled was not asked')
+  #starting = false
+  /** When tailscaled was last known to be in touch with its control server. */
+  #inTouch: number
+
+  constructor(terms: NodeStateTerms) {
+    this.#terms = terms
+    this.#inTouch = terms.monotonic()
+  }
+
+  /** Whether tailscaled is about to be up. */
+  get starting(): boolean {
+    return this.#starting
+  }
+
+  /** The node; undefined while tailscaled is not up, or in a mode that is refused. */
+  get known(): OwnNode | undefined {
+    return this.#own instanceof Error ? undefined : this.#own
+  }
+
+  /** The node. Throws what is in the way of there being one, or of trusting its policy. */
+  present(): OwnNode {
+    if (this.#own instanceof Error) throw this.#own
+    this.#refuseStale()
+    return this.#own
+  }
+
+  /**
+   * Asks tailscaled for its state. Rejects with `tailscaled_unavailable` when it does not answer,
+   * and then keeps what it said before: whoever needs more than that will ask it, too.
+   */
+  refresh(): Promise<void> {
+    return this.#calls.ask('status', async () => this.#take(await this.#terms.status()))
+  }
+
+  /** Calls `changed` when the node has become another, is gone, or is there again. */
+  onChange(changed: () => void): void {
+    this.#listeners.push(changed)
+  }
+
+  #take(status: StatusAnswer): void {
+    const before = JSON.stringify(this.known)
+    this.#starting = status.BackendState === 'Starting' || status.BackendState === 'NoState'
+    if (status.Self?.Online === true) this.#inTouch = this.#terms.monotonic()
+    try {
+      this.#own = this.#allowed(ownNode(status))
+    } catch (error) {
+      this.#own = asSottoError(error)
+    }
+    if (JSON.stringify(this.known) === before) return
+    for (const changed of this.#listeners) changed()
+  }
+
+  #allowed(own: OwnNode): OwnNode {
+    if (!own.userspace || this.#terms.allowsUserspace) return own
+    throw new SottoError(
+      'unsafe',
+      'tailscaled is in userspace mode, in which a program on this host could pose as any node',
+      {
+        hint: 'Run tailscaled with a network device, or serve behind `tailscale serve` on a socket.',
+      },
+    )
+  }
+
+  #refuseStale(): void {
+    const { staleAfterMs, monotonic } = this.#terms
+    if (staleAfterMs === undefined || monotonic() - this.#inTouch <= staleAfterMs) return
+    throw new SottoError(
+      'tailscaled_unavailable',
+      `tailscaled has been out of touch with its control server for more than ${staleAfterMs} ms`,
+      { hint: 'The policy that it knows may be old. Check the way to the control server.' },
+    )
+  }
+}

@@ -1,0 +1,472 @@
+import { chmodSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { Gone, TcpConnection } from '../../server/identity/identity.ts'
+import { TailscaleIdentity, type TailscaleTerms } from '../../server/identity/tailscale/identity.ts'
+import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
+import { identityContract } from '../contract/identity.ts'
+import { type Answer, fixture, StubLocalApi, withFields, withNode } from '../support/local-api.ts'
+
+/** A wait that a test can afford to see end. */
+const SHORT_MS = 150
+const OWN = '100.64.0.1'
+const WEB = '100.64.0.2'
+const ALICE = '100.64.0.3'
+
+/** A connection to the server’s own address. */
+function from(remoteAddress: string, fields: Partial<TcpConnection> = {}): TcpConnection {
+  return { remoteAddress, remotePort: 40_000, localAddress: OWN, localPort: 443, ...fields }
+}
+
+/** A stub of tailscaled, and the identity that asks it. */
+class World implements AsyncDisposable {
+  readonly stub: StubLocalApi
+  readonly api: LocalApi
+  readonly identity: TailscaleIdentity
+  readonly said: string[]
+  readonly gone: Gone[] = []
+
+  private constructor(
+    stub: StubLocalApi,
+    api: LocalApi,
+    identity: TailscaleIdentity,
+    said: string[],
+  ) {
+    this.stub = stub
+    this.api = api
+    this.identity = identity
+    this.said = said
+    identity.watch((who) => this.gone.push(who))
+  }
+
+  static async make(
+    terms: Partial<TailscaleTerms> = {},
+    prepare: (stub: StubLocalApi) => void = () => {},
+  ): Promise<World> {
+    const stub = await StubLocalApi.start()
+    stub.whois.set(ALICE, fixture('whois-user.json'))
+    stub.whois.set('fd7a:115c:a1e0::3', fixture('whois-user.json'))
+    stub.whois.set(WEB, fixture('whois-tagged.json'))
+    stub.whois.set(OWN, fixture('whois-self.json'))
+    prepare(stub)
+    const localApi = new LocalApi({ path: stub.path, times: { answer: SHORT_MS } })
+    const said: string[] = []
+    try {
+      const identity = await TailscaleIdentity.open({
+        localApi,
+        log: (line) => said.push(line),
+        startMs: SHORT_MS,
+        ...terms,
+      })
+      return new World(stub, localApi, identity, said)
+    } catch (error) {
+      await localApi.close()
+      await stub[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  /** Resolves when the bus is followed. */
+  async settled(): Promise<void> {
+    await vi.waitUntil(() => this.stub.watchers === 1)
+  }
+
+  /** The reason for which a connection is refused. */
+  async refusal(connection: Parameters<TailscaleIdentity['identify']>[0]): Promise<string> {
+    return this.identity.identify(connection).then(
+      ({ principal }) => `accepted ${principal.hostname}`,
+      (error: Error & { code: string }) => `${error.code}: ${error.message}`,
+    )
+  }
+
+  /** Questions to whois so far. */
+  get questions(): string[] {
+    return this.stub.asked.filter((url) => url.includes('/whois'))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.identity.close()
+    await this.api.close()
+    await this.stub[Symbol.asyncDispose]()
+  }
+}
+
+identityContract('tailscaled', async () => {
+  const world = await World.make()
+  return {
+    identity: world.identity,
+    callers: [from(ALICE), from(WEB)],
+    stranger: from('100.99.9.9'),
+    grant: async (rules) => {
+      const CapMap = rules.length === 0 ? null : { 'tailscale.com/cap/secrets': rules }
+      world.stub.whois.set(ALICE, withFields('whois-user.json', { CapMap }))
+    },
+    fail: () => world.stub.stop(),
+    recover: () => world.stub.start(),
+    [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),
+  }
+})
+
+let world: World
+
+beforeEach(async () => {
+  world = await World.make()
+})
+
+afterEach(() => world[Symbol.asyncDispose]())
+
+describe('a caller', () => {
+  test('is named with its node, by IPv4 and IPv6', async () => {
+    const alice = await world.identity.identify(from(ALICE))
+    expect(alice).toMatchObject({
+      principal: { hostname: 'node-c.tail-test.ts.net', ip: ALICE, user: 'alice@example.com' },
+      node: 'nAlice0003',
+    })
+    const six = { localAddress: 'fd7a:115c:a1e0::1' }
+    const again = await world.identity.identify(from('fd7a:115c:a1e0::3', six))
+    expect(again.node).toBe(alice.node)
+    expect(again.principal.ip).toBe('fd7a:115c:a1e0::3')
+    expect(world.questions).toEqual([
+      'GET /localapi/v0/whois?addr=100.64.0.3',
+      'GET /localapi/v0/whois?addr=fd7a%3A115c%3Aa1e0%3A%3A3',
+    ])
+  })
+
+  test('is asked about at every request: nothing is kept', async () => {
+    for (let at = 0; at < 3; at++) await world.identity.identify(from(ALICE))
+    expect(world.questions.length).toBe(3)
+  })
+
+  test('whose requests wait at the same time shares questions', async () => {
+    const asked = Array.from({ length: 64 }, (_, at) =>
+      world.identity.identify(from(ALICE, { remotePort: 40_000 + at })),
+    )
+    await Promise.all(asked)
+    expect(world.questions.length).toBe(2)
+  })
+
+  test('is refused when its node is another than the one at its address', async () => {
+    world.stub.whois.set(ALICE, fixture('whois-tagged.json'))
+    expect(await world.refusal(from(ALICE))).toMatch(/a node that has another address/)
+  })
+
+  test('is refused when one value of the capability is no rule, and the log says which', async () => {
+    const CapMap = { 'tailscale.com/cap/secrets': [{ action: ['get'], secret: ['*'] }, 'x'] }
+    world.stub.whois.set(ALICE, withFields('whois-user.json', { CapMap }))
+    expect(await world.refusal(from(ALICE))).toMatch(
+      /^unidentified: .*100\.64\.0\.3 port 40000.*no rule at tailscale\.com\/cap\/secrets\[1\]/,
+    )
+  })
+})
+
+describe('never taken for a caller:', () => {
+  test('a program on this host that calls the own address of the node', async () => {
+    for (const own of [OWN, 'fd7a:115c:a1e0::1', `::ffff:${OWN}`]) {
+      expect(await world.refusal(from(own))).toMatch(/this node's own/)
+    }
+    expect(world.questions).toEqual([])
+  })
+
+  test('the server’s own node, also by an address that is not known as its own yet', async () => {
+    const Addresses = ['100.64.0.9/32']
+    world.stub.whois.set('100.64.0.9', withNode('whois-self.json', { Addresses }))
+    expect(await world.refusal(from('100.64.0.9'))).toMatch(/is the server itself/)
+  })
+
+  test('a loopback caller', async () => {
+    for (const loopback of ['127.0.0.1', '127.8.8.8', '::1', '::ffff:127.0.0.1']) {
+      expect(await world.refusal(from(loopback, { localAddress: loopback }))).toMatch(
+        /^unidentified: .*a program on this host/,
+      )
+    }
+    expect(world.questions).toEqual([])
+  })
+
+  test('a LAN caller: tailscaled is not even asked', async () => {
+    for (const lan of [
+      '192.168.1.7',
+      '10.0.0.1',
+      '172.17.0.2',
+      '100.115.92.9',
+      'fe80::1',
+      '2001:db8::1',
+    ]) {
+      expect(await world.refusal(from(lan))).toMatch(/is no address on a tailnet/)
+    }
+    expect(world.questions).toEqual([])
+  })
+
+  test('a tailnet address that came to another address than ours', async () => {
+    expect(await world.refusal(from(ALICE, { localAddress: '192.168.1.2' }))).toMatch(
+      /called 192\.168\.1\.2, which is no address of this node/,
+    )
+    expect(world.questions).toEqual([])
+  })
+
+  test('an expired node, though tailscaled tells its capabilities', async () => {
+    world.stub.whois.set(ALICE, fixture('whois-expired.json'))
+    expect(await world.refusal(from(ALICE))).toMatch(/has an expired key/)
+  })
+
+  test('a removed node', async () => {
+    await world.identity.identify(from(ALICE))
+    world.stub.whois.delete(ALICE)
+    expect(await world.refusal(from(ALICE))).toMatch(/knows no node there/)
+  })
+})
+
+describe('behind `tailscale serve`', () => {
+  test('a caller is who tailscaled says is at the one forwarded address', async () => {
+    const caller = await world.identity.identify({ unix: true, forwardedFor: ALICE })
+    expect(caller.principal.user).toBe('alice@example.com')
+  })
+
+  test.each([
+    ['none or several', undefined],
+    ['several in one', `${ALICE}, ${WEB}`],
+    ['a name', 'node-c'],
+    ['one with a port', `${ALICE}:80`],
+    ['our own', OWN],
+    ['one of the internet, as funnel gives', '203.0.113.9'],
+    ['loopback', '127.0.0.1'],
+    ['that of nobody', '100.99.9.9'],
+  ])('a forged or odd X-Forwarded-For is refused: %s', async (_, forwardedFor) => {
+    expect(await world.refusal({ unix: true, forwardedFor })).toMatch(/^unidentified/)
+  })
+})
+
+describe('a Service', () => {
+  const service = '100.100.1.1'
+
+  test('has rights towards its own address', async () => {
+    await using own = await World.make({ services: [service] })
+    await own.identity.identify(from(ALICE, { localAddress: service }))
+    await own.identity.identify(from(ALICE))
+    expect(own.questions).toEqual([
+      'GET /localapi/v0/whois?addr=100.64.0.3&dst_ip=100.100.1.1',
+      'GET /localapi/v0/whois?addr=100.64.0.3',
+    ])
+  })
+
+  test('on a daemon that does not know of rights towards an address is refused', async () => {
+    await using own = await World.make({ services: [service] })
+    own.stub.capability = '138'
+    expect(await own.refusal(from(ALICE, { localAddress: service }))).toMatch(/older than 1\.100/)
+    await own.identity.identify(from(ALICE))
+  })
+})
+
+describe('userspace mode', () => {
+  const userspace = (stub: StubLocalApi): void => {
+    stub.status = withFields('status.json', { TUN: false })
+  }
+
+  test('is refused unless asked for', async () => {
+    await expect(World.make({}, userspace)).rejects.toMatchObject({
+      code: 'unsafe',
+      message: expect.stringContaining('could pose as any node') as string,
+    })
+  })
+
+  test('that begins while we serve refuses everybody', async () => {
+    userspace(world.stub)
+    await expect(world.identity.check()).rejects.toMatchObject({ code: 'unsafe' })
+    expect(await world.refusal(from(ALICE))).toMatch(/could pose as any node/)
+    expect(world.identity.addresses).toEqual([])
+  })
+
+  test('behind serve takes callers on the unix socket, and none on TCP', async () => {
+    await using served = await World.make({ served: true }, userspace)
+    expect(served.identity.addresses).toEqual([])
+    await served.identity.identify({ unix: true, forwardedFor: ALICE })
+    const local = from('127.0.0.1', { localAddress: '127.0.0.1' })
+    expect(await served.refusal(local)).toMatch(/could pose as any node/)
+  })
+
+  test.runIf(process.platform === 'linux')(
+    'refuses a program that reuses a source port of tailscaled’s, by asking the kernel',
+    async () => {
+      await using own = await World.make({ userspace: true }, userspace)
+      expect(own.identity.addresses).toEqual(['127.0.0.1'])
+      own.stub.whois.set('127.0.0.1:40000', fixture('whois-user.json'))
+      // No connection of tailscaled's has these ports, whatever whois says of one of them.
+      const local = from('127.0.0.1', { localAddress: '127.0.0.1' })
+      expect(await own.refusal(local)).toMatch(/the other end of its connection is gone/)
+      expect(own.questions).toEqual([])
+    },
+  )
+})
+
+describe('tailscaled', () => {
+  test('that is stopped is told, refuses, and serves again by itself', async () => {
+    await world.settled()
+    await world.stub.stop()
+    expect(await world.refusal(from(ALICE))).toMatch(
+      /^unidentified: .*tailscaled at ".*tailscaled\.sock" is not there/,
+    )
+    await expect(world.identity.check()).rejects.toMatchObject({ code: 'tailscaled_unavailable' })
+    await expect.poll(() => world.gone).toEqual(['everybody'])
+    await world.stub.start()
+    expect(await world.refusal(from(ALICE))).toMatch(/^accepted/)
+    await expect.poll(() => world.stub.watchers, { timeout: 5000 }).toBe(1)
+    await expect.poll(() => world.said.at(-1)).toBe('tailscaled answers again')
+    expect(world.gone).toEqual(['everybody'])
+  })
+
+  test.each<[string, Answer, RegExp]>([
+    ['slow', () => {}, /did not answer within 150 ms/],
+    ['answering garbage', 'garbage', /is not JSON/],
+    ['answering another shape', '{"Node":{}}', /is wrong at "Node/],
+    ['refusing', { status: 500, text: 'boom' }, /refused whois 100\.64\.0\.3 with 500: "boom"/],
+    ['closing', (_, outgoing) => void outgoing.socket?.destroy(), /closed the connection/],
+  ])('that is %s refuses within the bound, and serves again', async (_, answer, message) => {
+    world.stub.whois.set(ALICE, answer)
+    const refusals = await Promise.all(Array.from({ length: 20 }, () => world.refusal(from(ALICE))))
+    expect(new Set(refusals).size).toBe(1)
+    expect(refusals[0]).toMatch(message)
+    expect(await world.refusal(from(WEB))).toMatch(/^accepted/)
+    world.stub.whois.set(ALICE, fixture('whois-user.json'))
+    expect(await world.refusal(from(ALICE))).toMatch(/^accepted/)
+  })
+
+  test('whose bus alone blinks costs nobody a connection', async () => {
+    await world.identity.identify(from(ALICE))
+    await world.settled()
+    world.stub.endBus()
+    await expect.poll(() => world.stub.watchers).toBe(0)
+    await expect.poll(() => world.stub.watchers).toBe(1)
+    expect(world.gone).toEqual([])
+  })
+
+  test.each([
+    ['NeedsLogin', 'tailscale up'],
+    ['Stopped', 'tailscale up'],
+    ['Starting', 'wait'],
+  ])('in state %s is not begun with', async (BackendState, hint) => {
+    const prepare = (stub: StubLocalApi): void => {
+      stub.status = withFields('status.json', { BackendState })
+    }
+    await expect(World.make({}, prepare)).rejects.toMatchObject({
+      code: 'tailscaled_unavailable',
+      message: `tailscaled is in state "${BackendState}"`,
+      hint: expect.stringContaining(hint) as string,
+    })
+  })
+
+  test('that is starting is waited for', async () => {
+    let looks = 0
+    const prepare = (stub: StubLocalApi): void => {
+      stub.status = (_, outgoing) => {
+        const BackendState = ++looks < 2 ? 'Starting' : 'Running'
+        outgoing.end(withFields('status.json', { BackendState }))
+      }
+    }
+    await using own = await World.make({ startMs: 5000 }, prepare)
+    expect(own.identity.addresses).toEqual([OWN, 'fd7a:115c:a1e0::1'])
+  })
+
+  test('whose socket others could replace is not asked', async () => {
+    const directory = dirname(world.stub.path)
+    const { mode } = statSync(directory)
+    chmodSync(directory, 0o777)
+    await expect(TailscaleIdentity.open({ localApi: world.api })).rejects.toMatchObject({
+      code: 'unsafe',
+    })
+    chmodSync(directory, mode)
+  })
+})
+
+describe('the bus', () => {
+  test('tells of a removed node that called', async () => {
+    await world.identity.identify(from(ALICE))
+    await world.identity.identify(from(WEB))
+    await world.settled()
+    world.stub.whois.delete(ALICE)
+    // An id that a JSON number does not hold: it is never read.
+    world.stub.notify('{"PeersRemoved":[9007199254740993]}\n')
+    await expect.poll(() => world.gone).toEqual([{ nodes: ['nAlice0003'] }])
+  })
+
+  test('tells of an expired node', async () => {
+    await world.identity.identify(from(ALICE))
+    await world.settled()
+    world.stub.whois.set(ALICE, fixture('whois-expired.json'))
+    world.stub.notify({ PeersChanged: [{ StableID: 'nAlice0003', Expired: true }] })
+    await expect.poll(() => world.gone).toEqual([{ nodes: ['nAlice0003'] }])
+  })
+
+  test('tells that an address has become another node’s', async () => {
+    await world.identity.identify(from(ALICE))
+    await world.settled()
+    world.stub.whois.set(ALICE, withNode('whois-user.json', { StableID: 'nOther' }))
+    world.stub.notify({ SelfChange: {} })
+    await expect.poll(() => world.gone).toEqual([{ nodes: ['nAlice0003'] }])
+  })
+
+  test('is no source of rights: who lost them all is still named', async () => {
+    await world.identity.identify(from(ALICE))
+    await world.settled()
+    world.stub.whois.set(ALICE, fixture('whois-no-caps.json'))
+    const before = world.questions.length
+    world.stub.notify({ SelfChange: {} })
+    await expect.poll(() => world.questions.length).toBeGreaterThan(before)
+    expect((await world.identity.identify(from(ALICE))).rules).toEqual([])
+    expect(world.gone).toEqual([])
+  })
+
+  test('tells that the node is down: everybody has gone', async () => {
+    await world.settled()
+    world.stub.status = withFields('status.json', { BackendState: 'Stopped' })
+    world.stub.notify({ State: 4 })
+    await expect.poll(() => world.gone).toEqual(['everybody'])
+    await expect.poll(() => world.refusal(from(ALICE))).toMatch(/is in state "Stopped"/)
+  })
+
+  test('missed while it was away is made up for', async () => {
+    await world.identity.identify(from(ALICE))
+    await world.settled()
+    world.stub.whois.delete(ALICE)
+    world.stub.endBus()
+    await expect.poll(() => world.gone).toEqual([{ nodes: ['nAlice0003'] }])
+  })
+
+  test('tells of new addresses', async () => {
+    await world.settled()
+    const addresses: (readonly string[])[] = []
+    world.identity.onChange(() => addresses.push(world.identity.addresses))
+    const { Self } = JSON.parse(fixture('status.json')) as { Self: object }
+    const changed = { Self: { ...Self, TailscaleIPs: ['100.64.0.77'] } }
+    world.stub.status = withFields('status.json', changed)
+    world.stub.notify({ SelfChange: {} })
+    await expect.poll(() => addresses).toEqual([['100.64.0.77']])
+    expect(await world.refusal(from(ALICE))).toMatch(/called 100\.64\.0\.1, which is no address/)
+    await world.identity.identify(from(ALICE, { localAddress: '100.64.0.77' }))
+  })
+})
+
+describe('a tailscaled out of touch with control', () => {
+  const { Self } = JSON.parse(fixture('status.json')) as { Self: object }
+  const offline = withFields('status.json', { Self: { ...Self, Online: false } })
+
+  test('is served under unless told otherwise', async () => {
+    world.stub.status = offline
+    await world.identity.check()
+    expect(await world.refusal(from(ALICE))).toMatch(/^accepted/)
+  })
+
+  test('for longer than is allowed refuses everybody, until it is in touch again', async () => {
+    let now = 0
+    await using own = await World.make({ staleAfterMs: 60_000, monotonic: () => now })
+    await own.settled()
+    own.stub.status = offline
+    now = 60_000
+    await own.identity.check()
+    expect(await own.refusal(from(ALICE))).toMatch(/^accepted/)
+    now = 60_001
+    expect(await own.refusal(from(ALICE))).toMatch(/out of touch .* for more than 60000 ms/)
+    await expect(own.identity.check()).rejects.toMatchObject({ code: 'tailscaled_unavailable' })
+    own.stub.status = fixture('status.json')
+    await own.identity.check()
+    expect(await own.refusal(from(ALICE))).toMatch(/^accepted/)
+  })
+})

@@ -70,6 +70,7 @@ export class Connection {
     if (!peer) setTimeout(() => socket.destroy(), LINGER_MS).unref()
     // Node begins to read after it has told of the connection.
     else if (peer.resting) process.nextTick(() => this.rest())
+    socket.once('end', () => this.#checkWhole())
     socket.once('close', () => this.#close())
   }
 
@@ -189,6 +190,12 @@ export class Connection {
     // To close at once while something is unread would have the peer lose the answer.
     socket.end(rawAnswer(nextRequestId(), answerFor(error)))
     setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  }
+
+  /** Node looks no more at whether the body is whole once the head asked for an upgrade. */
+  #checkWhole(): void {
+    if (!this.#latest || this.#latest.incoming.complete) return
+    this.fail(new SottoError('bad_request', 'The request ended half-way'))
   }
 
   #close(): void {

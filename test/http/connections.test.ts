@@ -120,6 +120,14 @@ describe.concurrent('what does not come to its end', () => {
     },
   )
 
+  test('a body cut short of a request to upgrade is a bad request', async () => {
+    using connection = await open()
+    const more = ['Connection: Upgrade', 'Upgrade: h2c', 'Content-Length: 10']
+    connection.send(requestText({ more, body: undefined }).concat('{"N'))
+    connection.socket.end()
+    expect(await statuses(connection)).toEqual([400])
+  })
+
   test.each(['/api/get', '/api/get?x'])('a body that stalls on %s is 408', async (target) => {
     using connection = await open()
     connection.send(half(target))

@@ -1,7 +1,13 @@
 /** The settings of the server: one table that makes the parser, the help and the docs. */
 import { parseArgs } from 'node:util'
 import { quote, SottoError } from '../client/api/errors.ts'
-import type { Address } from './http/bind.ts'
+import { type Address, refuseWildcard } from './http/bind.ts'
+import type { CertificateFiles } from './http/file-certificates.ts'
+import { defaultCapabilities } from './identity/tailscale/rules.ts'
+import { tailscaledSocket } from './identity/tailscale/socket.ts'
+
+/** The commands that read settings. */
+export type RawVerb = 'server' | 'init' | 'doctor'
 
 /** One setting. A flag on the command line goes before the environment. */
 export interface Setting {
@@ -11,7 +17,7 @@ export interface Setting {
   readonly env: readonly string[]
   /** What a value looks like, for help; undefined for a switch. */
   readonly value: string | undefined
-  readonly verbs: readonly ('server' | 'init')[]
+  readonly verbs: readonly RawVerb[]
   readonly help: string
 }
 
@@ -35,36 +41,163 @@ const settings: readonly Setting[] = [
     flag: 'state-dir',
     env: ['SOTTO_STATE_DIR', 'SETEC_STATE_DIR'],
     value: 'DIR',
-    verbs: ['server', 'init'],
+    verbs: ['server', 'init', 'doctor'],
     help: 'Where the store and the audit log are. With --dev alone: a temporary directory.',
   },
   {
     flag: 'key-file',
     env: ['SOTTO_KEY_FILE'],
     value: 'FILE',
-    verbs: ['server', 'init'],
+    verbs: ['server', 'init', 'doctor'],
     help: 'The local key that the store is sealed under. Default: local.key in the state directory.',
   },
   {
     flag: 'listen',
     env: ['SOTTO_LISTEN'],
-    value: 'HOST:PORT',
-    verbs: ['server'],
-    help: 'Where to listen; port 0 lets the system choose. Default: 127.0.0.1:0.',
+    value: '[HOST]:PORT',
+    verbs: ['server', 'doctor'],
+    help: 'Where to listen. Without HOST: on every tailnet address of this node, never on others.\n\
+      Default: :443, with --plain-http :80. With --dev: 127.0.0.1:0, port 0 being any free one.',
+  },
+  {
+    flag: 'tls-cert',
+    env: ['SOTTO_TLS_CERT'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'A certificate of your own with its chain, PEM. Default: the one that tailscaled gets.',
+  },
+  {
+    flag: 'tls-key',
+    env: ['SOTTO_TLS_KEY'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'The key of that certificate, PEM. Both files are read again when they change.',
+  },
+  {
+    flag: 'plain-http',
+    env: ['SOTTO_PLAIN_HTTP'],
+    value: undefined,
+    verbs: ['server', 'doctor'],
+    help: 'Serve HTTP without TLS on the tailnet addresses; the tailnet alone encrypts then.',
+  },
+  {
+    flag: 'serve-socket',
+    env: ['SOTTO_SERVE_SOCKET'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'Listen on this unix socket alone, behind tailscale serve, in a directory of mode 0700.',
+  },
+  {
+    flag: 'tailscaled-socket',
+    env: ['SOTTO_TAILSCALED_SOCKET', 'TS_SOCKET'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'The unix socket of tailscaled. Default: where it is on this system.',
+  },
+  {
+    flag: 'capability',
+    env: ['SOTTO_CAPABILITY'],
+    value: 'NAME',
+    verbs: ['server', 'doctor'],
+    help: 'The capability of the tailnet policy that holds rules. Default: tailscale.com/cap/secrets.',
+  },
+  {
+    flag: 'service-address',
+    env: ['SOTTO_SERVICE_ADDRESS'],
+    value: 'ADDRESS',
+    verbs: ['server', 'doctor'],
+    help: 'Listen on this address of a Tailscale Service too; several are parted by commas.',
+  },
+  {
+    flag: 'stale-after',
+    env: ['SOTTO_STALE_AFTER'],
+    value: 'TIME',
+    verbs: ['server', 'doctor'],
+    help: 'Refuse everybody when tailscaled has not reached its control server for so long: 90s, 10m\n\
+      or 24h. Default: never; the policy that tailscaled heard last counts.',
+  },
+  {
+    flag: 'userspace',
+    env: ['SOTTO_USERSPACE'],
+    value: undefined,
+    verbs: ['server', 'doctor'],
+    help: 'Serve beside a tailscaled in userspace mode, on loopback. Read docs/tailnet.md first.',
+  },
+  {
+    flag: 'peer',
+    env: [],
+    value: 'ADDRESS',
+    verbs: ['doctor'],
+    help: 'Also show who calls from this tailnet address, and what the policy allows it.',
+  },
+  {
+    flag: 'output',
+    env: [],
+    value: 'text|json',
+    verbs: ['doctor'],
+    help: 'How to print what was found. Default: text.',
   },
 ]
 
+/** Flags of setec's server that nothing here stands for, and what does instead. */
+const setecFlags: Readonly<Record<string, string>> = {
+  hostname: 'The name is the one of the node: set it with `tailscale set --hostname`.',
+  'login-server': 'The node is joined by tailscaled: `tailscale up --login-server URL`.',
+  'kms-key-name': 'The store is sealed under a local key: see --key-file.',
+  'backup-bucket': 'Copy the state directory with a backup program of your own.',
+  'backup-bucket-region': 'Copy the state directory with a backup program of your own.',
+  'backup-role': 'Copy the state directory with a backup program of your own.',
+}
+
 /** What `sotto server` runs with. */
-export interface ServerConfig {
-  readonly dev: boolean
+export type ServerConfig = DevelopmentConfig | TailnetConfig
+
+/** A server for trying things on loopback. */
+export interface DevelopmentConfig {
+  readonly dev: true
   /** Undefined: the default development tailnet. */
   readonly tailnet: string | undefined
-  /** Undefined, with `dev` only: a temporary directory that goes with the process. */
+  /** Undefined: a temporary directory that goes with the process. */
   readonly stateDir: string | undefined
   /** Undefined: `local.key` in the state directory. */
   readonly keyFile: string | undefined
   readonly listen: Address
 }
+
+/** A server on a tailnet. */
+export interface TailnetConfig {
+  readonly dev: false
+  readonly stateDir: string
+  /** Undefined: `local.key` in the state directory. */
+  readonly keyFile: string | undefined
+  readonly tailscaled: TailscaledConfig
+  readonly door: Door
+}
+
+/** How callers are named. */
+export interface TailscaledConfig {
+  /** Path of the LocalAPI's socket. */
+  readonly socket: string
+  /** Names of the capability that holds rules; the first that has any counts. */
+  readonly capabilities: readonly string[]
+  /** Addresses of Tailscale Services. */
+  readonly services: readonly string[]
+  /** Undefined: however old the policy is, it counts. In milliseconds. */
+  readonly staleAfterMs: number | undefined
+  readonly userspace: boolean
+}
+
+/** Where callers come in. */
+export type Door =
+  | {
+      readonly kind: 'addresses'
+      /** Undefined: every tailnet address of the node. */
+      readonly host: string | undefined
+      readonly port: number
+      readonly tls: 'tailnet' | 'none' | CertificateFiles
+    }
+  /** A unix socket behind `tailscale serve`. */
+  | { readonly kind: 'socket'; readonly path: string }
 
 /** What `sotto init` runs with. */
 export interface InitConfig {
@@ -76,8 +209,8 @@ export interface InitConfig {
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /**
- * Reads the settings of `sotto server`. Throws `usage` for what does not fit, and `unsafe` where the
- * environment would make Node print what passes through it.
+ * Reads the settings of `sotto server`. Throws `usage` for what does not fit, and `unsafe` for a
+ * wildcard address and where the environment would make Node print what passes through it.
  */
 export function readServerConfig(args: readonly string[], env: Environment): ServerConfig {
   if (env['NODE_DEBUG']) {
@@ -85,21 +218,35 @@ export function readServerConfig(args: readonly string[], env: Environment): Ser
       hint: 'Start the server without it.',
     })
   }
-  const { dev, values } = read('server', args, env)
-  const stateDir = values.get('state-dir')
-  const tailnet = values.get('tailnet')
-  if (!dev && stateDir === undefined) {
-    throw new SottoError('usage', 'sotto server needs --state-dir', {
-      hint: 'Make a store with `sotto init --state-dir DIR`, or try Sotto with `sotto server --dev`.',
-    })
+  const given = read('server', args, env)
+  return given.on.has('dev') ? developmentConfig(given) : tailnetConfig(given)
+}
+
+/** What `sotto doctor` looks at. */
+export interface DoctorConfig extends Omit<TailnetConfig, 'dev' | 'stateDir'> {
+  /** Undefined: the state directory is not looked at. */
+  readonly stateDir: string | undefined
+  /** A tailnet address to ask about. */
+  readonly peer: string | undefined
+  readonly json: boolean
+}
+
+/** Reads the settings of `sotto doctor`, which are those of the server. Throws `usage`. */
+export function readDoctorConfig(args: readonly string[], env: Environment): DoctorConfig {
+  const given = read('doctor', args, env)
+  const { values } = given
+  const output = values.get('output') ?? 'text'
+  if (output !== 'text' && output !== 'json') {
+    throw new SottoError('usage', `Cannot print as ${quote(output)}: --output is text or json`)
   }
-  if (!dev && tailnet !== undefined) {
-    throw new SottoError('usage', '--tailnet goes with --dev alone', {
-      hint: 'A development tailnet never decides who is calling in production.',
-    })
+  return {
+    stateDir: values.get('state-dir'),
+    keyFile: values.get('key-file'),
+    tailscaled: tailscaledConfig(given),
+    door: doorOf(given),
+    peer: values.get('peer'),
+    json: output === 'json',
   }
-  const listen = parseAddress(values.get('listen') ?? '127.0.0.1:0')
-  return { dev, tailnet, stateDir, keyFile: values.get('key-file'), listen }
 }
 
 /** Reads the settings of `sotto init`. Throws `usage` for what does not fit. */
@@ -111,7 +258,7 @@ export function readInitConfig(args: readonly string[], env: Environment): InitC
 }
 
 /** The settings of `verb`, as lines for help. */
-export function settingsHelp(verb: 'server' | 'init'): string {
+export function settingsHelp(verb: RawVerb): string {
   return settings
     .filter(({ verbs }) => verbs.includes(verb))
     .map(({ flag, env, value, help }) => {
@@ -121,23 +268,121 @@ export function settingsHelp(verb: 'server' | 'init'): string {
     .join('')
 }
 
-function read(verb: 'server' | 'init', args: readonly string[], env: Environment) {
+/** Settings as they were given. */
+interface Given {
+  readonly values: ReadonlyMap<string, string>
+  /** Switches that are on. */
+  readonly on: ReadonlySet<string>
+}
+
+function developmentConfig({ values, on }: Given): DevelopmentConfig {
+  const odd = ['tls-cert', 'plain-http', 'serve-socket', 'userspace', 'stale-after'].find(
+    (flag) => values.has(flag) || on.has(flag),
+  )
+  if (odd !== undefined) {
+    throw new SottoError('usage', `--${odd} does not go with --dev`, {
+      hint: 'A development server speaks plain HTTP on loopback and asks no tailscaled.',
+    })
+  }
+  const { host = '127.0.0.1', port } = parseAddress(values.get('listen') ?? '127.0.0.1:0')
+  return {
+    dev: true,
+    tailnet: values.get('tailnet'),
+    stateDir: values.get('state-dir'),
+    keyFile: values.get('key-file'),
+    listen: { host, port },
+  }
+}
+
+function tailnetConfig(given: Given): TailnetConfig {
+  const stateDir = given.values.get('state-dir')
+  if (stateDir === undefined) {
+    throw new SottoError('usage', 'sotto server needs --state-dir', {
+      hint: 'Make a store with `sotto init --state-dir DIR`, or try Sotto with `sotto server --dev`.',
+    })
+  }
+  if (given.values.has('tailnet')) {
+    throw new SottoError('usage', '--tailnet goes with --dev alone', {
+      hint: 'A development tailnet never decides who is calling in production.',
+    })
+  }
+  const keyFile = given.values.get('key-file')
+  return {
+    dev: false,
+    stateDir,
+    keyFile,
+    tailscaled: tailscaledConfig(given),
+    door: doorOf(given),
+  }
+}
+
+function tailscaledConfig({ values, on }: Given): TailscaledConfig {
+  const capability = values.get('capability')
+  const staleAfter = values.get('stale-after')
+  return {
+    socket: values.get('tailscaled-socket') ?? tailscaledSocket(),
+    capabilities: capability === undefined ? defaultCapabilities : [capability],
+    services: values.get('service-address')?.split(',') ?? [],
+    staleAfterMs: staleAfter === undefined ? undefined : parseTime('stale-after', staleAfter),
+    userspace: on.has('userspace'),
+  }
+}
+
+function doorOf({ values, on }: Given): Door {
+  const path = values.get('serve-socket')
+  const certificate = values.get('tls-cert')
+  const key = values.get('tls-key')
+  const plain = on.has('plain-http')
+  if ((certificate === undefined) !== (key === undefined)) {
+    throw new SottoError('usage', '--tls-cert and --tls-key go together')
+  }
+  if (plain && certificate !== undefined) {
+    throw new SottoError('usage', '--plain-http does not go with --tls-cert')
+  }
+  if (path !== undefined) {
+    const odd = ['listen', 'tls-cert', 'service-address'].find((flag) => values.has(flag))
+    if (odd === undefined && !plain && !on.has('userspace')) return { kind: 'socket', path }
+    const flag = odd ?? (plain ? 'plain-http' : 'userspace')
+    throw new SottoError('usage', `--${flag} does not go with --serve-socket`, {
+      hint: 'Behind `tailscale serve`, tailscaled listens and has the certificate.',
+    })
+  }
+  const { host, port } = parseAddress(values.get('listen') ?? (plain ? ':80' : ':443'))
+  if (host !== undefined) refuseWildcard(host)
+  const own = certificate !== undefined && key !== undefined ? { certificate, key } : 'tailnet'
+  return { kind: 'addresses', host, port, tls: plain ? 'none' : own }
+}
+
+function read(verb: RawVerb, args: readonly string[], env: Environment): Given {
   const mine = settings.filter(({ verbs }) => verbs.includes(verb))
   const flags = parseFlags(verb, mine, args)
   const values = new Map<string, string>()
-  for (const { flag, env: names } of mine) {
-    const fromEnv = names.map((name) => env[name]).find((value) => value)
-    const value = flags[flag] ?? fromEnv
-    if (typeof value === 'string') values.set(flag, value)
+  const on = new Set<string>()
+  for (const { flag, env: names, value } of mine) {
+    const name = names.find((each) => env[each])
+    const given = flags[flag] ?? (name && env[name])
+    if (given === undefined) continue
+    if (value !== undefined) values.set(flag, String(given))
+    else if (given === true || isYes(name ?? '', String(given))) on.add(flag)
   }
-  return { dev: flags['dev'] === true, values }
+  return { values, on }
+}
+
+function isYes(name: string, text: string): boolean {
+  if (/^(?:1|true|yes|on)$/i.test(text)) return true
+  if (/^(?:0|false|no|off)$/i.test(text)) return false
+  throw new SottoError('usage', `Cannot read $${name}: it is neither true nor false`)
 }
 
 function parseFlags(verb: string, mine: readonly Setting[], args: readonly string[]) {
   try {
     return parseArgs({
-      // Go's flags have one dash or two.
-      args: args.map((arg) => arg.replace(/^-(?=[a-z][a-z-])/, '--')),
+      // Go's flags have one dash or two; all programs print as -o says.
+      args: args.map((arg) =>
+        arg === '-o'
+          ? '--output'
+          : arg.replace(/^-(?=[a-z][a-z-])/, '--').replace(/^-o=/, '--output='),
+      ),
       options: Object.fromEntries(
         mine.map(({ flag, value }) => [flag, { type: value ? 'string' : 'boolean' } as const]),
       ),
@@ -145,18 +390,28 @@ function parseFlags(verb: string, mine: readonly Setting[], args: readonly strin
     }).values
   } catch (cause) {
     const reason = cause instanceof Error ? (cause.message.split('. ')[0] ?? '') : ''
+    const setec = Object.keys(setecFlags).find((flag) => reason.includes(`'--${flag}'`))
     throw new SottoError('usage', `sotto ${verb}: ${reason}`, {
-      hint: `See \`sotto help ${verb}\`.`,
+      hint: (setec && setecFlags[setec]) ?? `See \`sotto help ${verb}\`.`,
     })
   }
 }
 
-function parseAddress(text: string): Address {
-  const found = /^(?:\[([0-9a-f:]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text)
+/** An address to listen on; without a host where the text has none. Throws `usage`. */
+function parseAddress(text: string): { host: string | undefined; port: number } {
+  const found = /^(?:\[([0-9a-f:]+)\]|([^:[\]]*)):(\d{1,5})$/i.exec(text)
   const host = found?.[1] ?? found?.[2]
   const port = Number(found?.[3])
   if (host === undefined || port > 65_535) {
-    throw new SottoError('usage', `${quote(text)} is not an address such as 127.0.0.1:8080`)
+    throw new SottoError('usage', `${quote(text)} is not an address such as :443 or 127.0.0.1:8080`)
   }
-  return { host, port }
+  return { host: host === '' ? undefined : host, port }
+}
+
+/** A length of time in milliseconds. Throws `usage`. */
+function parseTime(flag: string, text: string): number {
+  const [, count, unit] = /^(\d{1,6})(s|m|h|d)$/.exec(text) ?? []
+  const ms = Number(count) * ({ s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit ?? ''] ?? 0)
+  if (ms > 0) return ms
+  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no time such as 10m`)
 }

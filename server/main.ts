@@ -3,13 +3,26 @@ import { randomBytes } from 'node:crypto'
 import type { FileSystem } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
-import type { InitConfig, ServerConfig } from './config.ts'
+import type { DevelopmentConfig, InitConfig, ServerConfig, TailnetConfig } from './config.ts'
 import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
 import { openRootKey } from './crypto/root-key.ts'
+import { addressText } from './http/bind.ts'
+import {
+  type Certificates,
+  type CertificateWorld,
+  type Schedule,
+  scheduled,
+} from './http/certificates.ts'
+import { Doors } from './http/doors.ts'
+import { type CertificateFiles, FileCertificates } from './http/file-certificates.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
+import { TailnetCertificates } from './http/tailnet-certificates.ts'
 import { DevelopmentTailnet } from './identity/development.ts'
+import type { Identity } from './identity/identity.ts'
+import { TailscaleIdentity } from './identity/tailscale/identity.ts'
+import { LocalApi } from './identity/tailscale/local-api.ts'
 import { refuseUserspaceTailscaled } from './identity/userspace.ts'
 import { Agreement } from './secrets/agreement.ts'
 import { SecretCache } from './secrets/cache.ts'
@@ -31,7 +44,7 @@ const CACHE_BYTES = 64 * 1024 * 1024
 
 /** A server that serves. */
 export interface RunningServer {
-  /** Where it is reached: `http://HOST:PORT`. */
+  /** Where it is reached: `https://NAME`, `http://HOST:PORT`, or `unix:PATH` behind a proxy. */
   readonly url: string
   /** The state directory that it owns, and whether that goes with the process. */
   readonly state: { readonly path: string; readonly temporary: boolean }
@@ -44,6 +57,8 @@ export interface World {
   /** Where words for the operator go, a line at a time. Default: nowhere. */
   readonly say?: (line: string) => void
   readonly clock?: () => Date
+  /** Timers of certificates and of addresses. */
+  readonly schedule?: Schedule
   /** The disk that the audit log is on, for tests that break it. */
   readonly auditFiles?: FileSystem
   /** Limits of the listener that differ from its defaults. */
@@ -60,11 +75,13 @@ export interface World {
  */
 export async function startServer(config: ServerConfig, world: World = {}): Promise<RunningServer> {
   const { say = () => {}, clock = () => new Date() } = world
-  if (config.dev) await refuseUnsafeDevelopment(config)
   await using undo = new AsyncDisposableStack()
+  const network = config.dev
+    ? await developmentNetwork(config)
+    : await tailnetNetwork(config, world, undo)
+  const { identity, certificates } = network
   const state = claimState(config, undo)
   const store = await openOwnStore(config, state, world, undo)
-  const identity = new DevelopmentTailnet(config.tailnet)
   const keyring = await openKeyring(config, state, store)
   const cache = new SecretCache(store, keyring, CACHE_BYTES)
   const agreement = await openAgreement(state, store, cache, world, undo)
@@ -88,7 +105,10 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
         },
         audit: async () => refuseBrokenLog(log),
         identity: () => identity.check(),
+        ...(certificates && { certificate: () => certificates.check() }),
       },
+      facts: () =>
+        certificates ? { certificateEnds: certificates.current.endsAt.toISOString() } : {},
     },
     world.limits,
   )
@@ -100,12 +120,11 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     })
   })
   undo.defer(() => listener.close())
-  const port = await listener.listen(config.listen)
-  for (const own of identity.ports) await listener.listen({ host: config.listen.host, port: own })
+  const url = await network.open(listener, undo)
 
   const running = undo.move()
   return {
-    url: `http://${config.listen.host.includes(':') ? `[${config.listen.host}]` : config.listen.host}:${port}`,
+    url,
     state: { path: state.path, temporary: config.stateDir === undefined },
     stop: () => running.disposeAsync(),
   }
@@ -128,7 +147,15 @@ export async function initialise(config: InitConfig): Promise<{ store: string; k
   }
 }
 
-async function refuseUnsafeDevelopment(config: ServerConfig): Promise<void> {
+/** Where callers come from. */
+interface Network {
+  readonly identity: Identity
+  readonly certificates?: Certificates
+  /** Lets callers in, and resolves with the URL that they use. */
+  readonly open: (listener: Listener, undo: AsyncDisposableStack) => Promise<string>
+}
+
+async function developmentNetwork(config: DevelopmentConfig): Promise<Network> {
   const { host } = config.listen
   if (!/^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/.test(host)) {
     throw new SottoError('unsafe', `--dev listens on loopback alone, and ${quote(host)} is not`, {
@@ -136,6 +163,103 @@ async function refuseUnsafeDevelopment(config: ServerConfig): Promise<void> {
     })
   }
   await refuseUserspaceTailscaled()
+  const identity = new DevelopmentTailnet(config.tailnet)
+  const open = async (listener: Listener): Promise<string> => {
+    const port = await listener.listen(config.listen)
+    for (const own of identity.ports) await listener.listen({ host, port: own })
+    return `http://${addressText({ host, port })}`
+  }
+  return { identity, open }
+}
+
+async function tailnetNetwork(
+  { tailscaled, door }: TailnetConfig,
+  { say = () => {}, clock = () => new Date(), schedule = scheduled }: World,
+  undo: AsyncDisposableStack,
+): Promise<Network> {
+  const localApi = new LocalApi({ path: tailscaled.socket })
+  undo.defer(() => localApi.close())
+  const { capabilities, services, staleAfterMs, userspace } = tailscaled
+  const identity = await TailscaleIdentity.open({
+    localApi,
+    capabilities,
+    services,
+    userspace,
+    served: door.kind === 'socket',
+    ...(staleAfterMs !== undefined && { staleAfterMs }),
+    clock,
+    log: say,
+  })
+  undo.defer(() => identity.close())
+  if (door.kind === 'socket') {
+    const { path } = door
+    const open = async (listener: Listener): Promise<string> => {
+      await listener.listenUnix(path)
+      return `unix:${path}`
+    }
+    return { identity, open }
+  }
+  const { host, port, tls } = door
+  if (host !== undefined) refuseForeignAddress(host, [...identity.addresses, ...services])
+  const certificates = await openCertificates(tls, identity, localApi, { say, clock, schedule })
+  if (certificates) undo.defer(() => certificates.close())
+  const addresses = (): readonly string[] => {
+    if (host !== undefined) return [host]
+    const own = identity.addresses
+    return own.length === 0 ? [] : [...own, ...services]
+  }
+  const open = async (listener: Listener, opened: AsyncDisposableStack): Promise<string> => {
+    const doors = new Doors({ listener, addresses, port, certificates, schedule, say })
+    opened.defer(() => doors.close())
+    const bound = await doors.open()
+    identity.onChange(() => doors.follow())
+    const scheme = certificates ? 'https' : 'http'
+    const at = { host: identity.name || (addresses()[0] ?? ''), port: bound }
+    return `${scheme}://${bound === (certificates ? 443 : 80) ? at.host : addressText(at)}`
+  }
+  return { identity, ...(certificates && { certificates }), open }
+}
+
+async function openCertificates(
+  tls: 'tailnet' | 'none' | CertificateFiles,
+  identity: TailscaleIdentity,
+  localApi: LocalApi,
+  world: CertificateWorld,
+): Promise<Certificates | undefined> {
+  if (tls === 'none') return undefined
+  if (tls !== 'tailnet') {
+    const certificates = await FileCertificates.open(tls, world)
+    if (!certificates.current.covers(identity.name)) {
+      world.say(`the certificate in ${quote(tls.certificate)} is not for ${quote(identity.name)}`)
+    }
+    return certificates
+  }
+  if (identity.domains.length === 0) {
+    throw new SottoError(
+      'certificate_unavailable',
+      'tailscaled can get no certificate: HTTPS is not on for this tailnet',
+      {
+        hint: 'Turn HTTPS on for the tailnet, give a certificate of your own with --tls-cert and --tls-key, or ask for --plain-http.',
+      },
+    )
+  }
+  const certificates = await TailnetCertificates.open(
+    {
+      fetch: (name, options) => localApi.certificate(name, options),
+      name: () =>
+        identity.domains.includes(identity.name) ? identity.name : (identity.domains[0] ?? ''),
+    },
+    world,
+  )
+  identity.onChange(() => certificates.refresh())
+  return certificates
+}
+
+function refuseForeignAddress(host: string, addresses: readonly string[]): void {
+  if (addresses.includes(host)) return
+  throw new SottoError('unsafe', `${quote(host)} is no address of this node on its tailnet`, {
+    hint: `Callers are known on those alone: ${addresses.join(', ')}. Leave the host out of --listen for all of them.`,
+  })
 }
 
 /** The state directory, locked, with a store in it if this is a fresh development server. */
@@ -173,11 +297,6 @@ async function openOwnStore(
   if (!config.dev && development) {
     throw new SottoError('store_foreign', `The store in ${quote(state.path)} was made by --dev`, {
       hint: 'Make a production store with `sotto init --state-dir DIR`.',
-    })
-  }
-  if (!config.dev) {
-    throw new SottoError('unsafe', 'This release can name callers on a development tailnet alone', {
-      hint: 'Start it with --dev.',
     })
   }
   return store

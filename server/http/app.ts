@@ -17,6 +17,8 @@ export interface AppParts extends HandlerParts {
   readonly secrets: Secrets
   /** Parts by the names that `/readyz` tells. */
   readonly probes: Readonly<Record<string, Probe>>
+  /** What else `/readyz` tells. */
+  readonly facts?: () => Readonly<Record<string, string>>
   /** The release of the program. */
   readonly version: string
 }
@@ -94,7 +96,7 @@ export function makeApp(
   app.get('/readyz', async () => {
     const state = await probe()
     const well = Object.values(state).every((each) => each === 'ok')
-    return Response.json(state, { status: well ? 200 : 503 })
+    return Response.json({ ...state, ...parts.facts?.() }, { status: well ? 200 : 503 })
   })
   app.notFound(({ env }) => {
     const error = new SottoError('no_such_method', 'The API has no method at this path')

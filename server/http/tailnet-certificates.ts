@@ -7,17 +7,20 @@ import { Certificates, type CertificateWorld } from './certificates.ts'
 import { type CheckedPair, checkKeyPair, type KeyPair } from './key-pair.ts'
 
 /**
- * Asks for the pair of the name. It must be valid for `minValidityMs` more, or is renewed first;
+ * Asks for the pair of `name`. It must be valid for `minValidityMs` more, or is renewed first;
  * with 0 whatever there is comes at once, and a renewal that is due happens behind it. Settles in a
  * bounded time. An error may say in `retryAfterMs` when to ask again.
  */
-export type FetchPair = (options: { readonly minValidityMs: number }) => Promise<KeyPair>
+export type FetchPair = (
+  name: string,
+  options: { readonly minValidityMs: number },
+) => Promise<KeyPair>
 
 /** What is asked, and of whom. */
 export interface TailnetCertificateOptions {
   readonly fetch: FetchPair
-  /** The name of this node, which the certificate must cover. */
-  readonly name: string
+  /** The name of this node as it is now, which the certificate must cover. */
+  readonly name: () => string
   /** A number from 0 to 1, for the jitter. */
   readonly random?: () => number
 }
@@ -66,16 +69,28 @@ export class TailnetCertificates extends Certificates {
     this.#cancel()
   }
 
-  #later(ms: number): () => void {
-    return this.#world.schedule(ms, () => {
-      void this.#renew().then((next) => {
-        if (!this.#closed) this.#cancel = this.#later(next)
-      })
-    })
+  /** Gets a certificate at once if the node has a name that the present one does not cover. */
+  refresh(): void {
+    const name = this.#options.name()
+    if (name === '' || this.current.covers(name)) return
+    this.#cancel()
+    this.#cancel = this.#later(0)
   }
 
-  /** Asks for a pair and resolves with how long to wait before the next time. Never rejects. */
-  async #renew(): Promise<number> {
+  #later(ms: number): () => void {
+    return this.#world.schedule(ms, () => void this.#renew())
+  }
+
+  /** Asks for a pair, and arranges for the next time. Never rejects. */
+  async #renew(): Promise<void> {
+    const wait = await this.#ask()
+    if (this.#closed) return
+    this.#cancel()
+    this.#cancel = this.#later(wait)
+  }
+
+  /** Asks for a pair, and resolves with how long to wait before the next time. */
+  async #ask(): Promise<number> {
     const { clock, say } = this.#world
     const { current } = this
     const dueMs = dueBeforeEnd(current)
@@ -89,10 +104,9 @@ export class TailnetCertificates extends Certificates {
       return this.#untilNext()
     } catch (error) {
       const { message, hint } = asSottoError(error)
+      const until = current.endsAt.toISOString()
       const advice = hint === undefined ? '' : `. ${hint}`
-      say(
-        `${message}; the present certificate serves on until ${current.endsAt.toISOString()}${advice}`,
-      )
+      say(`${message}; the present certificate serves on until ${until}${advice}`)
       return this.#jittered(Math.max(MINUTE, retryAfterMs(error) ?? RETRY_MS), MINUTE)
     }
   }
@@ -119,8 +133,9 @@ async function fetchPair(
   now: Date,
   minValidityMs: number,
 ): Promise<CheckedPair> {
-  const pair = await fetch({ minValidityMs })
-  return checkKeyPair(pair, { origin: 'that tailscaled gave', now, name })
+  const wanted = name()
+  const pair = await fetch(wanted, { minValidityMs })
+  return checkKeyPair(pair, { origin: 'that tailscaled gave', now, name: wanted })
 }
 
 function retryAfterMs(error: unknown): number | undefined {

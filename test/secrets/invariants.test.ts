@@ -317,7 +317,7 @@ describe('invariant 6: identity comes from the socket alone', () => {
 
 describe('invariant 7: what cannot be opened is never replaced', () => {
   const development = (stateDir: string) => ({
-    dev: true,
+    dev: true as const,
     tailnet: undefined,
     stateDir,
     keyFile: undefined,

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { whoIsAnswer } from '../../server/identity/tailscale/answers.ts'
 import { callerOf, type NodeCaller } from '../../server/identity/tailscale/caller.ts'
 import { defaultCapabilities, rulesIn } from '../../server/identity/tailscale/rules.ts'
-import { fixture, withNode } from '../support/local-api.ts'
+import { recorded, withNode } from '../support/local-api.ts'
 
 const cap = 'tailscale.com/cap/secrets'
 const getAll = { action: ['get'], secret: ['*'] }
@@ -18,14 +18,14 @@ function caller(answer: string, now = '2026-11-22T12:00:00Z'): NodeCaller {
 }
 
 function withCaps(CapMap: unknown): string {
-  return JSON.stringify({ ...(JSON.parse(fixture('whois-user.json')) as object), CapMap })
+  return JSON.stringify({ ...(JSON.parse(recorded('whois-user')) as object), CapMap })
 }
 
 describe('a principal', () => {
   test('of a person’s device is its user', () => {
-    const { principal, rules } = caller(fixture('whois-user.json'))
+    const { principal, rules } = caller(recorded('whois-user'))
     expect(principal).toEqual({
-      hostname: 'node-c.tail-test.ts.net',
+      hostname: 'user.tail-test.ts.net',
       ip: '100.64.0.3',
       user: 'alice@example.com',
     })
@@ -33,18 +33,18 @@ describe('a principal', () => {
   })
 
   test('of a tagged device is its tags, whoever it belongs to', () => {
-    const { principal } = caller(fixture('whois-tagged.json'))
+    const { principal } = caller(recorded('whois-tagged'))
     expect(principal).toEqual({
-      hostname: 'node-b.tail-test.ts.net',
+      hostname: 'tagged.tail-test.ts.net',
       ip: '100.64.0.3',
       tags: ['tag:web'],
     })
-    const owned = caller(withNode('whois-user.json', { Tags: ['tag:web'] }))
+    const owned = caller(withNode('whois-user', { Tags: ['tag:web'] }))
     expect(owned.principal).not.toHaveProperty('user')
   })
 
   test('is nobody without tags and login name', () => {
-    const nobody = JSON.parse(fixture('whois-user.json')) as object
+    const nobody = JSON.parse(recorded('whois-user')) as object
     for (const LoginName of ['', 'tagged-devices']) {
       const answer = JSON.stringify({ ...nobody, UserProfile: { LoginName } })
       expect(() => caller(answer)).toThrow(/has neither tags nor a login name|has no tags/)
@@ -60,18 +60,18 @@ describe('a node is refused', () => {
     ['that tailnet lock has not signed', { UnsignedPeerAPIOnly: true }, /not signed/],
     ['that is the server itself', { StableID: 'nSelf' }, /is the server itself/],
   ])('%s', (_, fields, message) => {
-    expect(() => caller(withNode('whois-user.json', fields))).toThrow(message)
-    expect(() => caller(withNode('whois-tagged.json', fields))).toThrow(message)
+    expect(() => caller(withNode('whois-user', fields))).toThrow(message)
+    expect(() => caller(withNode('whois-tagged', fields))).toThrow(message)
   })
 
   test('as tailscaled tells of an expired one', () => {
-    expect(() => caller(fixture('whois-expired.json'))).toThrow(/has an expired key/)
+    expect(() => caller(recorded('whois-expired'))).toThrow(/has an expired key/)
   })
 
   test('only from the moment on that its key expires', () => {
-    const soon = withNode('whois-user.json', { KeyExpiry: '2026-11-22T12:00:00.000000001Z' })
+    const soon = withNode('whois-user', { KeyExpiry: '2026-11-22T12:00:00.000000001Z' })
     expect(caller(soon, '2026-11-22T11:59:59.999Z').node).toBeDefined()
-    const never = withNode('whois-user.json', { KeyExpiry: '0001-01-01T00:00:00Z' })
+    const never = withNode('whois-user', { KeyExpiry: '0001-01-01T00:00:00Z' })
     expect(caller(never).node).toBeDefined()
   })
 })
@@ -79,7 +79,7 @@ describe('a node is refused', () => {
 describe('rules', () => {
   test('are those of the capability, and not those of the node’s own attributes', () => {
     const own = { CapMap: { [cap]: [getAll] } }
-    expect(caller(withNode('whois-no-caps.json', own)).rules).toEqual([])
+    expect(caller(withNode('whois-no-capabilities', own)).rules).toEqual([])
     expect(caller(withCaps(undefined)).rules).toEqual([])
   })
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BusLine } from '../../server/identity/tailscale/bus.ts'
 import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
-import { fixture, StubLocalApi, withNode } from '../support/local-api.ts'
+import { recorded, StubLocalApi, withNode } from '../support/local-api.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 /** A wait that a test can afford to see end. */
@@ -40,8 +40,12 @@ describe('status', () => {
     expect(await api.status()).toMatchObject({
       TUN: true,
       BackendState: 'Running',
-      Self: { ID: 'nSelf00001', TailscaleIPs: ['100.64.0.1', 'fd7a:115c:a1e0::1'], Online: true },
-      CertDomains: ['node-a.tail-test.ts.net'],
+      Self: {
+        ID: 'nserverCNTRL',
+        TailscaleIPs: ['100.64.0.1', 'fd7a:115c:a1e0:ab12:4843:cd96:6240:1'],
+        Online: true,
+      },
+      CertDomains: ['server.tail-test.ts.net'],
     })
     expect(stub.asked).toEqual(['GET /localapi/v0/status?peers=false'])
   })
@@ -58,7 +62,7 @@ describe('status', () => {
 
 describe('whois', () => {
   test('asks for a bare address, with no destination', async () => {
-    stub.whois.set('fd7a:115c:a1e0::3', fixture('whois-user.json'))
+    stub.whois.set('fd7a:115c:a1e0::3', recorded('whois-user'))
     const who = await api.whois('fd7a:115c:a1e0::3')
     expect(who?.UserProfile.LoginName).toBe('alice@example.com')
     expect(stub.asked).toEqual(['GET /localapi/v0/whois?addr=fd7a%3A115c%3Aa1e0%3A%3A3'])
@@ -69,21 +73,21 @@ describe('whois', () => {
   })
 
   test('reads a key that never expires, as old and new daemons write it', async () => {
-    stub.whois.set('100.64.0.2', fixture('whois-tagged.json'))
+    stub.whois.set('100.64.0.2', recorded('whois-tagged'))
     expect((await api.whois('100.64.0.2'))?.Node.KeyExpiry).toBeUndefined()
-    const old = withNode('whois-tagged.json', { KeyExpiry: '0001-01-01T00:00:00Z' })
+    const old = withNode('whois-tagged', { KeyExpiry: '0001-01-01T00:00:00Z' })
     stub.whois.set('100.64.0.2', old)
     expect((await api.whois('100.64.0.2'))?.Node.KeyExpiry).toBeUndefined()
   })
 
   test('refuses a time that is none, rather than taking it for no expiry', async () => {
-    const odd = withNode('whois-user.json', { KeyExpiry: 'soon' })
+    const odd = withNode('whois-user', { KeyExpiry: 'soon' })
     stub.whois.set('100.64.0.3', odd)
     await expectUnavailable(api.whois('100.64.0.3'), /wrong at "Node.KeyExpiry": is not a time/)
   })
 
   test('with a destination is refused when the daemon does not know it', async () => {
-    stub.whois.set('100.64.0.3', fixture('whois-user.json'))
+    stub.whois.set('100.64.0.3', recorded('whois-user'))
     const destination = '100.100.1.1'
     expect(await api.whois('100.64.0.3', { destination })).toBeDefined()
     expect(stub.asked.at(-1)).toContain('dst_ip=100.100.1.1')
@@ -99,10 +103,10 @@ describe('a certificate', () => {
     using directory = temporaryDirectory()
     const { key, certificate } = selfSigned(directory.path)
     stub.certificate = `${key}${certificate}${certificate}`
-    const pair = await api.certificate('node-a.tail-test.ts.net', { minValidityMs: 3_600_000 })
+    const pair = await api.certificate('server.tail-test.ts.net', { minValidityMs: 3_600_000 })
     expect(pair).toEqual({ key, certificate: `${certificate}${certificate}` })
     expect(stub.asked).toEqual([
-      'GET /localapi/v0/cert/node-a.tail-test.ts.net?type=pair&min_validity=3600s',
+      'GET /localapi/v0/cert/server.tail-test.ts.net?type=pair&min_validity=3600s',
     ])
   })
 
@@ -142,7 +146,7 @@ describe('a certificate', () => {
 
   test('that never comes is given up, and keeps no whois waiting', async () => {
     stub.certificate = () => {}
-    stub.whois.set('100.64.0.3', fixture('whois-user.json'))
+    stub.whois.set('100.64.0.3', recorded('whois-user'))
     const asking = Array.from({ length: 20 }, () =>
       expectUnavailable(api.certificate('a.b'), /did not answer within 150 ms/),
     )
@@ -244,7 +248,7 @@ describe('tailscaled', () => {
     let asked = 0
     stub.status = (_, outgoing) => {
       if (asked++ === 0) outgoing.socket?.destroy()
-      else outgoing.end(fixture('status.json'))
+      else outgoing.end(recorded('status'))
     }
     expect((await api.status()).BackendState).toBe('Running')
     stub.status = (_, outgoing) => void outgoing.socket?.destroy()
@@ -268,7 +272,7 @@ describe('tailscaled', () => {
 
   test.each([
     ['no JSON', '<html>', /is not JSON/],
-    ['half of one', fixture('status.json').slice(0, 200), /is not JSON/],
+    ['half of one', recorded('status').slice(0, 200), /is not JSON/],
     ['another shape', '{"TUN":"yes"}', /is wrong at "TUN"/],
     ['null', 'null', /is wrong at ""/],
     ['a refusal', { status: 403, text: 'invalid localapi request\n' }, /refused status with 403/],

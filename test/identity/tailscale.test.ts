@@ -5,13 +5,20 @@ import type { Gone, TcpConnection } from '../../server/identity/identity.ts'
 import { TailscaleIdentity, type TailscaleTerms } from '../../server/identity/tailscale/identity.ts'
 import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
 import { identityContract } from '../contract/identity.ts'
-import { type Answer, fixture, StubLocalApi, withFields, withNode } from '../support/local-api.ts'
+import {
+  addressesIn,
+  type Answer,
+  recorded,
+  StubLocalApi,
+  withFields,
+  withNode,
+} from '../support/local-api.ts'
 
 /** A wait that a test can afford to see end. */
 const SHORT_MS = 150
-const OWN = '100.64.0.1'
-const WEB = '100.64.0.2'
-const ALICE = '100.64.0.3'
+const [OWN, OWN6] = addressesIn('whois-self')
+const [ALICE, ALICE6] = addressesIn('whois-user')
+const [WEB] = addressesIn('whois-tagged')
 
 /** A connection to the server’s own address. */
 function from(remoteAddress: string, fields: Partial<TcpConnection> = {}): TcpConnection {
@@ -44,10 +51,10 @@ class World implements AsyncDisposable {
     prepare: (stub: StubLocalApi) => void = () => {},
   ): Promise<World> {
     const stub = await StubLocalApi.start()
-    stub.whois.set(ALICE, fixture('whois-user.json'))
-    stub.whois.set('fd7a:115c:a1e0::3', fixture('whois-user.json'))
-    stub.whois.set(WEB, fixture('whois-tagged.json'))
-    stub.whois.set(OWN, fixture('whois-self.json'))
+    stub.whois.set(ALICE, recorded('whois-user'))
+    stub.whois.set(ALICE6, recorded('whois-user'))
+    stub.whois.set(WEB, recorded('whois-tagged'))
+    stub.whois.set(OWN, recorded('whois-self'))
     prepare(stub)
     const localApi = new LocalApi({ path: stub.path, times: { answer: SHORT_MS } })
     const said: string[] = []
@@ -99,7 +106,7 @@ identityContract('tailscaled', async () => {
     stranger: from('100.99.9.9'),
     grant: async (rules) => {
       const CapMap = rules.length === 0 ? null : { 'tailscale.com/cap/secrets': rules }
-      world.stub.whois.set(ALICE, withFields('whois-user.json', { CapMap }))
+      world.stub.whois.set(ALICE, withFields('whois-user', { CapMap }))
     },
     fail: () => world.stub.stop(),
     recover: () => world.stub.start(),
@@ -119,16 +126,16 @@ describe('a caller', () => {
   test('is named with its node, by IPv4 and IPv6', async () => {
     const alice = await world.identity.identify(from(ALICE))
     expect(alice).toMatchObject({
-      principal: { hostname: 'node-c.tail-test.ts.net', ip: ALICE, user: 'alice@example.com' },
-      node: 'nAlice0003',
+      principal: { hostname: 'user.tail-test.ts.net', ip: ALICE, user: 'alice@example.com' },
+      node: 'nuserCNTRL',
     })
-    const six = { localAddress: 'fd7a:115c:a1e0::1' }
-    const again = await world.identity.identify(from('fd7a:115c:a1e0::3', six))
+    const six = { localAddress: OWN6 }
+    const again = await world.identity.identify(from(ALICE6, six))
     expect(again.node).toBe(alice.node)
-    expect(again.principal.ip).toBe('fd7a:115c:a1e0::3')
+    expect(again.principal.ip).toBe(ALICE6)
     expect(world.questions).toEqual([
-      'GET /localapi/v0/whois?addr=100.64.0.3',
-      'GET /localapi/v0/whois?addr=fd7a%3A115c%3Aa1e0%3A%3A3',
+      `GET /localapi/v0/whois?addr=${ALICE}`,
+      `GET /localapi/v0/whois?addr=${encodeURIComponent(ALICE6)}`,
     ])
   })
 
@@ -146,22 +153,22 @@ describe('a caller', () => {
   })
 
   test('is refused when its node is another than the one at its address', async () => {
-    world.stub.whois.set(ALICE, fixture('whois-tagged.json'))
+    world.stub.whois.set(ALICE, recorded('whois-tagged'))
     expect(await world.refusal(from(ALICE))).toMatch(/a node that has another address/)
   })
 
   test('is refused when one value of the capability is no rule, and the log says which', async () => {
     const CapMap = { 'tailscale.com/cap/secrets': [{ action: ['get'], secret: ['*'] }, 'x'] }
-    world.stub.whois.set(ALICE, withFields('whois-user.json', { CapMap }))
+    world.stub.whois.set(ALICE, withFields('whois-user', { CapMap }))
     expect(await world.refusal(from(ALICE))).toMatch(
-      /^unidentified: .*100\.64\.0\.3 port 40000.*no rule at tailscale\.com\/cap\/secrets\[1\]/,
+      /^unidentified: .*100\.64\.0\.2 port 40000.*no rule at tailscale\.com\/cap\/secrets\[1\]/,
     )
   })
 })
 
 describe('never taken for a caller:', () => {
   test('a program on this host that calls the own address of the node', async () => {
-    for (const own of [OWN, 'fd7a:115c:a1e0::1', `::ffff:${OWN}`]) {
+    for (const own of [OWN, OWN6, `::ffff:${OWN}`]) {
       expect(await world.refusal(from(own))).toMatch(/this node's own/)
     }
     expect(world.questions).toEqual([])
@@ -169,7 +176,7 @@ describe('never taken for a caller:', () => {
 
   test('the server’s own node, also by an address that is not known as its own yet', async () => {
     const Addresses = ['100.64.0.9/32']
-    world.stub.whois.set('100.64.0.9', withNode('whois-self.json', { Addresses }))
+    world.stub.whois.set('100.64.0.9', withNode('whois-self', { Addresses }))
     expect(await world.refusal(from('100.64.0.9'))).toMatch(/is the server itself/)
   })
 
@@ -204,7 +211,7 @@ describe('never taken for a caller:', () => {
   })
 
   test('an expired node, though tailscaled tells its capabilities', async () => {
-    world.stub.whois.set(ALICE, fixture('whois-expired.json'))
+    world.stub.whois.set(ALICE, recorded('whois-expired'))
     expect(await world.refusal(from(ALICE))).toMatch(/has an expired key/)
   })
 
@@ -243,8 +250,8 @@ describe('a Service', () => {
     await own.identity.identify(from(ALICE, { localAddress: service }))
     await own.identity.identify(from(ALICE))
     expect(own.questions).toEqual([
-      'GET /localapi/v0/whois?addr=100.64.0.3&dst_ip=100.100.1.1',
-      'GET /localapi/v0/whois?addr=100.64.0.3',
+      `GET /localapi/v0/whois?addr=${ALICE}&dst_ip=100.100.1.1`,
+      `GET /localapi/v0/whois?addr=${ALICE}`,
     ])
   })
 
@@ -258,7 +265,7 @@ describe('a Service', () => {
 
 describe('userspace mode', () => {
   const userspace = (stub: StubLocalApi): void => {
-    stub.status = withFields('status.json', { TUN: false })
+    stub.status = withFields('status', { TUN: false })
   }
 
   test('is refused unless asked for', async () => {
@@ -288,7 +295,7 @@ describe('userspace mode', () => {
     async () => {
       await using own = await World.make({ userspace: true }, userspace)
       expect(own.identity.addresses).toEqual(['127.0.0.1'])
-      own.stub.whois.set('127.0.0.1:40000', fixture('whois-user.json'))
+      own.stub.whois.set('127.0.0.1:40000', recorded('whois-user'))
       // No connection of tailscaled's has these ports, whatever whois says of one of them.
       const local = from('127.0.0.1', { localAddress: '127.0.0.1' })
       expect(await own.refusal(local)).toMatch(/the other end of its connection is gone/)
@@ -317,7 +324,7 @@ describe('tailscaled', () => {
     ['slow', () => {}, /did not answer within 150 ms/],
     ['answering garbage', 'garbage', /is not JSON/],
     ['answering another shape', '{"Node":{}}', /is wrong at "Node/],
-    ['refusing', { status: 500, text: 'boom' }, /refused whois 100\.64\.0\.3 with 500: "boom"/],
+    ['refusing', { status: 500, text: 'boom' }, /refused whois 100\.64\.0\.2 with 500: "boom"/],
     ['closing', (_, outgoing) => void outgoing.socket?.destroy(), /closed the connection/],
   ])('that is %s refuses within the bound, and serves again', async (_, answer, message) => {
     world.stub.whois.set(ALICE, answer)
@@ -325,7 +332,7 @@ describe('tailscaled', () => {
     expect(new Set(refusals).size).toBe(1)
     expect(refusals[0]).toMatch(message)
     expect(await world.refusal(from(WEB))).toMatch(/^accepted/)
-    world.stub.whois.set(ALICE, fixture('whois-user.json'))
+    world.stub.whois.set(ALICE, recorded('whois-user'))
     expect(await world.refusal(from(ALICE))).toMatch(/^accepted/)
   })
 
@@ -344,7 +351,7 @@ describe('tailscaled', () => {
     ['Starting', 'wait'],
   ])('in state %s is not begun with', async (BackendState, hint) => {
     const prepare = (stub: StubLocalApi): void => {
-      stub.status = withFields('status.json', { BackendState })
+      stub.status = withFields('status', { BackendState })
     }
     await expect(World.make({}, prepare)).rejects.toMatchObject({
       code: 'tailscaled_unavailable',
@@ -358,11 +365,11 @@ describe('tailscaled', () => {
     const prepare = (stub: StubLocalApi): void => {
       stub.status = (_, outgoing) => {
         const BackendState = ++looks < 2 ? 'Starting' : 'Running'
-        outgoing.end(withFields('status.json', { BackendState }))
+        outgoing.end(withFields('status', { BackendState }))
       }
     }
     await using own = await World.make({ startMs: 5000 }, prepare)
-    expect(own.identity.addresses).toEqual([OWN, 'fd7a:115c:a1e0::1'])
+    expect(own.identity.addresses).toEqual([OWN, OWN6])
   })
 
   test('whose socket others could replace is not asked', async () => {
@@ -384,29 +391,29 @@ describe('the bus', () => {
     world.stub.whois.delete(ALICE)
     // An id that a JSON number does not hold: it is never read.
     world.stub.notify('{"PeersRemoved":[9007199254740993]}\n')
-    await expect.poll(() => world.gone).toEqual([{ nodes: ['nAlice0003'] }])
+    await expect.poll(() => world.gone).toEqual([{ nodes: ['nuserCNTRL'] }])
   })
 
   test('tells of an expired node', async () => {
     await world.identity.identify(from(ALICE))
     await world.settled()
-    world.stub.whois.set(ALICE, fixture('whois-expired.json'))
-    world.stub.notify({ PeersChanged: [{ StableID: 'nAlice0003', Expired: true }] })
-    await expect.poll(() => world.gone).toEqual([{ nodes: ['nAlice0003'] }])
+    world.stub.whois.set(ALICE, recorded('whois-expired'))
+    world.stub.notify({ PeersChanged: [{ StableID: 'nuserCNTRL', Expired: true }] })
+    await expect.poll(() => world.gone).toEqual([{ nodes: ['nuserCNTRL'] }])
   })
 
   test('tells that an address has become another node’s', async () => {
     await world.identity.identify(from(ALICE))
     await world.settled()
-    world.stub.whois.set(ALICE, withNode('whois-user.json', { StableID: 'nOther' }))
+    world.stub.whois.set(ALICE, withNode('whois-user', { StableID: 'nOther' }))
     world.stub.notify({ SelfChange: {} })
-    await expect.poll(() => world.gone).toEqual([{ nodes: ['nAlice0003'] }])
+    await expect.poll(() => world.gone).toEqual([{ nodes: ['nuserCNTRL'] }])
   })
 
   test('is no source of rights: who lost them all is still named', async () => {
     await world.identity.identify(from(ALICE))
     await world.settled()
-    world.stub.whois.set(ALICE, fixture('whois-no-caps.json'))
+    world.stub.whois.set(ALICE, withFields('whois-user', { CapMap: null }))
     const before = world.questions.length
     world.stub.notify({ SelfChange: {} })
     await expect.poll(() => world.questions.length).toBeGreaterThan(before)
@@ -416,7 +423,7 @@ describe('the bus', () => {
 
   test('tells that the node is down: everybody has gone', async () => {
     await world.settled()
-    world.stub.status = withFields('status.json', { BackendState: 'Stopped' })
+    world.stub.status = withFields('status', { BackendState: 'Stopped' })
     world.stub.notify({ State: 4 })
     await expect.poll(() => world.gone).toEqual(['everybody'])
     await expect.poll(() => world.refusal(from(ALICE))).toMatch(/is in state "Stopped"/)
@@ -427,16 +434,16 @@ describe('the bus', () => {
     await world.settled()
     world.stub.whois.delete(ALICE)
     world.stub.endBus()
-    await expect.poll(() => world.gone).toEqual([{ nodes: ['nAlice0003'] }])
+    await expect.poll(() => world.gone).toEqual([{ nodes: ['nuserCNTRL'] }])
   })
 
   test('tells of new addresses', async () => {
     await world.settled()
     const addresses: (readonly string[])[] = []
     world.identity.onChange(() => addresses.push(world.identity.addresses))
-    const { Self } = JSON.parse(fixture('status.json')) as { Self: object }
+    const { Self } = JSON.parse(recorded('status')) as { Self: object }
     const changed = { Self: { ...Self, TailscaleIPs: ['100.64.0.77'] } }
-    world.stub.status = withFields('status.json', changed)
+    world.stub.status = withFields('status', changed)
     world.stub.notify({ SelfChange: {} })
     await expect.poll(() => addresses).toEqual([['100.64.0.77']])
     expect(await world.refusal(from(ALICE))).toMatch(/called 100\.64\.0\.1, which is no address/)
@@ -445,8 +452,8 @@ describe('the bus', () => {
 })
 
 describe('a tailscaled out of touch with control', () => {
-  const { Self } = JSON.parse(fixture('status.json')) as { Self: object }
-  const offline = withFields('status.json', { Self: { ...Self, Online: false } })
+  const { Self } = JSON.parse(recorded('status')) as { Self: object }
+  const offline = withFields('status', { Self: { ...Self, Online: false } })
 
   test('is served under unless told otherwise', async () => {
     world.stub.status = offline
@@ -465,7 +472,7 @@ describe('a tailscaled out of touch with control', () => {
     now = 60_001
     expect(await own.refusal(from(ALICE))).toMatch(/out of touch .* for more than 60000 ms/)
     await expect(own.identity.check()).rejects.toMatchObject({ code: 'tailscaled_unavailable' })
-    own.stub.status = fixture('status.json')
+    own.stub.status = recorded('status')
     await own.identity.check()
     expect(await own.refusal(from(ALICE))).toMatch(/^accepted/)
   })

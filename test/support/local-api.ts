@@ -1,6 +1,6 @@
 /**
  * A stand-in for tailscaled: its LocalAPI on a unix socket, with answers that a test sets, refusing
- * what tailscaled refuses. Answers begin as test/identity/fixtures has them.
+ * what tailscaled refuses. Answers begin as a released tailscaled gave them.
  */
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -14,20 +14,29 @@ export type Answer =
   | { readonly status: number; readonly text: string; readonly headers?: Record<string, string> }
   | ((incoming: IncomingMessage, outgoing: ServerResponse) => void)
 
-/** An answer of tailscaled, as text. Names are those of the files in test/identity/fixtures. */
-export function fixture(name: string): string {
-  return readFileSync(new URL(`../identity/fixtures/${name}`, import.meta.url), 'utf8')
+/** The body of what tailscaled answered, by its name in test/identity/fixtures/tailscale. */
+export function recorded(name: string): string {
+  const file = new URL(`../identity/fixtures/tailscale/${name}.http`, import.meta.url)
+  const text = readFileSync(file, 'utf8')
+  return text.slice(text.indexOf('\n\n') + 2)
+}
+
+/** The addresses of the node in a recorded answer to whois: IPv4, IPv6. */
+export function addressesIn(name: string): [string, string] {
+  const { Node } = JSON.parse(recorded(name)) as { Node: { Addresses: string[] } }
+  const [four = '', six = ''] = Node.Addresses.map((prefix) => prefix.split('/')[0] ?? '')
+  return [four, six]
 }
 
 /** An answer to whois with some fields of its node changed. */
 export function withNode(name: string, fields: object): string {
-  const whois = JSON.parse(fixture(name)) as { Node: object }
+  const whois = JSON.parse(recorded(name)) as { Node: object }
   return JSON.stringify({ ...whois, Node: { ...whois.Node, ...fields } })
 }
 
 /** An answer with some fields changed. */
 export function withFields(name: string, fields: object): string {
-  return JSON.stringify({ ...(JSON.parse(fixture(name)) as object), ...fields })
+  return JSON.stringify({ ...(JSON.parse(recorded(name)) as object), ...fields })
 }
 
 /** A tailscaled whose answers a test sets. */
@@ -35,7 +44,7 @@ export class StubLocalApi implements AsyncDisposable {
   readonly path: string
   /** Answers to whois by what `addr` says; 404 for any other. */
   readonly whois = new Map<string, Answer>()
-  status: Answer = fixture('status.json')
+  status: Answer = recorded('status')
   certificate: Answer = { status: 500, text: 'no certificate domains\n' }
   /** What it says of its version in every answer; undefined for nothing. */
   capability: string | undefined = '142'
@@ -124,7 +133,7 @@ export class StubLocalApi implements AsyncDisposable {
     outgoing.once('close', () => this.#buses.delete(outgoing))
     outgoing.writeHead(200, { 'Content-Type': 'application/json' })
     outgoing.flushHeaders()
-    outgoing.write(fixture('bus-first.jsonl'))
+    outgoing.write(`${recorded('bus-peer-removed').split('\n')[0]}\n`)
   }
 }
 

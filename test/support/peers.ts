@@ -30,6 +30,7 @@ const peers = {
   headscale: { sources: [join(top, 'test/tailnet/headscale/go.mod')] },
   ip: null,
   nsenter: null,
+  setpriv: null,
   unshare: null,
   curl: null,
   python3: null,

@@ -7,6 +7,8 @@ import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
+  chownSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   closeSync,
@@ -50,22 +52,32 @@ export interface RunOptions {
   readonly input?: string
 }
 
+/** How a connection is made. */
+export interface ConnectOptions {
+  /** Its source port, even when another connection has that towards somewhere else. */
+  readonly from?: number
+  /** The number of the user who makes it. Default: root. */
+  readonly user?: number
+}
+
 /** Hosts and the wire between them. */
 export class Underlay {
   /** A directory for the sockets, states and logs of everything here; it goes with the underlay. */
   readonly directory: string
+  readonly #hosts: readonly string[]
   readonly #holder: ChildProcess
   readonly #pid: number
   readonly #relays = new Map<string, Promise<string>>()
   #programs = 0
 
-  private constructor(directory: string, holder: ChildProcess) {
+  private constructor(directory: string, hosts: readonly string[], holder: ChildProcess) {
     this.directory = directory
+    this.#hosts = hosts
     this.#holder = holder
     this.#pid = onlyChildOf(holder.pid as number)
   }
 
-  /** Makes a namespace for each of `hosts`: the first has the address 10.77.0.11, and so on. */
+  /** Makes a namespace for each of `hosts`. */
   static async open(hosts: readonly string[]): Promise<Underlay> {
     const directory = mkdtempSync(join(tmpdir(), 'sotto-tailnet-'))
     chmodSync(directory, 0o755)
@@ -91,7 +103,12 @@ export class Underlay {
       rmSync(directory, { recursive: true, force: true })
       throw new Error(`The namespaces of a tailnet could not be made: ${said}`)
     }
-    return new Underlay(directory, holder)
+    return new Underlay(directory, hosts, holder)
+  }
+
+  /** The address of a host on the bridge. */
+  addressOf(host: string): string {
+    return bridgeAddress(this.#hosts.indexOf(host))
   }
 
   /** Gives a name an address, for every host. */
@@ -131,14 +148,16 @@ export class Underlay {
   }
 
   /**
-   * A connection from `host` to `target` (HOST:PORT), from the address `from` when that is given.
-   * Rejects with what the system said when there is none.
+   * A connection from `host` to `target` (HOST:PORT). Rejects with what the system said when there
+   * is none.
    */
-  async connect(host: string, target: string, from?: string): Promise<Socket> {
-    let relay = this.#relays.get(host)
+  async connect(host: string, target: string, options: ConnectOptions = {}): Promise<Socket> {
+    const { from, user } = options
+    const key = user === undefined ? host : `${host}-${user}`
+    let relay = this.#relays.get(key)
     if (!relay) {
-      relay = this.#startRelay(host)
-      this.#relays.set(host, relay)
+      relay = this.#startRelay(host, key, user)
+      this.#relays.set(key, relay)
     }
     const socket = connectTo(await relay)
     socket.write(from === undefined ? `${target}\n` : `${target} from ${from}\n`)
@@ -169,9 +188,10 @@ export class Underlay {
     })
   }
 
-  async #startRelay(host: string): Promise<string> {
-    const path = join(this.directory, `${host}.relay`)
-    const relay = this.start(host, `relay-${host}`, [requirePeer('ctl'), 'relay', path])
+  async #startRelay(host: string, key: string, user: number | undefined): Promise<string> {
+    const path = join(this.#sockets(user), `${key}.relay`)
+    const command = [requirePeer('ctl'), 'relay', path]
+    const relay = this.start(host, `relay-${key}`, user === undefined ? command : as(user, command))
     await until(
       () => connects(path),
       `the relay on ${host}`,
@@ -179,6 +199,20 @@ export class Underlay {
     )
     return path
   }
+
+  /** A directory in which `user` may make sockets. */
+  #sockets(user: number | undefined): string {
+    if (user === undefined) return this.directory
+    const directory = join(this.directory, `user-${user}`)
+    mkdirSync(directory, { recursive: true })
+    chownSync(directory, user, user)
+    return directory
+  }
+}
+
+/** The command that runs `command` as the user with the number `user`, who has no other rights. */
+export function as(user: number, command: readonly string[]): readonly string[] {
+  return ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', ...command]
 }
 
 /** Whether something listens on the unix socket `path`. */
@@ -191,6 +225,10 @@ export function connects(path: string): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
+}
+
+function bridgeAddress(index: number): string {
+  return `10.77.0.${11 + index}`
 }
 
 /** What the holder does before it waits for its stdin to end. `/run` is its own, so nothing is left in the real one. */
@@ -213,7 +251,7 @@ function setup(hosts: readonly string[]): string {
       `${inside} link set lo up`,
       `ip link add v${index} type veth peer name eth0 netns ${host}`,
       `ip link set v${index} master br0 up`,
-      `${inside} addr add 10.77.0.${11 + index}/24 dev eth0`,
+      `${inside} addr add ${bridgeAddress(index)}/24 dev eth0`,
       `${inside} link set eth0 up`,
       // Without a default route tailscaled closes its connections at every change of a link.
       `${inside} route add default via ${controlAddress}`,

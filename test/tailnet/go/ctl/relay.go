@@ -2,18 +2,21 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
 // relay connects out of this network namespace for others. A client of the unix socket sends a line
-// with an address, "HOST:PORT" or "HOST:PORT from ADDRESS:PORT"; the answer is a line, "ok" with the
-// local address or what went wrong, and after "ok" every byte goes through.
+// with an address, "HOST:PORT" or "HOST:PORT from PORT"; the answer is a line, "ok" with the local
+// address or what went wrong, and after "ok" every byte goes through. The source port is asked for as
+// a range of one, which the kernel gives even while another connection of this host has it.
 func relay(socket string) error {
 	_ = os.Remove(socket)
 	listener, err := net.Listen("unix", socket)
@@ -38,8 +41,10 @@ func connectFor(client *net.UnixConn) {
 	}
 	target, from, _ := strings.Cut(strings.TrimSpace(line), " from ")
 	dialer := net.Dialer{Timeout: 5 * time.Second}
-	if address, err := netip.ParseAddrPort(from); err == nil {
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(address)
+	if port, err := strconv.ParseUint(from, 10, 16); err == nil {
+		dialer.Control = func(_, _ string, conn syscall.RawConn) error {
+			return takePort(conn, int(port))
+		}
 	}
 	conn, err := dialer.Dial("tcp", target)
 	if err != nil {
@@ -65,4 +70,15 @@ func pass(to interface {
 	if _, err := io.Copy(to, from); err != nil || to.CloseWrite() != nil {
 		_ = to.Close()
 	}
+}
+
+// ipLocalPortRange is IP_LOCAL_PORT_RANGE of Linux: the ports to choose from, the last in the upper half.
+const ipLocalPortRange = 51
+
+func takePort(conn syscall.RawConn, port int) error {
+	var failed error
+	err := conn.Control(func(fd uintptr) {
+		failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipLocalPortRange, port<<16|port)
+	})
+	return errors.Join(err, failed)
 }

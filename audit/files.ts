@@ -9,20 +9,20 @@ import { promisify } from 'node:util'
 export interface ReadableFile {
   /** Reads into `into` from `position`; resolves with the number of bytes, 0 at the end. */
   read(into: Uint8Array, position: number): Promise<number>
-  /** Bytes in the file now. */
-  size(): Promise<number>
   /** Makes what was read from the file durable, whoever wrote it. */
   sync(): Promise<void>
   close(): Promise<void>
 }
 
-/** A file open for appending. */
-export interface AppendableFile {
+/** A file open for writing. */
+export interface WritableFile {
   /**
-   * Appends bytes, perhaps not all of them: resolves with their number once they and the length
-   * of the file are durable.
+   * Writes bytes at `position`, perhaps not all of them: resolves with their number once they and
+   * the length of the file are durable.
    */
-  write(bytes: Uint8Array): Promise<number>
+  write(bytes: Uint8Array, position: number): Promise<number>
+  /** Cuts the file off. That need not be durable. */
+  truncate(length: number): Promise<void>
   /** Makes everything about the file durable. */
   sync(): Promise<void>
   close(): Promise<void>
@@ -36,8 +36,8 @@ export interface FileSystem {
   list(path: string): Promise<string[]>
   /** Opens a file that exists, for reading. */
   open(path: string): Promise<ReadableFile>
-  /** Makes a file for the owner alone and opens it for appending; rejects where it exists. */
-  create(path: string): Promise<AppendableFile>
+  /** Makes a file for the owner alone and opens it for writing; rejects where it exists. */
+  create(path: string): Promise<WritableFile>
   remove(path: string): Promise<void>
   /** Makes the entries of a folder durable. */
   syncFolder(path: string): Promise<void>
@@ -53,7 +53,7 @@ export const nodeFiles: FileSystem = Object.freeze({
     (await fs.promises.mkdir(path, { recursive: true, mode: 0o700 })) !== undefined,
   list: (path: string) => fs.promises.readdir(path),
   open: async (path: string) => readable(await fs.promises.open(path, 'r')),
-  create: async (path: string) => appendable(await openFile(path, createFlags, 0o600)),
+  create: async (path: string) => writable(await openFile(path, createFlags, 0o600)),
   remove: (path: string) => fs.promises.unlink(path),
   syncFolder: async (path: string) => {
     const folder = await fs.promises.open(path, 'r')
@@ -86,37 +86,34 @@ export function errorCode(error: unknown): string | undefined {
 const durableWrites: number | undefined = fs.constants.O_DSYNC
 
 const createFlags =
-  fs.constants.O_WRONLY |
-  fs.constants.O_CREAT |
-  fs.constants.O_EXCL |
-  fs.constants.O_APPEND |
-  (durableWrites ?? 0)
+  fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL | (durableWrites ?? 0)
 
 const openFile = promisify(fs.open)
 const syncFile = promisify(fs.fsync)
+const truncateFile = promisify(fs.ftruncate)
 const closeFile = promisify(fs.close)
 
 function readable(handle: fs.promises.FileHandle): ReadableFile {
   return {
     read: async (into, position) =>
       (await handle.read(into, 0, into.byteLength, position)).bytesRead,
-    size: async () => (await handle.stat()).size,
     sync: () => handle.sync(),
     close: () => handle.close(),
   }
 }
 
-function appendable(fd: number): AppendableFile {
+function writable(fd: number): WritableFile {
   return {
     // The plain callback: one write is on the way of every request, and a FileHandle costs more.
-    write: (bytes) =>
+    write: (bytes, position) =>
       new Promise((resolve, reject) => {
-        fs.write(fd, bytes, (error, written) => {
+        fs.write(fd, bytes, 0, bytes.byteLength, position, (error, written) => {
           if (error) reject(error)
           else if (durableWrites !== undefined) resolve(written)
           else fs.fdatasync(fd, (failed) => (failed ? reject(failed) : resolve(written)))
         })
       }),
+    truncate: (length) => truncateFile(fd, length),
     sync: () => syncFile(fd),
     close: () => closeFile(fd),
   }

@@ -1,4 +1,7 @@
-/** Reads a file line by line, in bounded memory, and goes on where it stopped when the file grows. */
+/**
+ * Reads a file line by line, in bounded memory, and goes on where it stopped when the file grows or
+ * its room, the zero bytes at its end, is written to.
+ */
 import type { ReadableFile } from './files.ts'
 import { MAX_WRITE_BYTES } from './line.ts'
 
@@ -40,10 +43,19 @@ export class LineReader {
 
   /** The next whole line, reading what it takes; undefined when there is none for now. */
   async next(): Promise<Line | undefined> {
-    for (;;) {
+    for (let again = false; ; ) {
       const line = this.#take()
-      if (line !== undefined) return line
-      if (!(await this.#fill())) return undefined
+      if (line === undefined) {
+        if (!(await this.#fill())) return undefined
+      } else if (again || !line.bytes.includes(0)) {
+        this.#offset += line.bytes.byteLength + 1
+        this.#start += line.bytes.byteLength + 1
+        return line
+      } else {
+        // Its end may have been written while its beginning was read. By now it is all there.
+        again = true
+        this.#end = this.#start
+      }
     }
   }
 
@@ -51,28 +63,50 @@ export class LineReader {
   #take(): Line | undefined {
     const newline = this.#memory.subarray(0, this.#end).indexOf(NEWLINE, this.#start)
     if (newline < 0) return undefined
-    const line = { bytes: this.#memory.subarray(this.#start, newline), offset: this.#offset }
-    this.#offset += newline + 1 - this.#start
-    this.#start = newline + 1
-    return line
+    return { bytes: this.#memory.subarray(this.#start, newline), offset: this.#offset }
   }
 
   /** Reads more; false when there is nothing more for now, or no line can end any more. */
   async #fill(): Promise<boolean> {
     if (this.rest > MAX_WRITE_BYTES) return false
-    this.#makeRoom()
+    this.#makeSpace()
     const into = this.#memory.subarray(this.#end)
-    const read = await this.#file.read(into, this.#offset + this.rest)
-    this.#end += read
-    return read > 0
+    const at = this.#offset + this.rest
+    const read = await this.#file.read(into, at)
+    const used = lengthOf(into.subarray(0, read))
+    // Zero bytes at the end may be something else the next time, unless something is behind them.
+    const isRoom = used === 0 && (await endOf(this.#file, at + read)) === at + read
+    if (isRoom) return false
+    this.#end += used === 0 ? read : used
+    return true
   }
 
-  /** Moves what was not taken to the front of the memory, of more memory if it fills it. */
-  #makeRoom(): void {
+  /** Moves what was not taken to the front of the memory, of more memory if that is half full. */
+  #makeSpace(): void {
     const from = this.#memory
-    if (this.rest === from.byteLength) this.#memory = Buffer.allocUnsafeSlow(2 * from.byteLength)
+    if (2 * this.rest > from.byteLength) this.#memory = Buffer.allocUnsafeSlow(2 * from.byteLength)
     from.copy(this.#memory, 0, this.#start, this.#end)
     this.#end = this.rest
     this.#start = 0
   }
+}
+
+/** Where a file ends but for its room, looked for from `from` on; that itself where nothing is behind it. */
+export async function endOf(file: ReadableFile, from: number): Promise<number> {
+  const chunk = new Uint8Array(CHUNK_BYTES)
+  let end = from
+  for (let at = from; ; ) {
+    const read = await file.read(chunk, at)
+    if (read === 0) return end
+    const used = lengthOf(chunk.subarray(0, read))
+    if (used > 0) end = at + used
+    at += read
+  }
+}
+
+/** The number of bytes up to the last that is not zero. */
+function lengthOf(bytes: Uint8Array): number {
+  let length = bytes.byteLength
+  while (length > 0 && bytes[length - 1] === 0) length--
+  return length
 }

@@ -33,6 +33,8 @@ export interface AuditLogOptions {
   readonly retryMs?: number
   /** Bytes after which a segment is followed by the next. Default: 32 MiB. */
   readonly segmentBytes?: number
+  /** Zero bytes that are put behind the records of a segment at once. Default: 256 KiB. */
+  readonly roomBytes?: number
   /** Entries that may wait for a write at once. Default: 10,000. */
   readonly maxPending?: number
   /** Free bytes below which `lowSpace` is true. Default: 64 MiB. */
@@ -51,6 +53,7 @@ const defaults = {
   waitMs: 5000,
   retryMs: 1000,
   segmentBytes: 32 * 1024 * 1024,
+  roomBytes: 256 * 1024,
   maxPending: 10_000,
   reserveBytes: 64 * 1024 * 1024,
   files: nodeFiles,
@@ -70,12 +73,16 @@ export class AuditLog implements AsyncDisposable {
   readonly #tail: Tail
   readonly #queue: Queue
   #running = false
+  /** Whether the last write had one entry. */
+  #alone = false
   #idle: PromiseWithResolvers<void> | undefined
   /** When the disk was given what it has not finished yet. */
   #busySince: number | undefined
   #failure: { readonly since: Date; readonly reason: string } | undefined
   /** Whether a new segment is to begin though the one in use is not full. */
   #roll = false
+  /** Whether somebody else changed the segment in use, which is then left as it is. */
+  #harmed = false
   #segmentSince = 0
   /** Durable changes that came too late for whoever announced them, so they are never made. */
   readonly #unclaimed = new Set<number>()
@@ -192,8 +199,10 @@ export class AuditLog implements AsyncDisposable {
   #wake(): void {
     if (this.#running) return
     this.#running = true
-    // A turn later, so that entries of the same turn share the write.
-    setImmediate(() => void this.#run())
+    // A turn later, so that entries of the same turn share the write; but where they come one by one
+    // there are none, and the turn is a good part of what a write takes.
+    if (this.#alone) queueMicrotask(() => void this.#run())
+    else setImmediate(() => void this.#run())
   }
 
   async #run(): Promise<void> {
@@ -205,6 +214,7 @@ export class AuditLog implements AsyncDisposable {
         } else {
           this.#claim()
           const batch = this.#queue.take((pending) => this.#tail.build(pending))
+          this.#alone = batch.items.length === 1
           await this.#tail.write(batch)
           // Whoever waited goes on in a later turn, when the next write is on its way.
           this.#confirm(batch)
@@ -215,7 +225,7 @@ export class AuditLog implements AsyncDisposable {
     }
     this.#busySince = undefined
     this.#running = false
-    if (this.#closed) this.#tail.giveUp()
+    if (this.#closed) void this.#tail.end()
     this.#idle?.resolve()
   }
 
@@ -233,6 +243,8 @@ export class AuditLog implements AsyncDisposable {
 
   async #begin(): Promise<void> {
     this.#roll = false
+    if (this.#harmed) this.#tail.giveUp()
+    this.#harmed = false
     await this.#tail.begin()
     this.#segmentSince = this.#options.timers.now()
     this.#failure = undefined
@@ -281,12 +293,13 @@ export class AuditLog implements AsyncDisposable {
     const { directory, files, reserveBytes, timers } = this.#options
     this.#surveyed = timers.now()
     const segment = this.#tail.segment
-    const bytes = segment?.bytes ?? 0
+    const length = segment?.length ?? 0
     try {
       this.#lowSpace = (await files.freeBytes(directory)) < reserveBytes
       const found = segment === undefined ? 0 : ((await files.size(segment.path)) ?? -1)
       // Somebody removed or cut the file: what is added to it would be nowhere.
-      if (found >= bytes || segment !== this.#tail.segment) return
+      if (found >= length || segment !== this.#tail.segment) return
+      this.#harmed = true
       this.#roll = true
       this.#wake()
     } catch {
@@ -299,13 +312,20 @@ export class AuditLog implements AsyncDisposable {
     if (this.#tail.lost > 0 && this.#failure === undefined) this.#roll = true
     this.#wake()
     this.#idle = Promise.withResolvers()
-    const stopWaiting = this.#options.timers.after(this.#options.waitMs, this.#idle.resolve)
-    await this.#idle.promise
-    stopWaiting()
+    await this.#inTime(this.#idle.promise)
     this.#closed = true
     this.#queue.close(unavailable(this.#options.directory, 'it was closed'))
     // A file with a write in flight is let go of when that ends.
-    if (!this.#running) this.#tail.giveUp()
+    if (!this.#running) await this.#inTime(this.#tail.end())
+  }
+
+  /** Resolves when `task` does, or when an entry would not have waited longer. */
+  async #inTime(task: Promise<void>): Promise<void> {
+    const { timers, waitMs } = this.#options
+    const late = Promise.withResolvers<void>()
+    const stopWaiting = timers.after(waitMs, late.resolve)
+    await Promise.race([task, late.promise])
+    stopWaiting()
   }
 }
 

@@ -1,6 +1,10 @@
-/** One file of the log: its name, and the writer that begins it and adds to it until one write fails. */
+/**
+ * One file of the log: its name, and the writer that begins it and adds to it until one write fails.
+ * Behind the records it keeps room, zero bytes in whose place the next ones are written: that changes
+ * neither the length of the file nor where it lies, so the file system has less to make durable.
+ */
 import { join } from 'node:path'
-import type { AppendableFile, FileSystem } from './files.ts'
+import type { FileSystem, WritableFile } from './files.ts'
 
 /** The name of the segment whose first record is `id`. */
 export function segmentName(id: number): string {
@@ -25,31 +29,36 @@ export class Segment {
   /** The id of its first record. */
   readonly id: number
   readonly path: string
-  readonly #file: AppendableFile
+  readonly #file: WritableFile
+  readonly #room: Uint8Array
   #bytes = 0
+  #length = 0
 
-  private constructor(id: number, path: string, file: AppendableFile) {
+  private constructor(id: number, path: string, file: WritableFile, room: Uint8Array) {
     this.id = id
     this.path = path
     this.#file = file
+    this.#room = room
   }
 
   /**
-   * Makes the file of a segment with its first line. When it resolves, both the line and the
-   * file's name in the folder are durable; when it rejects, no file is left if that can be helped.
+   * Makes the file of a segment with its first line, and with `room`, zero bytes, as often as that
+   * is full. When it resolves, the line and the file's name in the folder are durable; when it
+   * rejects, no file is left if that can be helped.
    */
   static async begin(
     files: FileSystem,
     directory: string,
     id: number,
-    header: Uint8Array,
+    { header, room }: { header: Uint8Array; room: Uint8Array },
   ): Promise<Segment> {
     const path = join(directory, segmentName(id))
-    const segment = new Segment(id, path, await files.create(path))
+    const segment = new Segment(id, path, await files.create(path), room)
     try {
-      await segment.write(header)
+      await segment.#put(header)
       await segment.#file.sync()
       await files.syncFolder(directory)
+      if (room.byteLength > 0) await segment.#makeRoom()
     } catch (error) {
       await segment.close()
       // A disk that stays full would otherwise gather an empty file for every attempt.
@@ -59,24 +68,45 @@ export class Segment {
     return segment
   }
 
-  /** Bytes written so far. */
+  /** Bytes of records so far. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** Appends all of `bytes`; resolves when they are durable. */
+  /** Bytes of the file, with its room. */
+  get length(): number {
+    return this.#length
+  }
+
+  /** Adds all of `bytes`; resolves when they are durable. */
   async write(bytes: Uint8Array): Promise<void> {
-    let rest = bytes
-    while (rest.byteLength > 0) {
-      const written = await this.#file.write(rest)
-      if (written === 0) throw new Error('the file takes no more bytes')
-      this.#bytes += written
-      rest = rest.subarray(written)
-    }
+    const full = this.#bytes + bytes.byteLength > this.#length
+    if (full && this.#room.byteLength > 0) await this.#makeRoom()
+    await this.#put(bytes)
+  }
+
+  /** Gives back the room and lets go of the file. Never rejects: room that stays does no harm. */
+  async end(): Promise<void> {
+    await this.#file.truncate(this.#bytes).catch(() => {})
+    await this.close()
   }
 
   /** Lets go of the file. Never rejects: what was to be durable was made so by `write`. */
   async close(): Promise<void> {
     await this.#file.close().catch(() => {})
+  }
+
+  async #put(bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.byteLength; ) {
+      const written = await this.#file.write(bytes.subarray(done), this.#bytes)
+      if (written === 0) throw new Error('the file takes no more bytes')
+      done += written
+      this.#bytes += written
+    }
+    this.#length = Math.max(this.#length, this.#bytes)
+  }
+
+  async #makeRoom(): Promise<void> {
+    this.#length += await this.#file.write(this.#room, this.#length)
   }
 }

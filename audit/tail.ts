@@ -13,12 +13,15 @@ export interface TailOptions {
   readonly revision: () => number
   readonly clock: () => Date
   readonly files: FileSystem
+  /** Bytes of room that a segment makes at once. */
+  readonly roomBytes: number
 }
 
 /** Where records are added. Its methods run one at a time. */
 export class Tail {
   readonly #options: TailOptions
   readonly #builder = new BatchBuilder()
+  readonly #room: Uint8Array
   #segment: Segment | undefined
   #head: Receipt
   /** The first id of the segment that holds `#head`. */
@@ -34,6 +37,7 @@ export class Tail {
 
   constructor(options: TailOptions, { recovered, nextId, heldIn }: Continuation) {
     this.#options = options
+    this.#room = new Uint8Array(options.roomBytes)
     this.#head = recovered.last ?? beginning
     this.#heldIn = heldIn
     this.#nextId = nextId
@@ -48,7 +52,9 @@ export class Tail {
   }
 
   /** The file in use and what was written to it; undefined before the first, and after a failure. */
-  get segment(): { readonly path: string; readonly bytes: number } | undefined {
+  get segment():
+    | { readonly path: string; readonly bytes: number; readonly length: number }
+    | undefined {
     return this.#segment
   }
 
@@ -56,7 +62,7 @@ export class Tail {
   async begin(): Promise<void> {
     const { directory, logId, files } = this.#options
     const { lost } = this
-    this.giveUp()
+    void this.end()
     const stamp = this.#stamp()
     const middle = encodeEntry({
       kind: 'segment',
@@ -69,10 +75,10 @@ export class Tail {
       lost,
     })
     const line = encodeLine(middle, stamp)
-    const bytes = Buffer.from(`${line}\n`)
+    const header = Buffer.from(`${line}\n`)
     this.#nextId++
-    this.#torn += bytes.byteLength
-    this.#segment = await Segment.begin(files, directory, stamp.id, bytes)
+    this.#torn += header.byteLength
+    this.#segment = await Segment.begin(files, directory, stamp.id, { header, room: this.#room })
     this.#torn = 0
     this.#head = { id: stamp.id, hash: hashLine(line) }
     this.#heldIn = stamp.id
@@ -94,7 +100,14 @@ export class Tail {
     this.#head = last
   }
 
-  /** Lets go of the segment, for good. */
+  /** Ends the segment, of which no write failed. Never rejects. */
+  async end(): Promise<void> {
+    const segment = this.#segment
+    this.#segment = undefined
+    await segment?.end()
+  }
+
+  /** Lets go of the segment as it is, for good. */
   giveUp(): void {
     void this.#segment?.close()
     this.#segment = undefined

@@ -6,7 +6,7 @@ import { type Damage, hasHole, type Located } from './damage.ts'
 import { type FileSystem, nodeFiles, type ReadableFile } from './files.ts'
 import { Folder, type SegmentFile } from './folder.ts'
 import { beginning, decodeLine, hashLine, MAX_WRITE_BYTES } from './line.ts'
-import { type Line, LineReader } from './line-reader.ts'
+import { endOf, type Line, LineReader } from './line-reader.ts'
 import type { Receipt } from './record.ts'
 import { type Ahead, type Place, Trail } from './trail.ts'
 
@@ -145,8 +145,8 @@ class SegmentWalk {
   /** Tells the trail what the segment ended with. */
   async finish(): Promise<void> {
     const from = this.#looseFrom
-    // The size would count lines that were written since the last read.
-    const bytes = from === undefined ? this.#lines.rest : (await this.#file.size()) - from
+    // What was written since the last read would count as well, were it looked for anew.
+    const bytes = from === undefined ? this.#lines.rest : (await endOf(this.#file, from)) - from
     this.#line++
     this.#trail.addLoose(bytes, this.#place())
   }
@@ -160,7 +160,8 @@ class SegmentWalk {
   async #isLoose({ bytes, offset }: Line): Promise<boolean> {
     if (this.#line > 0) return hasHole(bytes, offset)
     // Nothing is written to a segment before its first line is durable.
-    return offset + bytes.byteLength + 1 >= (await this.#file.size())
+    const behind = offset + bytes.byteLength + 1
+    return (await endOf(this.#file, behind)) === behind
   }
 }
 

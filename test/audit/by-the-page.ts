@@ -103,8 +103,9 @@ function isTorn({ bytes, offset, ended }: Line): boolean {
   })
 }
 
-function readSegment(first: number, bytes: Buffer): Segment {
+function readSegment(first: number, file: Buffer): Segment {
   const lines: Line[] = []
+  const bytes = file.subarray(0, file.findLastIndex((byte) => byte !== 0) + 1)
   for (let offset = 0; offset < bytes.length; ) {
     const newline = bytes.indexOf(0x0a, offset)
     const ended = newline >= 0

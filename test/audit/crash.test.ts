@@ -55,7 +55,7 @@ async function live(disk: MemoryDisk, promises: Promises, random: () => number):
     return { ...(failed && { error: systemError('EIO') }), ...(bytes && { bytes }) }
   }
   const work = async () => {
-    const log = await openLog(disk, { timers, segmentBytes: 4000 })
+    const log = await openLog(disk, { timers, segmentBytes: 4000, roomBytes: 1500 })
     for (let turn = 0; turn < 60; turn++) {
       const entries = Array.from({ length: Math.floor(random() * 6) }, () =>
         entry(random, promises),

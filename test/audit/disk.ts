@@ -3,11 +3,11 @@
  * and of what was not, any sectors and any length.
  */
 import { basename, dirname } from 'node:path'
-import type { AppendableFile, FileSystem, ReadableFile } from '../../audit/files.ts'
+import type { FileSystem, ReadableFile, WritableFile } from '../../audit/files.ts'
 
 /** An operation that changes the disk, before it is carried out. */
 export interface Operation {
-  readonly kind: 'create' | 'write' | 'sync' | 'remove' | 'syncFolder'
+  readonly kind: 'create' | 'write' | 'truncate' | 'sync' | 'remove' | 'syncFolder'
   readonly path: string
   /** The bytes of a write. */
   readonly bytes?: Uint8Array
@@ -24,8 +24,11 @@ export type Behaviour = (operation: Operation) => Promise<Fault | void> | Fault 
 
 interface Stored {
   content: Buffer
-  /** Bytes from the start that are durable. */
-  synced: number
+  /** What of it is durable. */
+  durable: Buffer
+  /** What it was before the write that is in flight, and that write. */
+  before: Buffer
+  position: number
   /** Whether its name is durable. */
   named: boolean
   /** Whether its name is removed, though perhaps not durably. */
@@ -40,7 +43,9 @@ const SECTOR = 512
 /** A file that was written long ago. */
 const noFile: Stored = {
   content: Buffer.alloc(0),
-  synced: 0,
+  durable: Buffer.alloc(0),
+  before: Buffer.alloc(0),
+  position: 0,
   named: true,
   removed: false,
   closed: true,
@@ -77,33 +82,30 @@ export class MemoryDisk implements FileSystem {
     const file = this.#file(path)
     return {
       read: async (into, position) => file.content.copy(into, 0, position),
-      size: async () => file.content.length,
       sync: async () => {
         await this.#operate({ kind: 'sync', path })
-        file.synced = file.content.length
+        file.durable = file.content
       },
       close: async () => {},
     }
   }
 
-  async create(path: string): Promise<AppendableFile> {
+  async create(path: string): Promise<WritableFile> {
     if (this.#files.get(path)?.removed === false) throw systemError('EEXIST')
     await this.#operate({ kind: 'create', path })
-    const file: Stored = {
-      content: Buffer.alloc(0),
-      synced: 0,
-      named: false,
-      removed: false,
-      closed: false,
-      writing: false,
-    }
+    const file: Stored = { ...noFile, named: false, closed: false }
     this.#files.set(path, file)
     return {
-      write: (bytes) => this.#write(path, file, bytes),
+      write: (bytes, position) => this.#write(path, file, bytes, position),
+      truncate: async (length) => {
+        if (file.closed || file.writing) this.misuses++
+        file.content = file.content.subarray(0, length)
+        await this.#operate({ kind: 'truncate', path })
+      },
       sync: async () => {
         if (file.closed) this.misuses++
         await this.#operate({ kind: 'sync', path })
-        file.synced = file.content.length
+        file.durable = file.content
       },
       close: async () => {
         if (file.closed || file.writing) this.misuses++
@@ -153,7 +155,7 @@ export class MemoryDisk implements FileSystem {
       const file = this.#files.get(path) ?? { ...noFile }
       this.#files.set(path, file)
       file.content = Buffer.from(content)
-      file.synced = content.length
+      file.durable = file.content
     }
   }
 
@@ -172,10 +174,9 @@ export class MemoryDisk implements FileSystem {
     const disk = new MemoryDisk()
     for (const [path, file] of this.#files) {
       if (file.removed) continue
-      const { content, synced, named } = file
-      const length = synced + Math.floor(random() * (content.length - synced + 1))
-      disk.put(path, content.subarray(0, length))
-      Object.assign(disk.#file(path), { synced, named })
+      const { content, durable, named } = file
+      disk.put(path, file.writing ? copiedInPart(file, random) : content)
+      Object.assign(disk.#file(path), { durable, named })
     }
     return disk
   }
@@ -190,20 +191,19 @@ export class MemoryDisk implements FileSystem {
     return disk
   }
 
-  async #write(path: string, file: Stored, bytes: Uint8Array): Promise<number> {
+  async #write(path: string, file: Stored, bytes: Uint8Array, position: number): Promise<number> {
     if (file.closed) this.misuses++
     // A copy: what is given may be used again once the write is over.
     const before = file.content
-    file.content = Buffer.concat([before, bytes])
-    file.writing = true
+    file.content = written(before, bytes, position)
+    Object.assign(file, { writing: true, before, position })
     const fault = (await this.behaviour({ kind: 'write', path, bytes })) ?? {}
     file.writing = false
-    if (fault.bytes !== undefined) {
-      file.content = Buffer.concat([before, bytes.subarray(0, fault.bytes)])
-    }
+    const done = bytes.subarray(0, fault.bytes)
+    file.content = written(before, done, position)
     if (fault.error !== undefined) throw fault.error
-    file.synced = file.content.length
-    return fault.bytes ?? bytes.byteLength
+    file.durable = written(file.durable, done, position)
+    return done.byteLength
   }
 
   async #operate(operation: Operation): Promise<void> {
@@ -218,20 +218,34 @@ export class MemoryDisk implements FileSystem {
   }
 }
 
+/** What a file holds once `bytes` were written to it. */
+function written(content: Buffer, bytes: Uint8Array, position: number): Buffer {
+  const end = position + bytes.byteLength
+  const behind = content.subarray(Math.min(end, content.length))
+  const gap = Buffer.alloc(Math.max(0, position - content.length))
+  return Buffer.concat([content.subarray(0, position), gap, bytes, behind])
+}
+
+/** What a file holds when the process is killed in the midst of a write. */
+function copiedInPart({ content, before, position }: Stored, random: () => number): Buffer {
+  const end = position + Math.floor(random() * (content.length - position + 1))
+  return Buffer.concat([content.subarray(0, end), before.subarray(end)])
+}
+
 /** The bytes of a file that a loss of power leaves. */
-function survivors({ content, synced }: Stored, random: () => number): Buffer {
+function survivors({ content, durable }: Stored, random: () => number): Buffer {
   const choice = random()
-  if (synced === content.length || choice < 0.2) return content.subarray(0, synced)
+  if (content.equals(durable) || choice < 0.2) return durable
   if (choice < 0.4) return content
-  const end = synced + Math.floor(random() * (content.length - synced + 1))
-  if (choice < 0.6) return content.subarray(0, end)
-  // The length got there, some sectors did not.
-  const length = choice < 0.8 ? content.length : end
-  const left = Buffer.from(content.subarray(0, length))
-  for (let from = synced; from < length; ) {
-    const to = Math.min(length, from - (from % SECTOR) + SECTOR)
-    if (random() < 0.5) left.fill(0, from, to)
-    from = to
+  // The length is one of the two, or one between them; each sector is the old one or the new one.
+  const [low, high] = [durable.length, content.length].toSorted((a, b) => a - b) as [number, number]
+  const length = choice < 0.6 ? high : low + Math.floor(random() * (high - low + 1))
+  const left = Buffer.alloc(length)
+  durable.copy(left)
+  const cut = Math.floor(random() * content.length)
+  for (let from = 0; from < length; from += SECTOR) {
+    const isNew = choice < 0.8 ? from < cut : random() < 0.5
+    if (isNew && from < content.length) content.copy(left, from, from, from + SECTOR)
   }
   return left
 }

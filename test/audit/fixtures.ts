@@ -43,7 +43,14 @@ export function openLog(
   files: FileSystem,
   options: Partial<AuditLogOptions> = {},
 ): Promise<AuditLog> {
-  return AuditLog.open({ directory: '/log', logId, revision: () => 1, files, ...options })
+  return AuditLog.open({
+    directory: '/log',
+    logId,
+    revision: () => 1,
+    roomBytes: 0,
+    files,
+    ...options,
+  })
 }
 
 /** Every record of a log. */

@@ -475,6 +475,35 @@ test('everything that a first record stands on is durable before it', async () =
   ])
 })
 
+test('records take the place of room, which is made ahead and given back at the end', async () => {
+  const disk = new MemoryDisk()
+  const path = '/log/00000000000000000001.jsonl'
+  const log = await openLog(disk, { roomBytes: 2000 })
+  const lengths: number[] = []
+  for (let count = 0; count < 10; count++) {
+    await log.append(access(count))
+    lengths.push(disk.content(path).length)
+    expect(await verifyLog('/log', { files: disk })).toMatchObject({ records: count + 2, torn: 0 })
+  }
+  expect(new Set(lengths).size).toBe(2)
+  const room = /\0+$/.exec(disk.content(path).toString())?.[0].length ?? 0
+  expect(room).toBeGreaterThan(0)
+  await log.close()
+  expect(disk.content(path).length).toBe((lengths.at(-1) ?? 0) - room)
+})
+
+test('room that a kill left is no part of the segment', async () => {
+  const disk = new MemoryDisk()
+  const log = await openLog(disk, { roomBytes: 100_000 })
+  const { id } = await log.append(access(1))
+  const left = disk.afterKill(() => 1)
+  const again = await openLog(left)
+  expect(again.recovered).toMatchObject({ last: { id }, torn: 0 })
+  await again.append(access(2))
+  const records = await readAll('/log', left)
+  expect(records[2]?.record).toMatchObject({ id: id + 1, kind: 'segment', after: id, torn: 0 })
+})
+
 test('little free space is told', async () => {
   const disk = new MemoryDisk()
   const timers = new ManualTimers()

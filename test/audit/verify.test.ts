@@ -115,7 +115,7 @@ test('the verifier and the page agree on any log whose bytes were changed', asyn
     insert: fc.oneof(
       fc.constant(Buffer.alloc(0)),
       fc.uint8Array({ maxLength: 4 }).map((bytes) => Buffer.from(bytes)),
-      fc.nat(600).map((length) => Buffer.alloc(length)),
+      fc.oneof(fc.nat(600), fc.constantFrom(70_000, 200_000)).map((size) => Buffer.alloc(size)),
       fc
         .constantFrom(...segments.flatMap(({ bytes }) => bytes.toString().match(/.*\n/g) ?? []))
         .map((text) => Buffer.from(text)),

@@ -1,5 +1,5 @@
 /** The machine's file system with a switch that breaks writing: the disk that an audit log may be on. */
-import { type AppendableFile, type FileSystem, nodeFiles } from '../../audit/files.ts'
+import { type FileSystem, nodeFiles, type WritableFile } from '../../audit/files.ts'
 
 /** What writing does: works, fails as a full disk does, or does not come back until it works again. */
 export type Mode = 'works' | 'full' | 'hangs'
@@ -21,11 +21,15 @@ export function faultyFiles(): FaultyFiles {
     if (mode === 'full') throw Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' })
     if (mode === 'hangs') await mended.promise
   }
-  const wrap = (file: AppendableFile): AppendableFile => ({
-    write: async (bytes) => {
+  const wrap = (file: WritableFile): WritableFile => ({
+    write: async (bytes, position) => {
       count++
       await pass()
-      return file.write(bytes)
+      return file.write(bytes, position)
+    },
+    truncate: async (length) => {
+      await pass()
+      await file.truncate(length)
     },
     sync: async () => {
       await pass()

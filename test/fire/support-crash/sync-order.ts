@@ -83,7 +83,7 @@ export function checkSegments({ state, calls }: Traced): string[] {
   for (const open of made) {
     const path = /"([^"]+)"/.exec(open.args)?.[1] ?? ''
     const flags = /"[^"]+", (\S+?)(?:,|$)/.exec(open.args)?.[1]?.split('|') ?? []
-    for (const flag of ['O_WRONLY', 'O_CREAT', 'O_EXCL', 'O_APPEND', 'O_DSYNC']) {
+    for (const flag of ['O_WRONLY', 'O_CREAT', 'O_EXCL', 'O_DSYNC']) {
       if (!flags.includes(flag)) problems.push(`${basename(path)} was opened without ${flag}`)
     }
     const own = calls.filter(({ target, begun }) => target === path && begun > open.ended)
@@ -217,7 +217,9 @@ function makesSegment(state: string, args: string): boolean {
   return opensSegment(state, args) && args.includes('O_CREAT')
 }
 
-/** Whether a write took all that it was given, which its last argument tells. */
-function isComplete({ args, result }: SystemCall): boolean {
-  return result !== undefined && result === Number(/, (\d+)$/.exec(args)?.[1])
+/** Whether a write took all that it was given. */
+function isComplete({ name, args, result }: SystemCall): boolean {
+  // The number of bytes is the last argument, or the one before the position.
+  const number = name === 'pwrite64' ? /, (\d+), \d+$/ : /, (\d+)$/
+  return result !== undefined && result === Number(number.exec(args)?.[1])
 }

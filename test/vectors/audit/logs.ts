@@ -116,7 +116,14 @@ export async function goneOn(left: Log): Promise<Log> {
 }
 
 function open(disk: MemoryDisk, options: Partial<AuditLogOptions>): Promise<AuditLog> {
-  return AuditLog.open({ directory: '/log', logId, revision: () => 8, files: disk, ...options })
+  return AuditLog.open({
+    directory: '/log',
+    logId,
+    revision: () => 8,
+    files: disk,
+    roomBytes: 0,
+    ...options,
+  })
 }
 
 async function use(

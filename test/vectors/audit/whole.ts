@@ -13,7 +13,14 @@ export async function wholeLogs(): Promise<[string, Vector][]> {
   const log = await threeSegments()
   const first = put(put(log, 6, undefined), 12, undefined)
   const torn = put(log, 12, `${log.get(segment(12))}{"id":17,"time":"2026-02-`)
-  const holed = put(log, 12, `${log.get(segment(12))}${'\0'.repeat(700)}`)
+  const roomy = put(
+    put(log, 6, `${log.get(segment(6))}${'\0'.repeat(1000)}`),
+    12,
+    `${log.get(segment(12))}${'\0'.repeat(700)}`,
+  )
+  const end = log.get(segment(12)) ?? ''
+  const gap = '\0'.repeat(1024 - (Buffer.byteLength(end) % 512))
+  const holed = put(log, 12, `${end}${gap}"action":"get"}\n{"id"${'\0'.repeat(300)}`)
   const stub = put(first, 6, '{"id":6,"time":"2026-02-03T04:0')
   return [
     ['orderly', whole('a server was started three times', log, 1, 16, { segments: 3 })],
@@ -44,8 +51,12 @@ export async function wholeLogs(): Promise<[string, Vector][]> {
     ['torn-end', whole('the last write was cut short', torn, 1, 16, { segments: 3, torn: 25 })],
     [
       'torn-end-zeros',
-      whole('sectors of the last write are zeros', holed, 1, 16, { segments: 3, torn: 700 }),
+      whole('sectors of the last write are zeros, and there is room behind it', holed, 1, 16, {
+        segments: 3,
+        torn: gap.length + 21,
+      }),
     ],
+    ['room', whole('two segments have room at their end', roomy, 1, 16, { segments: 3 })],
     [
       'torn-between',
       whole(

@@ -19,7 +19,8 @@ export function readBody(visit: Visit): Promise<Buffer> {
     let bytes = 0
     const refuse = (error: unknown): void => {
       chunks.length = 0
-      incoming.removeAllListeners('data').pause()
+      // What is not read would keep the connection from ever going on.
+      incoming.removeAllListeners('data').resume()
       reject(error)
     }
     visit.whenBodyFails(refuse)

@@ -13,6 +13,9 @@ import { nextRequestId, Visit } from './visit.ts'
 const MAX_AHEAD = 16
 /** How long a peer that is refused may take to read why, in milliseconds. */
 const LINGER_MS = 1000
+/** How long, and how much of, what comes after the last answer is read and dropped. */
+const DRAIN_MS = 5000
+const DRAIN_BYTES = 16 * 1024 * 1024
 /** How long nothing is read after a 503, whose Retry-After says as much, in milliseconds. */
 export const REST_MS = 1000
 
@@ -70,6 +73,8 @@ export class Connection {
     if (!peer) setTimeout(() => socket.destroy(), LINGER_MS).unref()
     // Node begins to read after it has told of the connection.
     else if (peer.resting) process.nextTick(() => this.rest())
+    const destroySoon = socket.destroySoon.bind(socket)
+    socket.destroySoon = () => this.#endSoon(destroySoon)
     socket.once('end', () => this.#checkWhole())
     socket.once('close', () => this.#close())
   }
@@ -190,6 +195,25 @@ export class Connection {
     // To close at once while something is unread would have the peer lose the answer.
     socket.end(rawAnswer(nextRequestId(), answerFor(error)))
     setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  }
+
+  /**
+   * Node closes a socket right after its last answer. To do so while a body is still on its way would
+   * have the system reset the connection, and the peer lose the answer.
+   */
+  #endSoon(destroySoon: () => void): void {
+    const incoming = this.#latest?.incoming
+    if (!incoming || incoming.complete || incoming.destroyed) return destroySoon()
+    this.#ending = true
+    const socket = this.#socket
+    socket.end()
+    let left = DRAIN_BYTES
+    incoming.on('data', (chunk: Buffer) => {
+      left -= chunk.length
+      if (left < 0) socket.destroy()
+    })
+    incoming.resume().once('end', () => socket.destroySoon())
+    setTimeout(() => socket.destroy(), DRAIN_MS).unref()
   }
 
   /** Node looks no more at whether the body is whole once the head asked for an upgrade. */

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { faultyFiles } from '../support/faulty-files.ts'
 import { bytes, type Service, startService } from '../support/service.ts'
-import { RawConnection, requestText } from './raw.ts'
+import { RawConnection, type RequestParts, requestText } from './raw.ts'
 
 let service: Service
 
@@ -61,6 +61,15 @@ describe('a connection that is kept', () => {
     expect((await connection.ask()).status).toBe(200)
   })
 
+  test('goes on after a 413 whose body comes in chunks', async () => {
+    using connection = await open()
+    const chunk = `80000\r\n${' '.repeat(0x80000)}\r\n`
+    connection.send(requestText({ more: ['Transfer-Encoding: chunked'], body: undefined }))
+    connection.send(`${chunk.repeat(6)}0\r\n\r\n`)
+    expect((await connection.answer())?.status).toBe(413)
+    expect((await connection.ask()).status).toBe(200)
+  })
+
   test('is closed when it is idle for too long', async () => {
     using connection = await open()
     await connection.ask()
@@ -106,6 +115,45 @@ describe('requests that are sent ahead', () => {
     const rested = next.ask()
     expect((await other.client().get('prod/a')).Version).toBe(1)
     expect((await rested).status).toBe(403)
+  })
+})
+
+describe('the last answer of a connection arrives', () => {
+  const large = ' '.repeat(4 * 1024 * 1024)
+  /** Reads nothing until all was sent, as simple programs do, and resolves with what is there then. */
+  async function sendThenRead(text: string): Promise<number[]> {
+    using connection = await open()
+    connection.socket.pause()
+    await new Promise((sent) => connection.socket.write(text, sent))
+    connection.socket.resume()
+    return await statuses(connection)
+  }
+
+  test.each<[string, RequestParts, number]>([
+    ['a body too large', { body: large }, 413],
+    ['a body too large, in chunks', { more: ['Transfer-Encoding: chunked'], body: undefined }, 413],
+    ['an unknown method', { target: '/api/none', body: large }, 404],
+    ['a wrong content type', { head: ['Host: x'], body: large }, 400],
+    ['a request of HTTP/1.0', { protocol: 'HTTP/1.0', body: large }, 413],
+  ])('though the body is not read: %s', async (_, parts, status) => {
+    const more = ['Connection: close', ...(parts.more ?? [])]
+    const chunks = parts.body === undefined ? `400000\r\n${large}\r\n0\r\n\r\n` : ''
+    expect(await sendThenRead(requestText({ ...parts, more }) + chunks)).toEqual([status])
+  })
+
+  test('and a body that goes on without end is not listened to for ever', async () => {
+    using connection = await open()
+    const more = ['Connection: close', 'Content-Length: 99999999999']
+    connection.send(requestText({ more, body: undefined }))
+    expect((await connection.answer())?.status).toBe(413)
+    const mebibyte = Buffer.alloc(1024 * 1024)
+    let sent = 0
+    while (!connection.socket.destroyed && sent < 200) {
+      await new Promise((done) => connection.socket.write(mebibyte, done))
+      sent++
+    }
+    await connection.closed
+    expect(sent).toBeLessThan(100)
   })
 })
 

@@ -16,6 +16,8 @@ import {
 
 /** A wait that a test can afford to see end. */
 const SHORT_MS = 150
+/** At the start, for the version before the bus is watched, and at its first line. */
+const LOOKS_AT_FIRST = 3
 const [OWN, OWN6] = addressesIn('whois-self')
 const [ALICE, ALICE6] = addressesIn('whois-user')
 const [WEB] = addressesIn('whois-tagged')
@@ -65,7 +67,9 @@ class World implements AsyncDisposable {
         startMs: SHORT_MS,
         ...terms,
       })
-      return new World(stub, localApi, identity, said)
+      const made = new World(stub, localApi, identity, said)
+      await made.settled()
+      return made
     } catch (error) {
       await localApi.close()
       await stub[Symbol.asyncDispose]()
@@ -73,9 +77,10 @@ class World implements AsyncDisposable {
     }
   }
 
-  /** Resolves when the bus is followed. */
+  /** Resolves when the bus is followed, and what its first line leads to was asked. */
   async settled(): Promise<void> {
-    await vi.waitUntil(() => this.stub.watchers === 1)
+    const looks = () => this.stub.asked.filter((url) => url.includes('/status')).length
+    await vi.waitUntil(() => this.stub.watchers === 1 && looks() >= LOOKS_AT_FIRST)
   }
 
   /** The reason for which a connection is refused. */
@@ -174,6 +179,13 @@ describe('never taken for a caller:', () => {
     expect(world.questions).toEqual([])
   })
 
+  test('a program that calls an address from itself, which is not known as our own yet', async () => {
+    await using own = await World.make({ services: ['100.100.1.1'] })
+    const unknown = from('100.100.1.1', { localAddress: '100.100.1.1' })
+    expect(await own.refusal(unknown)).toMatch(/this node's own/)
+    expect(own.questions).toEqual([])
+  })
+
   test('the server’s own node, also by an address that is not known as its own yet', async () => {
     const Addresses = ['100.64.0.9/32']
     world.stub.whois.set('100.64.0.9', withNode('whois-self', { Addresses }))
@@ -187,6 +199,14 @@ describe('never taken for a caller:', () => {
       )
     }
     expect(world.questions).toEqual([])
+  })
+
+  test('a loopback caller, where userspace mode is allowed and tailscaled is not in it', async () => {
+    await using own = await World.make({ userspace: process.platform === 'linux' })
+    own.stub.whois.set('127.0.0.1:40000', recorded('whois-user'))
+    const local = from('127.0.0.1', { localAddress: '127.0.0.1' })
+    expect(await own.refusal(local)).toMatch(/a program on this host/)
+    expect(own.questions).toEqual([])
   })
 
   test('a LAN caller: tailscaled is not even asked', async () => {
@@ -306,7 +326,6 @@ describe('userspace mode', () => {
 
 describe('tailscaled', () => {
   test('that is stopped is told, refuses, and serves again by itself', async () => {
-    await world.settled()
     await world.stub.stop()
     expect(await world.refusal(from(ALICE))).toMatch(
       /^unidentified: .*tailscaled at ".*tailscaled\.sock" is not there/,
@@ -338,10 +357,20 @@ describe('tailscaled', () => {
 
   test('whose bus alone blinks costs nobody a connection', async () => {
     await world.identity.identify(from(ALICE))
-    await world.settled()
     world.stub.endBus()
     await expect.poll(() => world.stub.watchers).toBe(0)
     await expect.poll(() => world.stub.watchers).toBe(1)
+    expect(world.gone).toEqual([])
+  })
+
+  test('that does not tell its state once costs nobody a connection', async () => {
+    let failed = 0
+    world.stub.status = (_, outgoing) => {
+      if (failed++ === 0) outgoing.writeHead(503).end()
+      else outgoing.end(recorded('status'))
+    }
+    world.stub.endBus()
+    await expect.poll(() => world.said.at(-1)).toBe('tailscaled answers again')
     expect(world.gone).toEqual([])
   })
 
@@ -387,7 +416,6 @@ describe('the bus', () => {
   test('tells of a removed node that called', async () => {
     await world.identity.identify(from(ALICE))
     await world.identity.identify(from(WEB))
-    await world.settled()
     world.stub.whois.delete(ALICE)
     // An id that a JSON number does not hold: it is never read.
     world.stub.notify('{"PeersRemoved":[9007199254740993]}\n')
@@ -396,7 +424,6 @@ describe('the bus', () => {
 
   test('tells of an expired node', async () => {
     await world.identity.identify(from(ALICE))
-    await world.settled()
     world.stub.whois.set(ALICE, recorded('whois-expired'))
     world.stub.notify({ PeersChanged: [{ StableID: 'nuserCNTRL', Expired: true }] })
     await expect.poll(() => world.gone).toEqual([{ nodes: ['nuserCNTRL'] }])
@@ -404,7 +431,6 @@ describe('the bus', () => {
 
   test('tells that an address has become another node’s', async () => {
     await world.identity.identify(from(ALICE))
-    await world.settled()
     world.stub.whois.set(ALICE, withNode('whois-user', { StableID: 'nOther' }))
     world.stub.notify({ SelfChange: {} })
     await expect.poll(() => world.gone).toEqual([{ nodes: ['nuserCNTRL'] }])
@@ -412,7 +438,6 @@ describe('the bus', () => {
 
   test('is no source of rights: who lost them all is still named', async () => {
     await world.identity.identify(from(ALICE))
-    await world.settled()
     world.stub.whois.set(ALICE, withFields('whois-user', { CapMap: null }))
     const before = world.questions.length
     world.stub.notify({ SelfChange: {} })
@@ -422,7 +447,6 @@ describe('the bus', () => {
   })
 
   test('tells that the node is down: everybody has gone', async () => {
-    await world.settled()
     world.stub.status = withFields('status', { BackendState: 'Stopped' })
     world.stub.notify({ State: 4 })
     await expect.poll(() => world.gone).toEqual(['everybody'])
@@ -431,14 +455,12 @@ describe('the bus', () => {
 
   test('missed while it was away is made up for', async () => {
     await world.identity.identify(from(ALICE))
-    await world.settled()
     world.stub.whois.delete(ALICE)
     world.stub.endBus()
     await expect.poll(() => world.gone).toEqual([{ nodes: ['nuserCNTRL'] }])
   })
 
   test('tells of new addresses', async () => {
-    await world.settled()
     const addresses: (readonly string[])[] = []
     world.identity.onChange(() => addresses.push(world.identity.addresses))
     const { Self } = JSON.parse(recorded('status')) as { Self: object }
@@ -464,7 +486,6 @@ describe('a tailscaled out of touch with control', () => {
   test('for longer than is allowed refuses everybody, until it is in touch again', async () => {
     let now = 0
     await using own = await World.make({ staleAfterMs: 60_000, monotonic: () => now })
-    await own.settled()
     own.stub.status = offline
     now = 60_000
     await own.identity.check()

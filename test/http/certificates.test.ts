@@ -38,7 +38,8 @@ function testWorld() {
     next: () => waiting?.ms,
     /** Moves the clock to the next look, has it done, and resolves when the one after it is set. */
     pass: async () => {
-      const { ms, task } = waiting ?? expect.fail('nothing is planned')
+      if (!waiting) throw new Error('nothing is planned')
+      const { ms, task } = waiting
       waiting = undefined
       now += ms
       task()

@@ -1,6 +1,7 @@
 /** HTTP over a bare socket, written and read byte by byte, on a connection that stays. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 
 /** An answer as it came. */
 export interface RawAnswer {
@@ -77,6 +78,24 @@ export class RawConnection {
     const connection = new RawConnection(socket)
     await once(socket, 'connect')
     return connection
+  }
+
+  /** Connects by TLS, believing the authority `ca` and no other. Rejects when the handshake fails. */
+  static async openTls(url: string, ca: string, servername: string): Promise<RawConnection> {
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port: Number(new URL(url).port),
+      ca,
+      servername,
+    })
+    const connection = new RawConnection(socket)
+    await once(socket, 'secureConnect')
+    return connection
+  }
+
+  /** The certificate that the server showed, as PEM. */
+  get certificate(): string {
+    return (this.socket as TLSSocket).getPeerX509Certificate()?.toString() ?? ''
   }
 
   /** Writes `text` and nothing else. */

@@ -4,11 +4,9 @@
  * for the developer.
  */
 import { existsSync } from 'node:fs'
-import { request } from 'node:http'
-import { SottoError } from '../../client/api/errors.ts'
-
-/** Where tailscaled listens on the systems that `--dev` runs on. */
-const SOCKETS = ['/var/run/tailscale/tailscaled.sock', '/var/run/tailscaled.socket']
+import { asSottoError, SottoError } from '../../client/api/errors.ts'
+import { LocalApi } from './tailscale/local-api.ts'
+import { tailscaledSockets } from './tailscale/socket.ts'
 
 /** How long tailscaled may take to answer, in milliseconds. */
 const WAIT_MS = 2000
@@ -18,11 +16,11 @@ const WAIT_MS = 2000
  * `unsafe` when there is one, or when one is there and does not say.
  */
 export async function refuseUserspaceTailscaled(
-  sockets: readonly string[] = SOCKETS,
+  sockets: readonly string[] = tailscaledSockets(),
   waitMs: number = WAIT_MS,
 ): Promise<void> {
   const answers = await Promise.all(
-    sockets.filter((path) => existsSync(path)).map((path) => askForTun(path, waitMs)),
+    sockets.filter((path) => existsSync(path)).map((path) => modeAt(path, waitMs)),
   )
   if (answers.includes('userspace')) {
     throw new SottoError(
@@ -40,36 +38,15 @@ export async function refuseUserspaceTailscaled(
 
 type Mode = 'kernel' | 'userspace' | 'unknown' | 'gone'
 
-function askForTun(socketPath: string, waitMs: number): Promise<Mode> {
-  return new Promise((resolve) => {
-    const asked = request(
-      {
-        socketPath,
-        path: '/localapi/v0/status?peers=false',
-        headers: { Host: 'local-tailscaled.sock' },
-        signal: AbortSignal.timeout(waitMs),
-      },
-      (answer) => {
-        let text = ''
-        answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
-        answer.on('end', () => resolve(modeIn(text)))
-        answer.on('error', () => resolve('unknown'))
-      },
-    )
-    asked.on('error', (error: NodeJS.ErrnoException) => {
-      // A socket file that nothing listens on is left over from a daemon that is gone.
-      resolve(error.code === 'ECONNREFUSED' || error.code === 'ENOENT' ? 'gone' : 'unknown')
-    })
-    asked.end()
-  })
-}
-
-function modeIn(text: string): Mode {
+async function modeAt(path: string, waitMs: number): Promise<Mode> {
+  const localApi = new LocalApi({ path, times: { answer: waitMs } })
   try {
-    const status = JSON.parse(text) as { TUN?: unknown }
-    if (status.TUN === true) return 'kernel'
-    return status.TUN === false ? 'userspace' : 'unknown'
-  } catch {
-    return 'unknown'
+    return (await localApi.status()).TUN ? 'kernel' : 'userspace'
+  } catch (error) {
+    const { code } = (asSottoError(error).cause ?? {}) as NodeJS.ErrnoException
+    // A socket file that nothing listens on is left over from a daemon that is gone.
+    return code === 'ECONNREFUSED' || code === 'ENOENT' ? 'gone' : 'unknown'
+  } finally {
+    await localApi.close()
   }
 }

@@ -1,5 +1,5 @@
-import { chmodSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { spawnSync } from 'node:child_process'
+import { existsSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Rule } from '../../client/api/types.ts'
@@ -7,6 +7,7 @@ import { DevelopmentTailnet, type TailnetFile } from '../../server/identity/deve
 import type { TcpConnection } from '../../server/identity/identity.ts'
 import { refuseUserspaceTailscaled } from '../../server/identity/userspace.ts'
 import { identityContract } from '../contract/identity.ts'
+import { type Answer, recorded, StubLocalApi } from '../support/local-api.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 const nodes: TailnetFile = {
@@ -158,36 +159,38 @@ describe('a tailnet file', () => {
 })
 
 describe('a tailscaled beside --dev', () => {
-  async function ask(answer: string | undefined): Promise<void> {
-    using directory = temporaryDirectory()
-    const socket = join(directory.path, 'tailscaled.sock')
-    const server = createServer((_, response) => {
-      if (answer !== undefined) response.end(answer)
-    })
-    await new Promise<void>((resolve) => server.listen(socket, resolve))
-    chmodSync(socket, 0o666)
-    try {
-      await refuseUserspaceTailscaled([socket], 200)
-    } finally {
-      server.closeAllConnections()
-      server.close()
-    }
+  async function ask(answer: Answer): Promise<void> {
+    await using stub = await StubLocalApi.start()
+    stub.status = answer
+    await refuseUserspaceTailscaled([stub.path], 200)
   }
 
   test('in userspace mode is refused', async () => {
-    await expect(ask('{"TUN":false}')).rejects.toMatchObject({ code: 'unsafe' })
+    await expect(ask(recorded('status-userspace'))).rejects.toMatchObject({
+      code: 'unsafe',
+      message: expect.stringContaining('userspace mode') as string,
+    })
   })
 
   test('with a network device of its own is fine', async () => {
-    await expect(ask('{"TUN":true}')).resolves.toBeUndefined()
+    await expect(ask(recorded('status'))).resolves.toBeUndefined()
   })
 
-  test('that does not tell is refused', async () => {
-    await expect(ask('garbage')).rejects.toMatchObject({ code: 'unsafe' })
-    await expect(ask(undefined)).rejects.toMatchObject({ code: 'unsafe' })
+  test.each<[string, Answer]>([
+    ['garbage', 'garbage'],
+    ['nothing', () => {}],
+    ['a refusal', { status: 403, text: 'no' }],
+  ])('that answers %s is refused', async (_, answer) => {
+    await expect(ask(answer)).rejects.toMatchObject({ code: 'unsafe' })
   })
 
-  test('that is gone is fine', async () => {
+  test('that is gone is fine, also when it left its socket behind', async () => {
     await expect(refuseUserspaceTailscaled(['/nonexistent.sock'])).resolves.toBeUndefined()
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'tailscaled.sock')
+    const listen = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
+    spawnSync(process.execPath, ['-e', listen])
+    expect(existsSync(path)).toBe(true)
+    await expect(refuseUserspaceTailscaled([path])).resolves.toBeUndefined()
   })
 })

@@ -238,7 +238,7 @@ export class LocalApi {
     return new SottoError(
       'tailscaled_unavailable',
       `tailscaled at ${quote(this.path)} ${problem} when asked for ${what}`,
-      { hint },
+      { hint, cause: error },
     )
   }
 }

@@ -184,6 +184,12 @@ export class Connection {
     if (this.#open === 0) this.#end(error)
   }
 
+  /** Serves nothing more: ends at once if nothing is owed, and after the answers that are otherwise. */
+  finish(): void {
+    this.#ending = true
+    if (this.#open === 0) this.destroy()
+  }
+
   /** Ends at once if nothing is owed. */
   endIfIdle(): void {
     if (this.#open === 0) this.#socket.destroySoon()

@@ -165,7 +165,8 @@ export class Listener {
     const nodes = who === 'everybody' ? undefined : new Set(who.nodes)
     for (const connection of this.#connections.values()) {
       if (nodes) connection.destroyIfOf(nodes)
-      else connection.destroy()
+      // Those who wait are told what is wrong: nobody can be named, so that they get nothing else.
+      else connection.finish()
     }
   }
 

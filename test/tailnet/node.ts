@@ -91,14 +91,9 @@ export class TailnetNode {
     })
   }
 
-  /** Sends a signal to the daemon. */
-  signal(signal: NodeJS.Signals): void {
+  /** Ends the daemon; resolves when it is gone. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     this.#running.signal(signal)
-  }
-
-  /** Ends the daemon as a service manager does; resolves when it is gone. */
-  async stop(): Promise<void> {
-    this.#running.signal('SIGTERM')
     await this.#running.ended
   }
 

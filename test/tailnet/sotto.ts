@@ -16,6 +16,8 @@ export interface ServerOptions {
   readonly socket?: string
   /** The name of its state directory, for a tailnet that has several servers. */
   readonly state?: string
+  /** Whether its timers run faster than the clock: hasty-server.ts. */
+  readonly hasty?: boolean
   /** More settings. */
   readonly args?: readonly string[]
 }
@@ -24,6 +26,7 @@ export interface ServerOptions {
 export type ClientName = 'setec' | 'sotto'
 
 const sotto = [process.execPath, cli]
+const hastyServer = new URL('hasty-server.ts', import.meta.url).pathname
 
 /** A running `sotto server` on the host of the node `server`. */
 export class SottoServer {
@@ -71,7 +74,10 @@ export class SottoServer {
       ...(issued ? [] : ['--tls-cert', pair, '--tls-key', key]),
       ...args,
     ]
-    const program = underlay.start('server', 'sotto', [...sotto, 'server', ...settings])
+    const program = underlay.start('server', 'sotto', [
+      ...(options.hasty ? [process.execPath, hastyServer] : [...sotto, 'server']),
+      ...settings,
+    ])
     const server = new SottoServer(tailnet, state, program, target)
     await server.#awaitListening()
     return server

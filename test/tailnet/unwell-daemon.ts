@@ -18,6 +18,11 @@ export type Ailment =
   | 'hang-up'
   /** Never answers. */
   | 'silence'
+  /** Answers well, after a while. */
+  | 'slowness'
+
+/** How long a slow one takes, in milliseconds. */
+const SLOW_MS = 400
 
 /** The proxy. */
 export class UnwellDaemon {
@@ -33,19 +38,21 @@ export class UnwellDaemon {
     const server = createServer()
     const proxy = new UnwellDaemon(server)
     server.on('request', (asked, answer) => {
-      if (proxy.ailment !== 'none') {
-        fail(proxy.ailment, answer)
-        return
+      if (proxy.ailment === 'slowness') setTimeout(pass, SLOW_MS)
+      else if (proxy.ailment === 'none') pass()
+      else fail(proxy.ailment, answer)
+
+      function pass(): void {
+        const { method, url, headers } = asked
+        const passed = request({ socketPath: socket, method, path: url, headers }, (real) => {
+          answer.writeHead(real.statusCode ?? 500, real.headers)
+          real.pipe(answer)
+          real.on('error', () => answer.destroy())
+        })
+        passed.on('error', () => answer.destroy())
+        answer.on('close', () => passed.destroy())
+        asked.pipe(passed)
       }
-      const { method, url, headers } = asked
-      const passed = request({ socketPath: socket, method, path: url, headers }, (real) => {
-        answer.writeHead(real.statusCode ?? 500, real.headers)
-        real.pipe(answer)
-        real.on('error', () => answer.destroy())
-      })
-      passed.on('error', () => answer.destroy())
-      answer.on('close', () => passed.destroy())
-      asked.pipe(passed)
     })
     await once(server.listen(path), 'listening')
     return proxy
@@ -65,7 +72,7 @@ export class UnwellDaemon {
   }
 }
 
-function fail(ailment: Exclude<Ailment, 'none'>, answer: ServerResponse): void {
+function fail(ailment: Exclude<Ailment, 'none' | 'slowness'>, answer: ServerResponse): void {
   switch (ailment) {
     case 'garbage':
       answer.end('\u0000\u0001 not JSON at all')

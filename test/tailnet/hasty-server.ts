@@ -1,0 +1,18 @@
+/**
+ * `sotto server` whose timers run faster than the clock, so that a certificate which lives for half a
+ * minute is looked after as one that lives for months.
+ */
+import { readServerConfig } from '../../server/config.ts'
+import { scheduled } from '../../server/http/certificates.ts'
+import { startServer } from '../../server/main.ts'
+
+/** An hour takes six seconds, a minute a tenth of one. */
+const HASTE = 600
+
+const config = readServerConfig(process.argv.slice(2), {})
+const server = await startServer(config, {
+  say: (line) => console.log(line),
+  schedule: (ms, task) => scheduled(ms / HASTE, task),
+})
+console.log(`listening on ${server.url}`)
+process.once('SIGTERM', () => void server.stop())

@@ -210,7 +210,7 @@ describe('HTTPS', () => {
   })
 
   test('is not held up in its stop by handshakes that do not come to their end', async () => {
-    const service = await start('tailnet', 60_000)
+    const service = await start('tailnet', 30_000)
     const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
     socket.on('error', () => {})
     await once(socket, 'connect')

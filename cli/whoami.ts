@@ -1,28 +1,61 @@
 /** `sotto whoami [NAME]` */
 import { quote } from '../client/api/errors.ts'
+import { actions } from '../client/api/types.ts'
+import type { Identity } from '../client/client.ts'
 import type { Invocation } from './invocation.ts'
 import { table, visible } from './text.ts'
+
+/** A label, empty where it is that of the row above, and what it is for. */
+type Row = readonly [label: string, text: string]
 
 /** Prints who the server takes the caller for. */
 export async function whoami(invocation: Invocation): Promise<void> {
   const name = invocation.word(0) === undefined ? undefined : invocation.name()
   const self = await invocation.client().whoami(name)
-  const { Hostname, IP, User, Tags, Rules, Allowed = [] } = self
   await invocation.print(self, () => {
     const rows = [
-      ['Node:', Hostname],
-      ['Address:', IP],
-      ...(User === undefined ? [] : [['User:', User]]),
-      ...(Tags === undefined ? [] : [['Tags:', Tags.join(', ')]]),
-      ...(Rules.length === 0 ? [['Rules:', 'none']] : []),
-      ...Rules.map((rule, at) => [
-        at === 0 ? 'Rules:' : '',
-        `${rule.action.join(', ')} on ${rule.secret.join(', ')}`,
-      ]),
-      ...(name === undefined
-        ? []
-        : [['Allowed:', `${Allowed.join(', ') || 'nothing'} on ${quote(name)}`]]),
+      ...whoRows(self),
+      ...ruleRows(self),
+      ...(name === undefined ? [] : on(name, self)),
     ]
     return table(rows.map((row) => row.map(visible)))
   })
+}
+
+function whoRows({ Hostname, IP, NodeID, User, Tags }: Identity): Row[] {
+  return [
+    ['Node:', Hostname],
+    ...(NodeID === undefined ? [] : [['Node ID:', NodeID] as const]),
+    ['Address:', IP],
+    ...(User === undefined ? [] : [['User:', User] as const]),
+    ...(Tags === undefined ? [] : [['Tags:', Tags.join(', ')] as const]),
+  ]
+}
+
+function ruleRows({ Rules }: Identity): Row[] {
+  if (Rules.length === 0) return [['Rules:', 'none']]
+  return labelled(
+    'Rules:',
+    Rules.map(
+      ({ action, secret }, at) => `${at + 1}. ${action.join(', ')} on ${secret.join(', ')}`,
+    ),
+  )
+}
+
+/** What the rules allow on `name`, by which rule, and what no rule allows. */
+function on(name: string, { Allowed = [], AllowedBy = [] }: Identity): Row[] {
+  const allowed = Allowed.map((action) => {
+    const by = AllowedBy.find((each) => each.Action === action)
+    const reason = by ? ` by rule ${by.Rule + 1}, ${quote(by.Pattern)}` : ''
+    return `${action} on ${quote(name)}${reason}`
+  })
+  const denied = actions.filter((action) => !Allowed.includes(action)).join(', ')
+  return [
+    ...labelled('Allowed:', allowed.length > 0 ? allowed : [`nothing on ${quote(name)}`]),
+    ...(denied === '' ? [] : [['Denied:', `${denied} on ${quote(name)}`] as const]),
+  ]
+}
+
+function labelled(label: string, texts: readonly string[]): Row[] {
+  return texts.map((text, at) => [at === 0 ? label : '', text])
 }

@@ -28,6 +28,8 @@ export interface Identity {
   readonly Hostname: string
   /** The address that the call came from. */
   readonly IP: string
+  /** The id of the node, which no other node ever has; absent on a development tailnet. */
+  readonly NodeID?: string
   /** The login name of the person whose node it is; absent for tagged nodes. */
   readonly User?: string
   /** The tags of a tagged node; absent for a person's node. */
@@ -36,6 +38,15 @@ export interface Identity {
   readonly Rules: readonly Rule[]
   /** The actions allowed on the name that was asked about; absent where none was. */
   readonly Allowed?: readonly string[]
+  /** For each of these actions the first of `Rules`, from 0, that allows it, and its pattern. */
+  readonly AllowedBy?: readonly AllowedBy[]
+}
+
+/** Which rule allows an action on the name that was asked about. */
+export interface AllowedBy {
+  readonly Action: string
+  readonly Rule: number
+  readonly Pattern: string
 }
 
 /** The error that an answer other than 200 is. `attempt` is what was tried, such as `get "a"`. */
@@ -154,15 +165,26 @@ function isInfo(body: unknown): body is SecretInfo {
 
 function isIdentity(body: unknown): body is Identity {
   if (!isObject(body)) return false
-  const { Hostname, IP, User, Tags, Rules, Allowed } = body
+  const { Hostname, IP, NodeID, User, Tags, Rules, Allowed, AllowedBy } = body
   return (
     typeof Hostname === 'string' &&
     typeof IP === 'string' &&
+    (NodeID === undefined || typeof NodeID === 'string') &&
     (User === undefined || typeof User === 'string') &&
     (Tags === undefined || isTexts(Tags)) &&
     Array.isArray(Rules) &&
     Rules.every((rule) => isObject(rule) && isTexts(rule['action']) && isTexts(rule['secret'])) &&
-    (Allowed === undefined || isTexts(Allowed))
+    (Allowed === undefined || isTexts(Allowed)) &&
+    (AllowedBy === undefined || (Array.isArray(AllowedBy) && AllowedBy.every(isAllowedBy)))
+  )
+}
+
+function isAllowedBy(body: unknown): body is AllowedBy {
+  return (
+    isObject(body) &&
+    typeof body['Action'] === 'string' &&
+    Number.isInteger(body['Rule']) &&
+    typeof body['Pattern'] === 'string'
   )
 }
 

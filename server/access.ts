@@ -9,19 +9,30 @@ export interface Caller {
   readonly node?: string
 }
 
+/** What allows an action on a name. */
+export interface Grant {
+  /** The place of the rule among the caller's, from 0. */
+  readonly rule: number
+  /** The pattern of the rule that matches. */
+  readonly pattern: string
+}
+
 /**
  * Whether `rules` allow `action` on the secret `name`. Rules add up and nothing denies; no rule, no
  * access. Where no secret is concerned `name` is empty, which only patterns such as `*` match.
  */
 export function allows(rules: readonly Rule[], action: Action, name: string): boolean {
-  return ruleFor(rules, action, name) !== undefined
+  return grantOf(rules, action, name) !== undefined
 }
 
-/** The first of `rules` that allows `action` on `name`, or undefined when none does. */
-function ruleFor(rules: readonly Rule[], action: Action, name: string): Rule | undefined {
-  return rules.find(
-    (rule) => rule.action.includes(action) && rule.secret.some((pattern) => matches(pattern, name)),
-  )
+/** The first thing in `rules` that allows `action` on `name`, or undefined when nothing does. */
+export function grantOf(rules: readonly Rule[], action: Action, name: string): Grant | undefined {
+  for (const [rule, each] of rules.entries()) {
+    if (!each.action.includes(action)) continue
+    const pattern = each.secret.find((candidate) => matches(candidate, name))
+    if (pattern !== undefined) return { rule, pattern }
+  }
+  return undefined
 }
 
 /**

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Action, Rule } from '../client/api/types.ts'
-import { allows, matches } from '../server/access.ts'
+import { allows, grantOf, matches } from '../server/access.ts'
 
 const rules: Rule[] = [
   { action: ['get', 'info'], secret: ['prod/*'] },
@@ -100,4 +100,15 @@ describe('patterns', () => {
     const pattern = `${'a*'.repeat(2000)}b`
     expect(matches(pattern, 'a'.repeat(4096))).toBe(false)
   })
+})
+
+test('what allows an action is the first rule, and the pattern of it, that does', () => {
+  const several: Rule[] = [
+    { action: ['info'], secret: ['*'] },
+    { action: ['get'], secret: ['dev/*', 'prod/*', '*'] },
+    { action: ['get'], secret: ['prod/a'] },
+  ]
+  expect(grantOf(several, 'get', 'prod/a')).toEqual({ rule: 1, pattern: 'prod/*' })
+  expect(grantOf(several, 'info', 'prod/a')).toEqual({ rule: 0, pattern: '*' })
+  expect(grantOf(several, 'put', 'prod/a')).toBeUndefined()
 })

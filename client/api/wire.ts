@@ -153,6 +153,7 @@ export const methods = {
       .object({
         Hostname: z.string(),
         IP: z.string(),
+        NodeID: z.string().optional(),
         User: z.string().optional(),
         Tags: z.array(z.string()).optional(),
         Rules: z.array(
@@ -161,6 +162,9 @@ export const methods = {
             .meta({ id: 'Rule' }),
         ),
         Allowed: z.array(z.enum(actions)).optional(),
+        AllowedBy: z
+          .array(z.object({ Action: z.enum(actions), Rule: z.int().min(0), Pattern: z.string() }))
+          .optional(),
       })
       .meta({ id: 'Self', description: 'A caller, as the network tells it.' }),
     errors: [],

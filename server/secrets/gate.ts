@@ -7,7 +7,7 @@ import type { AuditLog } from '../../audit/log.ts'
 import type { AccessEntry, Result } from '../../audit/record.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action } from '../../client/api/types.ts'
-import { allows, type Caller } from '../access.ts'
+import { allows, type Caller, type Grant, grantOf } from '../access.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretState } from '../store/contract.ts'
 import type { Agreement } from './agreement.ts'
@@ -66,6 +66,11 @@ export class Gate {
   /** Whether `call` may perform `action` on `name`; for filtering lists that are recorded as one. */
   sees(call: Call, action: Action, name: string): boolean {
     return allows(call.caller.rules, action, name)
+  }
+
+  /** What lets `call` perform `action` on `name`, for telling the caller; undefined for nothing. */
+  grant(call: Call, action: Action, name: string): Grant | undefined {
+    return grantOf(call.caller.rules, action, name)
   }
 
   /** Whether `call` may perform `action` on any name there could be. */

@@ -21,11 +21,22 @@ export interface SecretsParts {
 export interface Self {
   readonly Hostname: string
   readonly IP: string
+  /** The StableID of the node. */
+  readonly NodeID?: string
   readonly User?: string
   readonly Tags?: readonly string[]
   readonly Rules: readonly Rule[]
   /** The actions that the rules allow on the name that was asked about. */
   readonly Allowed?: readonly Action[]
+  /** For each of these actions the first of the rules, from 0, that allows it, and its pattern. */
+  readonly AllowedBy?: readonly AllowedBy[]
+}
+
+/** Which rule allows an action on the name that was asked about. */
+interface AllowedBy {
+  readonly Action: Action
+  readonly Rule: number
+  readonly Pattern: string
 }
 
 /** A value on its way out. Whoever takes it zeroes it after use. */
@@ -197,15 +208,19 @@ export class Secrets {
 
   /** What the network says of the caller, and what its rules allow on `Name`. Needs no permission. */
   whoami(call: Call, { Name }: Request<'whoami'>): Self {
-    const { principal, rules } = call.caller
-    const allowed = actions.filter((action) => this.#gate.sees(call, action, Name))
+    const { principal, rules, node } = call.caller
+    const by = actions.flatMap((action): AllowedBy[] => {
+      const grant = this.#gate.grant(call, action, Name)
+      return grant ? [{ Action: action, Rule: grant.rule, Pattern: grant.pattern }] : []
+    })
     return {
       Hostname: principal.hostname,
       IP: principal.ip,
+      ...(node !== undefined && { NodeID: node }),
       ...(principal.user !== undefined && { User: principal.user }),
       ...(principal.tags && { Tags: principal.tags }),
       Rules: rules,
-      ...(Name !== '' && { Allowed: allowed }),
+      ...(Name !== '' && { Allowed: by.map(({ Action }) => Action), AllowedBy: by }),
     }
   }
 

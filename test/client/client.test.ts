@@ -46,7 +46,15 @@ test('each method sends its request and reads its answer', async () => {
     activate: {},
     'delete-version': {},
     delete: {},
-    whoami: { Hostname: 'n', IP: '127.0.0.1', Tags: ['tag:a'], Rules: [], Allowed: ['get'] },
+    whoami: {
+      Hostname: 'n',
+      IP: '127.0.0.1',
+      NodeID: 'n1',
+      Tags: ['tag:a'],
+      Rules: [],
+      Allowed: ['get'],
+      AllowedBy: [{ Action: 'get', Rule: 0, Pattern: '*' }],
+    },
   }
   const calls: Received[] = []
   await using server = await scripted((received, response) => {
@@ -224,6 +232,11 @@ test.each([
   ['activate', (client: Client) => client.activate('a', 1), '<html>'],
   ['delete', (client: Client) => client.delete('a'), 'null'],
   ['whoami', (client: Client) => client.whoami(), '{"Hostname":"a","IP":"1.2.3.4","Rules":[{}]}'],
+  [
+    'whoami',
+    (client: Client) => client.whoami(),
+    '{"Hostname":"a","IP":"1.2.3.4","Rules":[],"AllowedBy":[{"Action":"get","Rule":0.5,"Pattern":"*"}]}',
+  ],
 ])('%s takes no other answer for a success', async (_, call, body) => {
   await using server = await answering(200, {}, body)
   expect(await failure(call(new Client({ server: server.url })))).toMatchObject({

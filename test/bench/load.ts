@@ -44,6 +44,11 @@ export async function requestsPerSecond(
   let output = ''
   wrk.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
   await once(wrk, 'close')
+  return rateIn(output, url)
+}
+
+/** Requests a second that wrk tells of. Throws when any answer was not what it should be. */
+export function rateIn(output: string, url: string): number {
   const [done, wrong] = /^result (\d+) (\d+)$/m.exec(output)?.slice(1).map(Number) ?? []
   const errors = /Socket errors/.test(output)
   if (!done || wrong !== 0 || errors) throw new Error(`Load on ${url} went wrong:\n${output}`)
@@ -51,7 +56,8 @@ export async function requestsPerSecond(
   return done / (micros / 1e6)
 }
 
-function luaFor({ path, body, status }: Shot): string {
+/** What wrk is told: to send the shot, and to count the answers that are not as they should be. */
+export function luaFor({ path, body, status }: Shot): string {
   return `
 wrk.method = "POST"
 wrk.path = ${JSON.stringify(path)}

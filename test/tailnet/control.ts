@@ -89,6 +89,11 @@ export class Control implements ControlServer {
     await this.#put(`/nodes/${name}`, all)
   }
 
+  /** The IPv4 address of a node. */
+  addressOf(name: string): string {
+    return this.#nodes.get(name)?.ip ?? ''
+  }
+
   async setGrants(grants: readonly Grant[]): Promise<void> {
     await this.#put('/grants', grants)
   }

@@ -34,8 +34,8 @@ export interface NodeOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Nothing leaves the underlay, and nothing is waited for that is not there. */
-const environment = {
+/** Of every node: nothing leaves the underlay, and nothing is waited for that is not there. */
+export const nodeEnvironment: Readonly<Record<string, string>> = {
   TS_NO_LOGS_NO_SUPPORT: 'true',
   TS_PANIC_IF_HIT_MAIN_CONTROL: '1',
   TS_ASSUME_NETWORK_UP_FOR_TEST: '1',
@@ -87,7 +87,7 @@ export class TailnetNode {
     ]
     const label = `tailscaled-${this.name}`
     this.#daemon = this.#underlay.start(this.name, label, command, {
-      env: { ...environment, ...env },
+      env: { ...nodeEnvironment, ...env },
     })
   }
 

@@ -191,7 +191,11 @@ export class Underlay {
   async #startRelay(host: string, key: string, user: number | undefined): Promise<string> {
     const path = join(this.#sockets(user), `${key}.relay`)
     const command = [requirePeer('ctl'), 'relay', path]
-    const relay = this.start(host, `relay-${key}`, user === undefined ? command : as(user, command))
+    const relay = this.start(
+      host,
+      `relay-${key}`,
+      user === undefined ? command : asUser(user, command),
+    )
     await until(
       () => connects(path),
       `the relay on ${host}`,
@@ -211,7 +215,7 @@ export class Underlay {
 }
 
 /** The command that runs `command` as the user with the number `user`, who has no other rights. */
-export function as(user: number, command: readonly string[]): readonly string[] {
+export function asUser(user: number, command: readonly string[]): readonly string[] {
   return ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', ...command]
 }
 

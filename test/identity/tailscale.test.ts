@@ -451,6 +451,11 @@ describe('the bus', () => {
     world.stub.notify({ State: 4 })
     await expect.poll(() => world.gone).toEqual(['everybody'])
     await expect.poll(() => world.refusal(from(ALICE))).toMatch(/is in state "Stopped"/)
+    expect(world.said).toEqual([expect.stringMatching(/in state "Stopped"\. Connect it with/)])
+    world.stub.status = recorded('status')
+    world.stub.notify({ State: 6 })
+    await expect.poll(() => world.said.slice(1)).toEqual(['callers are named again'])
+    await world.identity.identify(from(ALICE))
   })
 
   test('missed while it was away is made up for', async () => {

@@ -68,7 +68,7 @@ export class TailscaleIdentity implements Identity {
   readonly #listeners: ((who: Gone) => void)[] = []
 
   private constructor(terms: TailscaleTerms) {
-    const { localApi, staleAfterMs, monotonic = () => performance.now() } = terms
+    const { localApi, staleAfterMs, monotonic = () => performance.now(), log = () => {} } = terms
     this.#localApi = localApi
     this.#capabilities = terms.capabilities ?? defaultCapabilities
     this.#services = (terms.services ?? []).map(spelled)
@@ -80,6 +80,7 @@ export class TailscaleIdentity implements Identity {
       allowsUserspace: this.#userspace || terms.served === true,
       staleAfterMs,
       monotonic,
+      log,
     })
     this.#bus = new BusWatch({
       localApi,
@@ -87,7 +88,7 @@ export class TailscaleIdentity implements Identity {
       refresh: () => this.#state.refresh(),
       sweep: () => this.#sweep(),
       everybody: () => this.#tell('everybody'),
-      log: terms.log ?? (() => {}),
+      log,
     })
   }
 

@@ -13,6 +13,8 @@ export interface NodeStateTerms {
   readonly staleAfterMs: number | undefined
   /** Milliseconds since any moment, never set back. */
   readonly monotonic: () => number
+  /** Where words for the operator go, a line at a time. */
+  readonly log: (line: string) => void
 }
 
 /** The state of tailscaled, as it last told it. */
@@ -23,6 +25,8 @@ export class NodeState {
   /** The node, or what is in the way of there being one. */
   #own: OwnNode | SottoError = new SottoError('tailscaled_unavailable', 'tailscaled was not asked')
   #starting = false
+  /** Why callers were refused when the state was last known. */
+  #refusedFor: string | undefined
   /** When tailscaled was last known to be in touch with its control server. */
   #inTouch: number
 
@@ -43,9 +47,9 @@ export class NodeState {
 
   /** The node. Throws what is in the way of there being one, or of trusting its policy. */
   present(): OwnNode {
-    if (this.#own instanceof Error) throw this.#own
-    this.#refuseStale()
-    return this.#own
+    const problem = this.#problem()
+    if (problem) throw problem
+    return this.#own as OwnNode
   }
 
   /**
@@ -70,8 +74,17 @@ export class NodeState {
     } catch (error) {
       this.#own = asSottoError(error)
     }
+    this.#tellOfRefusals()
     if (JSON.stringify(this.known) === before) return
     for (const changed of this.#listeners) changed()
+  }
+
+  /** Tells the operator when callers begin to be refused for the state of the node, and when no more. */
+  #tellOfRefusals(): void {
+    const { message, hint = '' } = this.#problem() ?? {}
+    if (message === this.#refusedFor) return
+    this.#refusedFor = message
+    this.#terms.log(message === undefined ? 'callers are named again' : `${message}. ${hint}`)
   }
 
   #allowed(own: OwnNode): OwnNode {
@@ -85,10 +98,12 @@ export class NodeState {
     )
   }
 
-  #refuseStale(): void {
+  /** What is in the way of naming callers; undefined when nothing is. */
+  #problem(): SottoError | undefined {
+    if (this.#own instanceof Error) return this.#own
     const { staleAfterMs, monotonic } = this.#terms
-    if (staleAfterMs === undefined || monotonic() - this.#inTouch <= staleAfterMs) return
-    throw new SottoError(
+    if (staleAfterMs === undefined || monotonic() - this.#inTouch <= staleAfterMs) return undefined
+    return new SottoError(
       'tailscaled_unavailable',
       `tailscaled has been out of touch with its control server for more than ${staleAfterMs} ms`,
       { hint: 'The policy that it knows may be old. Check the way to the control server.' },

@@ -60,9 +60,19 @@ describeWith(peers, 'revocation', () => {
     test(`is obeyed at the next request, ${ROUNDS} times under load`, async () => {
       const { network, user, tagged, admin } = tailnet.grants
       const always = [network, tagged, admin, rest()]
+      await tailnet.control.setGrants([...always, user])
+      await shown('user', (text) => text.includes('dev/other'))
       const stop = new AbortController()
-      const readers = await Promise.all(Array.from({ length: LOAD }, () => connect('tagged')))
-      const load = readers.map((reader) => readUntil(reader, 'prod/web/key', stop.signal))
+      // The user's own device too: its requests share what is asked of tailscaled.
+      const load = await Promise.all(
+        Array.from({ length: LOAD }, async (_, index) => {
+          const [name, secret] =
+            index % 2 === 0
+              ? (['tagged', 'prod/web/key'] as const)
+              : (['user', 'dev/other'] as const)
+          return [await connect(name), secret] as const
+        }),
+      ).then((readers) => readers.map(([reader, secret]) => readUntil(reader, secret, stop.signal)))
       const caller = await connect('user')
       const [address = ''] = await tailnet.node('user').addresses()
       const node = tailnet.node('server')

@@ -148,7 +148,7 @@ const wrongTargets = [
   '/%ff',
   '/%zz',
   '/metrics',
-  `/${'a'.repeat(9000)}`,
+  `/${'a'.repeat(5000)}`,
   'http://sotto.test/api/none',
 ]
 

@@ -42,6 +42,11 @@ export const rawCommands: readonly RawCommand[] = [
     summary: 'Make a new store.',
     load: async () => (await import('./serve.ts')).init,
   },
+  {
+    name: 'doctor',
+    summary: 'Check what a server on a tailnet needs, and say what to do.',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
 ]
 
 /** Flags that every command of the table knows. They may also stand before the command. */

@@ -11,6 +11,7 @@ import {
 } from './commands.ts'
 import type { Invocation } from './invocation.ts'
 import { table } from './text.ts'
+import type { RawVerb } from '../server/config.ts'
 
 /** Prints how a command is used, or, without one, what there is. Throws `usage` for an unknown one. */
 export async function help(invocation: Invocation): Promise<void> {
@@ -29,7 +30,7 @@ Sotto is a secrets server for a tailnet, and this is its command line.
 
 Commands:
 ${table(rows)}
-Flags of every command but server and init:
+Flags of every command but server, init and doctor:
 ${flagLines(globalFlags)}
 Run \`sotto help COMMAND\` for more.
 `
@@ -39,7 +40,7 @@ Run \`sotto help COMMAND\` for more.
 export async function helpFor(name: string): Promise<string> {
   const command = commandNamed(name)
   if (command && 'args' in command) return helpOf(command)
-  if (command) return helpOfServer(command.name as 'server' | 'init', command.summary)
+  if (command) return helpOfServer(command.name as RawVerb, command.summary)
   const group = commandNames().filter((each) => each.startsWith(`${name} `))
   if (group.length > 0) {
     return (await Promise.all(group.map(helpFor))).join('\n')
@@ -57,7 +58,7 @@ function helpOf({ name, args, summary, details, flags }: Command): string {
   ].join('\n')
 }
 
-async function helpOfServer(name: 'server' | 'init', summary: string): Promise<string> {
+async function helpOfServer(name: RawVerb, summary: string): Promise<string> {
   const { settingsHelp } = await import('../server/config.ts')
   return `Usage: sotto ${name} [flags]\n\n${summary}\n\nFlags, each with the variables that stand in for it:\n${settingsHelp(name)}`
 }

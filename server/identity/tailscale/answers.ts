@@ -56,6 +56,8 @@ export const statusAnswer = z.object({
   /** False in userspace mode; unknown from what is no tailscaled. */
   TUN: z.boolean(),
   BackendState: z.string(),
+  /** The release of the daemon. */
+  Version: z.string().default('of unknown release'),
   /** Null until the daemon has joined a tailnet. */
   Self: z
     .object({
@@ -64,6 +66,7 @@ export const statusAnswer = z.object({
       TailscaleIPs: texts,
       /** Whether the control server is in touch. */
       Online: flag,
+      KeyExpiry: time,
     })
     .nullish(),
   CertDomains: texts,

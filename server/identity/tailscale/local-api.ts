@@ -106,7 +106,8 @@ export class LocalApi {
   /**
    * The certificate of `domain` and its key, in PEM, good for `minValidityMs` more at least if that
    * is given: tailscaled then waits for a new one when its own is older. Rejects with
-   * `certificate_unavailable` when it has none and tells why, or with `tailscaled_unavailable`.
+   * `certificate_unavailable` when it has none and tells why, in `retryAfterMs` also when to ask again,
+   * or with `tailscaled_unavailable`.
    */
   async certificate(
     domain: string,
@@ -220,7 +221,7 @@ export class LocalApi {
   #withoutCertificate(what: string, { status, text, headers }: Raw): SottoError {
     const retry = headers['retry-after']
     const wait = typeof retry === 'string' ? `; try again after ${quote(retry)} seconds` : ''
-    return new SottoError(
+    const error = new SottoError(
       'certificate_unavailable',
       `tailscaled at ${quote(this.path)} gave no answer to ${what}, but ${status}: ${reasonIn(text)}${wait}`,
       {
@@ -230,6 +231,8 @@ export class LocalApi {
             : 'Check that HTTPS is on for the tailnet and the name is the node’s own, or give certificate files of your own.',
       },
     )
+    const retryAfterMs = Number(retry) * 1000
+    return retryAfterMs > 0 ? Object.assign(error, { retryAfterMs }) : error
   }
 
   #failed(what: string, error: unknown, waitMs: number): SottoError {

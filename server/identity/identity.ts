@@ -29,7 +29,8 @@ export type Gone = { readonly nodes: readonly string[] } | 'everybody'
 export interface Identity {
   /**
    * Names the peer of `connection`. Rejects with `unidentified` when it cannot, whatever the
-   * reason: an error on the way to an identity is a refusal.
+   * reason: an error on the way to an identity is a refusal. Rejects with `overloaded` when too many
+   * are being named.
    */
   identify(connection: Connection): Promise<Caller>
 

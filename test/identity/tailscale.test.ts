@@ -15,7 +15,7 @@ import {
 } from '../support/local-api.ts'
 
 /** A wait that a test can afford to see end. */
-const SHORT_MS = 150
+const SHORT_MS = 500
 /** At the start, for the version before the bus is watched, and at its first line. */
 const LOOKS_AT_FIRST = 3
 const [OWN, OWN6] = addressesIn('whois-self')
@@ -51,6 +51,7 @@ class World implements AsyncDisposable {
   static async make(
     terms: Partial<TailscaleTerms> = {},
     prepare: (stub: StubLocalApi) => void = () => {},
+    answer = 10_000,
   ): Promise<World> {
     const stub = await StubLocalApi.start()
     stub.whois.set(ALICE, recorded('whois-user'))
@@ -58,7 +59,7 @@ class World implements AsyncDisposable {
     stub.whois.set(WEB, recorded('whois-tagged'))
     stub.whois.set(OWN, recorded('whois-self'))
     prepare(stub)
-    const localApi = new LocalApi({ path: stub.path, times: { answer: SHORT_MS } })
+    const localApi = new LocalApi({ path: stub.path, times: { answer } })
     const said: string[] = []
     try {
       const identity = await TailscaleIdentity.open({
@@ -340,7 +341,6 @@ describe('tailscaled', () => {
   })
 
   test.each<[string, Answer, RegExp]>([
-    ['slow', () => {}, /did not answer within 150 ms/],
     ['answering garbage', 'garbage', /is not JSON/],
     ['answering another shape', '{"Node":{}}', /is wrong at "Node/],
     ['refusing', { status: 500, text: 'boom' }, /refused whois 100\.64\.0\.2 with 500: "boom"/],
@@ -353,6 +353,37 @@ describe('tailscaled', () => {
     expect(await world.refusal(from(WEB))).toMatch(/^accepted/)
     world.stub.whois.set(ALICE, recorded('whois-user'))
     expect(await world.refusal(from(ALICE))).toMatch(/^accepted/)
+  })
+
+  test('that is slow refuses within the bound, keeps nobody else waiting, and serves again', async () => {
+    await using own = await World.make({}, () => {}, SHORT_MS)
+    own.stub.whois.set(ALICE, () => {})
+    const asking = Array.from({ length: 20 }, () => own.refusal(from(ALICE)))
+    expect(await own.refusal(from(WEB))).toMatch(/^accepted/)
+    const refusals = await Promise.all(asking)
+    expect(new Set(refusals).size).toBe(1)
+    expect(refusals[0]).toMatch(/did not answer within 500 ms/)
+    // One question, and one more for all who came while it was under way.
+    expect(own.questions.filter((url) => url.includes(ALICE)).length).toBe(2)
+    own.stub.whois.set(ALICE, recorded('whois-user'))
+    expect(await own.refusal(from(ALICE))).toMatch(/^accepted/)
+  })
+
+  test('that is frozen keeps a bounded number of callers waiting, each a bounded time', async () => {
+    await using own = await World.make({}, () => {}, SHORT_MS)
+    const silent: Answer = () => {}
+    const addresses = Array.from(
+      { length: 1100 },
+      (_, at) => `100.64.${100 + (at >> 8)}.${at & 255}`,
+    )
+    for (const address of addresses) own.stub.whois.set(address, silent)
+    const refusals = await Promise.all(addresses.map((address) => own.refusal(from(address))))
+    const codes = Map.groupBy(refusals, (text) => text.split(':')[0])
+    expect([...codes].map(([code, each]) => [code, each.length])).toEqual([
+      ['unidentified', 1024],
+      ['overloaded', 76],
+    ])
+    expect(await own.refusal(from(ALICE))).toMatch(/^accepted/)
   })
 
   test('whose bus alone blinks costs nobody a connection', async () => {

@@ -105,6 +105,7 @@ function components(): Record<string, unknown> {
   for (const name of Object.keys(methods) as MethodName[]) {
     for (const part of ['request', 'response'] as const) {
       const { $schema: _, $defs = {}, ...schema } = toJsonSchema(methods[name][part], part)
+      if (part === 'request') demand(schema, needed(methods[name].request))
       all[componentName(name, part)] = schema
       Object.assign(all, $defs)
     }
@@ -112,6 +113,22 @@ function components(): Record<string, unknown> {
   return JSON.parse(
     JSON.stringify(all).replaceAll('"#/$defs/', '"#/components/schemas/'),
   ) as Record<string, unknown>
+}
+
+/** Fields whose default, which stands for what is missing, is refused. */
+function needed({ shape }: z.ZodObject): string[] {
+  return Object.keys(shape).filter(
+    (field) => !z.safeParse(shape[field] as z.ZodType, undefined).success,
+  )
+}
+
+function demand(schema: z.core.JSONSchema.BaseSchema, fields: readonly string[]): void {
+  if (fields.length === 0) return
+  schema.required = [...fields]
+  for (const field of fields) {
+    const property = schema.properties?.[field]
+    if (typeof property === 'object') delete property.default
+  }
 }
 
 function toJsonSchema(

@@ -65,6 +65,25 @@ describe.each(names)('%s', (name) => {
     expect(resolved(answer)['type']).toBeTypeOf('string')
   })
 
+  test('demands the fields without which it is refused, and no others', () => {
+    const body = at(operation, 'requestBody', 'content', 'application/json', 'schema')
+    const { required = [], properties = {} } = resolved(body)
+    const fields: Partial<Record<MethodName, string[]>> = {
+      put: ['Name'],
+      'create-version': ['Name', 'Version'],
+      activate: ['Name', 'Version'],
+      'delete-version': ['Name', 'Version'],
+      delete: ['Name'],
+    }
+    expect(required).toEqual(fields[name] ?? [])
+    const open = Object.entries(properties as Json).filter(
+      ([, field]) => 'default' in (field as Json),
+    )
+    expect(open.map(([field]) => field).filter((field) => fields[name]?.includes(field))).toEqual(
+      [],
+    )
+  })
+
   test('asks for the header that keeps browsers out', () => {
     expect(operation['parameters']).toEqual([
       expect.objectContaining({

@@ -216,6 +216,14 @@ describe('the bus', () => {
     await watching
   })
 
+  test('that is refused is given up, without waiting for the end of the reason', async () => {
+    stub.bus = (_, outgoing) => void outgoing.writeHead(403).write('inv')
+    await expectUnavailable(
+      api.watch(() => {}, new AbortController().signal),
+      /refused the bus with 403/,
+    )
+  })
+
   test.each([
     ['no JSON', 'hello\n', /is not JSON/],
     ['another shape', '{"State":"up"}\n', /wrong at "State"/],

@@ -46,6 +46,8 @@ export class StubLocalApi implements AsyncDisposable {
   readonly whois = new Map<string, Answer>()
   status: Answer = recorded('status')
   certificate: Answer = { status: 500, text: 'no certificate domains\n' }
+  /** Answers in place of the bus; undefined for the bus. */
+  bus: Answer | undefined
   /** What it says of its version in every answer; undefined for nothing. */
   capability: string | undefined = '142'
   /** Every request so far, as method and URL. */
@@ -114,12 +116,13 @@ export class StubLocalApi implements AsyncDisposable {
       return reply({ status: 403, text: 'invalid localapi request\n' }, incoming, outgoing)
     }
     const { pathname, searchParams } = new URL(url, 'http://local-tailscaled.sock')
-    if (pathname === '/localapi/v0/watch-ipn-bus') return this.#watch(outgoing)
+    if (pathname === '/localapi/v0/watch-ipn-bus' && !this.bus) return this.#watch(outgoing)
     reply(this.#answerTo(pathname, searchParams), incoming, outgoing)
   }
 
   #answerTo(pathname: string, query: URLSearchParams): Answer {
     if (pathname === '/localapi/v0/status') return this.status
+    if (pathname === '/localapi/v0/watch-ipn-bus' && this.bus) return this.bus
     if (pathname.startsWith('/localapi/v0/cert/')) return this.certificate
     if (pathname === '/localapi/v0/whois') {
       const nobody = { status: 404, text: 'no match for IP:port\n' }

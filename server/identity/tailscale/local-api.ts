@@ -32,6 +32,7 @@ export interface WhoIsOptions {
   readonly destination?: string
 }
 
+const STATUS = '/localapi/v0/status?peers=false'
 /** The only host name that the LocalAPI answers to. */
 const ORIGIN = 'http://local-tailscaled.sock'
 const CONNECTIONS = 8
@@ -42,6 +43,8 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 const MAX_REASON = 300
 /** The first daemon that knows a destination has this number; older ones ignore the parameter. */
 const KNOWS_DESTINATION = 141
+/** The first daemon whose bus tells of peers has this number, too. */
+const TELLS_PEERS = 141
 /** Kinds of news: the state at first, health, peers. Older daemons take the last for something else. */
 const BUS_MASK = 2 | 128
 const BUS_PEERS = 4096
@@ -50,7 +53,7 @@ const defaultTimes: LocalApiTimes = { answer: 2000, certificate: 65_000 }
 
 /** What tailscaled answered, before it is understood. */
 interface Raw {
-  readonly status: number
+  readonly statusCode: number
   readonly text: string
   readonly headers: Dispatcher.ResponseData['headers']
 }
@@ -72,8 +75,8 @@ export class LocalApi {
 
   /** The state of the daemon. Rejects with `tailscaled_unavailable`. */
   async status(): Promise<StatusAnswer> {
-    const raw = await this.#ask('status', '/localapi/v0/status?peers=false')
-    if (raw.status !== 200) throw this.#refused('status', raw)
+    const raw = await this.#ask('status', STATUS)
+    if (raw.statusCode !== 200) throw this.#refused('status', raw)
     return this.#understood('status', statusAnswer, raw.text)
   }
 
@@ -91,8 +94,8 @@ export class LocalApi {
     })
     const what = `whois ${address}`
     const raw = await this.#ask(what, `/localapi/v0/whois?${query.toString()}`)
-    if (raw.status === 404) return undefined
-    if (raw.status !== 200) throw this.#refused(what, raw)
+    if (raw.statusCode === 404) return undefined
+    if (raw.statusCode !== 200) throw this.#refused(what, raw)
     if (destination !== undefined && !(capabilityOf(raw) >= KNOWS_DESTINATION)) {
       throw new SottoError(
         'tailscaled_unavailable',
@@ -120,7 +123,7 @@ export class LocalApi {
     })
     const path = `/localapi/v0/cert/${encodeURIComponent(domain)}?${query.toString()}`
     const raw = await this.#ask(what, path, this.#certificates, this.#times.certificate)
-    if (raw.status !== 200) throw this.#withoutCertificate(what, raw)
+    if (raw.statusCode !== 200) throw this.#withoutCertificate(what, raw)
     const pair = splitPair(raw.text)
     if (pair) return pair
     throw this.#garbage(what, 'is not one key and a chain of certificates')
@@ -136,8 +139,8 @@ export class LocalApi {
     // A connection of its own, without the bounds of an answer: the stream has no end.
     const pool = new Pool(ORIGIN, { socketPath: this.path, connections: 1, ...noTimes })
     try {
-      const { version } = await this.#version()
-      const mask = version >= KNOWS_DESTINATION ? BUS_MASK | BUS_PEERS : BUS_MASK
+      const version = capabilityOf(await this.#ask(what, STATUS))
+      const mask = version >= TELLS_PEERS ? BUS_MASK | BUS_PEERS : BUS_MASK
       const begun = deadline(this.#times.answer, signal)
       const answer = await pool
         .request({
@@ -146,10 +149,8 @@ export class LocalApi {
           signal: begun.signal,
         })
         .finally(() => begun.clear())
-      if (answer.statusCode !== 200) {
-        const text = await answer.body.text()
-        throw this.#refused(what, { status: answer.statusCode, text, headers: answer.headers })
-      }
+      // The body of a refusal may have no end, either.
+      if (answer.statusCode !== 200) throw this.#refused(what, { ...answer, text: '' })
       const lines = new Lines(onNotify)
       for await (const chunk of answer.body) lines.add(chunk as Buffer)
     } catch (error) {
@@ -164,10 +165,6 @@ export class LocalApi {
   /** Lets go of all connections; what is under way is rejected. */
   async close(): Promise<void> {
     await Promise.all([this.#pool.destroy(), this.#certificates.destroy()])
-  }
-
-  async #version(): Promise<{ version: number }> {
-    return { version: capabilityOf(await this.#ask('status', '/localapi/v0/status?peers=false')) }
   }
 
   async #ask(
@@ -210,23 +207,23 @@ export class LocalApi {
     )
   }
 
-  #refused(what: string, { status, text }: Raw): SottoError {
+  #refused(what: string, { statusCode, text }: Pick<Raw, 'statusCode' | 'text'>): SottoError {
     return new SottoError(
       'tailscaled_unavailable',
-      `tailscaled at ${quote(this.path)} refused ${what} with ${status}: ${reasonIn(text)}`,
+      `tailscaled at ${quote(this.path)} refused ${what} with ${statusCode}: ${reasonIn(text)}`,
       { hint: 'Check it with `tailscale status`.' },
     )
   }
 
-  #withoutCertificate(what: string, { status, text, headers }: Raw): SottoError {
+  #withoutCertificate(what: string, { statusCode, text, headers }: Raw): SottoError {
     const retry = headers['retry-after']
     const wait = typeof retry === 'string' ? `; try again after ${quote(retry)} seconds` : ''
     const error = new SottoError(
       'certificate_unavailable',
-      `tailscaled at ${quote(this.path)} gave no answer to ${what}, but ${status}: ${reasonIn(text)}${wait}`,
+      `tailscaled at ${quote(this.path)} gave no answer to ${what}, but ${statusCode}: ${reasonIn(text)}${wait}`,
       {
         hint:
-          status === 403
+          statusCode === 403
             ? 'Set TS_PERMIT_CERT_UID to the user of the server in the environment of tailscaled (/etc/default/tailscaled) and restart it.'
             : 'Check that HTTPS is on for the tailnet and the name is the node’s own, or give certificate files of your own.',
       },
@@ -269,7 +266,7 @@ async function requestOn(pool: Pool, path: string, signal: AbortSignal): Promise
 
 async function requestOnce(pool: Pool, path: string, signal: AbortSignal): Promise<Raw> {
   const { statusCode, headers, body } = await pool.request({ path, method: 'GET', signal })
-  return { status: statusCode, headers, text: await body.text() }
+  return { statusCode, headers, text: await body.text() }
 }
 
 /** A signal that aborts after `ms`, or with `other`, until it is cleared. */

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
-# repository. The only version that is named anywhere stands in test/interop/go/go.mod.
+# repository. Versions are named in test/interop/go/go.mod and test/interop/python/requirements.txt alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
-# Needs Go and a Go module proxy; a first run compiles for a few minutes.
+# Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for a few
+# minutes.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -38,8 +39,27 @@ build_programs() {
   go test -mod=readonly -c -o "$bin/interop.test" .
 }
 
+# The tester of APIs by their descriptions, in a Python environment of its own.
+install_schemathesis() {
+  local venv=$top/.peers/venv wanted=$top/test/interop/python/requirements.txt
+  if cmp -s "$wanted" "$venv/installed.txt"; then
+    say 'schemathesis is there'
+  else
+    say 'installing schemathesis'
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
+    cp "$wanted" "$venv/installed.txt"
+  fi
+  ln -sf ../venv/bin/schemathesis "$bin/schemathesis"
+}
+
+# Python waits for the network while Go compiles.
+install_schemathesis &
+python=$!
 install_setec
 build_programs
+wait "$python"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin/setec" "$bin/setecd" "$bin/interop.test"
+touch "$bin"/{setec,setecd,interop.test,schemathesis}
 say "ready after ${SECONDS} s"

@@ -21,6 +21,8 @@ const peers = {
   setecd: { sources: goSources(interop, 'setecd') },
   /** The tests of test/interop/go, which use the client package of setec. */
   'interop.test': { sources: goSources(interop, '.') },
+  /** The tester of APIs by their descriptions. */
+  schemathesis: { sources: [join(top, 'test/interop/python/requirements.txt')] },
   /** The control server of a closed tailnet: test/tailnet/go/ctl. */
   ctl: { sources: goSources(tailnet, 'ctl') },
   /** The daemon of a node, and its command line. */

@@ -16,6 +16,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
 import { recordsIn } from '../support/service.ts'
 import { cli, type Running, runSotto, startSotto, temporaryDirectory } from '../support/sotto.ts'
+import { talk } from '../support/terminal.ts'
 import { addRecord, makeLogs } from './made-log.ts'
 
 const directory = temporaryDirectory()
@@ -123,21 +124,17 @@ test('a followed log shows what is added, until nobody reads any more', async ()
 
 test.skipIf(noPython)('the questions go to the terminal, whatever stdout is', async () => {
   const stdout = join(directory.path, 'stdout')
-  const script = {
+  const talked = await talk({
     argv: [process.execPath, cli, 'put', 'process/asked'],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+    env,
     dialog: [
       ['Enter secret: ', 'hunter2\r'],
       ['Confirm secret: ', 'hunter2\r'],
     ],
     stdout,
-  }
-  const python = spawnSync('python3', [join(import.meta.dirname, 'terminal.py')], {
-    input: JSON.stringify(script),
-    encoding: 'utf8',
   })
-  expect(JSON.parse(python.stdout)).toEqual({
-    screen: 'Enter secret: \nConfirm secret: \n',
+  expect(talked).toEqual({
+    screen: 'Enter secret: \r\nConfirm secret: \r\n',
     exit: 0,
     echo: true,
     missed: null,

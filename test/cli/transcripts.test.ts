@@ -1,13 +1,13 @@
 /** Plays the transcripts beside this file against one server. */
 import { isUtf8 } from 'node:buffer'
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Io, Output } from '../../cli/io.ts'
 import { run } from '../../cli/run.ts'
 import { cli, type Running, startSotto, temporaryDirectory } from '../support/sotto.ts'
+import { talk } from '../support/terminal.ts'
 import { makeLogs } from './made-log.ts'
 import {
   mismatch,
@@ -67,7 +67,7 @@ test('a transcript with an unknown key is refused', () => {
 
 const noTerminal =
   process.env['CI'] !== 'true' && spawnSync('python3', ['--version']).status !== 0
-    ? 'there is no python3 to run test/cli/terminal.py'
+    ? 'there is no python3 to run test/support/terminal.py'
     : undefined
 if (noTerminal) console.warn(`Transcripts of the terminal are skipped: ${noTerminal}`)
 
@@ -167,28 +167,20 @@ async function onTerminal(
   env: Readonly<Record<string, string>>,
   dialog: string,
 ): Promise<Answered> {
-  const script = {
+  const { screen, exit, echo, missed } = await talk({
     argv: [process.execPath, cli, ...args],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+    env,
     dialog: dialog
       .split('\n')
       .filter(Boolean)
       .map((line) => {
         const [seen = '', typed = ''] = line.split('<- ')
-        return [seen, typed === 'SIGTERM' ? null : JSON.parse(`"${typed}"`)]
+        return [seen, typed === 'SIGTERM' ? null : (JSON.parse(`"${typed}"`) as string)]
       }),
-  }
-  const python = spawn('python3', [join(here, 'terminal.py')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
   })
-  let told = ''
-  python.stdout.setEncoding('utf8').on('data', (chunk: string) => (told += chunk))
-  python.stdin.end(JSON.stringify(script))
-  await once(python, 'close')
-  const { screen, exit, echo, missed } = JSON.parse(told) as Record<string, unknown>
   expect({ missed, echo }, `the terminal showed ${JSON.stringify(screen)}`).toEqual({
     missed: null,
     echo: true,
   })
-  return { screen: String(screen), stdout: '', stderr: '', exit: String(exit) }
+  return { screen: screen.replaceAll('\r\n', '\n'), stdout: '', stderr: '', exit: String(exit) }
 }

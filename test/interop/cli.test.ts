@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describeWith, requirePeer } from '../support/peers.ts'
 import { cli, startSotto, temporaryDirectory } from '../support/sotto.ts'
+import { talk } from '../support/terminal.ts'
 import { startSetecd } from './setecd.ts'
 import { writeTailnet } from './tailnet.ts'
 
@@ -173,41 +174,45 @@ describeWith(['setec', 'setecd', 'python3'], 'the command lines of setec and Sot
         )
 
         test('put asks for the value twice, without showing it', async () => {
-          const dialogue = [
+          const dialog = [
             ['Enter secret: ', 'typed value\n'],
             ['Confirm secret: ', 'typed value\n'],
-          ]
-          const { screen, code } = await onTerminal(
-            [...command, 'put', 'typed'],
-            running.url,
-            dialogue,
-          )
+          ] as const
+          const { screen, exit } = await talk({
+            argv: [...command, 'put', 'typed'],
+            env: { SETEC_SERVER: running.url },
+            dialog,
+          })
           expect(screen.replaceAll('\r\n', '\n')).toBe(
             'Enter secret: \nConfirm secret: \nSecret saved as "typed", version 1\n',
           )
-          expect(code).toBe(0)
+          expect(exit).toBe(0)
           const { stdout } = await run([...command, 'get', 'typed'], running.url)
           expect(stdout.toString()).toBe('typed value')
         })
 
         test('put refuses two values that are not the same', async () => {
-          const dialogue = [
+          const dialog = [
             ['Enter secret: ', 'typed value\n'],
             ['Confirm secret: ', 'other value\n'],
-          ]
-          const { screen, code } = await onTerminal(
-            [...command, 'put', 'untyped'],
-            running.url,
-            dialogue,
-          )
+          ] as const
+          const { screen, exit } = await talk({
+            argv: [...command, 'put', 'untyped'],
+            env: { SETEC_SERVER: running.url },
+            dialog,
+          })
           expect(screen).toContain('secrets do not match, aborting')
           expect(screen).not.toMatch(/typed value|other value/)
-          expect(code).not.toBe(0)
+          expect(exit).not.toBe(0)
         })
 
         test('get ends its line on a terminal', async () => {
-          const { screen, code } = await onTerminal([...command, 'get', 'typed'], running.url, [])
-          expect([screen, code]).toEqual(['typed value\r\n', 0])
+          const { screen, exit } = await talk({
+            argv: [...command, 'get', 'typed'],
+            env: { SETEC_SERVER: running.url },
+            dialog: [],
+          })
+          expect([screen, exit]).toEqual(['typed value\r\n', 0])
         })
       })
     }
@@ -244,16 +249,6 @@ describeWith(['setec', 'setecd', 'python3'], 'the command lines of setec and Sot
     const found = /confirmation required for "[^"]+", use token "([^"]+)"/.exec(stderr)?.[1]
     if (found === undefined) throw new Error(`no token was told: ${stderr}`)
     return found
-  }
-
-  async function onTerminal(args: readonly string[], url: string, dialogue: readonly string[][]) {
-    const helper = new URL('terminal.py', import.meta.url).pathname
-    const ended = await run(
-      [requirePeer('python3'), helper, ...args],
-      url,
-      JSON.stringify(dialogue),
-    )
-    return JSON.parse(ended.stdout.toString()) as { screen: string; code: number }
   }
 
   function environment(url: string): NodeJS.ProcessEnv {

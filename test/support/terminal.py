@@ -2,6 +2,7 @@
 
 Reads one JSON object from stdin: "argv", "env", "dialog" (pairs of what must be seen and what is
 typed then; null in place of keys sends SIGTERM) and optionally "stdout", a file for the program's stdout.
+test/support/terminal.ts runs it.
 Writes one JSON object: "screen" (all that the terminal showed), "exit" (the code, or the negative
 number of the signal), "echo" (whether the terminal shows keys again) and "missed" (what was waited
 for in vain, or null).
@@ -16,7 +17,7 @@ import sys
 import termios
 import time
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 
 
 def start(script, slave):
@@ -58,6 +59,13 @@ class Screen:
         return False
 
 
+def await_silence(slave):
+    """A program may show its prompt before it turns the echo off; one that never does is typed to too."""
+    end = time.monotonic() + 2
+    while termios.tcgetattr(slave)[3] & termios.ECHO and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def wait(pid, screen):
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -80,6 +88,7 @@ def main():
         if not screen.await_text(wanted.encode()):
             missed = wanted
             break
+        await_silence(slave)
         if keys is None:
             os.kill(pid, 15)
         else:
@@ -88,7 +97,7 @@ def main():
     while screen.read(0.05):
         pass
     echo = bool(termios.tcgetattr(slave)[3] & termios.ECHO)
-    shown = screen.text.decode(errors="replace").replace("\r\n", "\n")
+    shown = screen.text.decode(errors="replace")
     json.dump({"screen": shown, "exit": code, "echo": echo, "missed": missed}, sys.stdout)
 
 

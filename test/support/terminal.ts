@@ -1,0 +1,41 @@
+/** Runs a program on a terminal of its own, which needs Python: Node has no terminals to give. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { requirePeer } from './peers.ts'
+
+/** A program, and what is typed when something was shown. */
+export interface Script {
+  readonly argv: readonly string[]
+  /** The whole environment, but for PATH and HOME. */
+  readonly env: Readonly<Record<string, string>>
+  /** What must be shown, and the keys that are typed then; null sends SIGTERM in their place. */
+  readonly dialog: readonly (readonly [shown: string, keys: string | null])[]
+  /** A file for the program's stdout, which is the terminal when absent. */
+  readonly stdout?: string
+}
+
+/** What came of it. */
+export interface Talk {
+  /** All that the terminal showed; its lines end in CR LF, as a terminal has them. */
+  readonly screen: string
+  /** The exit code, or the negative number of the signal; null for a program that did not end. */
+  readonly exit: number | null
+  /** Whether the terminal shows again what is typed. */
+  readonly echo: boolean
+  /** What was waited for in vain. */
+  readonly missed: string | null
+}
+
+/** Runs the script to its end. */
+export async function talk(script: Script): Promise<Talk> {
+  const { PATH, HOME } = process.env
+  const python = spawn(requirePeer('python3'), [join(import.meta.dirname, 'terminal.py')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  let told = ''
+  python.stdout.setEncoding('utf8').on('data', (chunk: string) => (told += chunk))
+  python.stdin.end(JSON.stringify({ ...script, env: { PATH, HOME, ...script.env } }))
+  await once(python, 'close')
+  return JSON.parse(told) as Talk
+}

@@ -1,0 +1,175 @@
+/** What the documents tell operators to install, type and write is what the program understands. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { parseArguments } from '../cli/arguments.ts'
+import { commandNamed, globalFlags } from '../cli/commands.ts'
+import { actions } from '../client/api/types.ts'
+import {
+  type Environment,
+  readDoctorConfig,
+  readInitConfig,
+  readServerConfig,
+  settingsHelp,
+} from '../server/config.ts'
+import { rulesIn } from '../server/identity/tailscale/rules.ts'
+import { splitWords } from './cli/transcript.ts'
+
+const docs = new URL('../docs', import.meta.url).pathname
+const read = (name: string): string => readFileSync(join(docs, name), 'utf8')
+const pages = readdirSync(docs).filter((name) => name.endsWith('.md'))
+const unit = read('deploy/sotto.service')
+const compose = read('deploy/compose.yaml')
+
+describe('commands', () => {
+  /** Lines of shell that are shown and not run, by the file that shows them. */
+  const shown = [
+    ...pages.flatMap((name) => {
+      const blocks = [...read(name).matchAll(/```sh\n([^]*?)```/g)].map(([, text = '']) => text)
+      return blocks.flatMap((text) => linesOf(text).map((line) => [name, line] as const))
+    }),
+    ...commentsOf(unit).map((line) => ['sotto.service', line] as const),
+    ...commentsOf(compose).map((line) => ['compose.yaml', line] as const),
+  ].flatMap(([name, line]) => sottoIn(line).map((args) => [name, args] as const))
+
+  test('of sotto are shown on the tailnet page and in the unit', () => {
+    const names = new Set(shown.map(([name]) => name))
+    expect([...names]).toEqual(
+      expect.arrayContaining(['tailnet.md', 'sotto.service', 'headscale.md']),
+    )
+  })
+
+  test.each(shown)('%s: sotto %s', (_, args) => {
+    expect(() => understand(args)).not.toThrow()
+  })
+})
+
+describe('settings', () => {
+  test.each([
+    ['the unit', unit],
+    ['the compose file', compose],
+    ['the container file', read('deploy/Containerfile')],
+  ])('in the environment of %s are those of the server', (_, text) => {
+    const named = [...text.matchAll(/\b(?:SOTTO|SETEC)_[A-Z_]+/g)].map(([name]) => name)
+    expect(named.length).toBeGreaterThan(0)
+    const known = settingsHelp('server')
+    for (const name of named) expect(known).toContain(`$${name}`)
+  })
+
+  test('of the unit and the containers start a server on a tailnet', () => {
+    const fromUnit = /^Environment=(\w+)=(.*)$/m.exec(unit)
+    const env = { [fromUnit?.[1] ?? '']: fromUnit?.[2] }
+    const args = splitWords(
+      /^ExecStart=\/usr\/local\/bin\/sotto server ?(.*)$/m.exec(unit)?.[1] ?? '-',
+    )
+    expect(readServerConfig(args, env)).toMatchObject({
+      dev: false,
+      stateDir: '/var/lib/sotto',
+      door: { kind: 'addresses', host: undefined, port: 443, tls: 'tailnet' },
+    })
+    const pairs = [...compose.matchAll(/^ {6}(SOTTO_\w+): (.*)$/gm)].map(([, key, value]) => [
+      key,
+      value,
+    ])
+    const config = readServerConfig([], Object.fromEntries(pairs))
+    const socket = /^ {6}TS_SOCKET: (.*)$/m.exec(compose)?.[1]
+    expect(config).toMatchObject({ dev: false, tailscaled: { socket, userspace: false } })
+  })
+
+  test('of the container file and the compose file speak of one user', () => {
+    const uid = /^USER (\d+)$/m.exec(read('deploy/Containerfile'))?.[1]
+    expect(compose).toContain(`TS_PERMIT_CERT_UID: "${uid}"`)
+  })
+})
+
+describe('policies', () => {
+  interface Grant {
+    readonly app?: Readonly<Record<string, unknown[]>>
+  }
+  const inFiles = ['policy-tailscale.hujson', 'policy-headscale.hujson'].map(
+    (name) => [name, read(`deploy/${name}`)] as const,
+  )
+  const inBook = [...read('policy.md').matchAll(/```json\n([^]*?)```/g)].map(
+    ([, text = ''], at) => [`policy.md, ${at + 1}.`, text] as const,
+  )
+
+  test.each([...inFiles, ...inBook])('%s: its rules are understood whole', (_, text) => {
+    const policy = fromHujson(text) as {
+      grants?: Grant[]
+      nodes?: Record<string, { rules: unknown[] }>
+    }
+    const values = [
+      ...(policy.grants ?? []).flatMap(({ app = {} }) => Object.values(app)),
+      ...Object.values(policy.nodes ?? {}).map(({ rules }) => rules),
+      ...('action' in policy ? [[policy]] : []),
+    ]
+    expect(values.length).toBeGreaterThan(0)
+    for (const each of values) {
+      const rules = rulesIn({ capability: each }, ['capability'])
+      expect(rules).toHaveLength(each.length)
+      for (const { action, secret } of rules) {
+        expect(actions).toEqual(expect.arrayContaining([...action]))
+        expect(secret.length).toBeGreaterThan(0)
+      }
+    }
+  })
+
+  test('name the capability that the server reads', () => {
+    const [tailscale, headscale] = inFiles.map(([, text]) => text)
+    expect(capabilitiesIn(tailscale)).toEqual(['tailscale.com/cap/secrets'])
+    const [, name] = /--capability (\S+)/.exec(read('headscale.md')) ?? []
+    expect(capabilitiesIn(headscale)).toEqual([name])
+  })
+
+  test('are explained: every action stands in the table', () => {
+    const table = [...read('policy.md').matchAll(/^\| `([a-z-]+)` \|/gm)].map(
+      ([, action]) => action,
+    )
+    expect(table).toEqual([...actions])
+  })
+
+  function capabilitiesIn(text = ''): string[] {
+    const { grants } = fromHujson(text) as { grants: Grant[] }
+    return [...new Set(grants.flatMap(({ app = {} }) => Object.keys(app)))]
+  }
+})
+
+/** Lines of shell, those that go on with a backslash joined. */
+function linesOf(text: string): string[] {
+  return text.replaceAll('\\\n', ' ').split('\n')
+}
+
+function commentsOf(text: string): string[] {
+  return text.split('\n').flatMap((line) => /^# {3}(.*)$/.exec(line)?.[1] ?? [])
+}
+
+/** The arguments of each call of sotto on a line, also behind sudo, a pipe or a container. */
+function sottoIn(line: string): string[][] {
+  return line.split(/ && | \| /).flatMap((part) => {
+    const words = splitWords(part)
+    const at = words.findLastIndex((word) => /^sotto$|\/main\.js$/.test(word))
+    const [verb = '', ...rest] = words.slice(at + 1)
+    return at >= 0 && /^[a-z-]+$/.test(verb) && words[0] !== 'systemctl' ? [[verb, ...rest]] : []
+  })
+}
+
+/** JSON with comments and commas at ends. */
+function fromHujson(text: string): unknown {
+  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, '').replace(/,(\s*[\]}])/g, '$1'))
+}
+
+/** Reads a command line as the program would. Throws for what it would refuse. */
+function understand([verb = '', ...rest]: readonly string[]): void {
+  const readers: Readonly<Record<string, (args: readonly string[], env: Environment) => unknown>> =
+    {
+      server: readServerConfig,
+      init: readInitConfig,
+      doctor: readDoctorConfig,
+    }
+  const reader = readers[verb]
+  if (reader) return void reader(rest, { SOTTO_STATE_DIR: '/var/lib/sotto' })
+  const command = commandNamed(verb)
+  if (!command || !('args' in command)) throw new Error(`There is no command ${verb}`)
+  const { words } = parseArguments(rest, { ...command.flags, ...globalFlags })
+  if (words.length > command.args.length) throw new Error(`${verb} takes fewer arguments`)
+}

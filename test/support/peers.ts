@@ -35,6 +35,7 @@ const peers = {
   setpriv: null,
   unshare: null,
   curl: null,
+  'systemd-analyze': null,
   python3: null,
 } as const satisfies Record<string, InstalledPeer | null>
 

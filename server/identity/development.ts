@@ -56,6 +56,7 @@ export class DevelopmentTailnet implements Identity {
   #callers: Callers
   /** What told the file apart when it was read; undefined while it could change unseen. */
   #stamp: string | undefined
+  #looking: Promise<Callers> | undefined
 
   /**
    * A tailnet from `file`, or the default one when it is undefined. The file is read now and again
@@ -80,7 +81,7 @@ export class DevelopmentTailnet implements Identity {
     if (!isLoopback(address)) {
       throw new SottoError('unidentified', `${address} is not a loopback address`)
     }
-    const { byAddress, byPort } = this.#current()
+    const { byAddress, byPort } = await this.#look()
     const caller = byPort.get(connection.localPort) ?? byAddress.get(address)
     if (!caller) {
       throw new SottoError('unidentified', `${address} is no node of the development tailnet`)
@@ -90,6 +91,21 @@ export class DevelopmentTailnet implements Identity {
 
   async check(): Promise<void> {
     this.#current()
+  }
+
+  /** One look at the file, once all of this turn of the event loop have come, is for all of them. */
+  #look(): Promise<Callers> {
+    this.#looking ??= new Promise((resolve, reject) => {
+      setImmediate(() => {
+        this.#looking = undefined
+        try {
+          resolve(this.#current())
+        } catch (error) {
+          reject(error)
+        }
+      })
+    })
+    return this.#looking
   }
 
   #current(): Callers {

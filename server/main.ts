@@ -76,12 +76,13 @@ export interface World {
 export async function startServer(config: ServerConfig, world: World = {}): Promise<RunningServer> {
   const { say = () => {}, clock = () => new Date() } = world
   await using undo = new AsyncDisposableStack()
-  const network = config.dev
-    ? await developmentNetwork(config)
-    : await tailnetNetwork(config, world, undo)
-  const { identity, certificates } = network
+  if (config.dev) await refuseUnsafeDevelopment(config)
   const state = claimState(config, undo)
   const store = await openOwnStore(config, state, world, undo)
+  const network = config.dev
+    ? developmentNetwork(config)
+    : await tailnetNetwork(config, world, undo)
+  const { identity, certificates } = network
   const keyring = await openKeyring(config, state, store)
   const cache = new SecretCache(store, keyring, CACHE_BYTES)
   const agreement = await openAgreement(state, store, cache, world, undo)
@@ -155,14 +156,18 @@ interface Network {
   readonly open: (listener: Listener, undo: AsyncDisposableStack) => Promise<string>
 }
 
-async function developmentNetwork(config: DevelopmentConfig): Promise<Network> {
-  const { host } = config.listen
+async function refuseUnsafeDevelopment({ listen }: DevelopmentConfig): Promise<void> {
+  const { host } = listen
   if (!/^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/.test(host)) {
     throw new SottoError('unsafe', `--dev listens on loopback alone, and ${quote(host)} is not`, {
       hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.',
     })
   }
   await refuseUserspaceTailscaled()
+}
+
+function developmentNetwork(config: DevelopmentConfig): Network {
+  const { host } = config.listen
   const identity = new DevelopmentTailnet(config.tailnet)
   const open = async (listener: Listener): Promise<string> => {
     const port = await listener.listen(config.listen)

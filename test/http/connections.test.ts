@@ -221,6 +221,13 @@ describe.concurrent('what does not come to its end', () => {
     expect(await statuses(connection)).toEqual([400])
   })
 
+  test('a chunk that is none is a bad request, also of a request that waits for its turn', async () => {
+    const connections = await Promise.all(Array.from({ length: 200 }, open))
+    const text = requestText({ more: ['Transfer-Encoding: chunked'], body: undefined })
+    for (const connection of connections) connection.send(`${text}zz\r\n`)
+    for (const connection of connections) expect(await statuses(connection)).toEqual([400])
+  })
+
   test('a connection on which nothing comes is told so, and closed', async () => {
     using connection = await open()
     expect(await statuses(connection)).toEqual([408])

@@ -1,0 +1,134 @@
+/** The settings of the server: what goes together, what stands in for what, what is refused. */
+import { describe, expect, test } from 'vitest'
+import type { SottoError } from '../client/api/errors.ts'
+import { readDoctorConfig, readServerConfig, type TailnetConfig } from '../server/config.ts'
+
+const state = ['--state-dir', '/s']
+
+function tailnet(args: readonly string[], env: Record<string, string> = {}): TailnetConfig {
+  const config = readServerConfig([...state, ...args], env)
+  if (config.dev) throw new Error('a development server')
+  return config
+}
+
+function refusal(args: readonly string[], env: Record<string, string> = {}): string {
+  try {
+    readServerConfig(args, env)
+    return 'taken'
+  } catch (error) {
+    const { code, message, hint } = error as SottoError
+    return `${code}: ${message}. ${hint ?? ''}`
+  }
+}
+
+describe('where callers come in', () => {
+  test.each([
+    [[], { host: undefined, port: 443, tls: 'tailnet' }],
+    [['--plain-http'], { host: undefined, port: 80, tls: 'none' }],
+    [['--listen', ':8443'], { host: undefined, port: 8443, tls: 'tailnet' }],
+    [['--listen=[fd7a:115c:a1e0::1]:1'], { host: 'fd7a:115c:a1e0::1', port: 1, tls: 'tailnet' }],
+    [
+      ['-tls-cert', 'c', '-tls-key', 'k'],
+      { host: undefined, port: 443, tls: { certificate: 'c', key: 'k' } },
+    ],
+  ])('%s', (args, expected) => {
+    expect(tailnet(args).door).toEqual({ kind: 'addresses', ...expected })
+  })
+
+  test('is a unix socket alone behind serve', () => {
+    expect(tailnet(['--serve-socket', '/run/x']).door).toEqual({ kind: 'socket', path: '/run/x' })
+  })
+
+  test('with --dev is loopback, at a port alone too', () => {
+    const listens = [[], ['--listen', ':4180'], ['--listen', '127.0.0.2:1']].map(
+      (args) => readServerConfig(['--dev', ...args], {}) as { listen?: object },
+    )
+    expect(listens.map(({ listen }) => listen)).toEqual([
+      { host: '127.0.0.1', port: 0 },
+      { host: '127.0.0.1', port: 4180 },
+      { host: '127.0.0.2', port: 1 },
+    ])
+  })
+})
+
+test('the environment stands in for flags, switches too, and flags go before it', () => {
+  const env = {
+    SETEC_STATE_DIR: '/from-setec',
+    TS_SOCKET: '/sidecar.sock',
+    SOTTO_CAPABILITY: 'example.com/cap/secrets',
+    SOTTO_STALE_AFTER: '10m',
+    SOTTO_USERSPACE: 'true',
+    SOTTO_PLAIN_HTTP: '0',
+    SOTTO_SERVICE_ADDRESS: '100.100.0.1,fd7a:115c:a1e0::9',
+  }
+  const config = readServerConfig(['--capability', 'other.example/cap'], env)
+  expect(config).toMatchObject({
+    stateDir: '/from-setec',
+    tailscaled: {
+      socket: '/sidecar.sock',
+      capabilities: ['other.example/cap'],
+      services: ['100.100.0.1', 'fd7a:115c:a1e0::9'],
+      staleAfterMs: 600_000,
+      userspace: true,
+    },
+    door: { tls: 'tailnet' },
+  })
+})
+
+test('without settings, setec’s capability is read under both of its names', () => {
+  expect(tailnet([]).tailscaled).toMatchObject({
+    capabilities: ['tailscale.com/cap/secrets', 'https://tailscale.com/cap/secrets'],
+    services: [],
+    staleAfterMs: undefined,
+    userspace: false,
+  })
+})
+
+describe('refused with what to do', () => {
+  test.each([
+    [[], /usage: sotto server needs --state-dir\. .*sotto init/],
+    [[...state, '--listen', '0.0.0.0:443'], /^unsafe: "0\.0\.0\.0" stands for every address/],
+    [[...state, '--listen', '[::]:443'], /^unsafe: "::" stands for every address/],
+    [[...state, '--listen', '443'], /"443" is not an address such as :443/],
+    [[...state, '--listen', ':65536'], /is not an address/],
+    [[...state, '--tls-cert', 'c'], /--tls-cert and --tls-key go together/],
+    [[...state, '--tls-cert', 'c', '--tls-key', 'k', '--plain-http'], /--plain-http does not go/],
+    [
+      [...state, '--serve-socket', 'x', '--listen', ':1'],
+      /--listen does not go with --serve-socket/,
+    ],
+    [
+      [...state, '--serve-socket', 'x', '--plain-http'],
+      /--plain-http does not go with --serve-socket/,
+    ],
+    [
+      [...state, '--serve-socket', 'x', '--userspace'],
+      /--userspace does not go with --serve-socket/,
+    ],
+    [[...state, '--stale-after', '10'], /Cannot use "10" as --stale-after/],
+    [[...state, '--stale-after', '0s'], /Cannot use "0s" as --stale-after/],
+    [[...state, '--tailnet', 'x'], /--tailnet goes with --dev alone/],
+    [['--dev', '--plain-http'], /--plain-http does not go with --dev/],
+    [['--dev', '--tls-cert', 'c'], /--tls-cert does not go with --dev/],
+    [[...state, '--hostname', 'x'], /Unknown option '--hostname'\. .*tailscale set --hostname/],
+    [[...state, '--kms-key-name', 'x'], /Unknown option '--kms-key-name'\. .*--key-file/],
+    [[...state, '--nope'], /Unknown option '--nope'\. See `sotto help server`/],
+  ])('%s', (args, reason) => {
+    expect(refusal(args)).toMatch(reason)
+  })
+
+  test('a switch in the environment that is neither true nor false', () => {
+    expect(refusal(state, { SOTTO_USERSPACE: 'maybe' })).toMatch(/Cannot read \$SOTTO_USERSPACE/)
+  })
+})
+
+test('doctor reads the settings of the server, and its own', () => {
+  const config = readDoctorConfig(['--peer', '100.64.0.2', '-o', 'json', '--listen', ':8443'], {})
+  expect(config).toMatchObject({
+    peer: '100.64.0.2',
+    json: true,
+    stateDir: undefined,
+    door: { port: 8443 },
+  })
+  expect(() => readDoctorConfig(['--dev'], {})).toThrow('--dev')
+})

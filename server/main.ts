@@ -379,6 +379,13 @@ async function refuseBrokenLog(log: AuditLog): Promise<void> {
 
 function refuseOccupied(state: StateDirectory): void {
   if (state.empty) return
+  if (state.leftovers.length > 0) {
+    const names = state.leftovers.map((name) => quote(name)).join(' and ')
+    const found = `has no store, but ${names}`
+    throw new SottoError('store_exists', `The state directory ${quote(state.path)} ${found}`, {
+      hint: 'A `sotto init` was cut short, or a store was moved away. If it was the first, delete what it left and try again.',
+    })
+  }
   throw new SottoError('store_exists', `The state directory ${quote(state.path)} is not empty`, {
     hint: 'A store is never replaced. Give an empty directory, or start the server on this one.',
   })

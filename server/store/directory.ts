@@ -22,6 +22,8 @@ export interface StateDirectory {
   readonly keyFile: string
   /** Whether nothing is in it, the lock of an owner aside. */
   readonly empty: boolean
+  /** What an `init` that was cut short left, where nothing else is in it: no store was ever here. */
+  readonly leftovers: readonly string[]
 }
 
 /**
@@ -81,12 +83,16 @@ function syncNames(path: string, made: string): void {
   } while (directory.length > last.length)
 }
 
+const leftover = /^(?:local\.key|sotto\.db\.[0-9a-f]{8}\.new(?:-wal|-shm)?)$/
+
 function describe(path: string): StateDirectory {
+  const names = readdirSync(path).filter((name) => !name.startsWith('lock'))
   return {
     path,
     store: join(path, 'sotto.db'),
     audit: join(path, 'audit'),
     keyFile: join(path, 'local.key'),
-    empty: readdirSync(path).every((name) => name.startsWith('lock')),
+    empty: names.length === 0,
+    leftovers: names.every((name) => leftover.test(name)) ? names.toSorted() : [],
   }
 }

@@ -1,5 +1,13 @@
 /** What a server that refuses to start says, compared with what docs/operations.md tells operators. */
-import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createKeyFile } from '../../server/crypto/local-key.ts'
@@ -52,6 +60,15 @@ test('every refusal that the operations page lists is one that the program gives
   mkdirSync(open)
   chmodSync(open, 0o755)
   await start(open)
+  const cut = join(scratch.path, 'cut')
+  mkdirSync(cut, { mode: 0o700 })
+  for (const name of ['local.key', 'sotto.db.0123abcd.new']) writeFileSync(join(cut, name), '')
+  const refused = await runSotto(['init', '--state-dir', cut])
+  expect([refused.code, readdirSync(cut).length]).toEqual([1, 2])
+  expect(refused.stderr).toContain('has no store, but "local.key" and "sotto.db.0123abcd.new"')
+  said.push(refused.stderr)
+  for (const name of readdirSync(cut)) rmSync(join(cut, name))
+  expect((await runSotto(['init', '--state-dir', cut])).code).toBe(0)
   const missing = await runSotto(['server', '--state-dir', join(scratch.path, 'none')])
   expect(missing.code).toBe(1)
   said.push(missing.stderr, readFileSync(new URL('../../cli/main.ts', import.meta.url), 'utf8'))

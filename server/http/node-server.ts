@@ -32,6 +32,7 @@ export function nodeServer(
     ...options,
     ...contextOf(certificates.current),
     handshakeTimeout: headersTimeout,
+    allowHalfOpen: true,
   })
   const forget = certificates.onNew((pair) => server.setSecureContext(contextOf(pair)))
   server.once('close', forget)

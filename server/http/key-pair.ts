@@ -26,11 +26,14 @@ export interface PairExpectations {
   readonly name?: string
 }
 
+const USUAL_HINT =
+  'It must be PEM with its chain behind it, in its time, and the key the one that it was made for.'
+
 /** Checks `pair`. Throws `local`, saying what is wrong, when TLS with it would fail. */
 export function checkKeyPair(pair: KeyPair, { origin, now, name }: PairExpectations): CheckedPair {
-  const refuse = (problem: string, hint?: string, cause?: unknown): never => {
+  const refuse = (problem: string, hint: string = USUAL_HINT, cause?: unknown): never => {
     throw new SottoError('local', `Cannot use the certificate ${origin}: ${problem}`, {
-      ...(hint !== undefined && { hint }),
+      hint,
       ...(cause !== undefined && { cause }),
     })
   }

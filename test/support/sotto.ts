@@ -32,11 +32,18 @@ export interface StartOptions {
 }
 
 /** Starts `sotto server --dev` on a free port and resolves once its first line says where. */
-export async function startSotto(options: StartOptions = {}): Promise<Running> {
-  const args = [...(options.node ?? []), cli, 'server', '--dev', '--listen', '127.0.0.1:0']
-  const child = spawn(process.execPath, [...args, ...(options.args ?? [])], {
+export async function startSotto({ args = [], ...options }: StartOptions = {}): Promise<Running> {
+  return startServerProcess(['--dev', '--listen', '127.0.0.1:0', ...args], options)
+}
+
+/** Starts `sotto server ARGS` and resolves once its first line says where, with a port. */
+export async function startServerProcess(
+  args: readonly string[],
+  { node = [], env }: Omit<StartOptions, 'args'> = {},
+): Promise<Running> {
+  const child = spawn(process.execPath, [...node, cli, 'server', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...cleanEnvironment(), ...options.env },
+    env: { ...cleanEnvironment(), ...env },
   })
   let stdout = ''
   let stderr = ''
@@ -46,14 +53,14 @@ export async function startSotto(options: StartOptions = {}): Promise<Running> {
   const first = new Promise<string>((resolve) => lines.once('line', resolve))
   lines.on('line', (line) => (stdout += `${line}\n`))
   const line = await Promise.race([first, exited.then(() => undefined)])
-  const port = Number(/^listening on http:\/\/127\.0\.0\.1:(\d+)$/.exec(line ?? '')?.[1])
-  if (!port) {
+  const [, url = '', port] = /^listening on (https?:\/\/\S+:(\d+))$/.exec(line ?? '') ?? []
+  if (port === undefined) {
     child.kill('SIGKILL')
     throw new Error(`sotto server did not start: ${line ?? ''}\n${stderr}`)
   }
   return {
-    url: `http://127.0.0.1:${port}`,
-    port,
+    url,
+    port: Number(port),
     process: child,
     output: () => ({ stdout, stderr }),
     stop: async () => {

@@ -12,7 +12,7 @@ import { Queue } from './queue.ts'
 import type { Entry, Receipt } from './record.ts'
 import { type Continuation, type Recovered, recover } from './recovery.ts'
 import { Tail } from './tail.ts'
-import { processTimers, type Timers } from './timers.ts'
+import { orLate, processTimers, type Timers } from './timers.ts'
 
 export { findRecord, type Recovered } from './recovery.ts'
 
@@ -29,6 +29,8 @@ export interface AuditLogOptions {
   readonly clock?: () => Date
   /** How long an entry may wait for the disk, in milliseconds. Default: 5000. */
   readonly waitMs?: number
+  /** How long it may take to find the end of the log, in milliseconds. Default: 60,000. */
+  readonly openMs?: number
   /** How long after a failure a new segment is tried, in milliseconds. Default: 1000. */
   readonly retryMs?: number
   /** Bytes after which a segment is followed by the next. Default: 32 MiB. */
@@ -51,6 +53,7 @@ export type LogState =
 const defaults = {
   clock: () => new Date(),
   waitMs: 5000,
+  openMs: 60_000,
   retryMs: 1000,
   segmentBytes: 32 * 1024 * 1024,
   roomBytes: 256 * 1024,
@@ -109,18 +112,24 @@ export class AuditLog implements AsyncDisposable {
    * `audit_unavailable` when the folder cannot be used.
    */
   static async open(options: AuditLogOptions): Promise<AuditLog> {
-    const { directory, logId, files = nodeFiles } = options
-    let continuation: Continuation
-    try {
+    const { directory, logId, files, timers, openMs } = { ...defaults, ...options }
+    const find = async (): Promise<Continuation> => {
       if (await files.makeFolder(directory)) await files.syncFolder(dirname(directory))
-      continuation = await recover(files, directory, logId)
+      return recover(files, directory, logId)
+    }
+    let continuation: Continuation | 'late'
+    try {
+      continuation = await orLate(find(), { timers, ms: openMs })
     } catch (error) {
       if (error instanceof SottoError && error.code !== 'local') throw error
       throw unavailable(directory, error)
     }
+    if (continuation === 'late') {
+      throw unavailable(directory, `the disk did not answer within ${openMs} ms`)
+    }
     await options.accept?.(continuation.recovered)
     const log = new AuditLog(options, continuation)
-    await log.#survey()
+    await orLate(log.#survey(), { timers, ms: openMs })
     return log
   }
 
@@ -312,20 +321,12 @@ export class AuditLog implements AsyncDisposable {
     if (this.#tail.lost > 0 && this.#failure === undefined) this.#roll = true
     this.#wake()
     this.#idle = Promise.withResolvers()
-    await this.#inTime(this.#idle.promise)
+    const bound = { timers: this.#options.timers, ms: this.#options.waitMs }
+    await orLate(this.#idle.promise, bound)
     this.#closed = true
     this.#queue.close(unavailable(this.#options.directory, 'it was closed'))
     // A file with a write in flight is let go of when that ends.
-    if (!this.#running) await this.#inTime(this.#tail.end())
-  }
-
-  /** Resolves when `task` does, or when an entry would not have waited longer. */
-  async #inTime(task: Promise<void>): Promise<void> {
-    const { timers, waitMs } = this.#options
-    const late = Promise.withResolvers<void>()
-    const stopWaiting = timers.after(waitMs, late.resolve)
-    await Promise.race([task, late.promise])
-    stopWaiting()
+    if (!this.#running) await orLate(this.#tail.end(), bound)
   }
 }
 

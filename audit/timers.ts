@@ -16,3 +16,17 @@ export const processTimers: Timers = Object.freeze({
     return () => clearTimeout(timer)
   },
 })
+
+/** Resolves as `task` does, or with `late` once `ms` milliseconds have passed. */
+export async function orLate<T>(
+  task: Promise<T>,
+  { timers, ms }: { timers: Timers; ms: number },
+): Promise<T | 'late'> {
+  const late = Promise.withResolvers<'late'>()
+  const stop = timers.after(ms, () => late.resolve('late'))
+  try {
+    return await Promise.race([task, late.promise])
+  } finally {
+    stop()
+  }
+}

@@ -504,6 +504,20 @@ test('room that a kill left is no part of the segment', async () => {
   expect(records[2]?.record).toMatchObject({ id: id + 1, kind: 'segment', after: id, torn: 0 })
 })
 
+test('a disk that does not answer while the log is opened is told in bounded time', async () => {
+  const disk = new MemoryDisk()
+  await (await openLog(disk)).append(access(1))
+  const timers = new ManualTimers()
+  disk.behaviour = () => new Promise(() => {})
+  const opening = openLog(disk, { timers, openMs: 3000 })
+  await settled()
+  timers.advance(3000)
+  await expect(opening).rejects.toMatchObject({
+    code: 'audit_unavailable',
+    message: 'Cannot write the audit log in "/log": the disk did not answer within 3000 ms',
+  })
+})
+
 test('little free space is told', async () => {
   const disk = new MemoryDisk()
   const timers = new ManualTimers()

@@ -5,7 +5,7 @@
  * Sections: get, conditional, put, start, memory. Needs wrk; setec's server joins in when `npm run
  * peers` has built it.
  */
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,6 +16,8 @@ import { bare, type Contestant, residentBytes, setec, sotto } from './servers.ts
 /** Pairs of runs whose ratios the median is taken of. */
 const ROUNDS = Number(process.env['ROUNDS'] ?? 8)
 const SECONDS = 1
+/** How long each server is under load before anything is measured: one that has just started is slower. */
+const WARM_UP_SECONDS = 3
 
 /** One line of the result. */
 interface Row {
@@ -36,6 +38,9 @@ const conditionalShot: Shot = {
   body: '{"Name":"prod/app/key","Version":1,"UpdateIfChanged":true}',
   status: 304,
 }
+
+/** The program as it is published. */
+const compiled = new URL('../../dist/cli/main.js', import.meta.url).pathname
 
 using scratch = temporaryDirectory()
 let folders = 0
@@ -73,6 +78,10 @@ async function contestants(withBare: boolean): Promise<Contestant[]> {
 }
 
 async function compareLoad(what: string, shot: Shot, all: Contestant[]): Promise<void> {
+  for (const { url } of all) {
+    const options = { connections: 64, seconds: WARM_UP_SECONDS, scratch: scratch.path }
+    await requestsPerSecond(url, shot, options)
+  }
   for (const connections of [1, 16, 64]) {
     const measure = ({ url }: Contestant): Promise<number> =>
       requestsPerSecond(url, shot, { connections, seconds: SECONDS, scratch: scratch.path })
@@ -138,18 +147,21 @@ async function start(): Promise<void> {
   const poster = new Poster(server.url)
   await poster.post('/api/put', { Name: 'a', Value: 'eA==' })
   poster.close()
+  execFileSync('npm', ['run', '-s', 'build'], { cwd: new URL('../..', import.meta.url) })
   const runs = [
     { name: 'node -e 0', run: () => node(['-e', '0']) },
-    { name: 'sotto get', run: () => node([cli, '-s', server.url, 'get', 'a']) },
-    { name: 'sotto server until it listens', run: startAndKill },
+    { name: 'sotto get', run: () => node([compiled, '-s', server.url, 'get', 'a']) },
+    { name: 'sotto server until it listens', run: () => startAndKill(compiled) },
+    { name: 'sotto get, from source', run: () => node([cli, '-s', server.url, 'get', 'a']) },
+    { name: 'sotto server until it listens, from source', run: () => startAndKill(cli) },
   ]
   const times = await alternate(runs, ({ run }) => timed(run))
   for (const each of runs.slice(1)) rows.push(row('time', each, runs[0], times, 'ms'))
   await server.stop()
 }
 
-async function startAndKill(): Promise<void> {
-  const running = await startSotto()
+async function startAndKill(main: string): Promise<void> {
+  const running = await startSotto({ main })
   running.process.kill('SIGKILL')
 }
 

@@ -29,6 +29,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Arguments to Node itself, before the program. */
   readonly node?: readonly string[]
+  /** The program's main module. Default: the one in the sources. */
+  readonly main?: string
 }
 
 /** Starts `sotto server --dev` on a free port and resolves once its first line says where. */
@@ -39,9 +41,9 @@ export async function startSotto({ args = [], ...options }: StartOptions = {}): 
 /** Starts `sotto server ARGS` and resolves once its first line says where, with a port. */
 export async function startServerProcess(
   args: readonly string[],
-  { node = [], env }: Omit<StartOptions, 'args'> = {},
+  { node = [], env, main = cli }: Omit<StartOptions, 'args'> = {},
 ): Promise<Running> {
-  const child = spawn(process.execPath, [...node, cli, 'server', ...args], {
+  const child = spawn(process.execPath, [...node, main, 'server', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...cleanEnvironment(), ...env },
   })

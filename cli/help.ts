@@ -11,7 +11,7 @@ import {
 } from './commands.ts'
 import type { Invocation } from './invocation.ts'
 import { table } from './text.ts'
-import type { RawVerb } from '../server/config.ts'
+import type { RawVerb } from '../server/settings.ts'
 
 /** Prints how a command is used, or, without one, what there is. Throws `usage` for an unknown one. */
 export async function help(invocation: Invocation): Promise<void> {

@@ -8,17 +8,11 @@ import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
 import { openRootKey } from './crypto/root-key.ts'
 import { addressText } from './http/bind.ts'
-import {
-  type Certificates,
-  type CertificateWorld,
-  type Schedule,
-  scheduled,
-} from './http/certificates.ts'
+import { type Certificates, type Schedule, scheduled } from './http/certificates.ts'
 import { Doors } from './http/doors.ts'
-import { type CertificateFiles, FileCertificates } from './http/file-certificates.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
-import { TailnetCertificates } from './http/tailnet-certificates.ts'
+import { openCertificates } from './http/tls.ts'
 import { DevelopmentTailnet } from './identity/development.ts'
 import type { Identity } from './identity/identity.ts'
 import { TailscaleIdentity } from './identity/tailscale/identity.ts'
@@ -223,41 +217,6 @@ async function tailnetNetwork(
     return `${scheme}://${bound === (certificates ? 443 : 80) ? at.host : addressText(at)}`
   }
   return { identity, ...(certificates && { certificates }), open }
-}
-
-async function openCertificates(
-  tls: 'tailnet' | 'none' | CertificateFiles,
-  identity: TailscaleIdentity,
-  localApi: LocalApi,
-  world: CertificateWorld,
-): Promise<Certificates | undefined> {
-  if (tls === 'none') return undefined
-  if (tls !== 'tailnet') {
-    const certificates = await FileCertificates.open(tls, world)
-    if (!certificates.current.covers(identity.name)) {
-      world.say(`the certificate in ${quote(tls.certificate)} is not for ${quote(identity.name)}`)
-    }
-    return certificates
-  }
-  if (identity.domains.length === 0) {
-    throw new SottoError(
-      'certificate_unavailable',
-      'tailscaled can get no certificate: HTTPS is not on for this tailnet',
-      {
-        hint: 'Turn HTTPS on for the tailnet, give a certificate of your own with --tls-cert and --tls-key, or ask for --plain-http.',
-      },
-    )
-  }
-  const certificates = await TailnetCertificates.open(
-    {
-      fetch: (name, options) => localApi.certificate(name, options),
-      name: () =>
-        identity.domains.includes(identity.name) ? identity.name : (identity.domains[0] ?? ''),
-    },
-    world,
-  )
-  identity.onChange(() => certificates.refresh())
-  return certificates
 }
 
 function refuseForeignAddress(host: string, addresses: readonly string[]): void {

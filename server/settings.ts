@@ -1,0 +1,144 @@
+/** The settings of the server: one table that makes the parser, the help and the docs. */
+
+/** The commands that read settings. */
+export type RawVerb = 'server' | 'init' | 'doctor'
+
+/** One setting. A flag on the command line goes before the environment. */
+export interface Setting {
+  /** The flag, without its dashes. */
+  readonly flag: string
+  /** Environment variables, the first one set counts. None for settings of one run. */
+  readonly env: readonly string[]
+  /** What a value looks like, for help; undefined for a switch. */
+  readonly value: string | undefined
+  readonly verbs: readonly RawVerb[]
+  readonly help: string
+}
+
+/** Every setting, in the order in which help shows them. */
+export const settings: readonly Setting[] = [
+  {
+    flag: 'dev',
+    env: [],
+    value: undefined,
+    verbs: ['server'],
+    help: 'Serve a development tailnet on loopback. Not for production.',
+  },
+  {
+    flag: 'tailnet',
+    env: ['SOTTO_TAILNET'],
+    value: 'FILE',
+    verbs: ['server'],
+    help: 'With --dev: the callers and their rules. Without it 127.0.0.1 may do everything.',
+  },
+  {
+    flag: 'state-dir',
+    env: ['SOTTO_STATE_DIR', 'SETEC_STATE_DIR'],
+    value: 'DIR',
+    verbs: ['server', 'init', 'doctor'],
+    help: 'Where the store and the audit log are. With --dev alone: a temporary directory.',
+  },
+  {
+    flag: 'key-file',
+    env: ['SOTTO_KEY_FILE'],
+    value: 'FILE',
+    verbs: ['server', 'init', 'doctor'],
+    help: 'The local key that the store is sealed under. Default: local.key in the state directory.',
+  },
+  {
+    flag: 'listen',
+    env: ['SOTTO_LISTEN'],
+    value: '[HOST]:PORT',
+    verbs: ['server', 'doctor'],
+    help: 'Where to listen. Without HOST: on every tailnet address of this node, never on others.\n\
+      Default: :443, with --plain-http :80. With --dev: 127.0.0.1:0, port 0 being any free one.',
+  },
+  {
+    flag: 'tls-cert',
+    env: ['SOTTO_TLS_CERT'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'A certificate of your own with its chain, PEM. Default: the one that tailscaled gets.',
+  },
+  {
+    flag: 'tls-key',
+    env: ['SOTTO_TLS_KEY'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'The key of that certificate, PEM. Both files are read again when they change.',
+  },
+  {
+    flag: 'plain-http',
+    env: ['SOTTO_PLAIN_HTTP'],
+    value: undefined,
+    verbs: ['server', 'doctor'],
+    help: 'Serve HTTP without TLS on the tailnet addresses; the tailnet alone encrypts then.',
+  },
+  {
+    flag: 'serve-socket',
+    env: ['SOTTO_SERVE_SOCKET'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'Listen on this unix socket alone, behind tailscale serve, in a directory of mode 0700.',
+  },
+  {
+    flag: 'tailscaled-socket',
+    env: ['SOTTO_TAILSCALED_SOCKET', 'TS_SOCKET'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'The unix socket of tailscaled. Default: where it is on this system.',
+  },
+  {
+    flag: 'capability',
+    env: ['SOTTO_CAPABILITY'],
+    value: 'NAME',
+    verbs: ['server', 'doctor'],
+    help: 'The capability of the tailnet policy that holds rules. Default: tailscale.com/cap/secrets.',
+  },
+  {
+    flag: 'service-address',
+    env: ['SOTTO_SERVICE_ADDRESS'],
+    value: 'ADDRESS',
+    verbs: ['server', 'doctor'],
+    help: 'Listen on this address of a Tailscale Service too; several are parted by commas.',
+  },
+  {
+    flag: 'stale-after',
+    env: ['SOTTO_STALE_AFTER'],
+    value: 'TIME',
+    verbs: ['server', 'doctor'],
+    help: 'Refuse everybody when tailscaled has not reached its control server for so long: 90s, 10m\n\
+      or 24h. Default: never; the policy that tailscaled heard last counts.',
+  },
+  {
+    flag: 'userspace',
+    env: ['SOTTO_USERSPACE'],
+    value: undefined,
+    verbs: ['server', 'doctor'],
+    help: 'Serve beside a tailscaled in userspace mode, on loopback. Read docs/tailnet.md first.',
+  },
+  {
+    flag: 'peer',
+    env: [],
+    value: 'ADDRESS',
+    verbs: ['doctor'],
+    help: 'Also show who calls from this tailnet address, and what the policy allows it.',
+  },
+  {
+    flag: 'output',
+    env: [],
+    value: 'text|json',
+    verbs: ['doctor'],
+    help: 'How to print what was found. Default: text.',
+  },
+]
+
+/** Flags of setec's server that nothing here stands for, and what does instead. */
+export const setecFlags: Readonly<Record<string, string>> = {
+  hostname: 'The name is the one of the node: set it with `tailscale set --hostname`.',
+  'login-server': 'The node is joined by tailscaled: `tailscale up --login-server URL`.',
+  'kms-key-name': 'The store is sealed under a local key: see --key-file.',
+  'backup-bucket': 'Copy the state directory with a backup program of your own.',
+  'backup-bucket-region': 'Copy the state directory with a backup program of your own.',
+  'backup-role': 'Copy the state directory with a backup program of your own.',
+}

@@ -81,7 +81,7 @@ class World implements AsyncDisposable {
   /** Resolves when the bus is followed, and what its first line leads to was asked. */
   async settled(): Promise<void> {
     const looks = () => this.stub.asked.filter((url) => url.includes('/status')).length
-    await vi.waitUntil(() => this.stub.watchers === 1 && looks() >= LOOKS_AT_FIRST)
+    await vi.waitUntil(() => this.stub.watchers === 1 && looks() >= LOOKS_AT_FIRST, { interval: 5 })
   }
 
   /** The reason for which a connection is refused. */

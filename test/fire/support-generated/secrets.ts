@@ -65,7 +65,7 @@ export class Secrets {
       this.#doomed = [...this.#states.keys()]
     }
     const doomed = this.#doomed.at(-1)
-    if (doomed !== undefined && !taken.has(doomed)) {
+    if (doomed !== undefined && !taken.has(doomed) && !taken.has('')) {
       this.#doomed.pop()
       taken.add(doomed)
       return this.#step({ method: 'delete', name: doomed })

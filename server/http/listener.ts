@@ -56,7 +56,7 @@ export class Listener {
   readonly #limits: ListenerLimits
   /** By what they listen on. */
   readonly #servers = new Map<string, Server | TlsServer>()
-  readonly #handshakes: Handshakes[] = []
+  readonly #handshakes = new Set<Handshakes>()
   readonly #connections = new Map<Socket, Connection>()
   readonly #rota = new Rota<Visit>((visit) => this.#handle(visit))
   readonly #api: ReadonlyMap<string, Handler>
@@ -128,7 +128,8 @@ export class Listener {
       server.on('secureConnection', (socket: Socket) =>
         this.#connect(socket, handshakes.finish(socket)),
       )
-      this.#handshakes.push(handshakes)
+      this.#handshakes.add(handshakes)
+      server.once('close', () => this.#handshakes.delete(handshakes))
     } else server.on('connection', (socket) => this.#connect(socket))
     server.on('request', (incoming, outgoing) => this.#serve(incoming, outgoing))
     server.on('checkContinue', (incoming, outgoing) => {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Door } from '../../server/config.ts'
 import { bind, bindUnix } from '../../server/http/bind.ts'
+import type { World } from '../../server/main.ts'
 import { makePair } from '../support/certificates.ts'
 import { addressesIn, recorded, StubLocalApi, withFields } from '../support/local-api.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
@@ -117,6 +118,7 @@ describe('HTTPS', () => {
   const start = async (
     tls: Extract<Door, { kind: 'addresses' }>['tls'] | 'files',
     headersTimeout = 300,
+    world: World = {},
   ) => {
     const localApi = await StubLocalApi.start()
     localApi.status = withSelf({ TailscaleIPs: ['127.0.0.1'] })
@@ -129,16 +131,20 @@ describe('HTTPS', () => {
       return { ...loopbackDoor, tls: tls === 'files' ? { certificate, key } : tls }
     }
     let look: (() => void)[] = []
-    const schedule = (_: number, task: () => void) => {
+    const waits: number[] = []
+    const schedule = (ms: number, task: () => void) => {
       look.push(task)
+      waits.push(ms)
       return () => void (look = look.filter((each) => each !== task))
     }
     const service = await startOnTailnet({
       localApi,
       door,
-      world: { schedule, limits: { headersTimeout } },
+      world: { schedule, limits: { headersTimeout }, ...world },
     })
     return Object.assign(service, {
+      /** How long each look was planned ahead, in milliseconds. */
+      waits,
       /** Lets the time pass until the certificate is looked at. */
       look: () => {
         for (const task of look.splice(0)) task()
@@ -193,6 +199,9 @@ describe('HTTPS', () => {
     await expect.poll(() => service.said.join('\n')).toContain('the present certificate serves on')
     using connection = await RawConnection.openTls(service.url, pair.certificate, NAME)
     expect((await connection.ask(ready)).status).toBe(200)
+    // Asked again when the refusal says, two hours later, and a little jitter.
+    expect(service.waits.at(-1)).toBeGreaterThanOrEqual(7_200_000)
+    expect(service.waits.at(-1)).toBeLessThan(7_300_000)
   })
 
   test('does not answer to what is no TLS, and waits for a handshake no longer than for a head', async () => {
@@ -207,6 +216,41 @@ describe('HTTPS', () => {
     }
     using connection = await RawConnection.openTls(service.url, pair.certificate, NAME)
     expect((await connection.ask(ready)).status).toBe(200)
+  })
+
+  test('is not ready any more when its certificate has ended', async () => {
+    let ahead = 0
+    const clock = (): Date => new Date(Date.now() + ahead)
+    await using service = await start('tailnet', 300, { clock })
+    using connection = await RawConnection.openTls(service.url, pair.certificate, NAME)
+    expect((await connection.ask(ready)).status).toBe(200)
+    ahead = 91 * 86_400_000
+    const answer = await connection.ask(ready)
+    expect([answer.status, JSON.parse(answer.body)]).toEqual([
+      503,
+      expect.objectContaining({ identity: 'ok', certificate: 'failed' }),
+    ])
+  })
+
+  test('counts handshakes: one address cannot take the places of all', async () => {
+    const load = { connections: 4, requests: 100, bytes: 1_000_000 }
+    await using service = await start('tailnet', 30_000, { load })
+    const port = Number(new URL(service.url).port)
+    const silent = Array.from({ length: 3 }, () =>
+      connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' })
+        .on('error', () => {})
+        .resume(),
+    )
+    const [third] = await Promise.race(
+      silent.map(async (socket) => {
+        await once(socket, 'close')
+        return [socket]
+      }),
+    )
+    expect(silent.filter((socket) => socket !== third && !socket.destroyed)).toHaveLength(2)
+    using connection = await RawConnection.openTls(service.url, pair.certificate, NAME)
+    expect((await connection.ask(ready)).status).toBe(200)
+    for (const socket of silent) socket.destroy()
   })
 
   test('is not held up in its stop by handshakes that do not come to their end', async () => {

@@ -18,15 +18,19 @@ export type Ailment =
   | 'hang-up'
   /** Never answers. */
   | 'silence'
-  /** Answers well, after a while. */
+  /** Asks the daemon after a while. */
   | 'slowness'
+  /** Asks the daemon at once, and keeps the answer for a while. */
+  | 'lateness'
 
 /** How long a slow one takes, in milliseconds. */
-const SLOW_MS = 400
+const SLOW_MS = 800
 
 /** The proxy. */
 export class UnwellDaemon {
   ailment: Ailment = 'none'
+  /** Answers to whois that the daemon gave, whether or not they were passed on. */
+  answered = 0
   readonly #server: Server
 
   private constructor(server: Server) {
@@ -38,18 +42,24 @@ export class UnwellDaemon {
     const server = createServer()
     const proxy = new UnwellDaemon(server)
     server.on('request', (asked, answer) => {
-      if (proxy.ailment === 'slowness') setTimeout(pass, SLOW_MS)
-      else if (proxy.ailment === 'none') pass()
+      if (proxy.ailment === 'slowness') setTimeout(pass, SLOW_MS, 0)
+      else if (proxy.ailment === 'none') pass(0)
+      else if (proxy.ailment === 'lateness') pass(SLOW_MS)
       else fail(proxy.ailment, answer)
 
-      function pass(): void {
+      function pass(laterMs: number): void {
         const { method, url, headers } = asked
         const passed = request({ socketPath: socket, method, path: url, headers }, (real) => {
-          answer.writeHead(real.statusCode ?? 500, real.headers)
-          real.pipe(answer)
           real.on('error', () => answer.destroy())
+          setTimeout(() => {
+            answer.writeHead(real.statusCode ?? 500, real.headers)
+            real.pipe(answer)
+          }, laterMs)
         })
         passed.on('error', () => answer.destroy())
+        passed.on('response', () => {
+          if (url?.includes('/whois')) proxy.answered++
+        })
         answer.on('close', () => passed.destroy())
         asked.pipe(passed)
       }
@@ -72,7 +82,10 @@ export class UnwellDaemon {
   }
 }
 
-function fail(ailment: Exclude<Ailment, 'none' | 'slowness'>, answer: ServerResponse): void {
+function fail(
+  ailment: Exclude<Ailment, 'none' | 'slowness' | 'lateness'>,
+  answer: ServerResponse,
+): void {
   switch (ailment) {
     case 'garbage':
       answer.end('\u0000\u0001 not JSON at all')

@@ -1,8 +1,9 @@
 /** A server on a tailnet as its callers find it: HTTPS, who may stay connected, a socket behind serve. */
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Door } from '../../server/config.ts'
@@ -326,17 +327,25 @@ describe('behind tailscale serve', () => {
     )
   })
 
-  test('a socket that a server left behind is replaced, one that is answered is not', async () => {
+  test('a socket that a server left behind is replaced; one that is answered, or a file, is not', async () => {
     using scratch = temporaryDirectory()
     const path = join(scratch.path, 'run/sotto.sock')
-    const { createServer } = await import('node:net')
-    const first = createServer()
-    await bindUnix(first, path)
+    mkdirSync(join(scratch.path, 'run'), { mode: 0o700 })
+    const script = 'require("net").createServer().listen(process.argv[1], () => console.log())'
+    const killed = spawn(process.execPath, ['-e', script, path], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await once(killed.stdout, 'data')
     await expect(bindUnix(createServer(), path)).rejects.toThrow('(EADDRINUSE)')
-    first.close()
-    await once(first, 'close')
-    await bindUnix(first, path)
-    first.close()
+    killed.kill('SIGKILL')
+    await once(killed, 'exit')
+    expect(statSync(path).isSocket()).toBe(true)
+    await using server = createServer()
+    await bindUnix(server, path)
+    const file = join(scratch.path, 'run/file')
+    writeFileSync(file, 'kept')
+    await expect(bindUnix(createServer(), file)).rejects.toThrow('(EADDRINUSE)')
+    expect(readFileSync(file, 'utf8')).toBe('kept')
   })
 })
 
@@ -344,7 +353,6 @@ describe('where it listens', () => {
   test.each(['0.0.0.0', '::', '0', '0:0:0:0:0:0:0:0', '::ffff:0.0.0.0', '*'])(
     'is never %s',
     async (host) => {
-      const { createServer } = await import('node:net')
       await expect(bind(createServer(), { host, port: 0 })).rejects.toMatchObject({
         code: 'unsafe',
       })

@@ -18,13 +18,22 @@ const CLOCK_WAIT_MS = 3000
 /** Who looks: what root may do, the server's own user may not be able to. */
 export function userFinding(): Finding {
   const name = 'user'
-  const { username, uid } = userInfo()
-  if (uid !== 0) return { name, state: 'ok', message: `${username} (${uid})` }
+  const uid = process.getuid?.()
+  if (uid !== 0) return { name, state: 'ok', message: userName(uid) }
   return {
     name,
     state: 'warning',
     message: 'this is root, who may do what the user of the server perhaps may not',
     hint: 'Run it as that user: `sudo -u sotto sotto doctor …`.',
+  }
+}
+
+/** In a container a user may have a number alone. */
+function userName(uid: number | undefined): string {
+  try {
+    return uid === undefined ? userInfo().username : `${userInfo().username} (${uid})`
+  } catch {
+    return `${uid}, without a name on this system`
   }
 }
 

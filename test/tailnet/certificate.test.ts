@@ -51,6 +51,8 @@ describeWith(peers, 'the certificate of the tailnet', () => {
     const { certificate, certificateEnds } = JSON.parse(ready.body) as Record<string, string>
     expect(certificate).toBe('ok')
     expect(new Date(certificateEnds ?? '')).toStrictEqual(caller.certificateEnds)
+    const { stdout } = await server.doctor()
+    expect(stdout).toContain(`ends at ${certificateEnds}`)
   })
 
   test('an issuer that is slow: the old one serves on meanwhile', async () => {

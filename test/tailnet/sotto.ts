@@ -7,7 +7,7 @@ import { cli } from '../support/sotto.ts'
 import { Caller, type CallOptions, type Target } from './caller.ts'
 import { Control } from './control.ts'
 import type { NodeName, Tailnet } from './tailnet.ts'
-import type { Ended, Program } from './underlay.ts'
+import { asUser, type Ended, type Program } from './underlay.ts'
 import { until } from './until.ts'
 
 /** How `sotto server` is started. */
@@ -16,6 +16,8 @@ export interface ServerOptions {
   readonly socket?: string
   /** The name of its state directory, for a tailnet that has several servers. */
   readonly state?: string
+  /** The number of the user who runs it. Default: root. */
+  readonly user?: number
   /** Whether its timers run faster than the clock: hasty-server.ts. */
   readonly hasty?: boolean
   /** More settings. */
@@ -35,12 +37,20 @@ export class SottoServer {
   readonly #tailnet: Tailnet
   readonly #state: string
   readonly #program: Program
+  readonly #doctor: readonly string[]
 
-  private constructor(tailnet: Tailnet, state: string, program: Program, target: Target) {
+  private constructor(
+    tailnet: Tailnet,
+    state: string,
+    program: Program,
+    target: Target,
+    doctor: readonly string[],
+  ) {
     this.#tailnet = tailnet
     this.#state = state
     this.#program = program
     this.target = target
+    this.#doctor = doctor
   }
 
   /**
@@ -49,9 +59,11 @@ export class SottoServer {
    */
   static async start(tailnet: Tailnet, options: ServerOptions = {}): Promise<SottoServer> {
     const { control, capability, serverName, underlay } = tailnet
-    const { socket = tailnet.node('server').socket, args = [] } = options
-    const state = join(underlay.directory, options.state ?? 'sotto')
-    const made = await underlay.run('server', [...sotto, 'init', '--state-dir', state])
+    const { socket = tailnet.node('server').socket, user, args = [] } = options
+    const state = join(underlay.directoryOf(user), options.state ?? 'sotto')
+    const as = (command: readonly string[]) =>
+      user === undefined ? command : asUser(user, command)
+    const made = await underlay.run('server', as([...sotto, 'init', '--state-dir', state]))
     if (made.code !== 0) throw new Error(`sotto init: ${made.stderr}`)
     const issued = control instanceof Control
     const pair = join(underlay.directory, 'certificate.pem')
@@ -74,11 +86,10 @@ export class SottoServer {
       ...(issued ? [] : ['--tls-cert', pair, '--tls-key', key]),
       ...args,
     ]
-    const program = underlay.start('server', 'sotto', [
-      ...(options.hasty ? [process.execPath, hastyServer] : [...sotto, 'server']),
-      ...settings,
-    ])
-    const server = new SottoServer(tailnet, state, program, target)
+    const start = options.hasty ? [process.execPath, hastyServer] : [...sotto, 'server']
+    const program = underlay.start('server', 'sotto', as([...start, ...settings]))
+    const doctor = as([...sotto, 'doctor', ...settings])
+    const server = new SottoServer(tailnet, state, program, target, doctor)
     await server.#awaitListening()
     return server
   }
@@ -99,6 +110,11 @@ export class SottoServer {
     const url = port === 443 ? `https://${host}` : `https://${host}:${port}`
     const env = { SETEC_SERVER: url, SSL_CERT_FILE: ca, NODE_EXTRA_CA_CERTS: ca }
     return this.#tailnet.underlay.run(name, [...command, ...args], { env, input })
+  }
+
+  /** Runs `sotto doctor` with the settings of the server, as the same user. */
+  doctor(...args: readonly string[]): Promise<Ended> {
+    return this.#tailnet.underlay.run('server', [...this.#doctor, ...args])
   }
 
   /** Puts secrets into the store, from the device of an admin. */

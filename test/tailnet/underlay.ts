@@ -25,6 +25,10 @@ import { until } from './until.ts'
 /** The address of the control server, on the bridge itself. */
 export const controlAddress = '10.77.0.1'
 
+/** Where every host has the repository. */
+const repository = '/run/repository'
+const top = new URL('../..', import.meta.url).pathname
+
 /** The name of the namespace that has the bridge and the control server. */
 export const control = 'control'
 
@@ -88,7 +92,7 @@ export class Underlay {
     if (process.getuid?.() !== 0) flags.unshift('-r')
     const holder = spawn(
       requirePeer('unshare'),
-      [...flags, 'sh', '-euc', setup(hosts), directory],
+      [...flags, 'sh', '-euc', setup(hosts), directory, top],
       {
         stdio: ['pipe', 'pipe', 'pipe'],
       },
@@ -167,6 +171,15 @@ export class Underlay {
     throw new Error(`${host} to ${target}: ${line}`)
   }
 
+  /** A directory that belongs to `user`. */
+  directoryOf(user: number | undefined): string {
+    if (user === undefined) return this.directory
+    const directory = join(this.directory, `user-${user}`)
+    mkdirSync(directory, { recursive: true })
+    chownSync(directory, user, user)
+    return directory
+  }
+
   /** Ends everything that runs on the hosts, and the hosts. */
   async close(): Promise<void> {
     const gone = once(this.#holder, 'exit')
@@ -189,7 +202,7 @@ export class Underlay {
   }
 
   async #startRelay(host: string, key: string, user: number | undefined): Promise<string> {
-    const path = join(this.#sockets(user), `${key}.relay`)
+    const path = join(this.directoryOf(user), `${key}.relay`)
     const command = [requirePeer('ctl'), 'relay', path]
     const relay = this.start(
       host,
@@ -203,20 +216,19 @@ export class Underlay {
     )
     return path
   }
-
-  /** A directory in which `user` may make sockets. */
-  #sockets(user: number | undefined): string {
-    if (user === undefined) return this.directory
-    const directory = join(this.directory, `user-${user}`)
-    mkdirSync(directory, { recursive: true })
-    chownSync(directory, user, user)
-    return directory
-  }
 }
 
-/** The command that runs `command` as the user with the number `user`, who has no other rights. */
+/**
+ * The command that runs `command` as the user with the number `user`, who has no other rights than to
+ * take ports below 1024. Files of the repository are named where that user can read them.
+ */
 export function asUser(user: number, command: readonly string[]): readonly string[] {
-  return ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups', ...command]
+  const identity = [`--reuid=${user}`, `--regid=${user}`, '--clear-groups']
+  const ports = ['--inh-caps=-all,+net_bind_service', '--ambient-caps=-all,+net_bind_service']
+  const readable = command.map((word) =>
+    word.startsWith(top) ? `${repository}/${word.slice(top.length)}` : word,
+  )
+  return ['setpriv', ...identity, ...ports, ...readable]
 }
 
 /** Whether something listens on the unix socket `path`. */
@@ -241,6 +253,9 @@ function setup(hosts: readonly string[]): string {
     'mount -t tmpfs tmpfs /run',
     'mkdir /run/netns',
     'mount --bind "$0/hosts" /etc/hosts',
+    // Wherever the repository is, other users can read it here.
+    `mkdir ${repository}`,
+    `mount --bind "$1" ${repository}`,
     'mount --bind "$0/resolv.conf" /etc/resolv.conf',
     `ip netns attach ${control} $$`,
     'ip link set lo up',

@@ -1,12 +1,12 @@
 /** The `local` key provider: a key in a file that only its owner may read. */
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises'
+import { mkdir, open, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
 import { deriveKey, fingerprint } from './derive.ts'
 import { KEY_BYTES, openKey, type RandomSource, seal } from './envelope.ts'
+import { readPrivateFile } from './private-file.ts'
 import type { KeyProvider } from './provider.ts'
 
 /** More bytes than any key file has. */
@@ -109,64 +109,7 @@ function cannotCreate(path: string, error: NodeJS.ErrnoException): SottoError {
 }
 
 async function readKeyFile(path: string): Promise<KeyObject> {
-  // Without O_NONBLOCK the opening of a named pipe would wait for a writer.
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  try {
-    await using file = await open(path, flags)
-    await checkRights(path, file)
-    return parse(path, await readStart(file))
-  } catch (error) {
-    throw error instanceof SottoError ? error : cannotRead(path, error as NodeJS.ErrnoException)
-  }
-}
-
-function cannotRead(path: string, error: NodeJS.ErrnoException): SottoError {
-  const what = `Cannot read the key file ${quote(path)}`
-  if (error.code === 'ELOOP') {
-    return new SottoError('key_exposed', `${what}: it is a symbolic link`, {
-      hint: 'Name the file itself, so that nobody can put another in its place.',
-    })
-  }
-  if (error.code === 'ENOENT') {
-    return new SottoError('key_missing', `${what}: there is no such file`, {
-      hint: 'Bring back the key file that the store was made with, or name its path.',
-    })
-  }
-  return new SottoError('key_missing', `${what}: ${error.message}`, {
-    hint: 'It must be readable by the user that the server runs as.',
-    cause: error,
-  })
-}
-
-async function checkRights(path: string, file: FileHandle): Promise<void> {
-  const what = `Cannot use the key file ${quote(path)}`
-  const status = await file.stat()
-  if (!status.isFile()) throw new SottoError('key_missing', `${what}: it is not a regular file`)
-  const user = process.geteuid?.() ?? status.uid
-  if (status.uid !== user && status.uid !== 0) {
-    throw new SottoError('key_exposed', `${what}: it belongs to user ${status.uid}`, {
-      hint: `It must belong to user ${user}: chown ${user} ${quote(path)}`,
-    })
-  }
-  const mode = status.mode & 0o777
-  if ((mode & 0o077) !== 0) {
-    throw new SottoError(
-      'key_exposed',
-      `${what}: others than its owner have rights to it (mode ${mode.toString(8).padStart(4, '0')})`,
-      { hint: `chmod 600 ${quote(path)}` },
-    )
-  }
-}
-
-/** The file's bytes, or the first of them where it has more than any key file. */
-async function readStart(file: FileHandle): Promise<Buffer> {
-  const bytes = Buffer.alloc(MAX_FILE_BYTES)
-  let size = 0
-  for (;;) {
-    const { bytesRead } = await file.read(bytes, size, bytes.length - size, size)
-    size += bytesRead
-    if (bytesRead === 0 || size === bytes.length) return bytes.subarray(0, size)
-  }
+  return parse(path, await readPrivateFile(path, 'key file', MAX_FILE_BYTES))
 }
 
 function parse(path: string, bytes: Buffer): KeyObject {

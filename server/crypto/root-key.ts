@@ -12,19 +12,32 @@ export interface Wrap {
   readonly wrapped: Uint8Array
 }
 
+/** How long one provider may take, in milliseconds. */
+const WAIT_MS = 20_000
+
+/** A root key, and where it came from. */
+export interface OpenedRootKey<W extends Wrap> {
+  /** 32 bytes, which the caller overwrites after use. */
+  readonly rootKey: Uint8Array
+  readonly wrap: W
+  readonly failures: readonly SottoError[]
+}
+
 /**
  * The root key of the store `storeId`, which the caller overwrites after use, and the wrap that it
  * came from. Providers are asked in the order given; each is first asked for its fingerprint, and
  * only to unwrap what was wrapped under that. A provider that fails does not stand in the way of
- * the next. When none succeeds: throws `store_damaged` where there are no wraps, `key_wrong` where
- * the store was sealed under other keys than those given, and otherwise what the providers threw,
- * with the code of the first.
+ * the next, nor does one that gives no answer for `waitMs`, which is `key_missing`. When none
+ * succeeds: throws `store_damaged` where there are no wraps, `key_wrong` where the store was sealed
+ * under other keys than those given, and otherwise what the providers threw, with the code of the
+ * first. `failures` is what those threw that were asked before the one that succeeded.
  */
 export async function openRootKey<W extends Wrap>(
   providers: readonly KeyProvider[],
   wraps: readonly W[],
   storeId: string,
-): Promise<{ rootKey: Uint8Array; wrap: W }> {
+  waitMs = WAIT_MS,
+): Promise<OpenedRootKey<W>> {
   if (wraps.length === 0) {
     throw new SottoError(
       'store_damaged',
@@ -37,13 +50,33 @@ export async function openRootKey<W extends Wrap>(
   const failures: SottoError[] = []
   for (const provider of providers) {
     try {
-      return await openWith(provider, wraps, storeId)
+      const opened = await orLate(openWith(provider, wraps, storeId), provider.name, waitMs)
+      return { ...opened, failures }
     } catch (error) {
       if (!(error instanceof SottoError)) throw error
       failures.push(error)
     }
   }
   throw combined(failures) ?? noProvider(wraps, storeId)
+}
+
+/** Rejects when `opening` takes longer; a root key that comes after that is overwritten. */
+async function orLate<T extends { readonly rootKey: Uint8Array }>(
+  opening: Promise<T>,
+  provider: string,
+  waitMs: number,
+): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    opening.then(({ rootKey }) => rootKey.fill(0)).catch(() => {})
+    const message = `The key provider ${provider} did not answer within ${waitMs} ms`
+    reject(new SottoError('key_missing', message, { hint: 'Look at what its key is kept on.' }))
+  }, waitMs)
+  try {
+    return await Promise.race([opening, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 async function openWith<W extends Wrap>(
@@ -54,7 +87,7 @@ async function openWith<W extends Wrap>(
   const given = await provider.fingerprint()
   const own = wraps.filter((wrap) => wrap.provider === provider.name)
   const wrap = own.find((candidate) => candidate.fingerprint === given)
-  if (wrap === undefined) throw wrongKey(provider, own.length > 0 ? own : wraps, storeId, given)
+  if (wrap === undefined) throw wrongKey(provider, wraps, storeId, given)
   const rootKey = await provider.unwrap(wrap.wrapped, storeId)
   if (rootKey.length === KEY_BYTES) return { rootKey, wrap }
   throw new SottoError(
@@ -72,7 +105,7 @@ function wrongKey(
   return new SottoError(
     'key_wrong',
     `Cannot open store ${storeId}: it was sealed under ${named(wraps)}, the given key is ${provider.name} key ${given}`,
-    { hint: 'Give the key that the store was sealed under.' },
+    { hint: hintFor(wraps) },
   )
 }
 
@@ -80,8 +113,14 @@ function noProvider(wraps: readonly Wrap[], storeId: string): SottoError {
   return new SottoError(
     'key_wrong',
     `Cannot open store ${storeId}: it was sealed under ${named(wraps)}, and no key is given`,
-    { hint: 'Give the key that the store was sealed under.' },
+    { hint: hintFor(wraps) },
   )
+}
+
+function hintFor(wraps: readonly Wrap[]): string {
+  const hint = 'Give the key that the store was sealed under.'
+  if (wraps.every(({ provider }) => provider !== 'recovery')) return hint
+  return `${hint} With the identity of its recovery key: --recovery-identity FILE`
 }
 
 function named(wraps: readonly Wrap[]): string {

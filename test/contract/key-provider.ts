@@ -12,6 +12,8 @@ export interface ProviderFixture extends AsyncDisposable {
   readonly again: KeyProvider
   /** A provider of the same kind whose key is another one. */
   readonly other: KeyProvider
+  /** The same key where only its public half is; for kinds that wrap with that alone. */
+  readonly publicHalf?: KeyProvider
   /** Bytes that no error may show, beside the root key: the provider's own key or credentials. */
   readonly secrets: readonly Uint8Array[]
 }
@@ -99,6 +101,26 @@ export function keyProviderContract(name: string, make: () => Promise<ProviderFi
       const wrapped = await fixture.provider.wrap(rootKey, storeId)
       await expectWrong(fixture.provider.unwrap(wrapped.subarray(0, -1), storeId))
       await expectWrong(fixture.provider.unwrap(new Uint8Array(0), storeId))
+    })
+
+    test('wraps with the public half of its key, where it has one, and does not unwrap', async () => {
+      const { provider, publicHalf } = fixture
+      if (publicHalf === undefined) return
+      const fingerprint = await provider.fingerprint()
+      expect(await publicHalf.fingerprint()).toBe(fingerprint)
+      const wrapped = await publicHalf.wrap(rootKey, storeId)
+      expect(Buffer.from(await provider.unwrap(wrapped, storeId))).toEqual(rootKey)
+      await expect(publicHalf.unwrap(wrapped, storeId)).rejects.toMatchObject({
+        code: 'key_missing',
+        message: expect.stringContaining(fingerprint),
+      })
+    })
+
+    test('gives bytes that the caller may overwrite', async () => {
+      const wrapped = await fixture.provider.wrap(rootKey, storeId)
+      const first = await fixture.provider.unwrap(wrapped, storeId)
+      first.fill(0)
+      expect(Buffer.from(await fixture.provider.unwrap(wrapped, storeId))).toEqual(rootKey)
     })
 
     test('has one fingerprint, before and after a restart', async () => {

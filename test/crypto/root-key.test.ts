@@ -96,6 +96,50 @@ test('a provider that fails does not stand in the way of the next', async () => 
   expect(Buffer.from(opened.rootKey)).toEqual(rootKey)
 })
 
+test('what failed before is told', async () => {
+  const provider = await local()
+  const wrap = await wrapBy(provider)
+  const { failures } = await openRootKey([unreachable('kms'), provider], [wrap], storeId)
+  expect(failures.map(({ message }) => message)).toEqual(['No answer from kms'])
+})
+
+test('a provider that gives no answer is waited for no longer than the bound', async () => {
+  const provider = await local()
+  const wraps = [await wrapBy(provider)]
+  const hanging: KeyProvider = { ...provider, fingerprint: () => new Promise(() => {}) }
+  await expect(openRootKey([hanging], wraps, storeId, 20)).rejects.toMatchObject({
+    code: 'key_missing',
+    message: 'The key provider local did not answer within 20 ms',
+  })
+  const opened = await openRootKey([hanging, provider], wraps, storeId, 20)
+  expect(opened.failures).toHaveLength(1)
+})
+
+test('a root key that comes too late is overwritten', async () => {
+  const provider = await local()
+  const wraps = [await wrapBy(provider)]
+  const answer = Promise.withResolvers<Uint8Array>()
+  const slow: KeyProvider = { ...provider, unwrap: () => answer.promise }
+  await expect(openRootKey([slow], wraps, storeId, 20)).rejects.toMatchObject({
+    code: 'key_missing',
+  })
+  const late = Uint8Array.from(rootKey)
+  answer.resolve(late)
+  await expect.poll(() => Buffer.from(late)).toEqual(Buffer.alloc(32))
+})
+
+test('where a recovery key wraps too, its identity is asked for', async () => {
+  const [right, wrong] = [await local(), await local()]
+  const recovery: Wrap = { provider: 'recovery', fingerprint: 'f0', wrapped: new Uint8Array(0) }
+  const x = await right.fingerprint()
+  await expect(
+    openRootKey([wrong], [await wrapBy(right), recovery], storeId),
+  ).rejects.toMatchObject({
+    message: expect.stringContaining(`it was sealed under local key ${x} or recovery key f0, the`),
+    hint: expect.stringContaining('--recovery-identity FILE'),
+  })
+})
+
 test('when all fail, all of it is told, with the code and hint of the first', async () => {
   const wraps = [await wrapBy(await local())]
   const opening = openRootKey([unreachable('kms'), await local()], wraps, storeId)

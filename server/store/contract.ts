@@ -105,7 +105,19 @@ export interface StoredWrap {
   /** Names the provider's key, so that a wrong one can be told. */
   readonly fingerprint: string
   readonly createdAt: string
+  /** When the root key was last got back from it; absent where it never was. UTC. */
+  readonly provenAt?: string
   readonly wrapped: Uint8Array
+}
+
+/** What a change of the wraps carries. */
+export interface WrapChange {
+  /** The durable record of the intent. No two changes share one, be they of wraps or of secrets. */
+  readonly intent: AuditMark
+  /** Who works on the files of the store. */
+  readonly by: string
+  /** UTC. */
+  readonly at: string
 }
 
 /** What a new store is made with. */
@@ -171,8 +183,23 @@ export interface Store {
   /** Changes of `name`, oldest first; empty where the name was never used. */
   history(name: string): Promise<HistoryItem[]>
 
-  /** The keyring and the wraps of the root key. */
+  /** The keyring and the wraps of the root key, in the order in which they were added. */
   keys(): Promise<{ keys: StoredKey[]; wraps: StoredWrap[] }>
+
+  /**
+   * Adds a wrap of the root key. Resolves with the new revision. Rejects with `conflict` when the
+   * provider's key of that fingerprint has a wrap already.
+   */
+  addWrap(change: WrapChange, wrap: StoredWrap): Promise<number>
+
+  /**
+   * Erases the wrap of a provider's key. Resolves with the new revision. Rejects with `conflict` when
+   * there is no such wrap, with `internal` when it is the last one.
+   */
+  removeWrap(change: WrapChange, provider: string, fingerprint: string): Promise<number>
+
+  /** Notes when the root key was got back from a wrap. Nothing happens where there is no such wrap. */
+  noteProven(provider: string, fingerprint: string, at: string): Promise<void>
 
   /** Resolves when the store can be read and its writer answers; rejects with what is wrong. */
   check(): Promise<void>

@@ -7,6 +7,7 @@ import type { Store, StoreSeed } from '../../server/store/contract.ts'
 import { bytesAndNames } from './store-bytes.ts'
 import { everything, Hand } from './store-hand.ts'
 import { manyAtOnce } from './store-many.ts'
+import { wrapChanges } from './store-wraps.ts'
 import { storeProperties } from './store-properties.ts'
 import { refusals } from './store-refusals.ts'
 import {
@@ -149,6 +150,10 @@ export function storeContract(engine: string, make: MakeStore): void {
     refusals(() => store)
     bytesAndNames(() => store)
     manyAtOnce(() => store)
+    wrapChanges(
+      () => store,
+      () => made.reopen(),
+    )
 
     test('history tells who did what when, also after the secret is gone', async () => {
       await hand.append('a', { by: app })

@@ -107,7 +107,7 @@ describe('opening a store', () => {
     tamper('PRAGMA user_version = 9')
     await expect(openStore(path)).rejects.toMatchObject({
       code: 'store_newer',
-      message: expect.stringContaining('found schema 9, this release knows 1') as string,
+      message: expect.stringContaining('found schema 9, this release knows 2') as string,
       hint: expect.stringContaining('Upgrade the program') as string,
     })
   })

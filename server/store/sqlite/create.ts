@@ -54,12 +54,12 @@ function fill(path: string, { identity, keys, wraps }: StoreSeed): void {
       INSERT INTO keyring_entry (id, created_at, state, sealed)
       VALUES (:id, :createdAt, :state, :sealed)`)
     const wrap = db.prepare(`
-      INSERT INTO root_wrap (provider, fingerprint, created_at, wrapped)
-      VALUES (:provider, :fingerprint, :createdAt, :wrapped)`)
+      INSERT INTO root_wrap (provider, fingerprint, created_at, proven_at, wrapped)
+      VALUES (:provider, :fingerprint, :createdAt, :provenAt, :wrapped)`)
     db.transaction(() => {
       meta.run({ ...identity, development: identity.development ? 1 : 0 })
       for (const entry of keys) key.run(entry)
-      for (const entry of wraps) wrap.run(entry)
+      for (const entry of wraps) wrap.run({ ...entry, provenAt: entry.provenAt ?? null })
     }).immediate()
   } finally {
     db.close()

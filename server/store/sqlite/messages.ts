@@ -1,6 +1,6 @@
 /** What passes between the thread of the server and the two of the store: its writer and its reader. */
 import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
-import type { AuditMark, HistoryItem, SealedVersion } from '../contract.ts'
+import type { AuditMark, HistoryItem, SealedVersion, StoredWrap } from '../contract.ts'
 import type { Reader } from './reader.ts'
 
 /** What the writer is started with. */
@@ -38,9 +38,32 @@ export interface ChangeOp {
   readonly added: SealedVersion | undefined
 }
 
+/** Adds or erases a wrap of the root key. */
+export interface WrapOp {
+  readonly kind: 'wrap'
+  readonly verb: 'add' | 'remove'
+  readonly intent: AuditMark
+  readonly by: string
+  readonly at: string
+  readonly provider: string
+  readonly fingerprint: string
+  /** For `add`. */
+  readonly added: StoredWrap | undefined
+}
+
+/** Notes when a wrap was proven. */
+interface ProvenOp {
+  readonly kind: 'proven'
+  readonly provider: string
+  readonly fingerprint: string
+  readonly at: string
+}
+
 /** What the writer can be asked for; each op of a batch is answered at the same index. */
 export type Op =
   | ChangeOp
+  | WrapOp
+  | ProvenOp
   | { readonly kind: 'remember'; readonly mark: AuditMark }
   | { readonly kind: 'committed'; readonly intents: readonly number[] }
   | { readonly kind: 'ping' }
@@ -101,6 +124,8 @@ export function fromPlain({ code, message, hint }: PlainError): SottoError {
 /** What `op` is about, to follow "Cannot" in a message. */
 export function attempted(op: Op): string {
   if (op.kind === 'change') return describeChange[op.verb](op.version, quote(op.name))
+  if (op.kind === 'wrap') return `${op.verb} the wrap by ${op.provider} key ${op.fingerprint}`
+  if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
   return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
 }

@@ -181,6 +181,7 @@ function sizeOf(op: Op): number {
 
 /** The memory of `op` that moves to the writer; each buffer is the op's own. */
 function buffersOf(op: Op): ArrayBuffer[] {
+  if (op.kind === 'wrap' && op.added) return [op.added.wrapped.buffer as ArrayBuffer]
   if (op.kind !== 'change') return []
   const { expected, mac, added } = op
   return [expected, mac, added?.wrappedKey, added?.sealed]

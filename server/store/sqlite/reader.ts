@@ -35,6 +35,10 @@ interface ChangeRow extends Omit<HistoryItem, 'by' | 'version'> {
   readonly version: number | null
 }
 
+interface WrapRow extends Omit<StoredWrap, 'provenAt'> {
+  readonly provenAt: string | null
+}
+
 /** The reading connections to one store. Its methods throw what SQLite throws. */
 export class Reader {
   readonly #db: Database
@@ -80,8 +84,9 @@ export class Reader {
     this.#keys = this.#db.prepare<[], StoredKey>(
       'SELECT id, created_at AS createdAt, state, sealed FROM keyring_entry ORDER BY id',
     )
-    this.#wraps = this.#db.prepare<[], StoredWrap>(`
-      SELECT provider, fingerprint, created_at AS createdAt, wrapped FROM root_wrap ORDER BY id`)
+    this.#wraps = this.#db.prepare<[], WrapRow>(`
+      SELECT provider, fingerprint, created_at AS createdAt, proven_at AS provenAt, wrapped
+      FROM root_wrap ORDER BY id`)
   }
 
   identity(): StoreIdentity {
@@ -125,7 +130,7 @@ export class Reader {
   }
 
   keys(): { keys: StoredKey[]; wraps: StoredWrap[] } {
-    return { keys: this.#keys.all(), wraps: this.#wraps.all() }
+    return { keys: this.#keys.all(), wraps: this.#wraps.all().map(asWrap) }
   }
 
   /** Only one of `list` and `history` is gone through at once, and none is when this is called. */
@@ -148,6 +153,10 @@ function* inSlices<Row, T>(rows: IterableIterator<Row>, convert: (row: Row) => T
 
 function asSecret(row: SecretColumnsRow): SecretRow {
   return { ...row, versions: parseNumbers(row.versions), removed: parseNumbers(row.removed) }
+}
+
+function asWrap({ provenAt, ...wrap }: WrapRow): StoredWrap {
+  return provenAt === null ? wrap : { ...wrap, provenAt }
 }
 
 function asHistoryItem({ by, version, ...item }: ChangeRow): HistoryItem {

@@ -83,3 +83,20 @@ CREATE TABLE version (
   CHECK ((removed IS NULL) = (sealed IS NOT NULL))
 ) STRICT;
 `
+
+/** Migration 2: wraps of the root key come and go, and each tells when it was last proven. */
+export const wrapChanges = `
+ALTER TABLE root_wrap ADD COLUMN proven_at TEXT;  -- NULL where the root key never came back from it
+
+-- One row for each committed change of the wraps; its revision is one of the store, as in change.
+CREATE TABLE wrap_change (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the durable record of the intent
+  audit_hash TEXT NOT NULL,
+  verb TEXT NOT NULL CHECK (verb IN ('add', 'remove')),
+  provider TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+`

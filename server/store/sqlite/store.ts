@@ -15,9 +15,10 @@ import type {
   StoredWrap,
   StoreHead,
   StoreIdentity,
+  WrapChange,
 } from '../contract.ts'
 import { asStoreError, foreign } from './faults.ts'
-import type { ChangeOp, WriterData } from './messages.ts'
+import type { ChangeOp, WrapOp, WriterData } from './messages.ts'
 import { formatNumbers } from './numbers.ts'
 import { WriteQueue } from './queue.ts'
 import { ReadQueue } from './read-queue.ts'
@@ -158,6 +159,25 @@ class SqliteStore implements Store {
     return this.#usable.look('keys')
   }
 
+  async addWrap(change: WrapChange, wrap: StoredWrap): Promise<number> {
+    const { provider, fingerprint, createdAt, provenAt, wrapped } = wrap
+    return this.#changeWraps(change, 'add', {
+      provider,
+      fingerprint,
+      createdAt,
+      ...(provenAt !== undefined && { provenAt }),
+      wrapped: new Uint8Array(wrapped),
+    })
+  }
+
+  async removeWrap(change: WrapChange, provider: string, fingerprint: string): Promise<number> {
+    return this.#changeWraps(change, 'remove', { provider, fingerprint })
+  }
+
+  async noteProven(provider: string, fingerprint: string, at: string): Promise<void> {
+    await this.#queue.submit({ kind: 'proven', provider, fingerprint, at })
+  }
+
   async check(): Promise<void> {
     await this.head()
     if ((await inodeOf(this.#file)) !== this.#inode) {
@@ -189,6 +209,18 @@ class SqliteStore implements Store {
   get #usable(): ReadQueue {
     this.#queue.demandUsable()
     return this.#reads
+  }
+
+  async #changeWraps(
+    { intent, by, at }: WrapChange,
+    verb: WrapOp['verb'],
+    wrap: Pick<StoredWrap, 'provider' | 'fingerprint'> & Partial<StoredWrap>,
+  ): Promise<number> {
+    const { provider, fingerprint } = wrap
+    const { id, hash } = intent
+    const added = verb === 'add' ? (wrap as StoredWrap) : undefined
+    const op = { by, at, provider, fingerprint, added, intent: { id, hash } }
+    return (await this.#queue.submit({ kind: 'wrap', verb, ...op })) as number
   }
 
   async #change(

@@ -63,7 +63,7 @@ class Writer {
 
   /** Lets bytes that `ops` erased, or may have, leave the log soon. Call it after `run`. */
   forget(ops: readonly Op[]): void {
-    if (ops.some((op) => op.kind === 'change' && op.verb.startsWith('remove'))) this.#eraseSoon()
+    if (ops.some((op) => 'verb' in op && op.verb.startsWith('remove'))) this.#eraseSoon()
   }
 
   close(): void {

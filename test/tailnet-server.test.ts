@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { initialise } from '../server/main.ts'
 import { makePair } from './support/certificates.ts'
 import { recorded, StubLocalApi } from './support/local-api.ts'
@@ -54,6 +54,7 @@ test.runIf(process.platform === 'linux')(
     const server = await startServerProcess(
       settings('--userspace', '--listen', ':0', '--tls-cert', files[0], '--tls-key', files[1]),
     )
+    onTestFinished(() => server.kill())
     const { port } = new URL(server.url)
     const env = { SOTTO_SERVER: `https://localhost:${port}`, NODE_EXTRA_CA_CERTS: files[0] }
     const put = await runSotto(['put', 'dev/a'], { env, input: 'correct horse' })

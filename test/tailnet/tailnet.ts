@@ -1,5 +1,6 @@
 /** A closed tailnet: its underlay, a control server, and the nodes that the tests need. */
-import { Control, type ControlServer, Headscale, type Owner } from './control.ts'
+import { Control, type ControlServer, type Owner } from './control.ts'
+import { Headscale } from './headscale.ts'
 import { type NodeOptions, TailnetNode } from './node.ts'
 import { adminGrant, alice, bob, type Grant, network, taggedGrant, userGrant } from './policy.ts'
 import { Underlay } from './underlay.ts'

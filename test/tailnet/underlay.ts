@@ -93,9 +93,8 @@ export class Underlay {
     const holder = spawn(
       requirePeer('unshare'),
       [...flags, 'sh', '-euc', setup(hosts), directory, top],
-      {
-        stdio: ['pipe', 'pipe', 'pipe'],
-      },
+      // What ends us and our children at once leaves it the time to tidy up.
+      { stdio: ['pipe', 'pipe', 'pipe'], detached: true },
     )
     let said = ''
     holder.stderr.setEncoding('utf8').on('data', (chunk: string) => (said += chunk))
@@ -247,7 +246,10 @@ function bridgeAddress(index: number): string {
   return `10.77.0.${11 + index}`
 }
 
-/** What the holder does before it waits for its stdin to end. `/run` is its own, so nothing is left in the real one. */
+/**
+ * What the holder does before it waits for its stdin to end, and after. `/run` is its own, so that
+ * nothing is left in the real one.
+ */
 function setup(hosts: readonly string[]): string {
   const lines = [
     'mount -t tmpfs tmpfs /run',
@@ -276,7 +278,8 @@ function setup(hosts: readonly string[]): string {
       `${inside} route add default via ${controlAddress}`,
     )
   }
-  return [...lines, 'echo ready', 'exec cat >/dev/null'].join('\n')
+  const end = ['cat >/dev/null', 'kill -KILL -1 || true', 'rm -rf "$0"']
+  return [...lines, 'echo ready', ...end].join('\n')
 }
 
 function plainEnvironment(): Record<string, string> {

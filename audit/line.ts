@@ -44,6 +44,7 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     secretVersion: 'number?',
     verb: 'string',
   },
+  key: { verb: 'string', provider: 'string', fingerprint: 'string', operator: 'string' },
   abandoned: { of: 'number', reason: 'string' },
   unidentified: { request: 'string', ip: 'string', reason: 'string' },
   refusals: {
@@ -53,7 +54,7 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     first: 'string',
     last: 'string',
   },
-  start: { version: 'string' },
+  start: { version: 'string', provider: 'string?', fingerprint: 'string?' },
   stop: { version: 'string' },
   segment: {
     format: 'number',

@@ -9,7 +9,7 @@ import { type Batch, MAX_MIDDLE_LENGTH } from './batch.ts'
 import { errorCode, type FileSystem, nodeFiles } from './files.ts'
 import { encodeEntry } from './line.ts'
 import { Queue } from './queue.ts'
-import type { Entry, Receipt } from './record.ts'
+import { type Entry, isIntent, type Receipt } from './record.ts'
 import { type Continuation, type Recovered, recover } from './recovery.ts'
 import { Tail } from './tail.ts'
 import { orLate, processTimers, type Timers } from './timers.ts'
@@ -273,7 +273,7 @@ export class AuditLog implements AsyncDisposable {
   #confirm(batch: Batch): void {
     this.#queue.finish(batch)
     for (const { entry, receipt, expired } of batch.items) {
-      if (entry.kind === 'change' && receipt !== undefined) {
+      if (isIntent(entry) && receipt !== undefined) {
         this.#tail.open.add(receipt.id)
         if (expired) this.#unclaimed.add(receipt.id)
       } else if (entry.kind === 'abandoned') {

@@ -89,6 +89,11 @@ function wordsOf(record: AuditRecord): Words {
     const { principal, verb, secret, secretVersion } = record
     return { who: nameOf(principal), what: plain(verb), ...secretWords(secret, secretVersion) }
   }
+  if (record.kind === 'key') {
+    const { operator, verb, provider, fingerprint } = record
+    const note = plain(`${provider} key ${fingerprint}`)
+    return { who: plain(operator), what: plain(`key ${verb}`), note }
+  }
   if (record.kind === 'abandoned') {
     return { what: 'abandoned', note: `record ${record.of}: ${plain(record.reason)}` }
   }
@@ -102,6 +107,10 @@ function wordsOf(record: AuditRecord): Words {
   }
   if (record.kind === 'segment') {
     return { what: 'segment', note: `after record ${record.after}, ${record.lost} lost` }
+  }
+  if (record.kind === 'start' && record.provider !== undefined) {
+    const { version, provider, fingerprint = '' } = record
+    return { what: 'start', note: plain(`${version}, opened with ${provider} key ${fingerprint}`) }
   }
   return { what: record.kind, note: plain(record.version) }
 }

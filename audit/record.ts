@@ -48,6 +48,21 @@ export interface ChangeEntry {
   readonly verb: string
 }
 
+/** The intent to change the wraps of the root key, durable before they are changed. */
+export interface KeyEntry {
+  readonly kind: 'key'
+  readonly verb: 'add' | 'remove'
+  /** The name of the key provider. */
+  readonly provider: string
+  /** Names the provider's key. */
+  readonly fingerprint: string
+  /** Who works on the files of the store: a user of its machine, as the system names it. */
+  readonly operator: string
+}
+
+/** What announces a change of the store, and leaves its outcome open. */
+export type IntentEntry = ChangeEntry | KeyEntry
+
 /** Tells that what the record `of` announced did not come to pass. */
 interface AbandonedEntry {
   readonly kind: 'abandoned'
@@ -76,9 +91,19 @@ export interface RefusalsEntry {
   readonly last: string
 }
 
-/** A server began or ended to use the log. */
-interface ServerEntry {
-  readonly kind: 'start' | 'stop'
+/** A server began to use the log. */
+interface StartEntry {
+  readonly kind: 'start'
+  /** The release of the program. */
+  readonly version: string
+  /** The key provider that opened the store, and its key; absent in logs of early releases. */
+  readonly provider?: string
+  readonly fingerprint?: string
+}
+
+/** A server ended to use the log. */
+interface StopEntry {
+  readonly kind: 'stop'
   /** The release of the program. */
   readonly version: string
 }
@@ -86,11 +111,12 @@ interface ServerEntry {
 /** What is handed to the log. */
 export type Entry =
   | AccessEntry
-  | ChangeEntry
+  | IntentEntry
   | AbandonedEntry
   | UnidentifiedEntry
   | RefusalsEntry
-  | ServerEntry
+  | StartEntry
+  | StopEntry
 
 /**
  * The first record of every segment. `after` is the id of the last record that was durable before
@@ -135,4 +161,9 @@ export type AuditRecord = Stamp & (Entry | SegmentEntry)
 export interface Receipt {
   readonly id: number
   readonly hash: string
+}
+
+/** Whether an entry announces a change, so that an `abandoned` record may follow. */
+export function isIntent(entry: Entry | SegmentEntry): entry is IntentEntry {
+  return entry.kind === 'change' || entry.kind === 'key'
 }

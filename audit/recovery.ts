@@ -4,7 +4,7 @@ import { quote, SottoError } from '../client/api/errors.ts'
 import type { Damage, Located } from './damage.ts'
 import { type FileSystem, nodeFiles } from './files.ts'
 import { MIN_LINE_BYTES } from './line.ts'
-import type { ChangeEntry, Receipt } from './record.ts'
+import { type IntentEntry, isIntent, type Receipt } from './record.ts'
 import { listSegments, segmentName } from './segment.ts'
 import { walk } from './walk.ts'
 
@@ -15,7 +15,7 @@ interface OpenChange {
   /** The hash of its record; empty where the segment that held it was moved away. */
   readonly hash: string
   /** What was announced; absent where the hash is empty. */
-  readonly entry?: ChangeEntry
+  readonly entry?: IntentEntry
 }
 
 /** What was found on a log when it was opened. */
@@ -137,7 +137,7 @@ function addRecord(end: End, { record, hash }: Located, logId: string): void {
     end.heldIn = record.id
     end.open.clear()
     for (const id of record.open) end.open.set(id, undefined)
-  } else if (record.kind === 'change') {
+  } else if (isIntent(record)) {
     end.open.set(record.id, { id: record.id, hash, entry: record })
   } else if (record.kind === 'abandoned') {
     end.open.delete(record.of)
@@ -146,7 +146,7 @@ function addRecord(end: End, { record, hash }: Located, logId: string): void {
 
 async function find(files: FileSystem, directory: string, id: number): Promise<OpenChange> {
   const found = await locate(files, directory, id)
-  if (found?.record.kind !== 'change') return { id, hash: '' }
+  if (found === undefined || !isIntent(found.record)) return { id, hash: '' }
   return { id, hash: found.hash, entry: found.record }
 }
 

@@ -75,19 +75,24 @@ export class Agreement {
   }
 
   /**
-   * Runs `commit`, which carries out `intent` on the secret `name`, and settles the intent. Rejects
-   * with what `commit` rejects with; an outcome that is not known then is looked for until it is.
+   * Runs `commit`, which carries out `intent` on the secret `name` (undefined: on none), and settles
+   * the intent. Rejects with what `commit` rejects with; an outcome that is not known then is looked
+   * for until it is.
    */
-  async carryOut(name: string, intent: Receipt, commit: () => Promise<number>): Promise<void> {
+  async carryOut(
+    name: string | undefined,
+    intent: Receipt,
+    commit: () => Promise<number>,
+  ): Promise<void> {
     try {
       const revision = await commit()
       this.#revision = Math.max(this.#revision, revision)
       this.#log.settle(intent.id)
-      this.#cache.drop(name)
+      if (name !== undefined) this.#cache.drop(name)
     } catch (error) {
       const { code } = asSottoError(error)
       if (code === 'store_unavailable') {
-        this.#cache.doubt(name)
+        if (name !== undefined) this.#cache.doubt(name)
         this.#begin(this.#resolve(name, intent))
       } else {
         this.abandon(intent.id, code)
@@ -127,14 +132,14 @@ export class Agreement {
   }
 
   /** Finds out whether a commit that was given up on came to pass, and says so on the log. */
-  async #resolve(name: string, intent: Receipt): Promise<void> {
+  async #resolve(name: string | undefined, intent: Receipt): Promise<void> {
     this.#doubts++
     await this.#retry(async () => {
       // The writer works in order: once it answers, the commit is done or never will be.
       await this.#store.check()
       const committed = await this.#store.committed([intent.id])
       this.#revision = Math.max(this.#revision, (await this.#store.head()).revision)
-      this.#cache.settle(name)
+      if (name !== undefined) this.#cache.settle(name)
       if (committed.has(intent.id)) this.#log.settle(intent.id)
       else this.abandon(intent.id, 'the store did not take it')
     })

@@ -144,10 +144,11 @@ function fieldsOf(text: Buffer): Fields | undefined {
 const kinds: Readonly<Record<string, string>> = {
   access: 'request principal action !authorized secret? #secretVersion? result reason?',
   change: 'request principal action !authorized secret #secretVersion? verb',
+  key: 'verb provider fingerprint operator',
   abandoned: '#of reason',
   unidentified: 'request ip reason',
   refusals: 'principal? ip #count first last',
-  start: 'version',
+  start: 'version provider? fingerprint?',
   stop: 'version',
   segment: '#format log #after #before #torn *open #lost',
 }

@@ -64,7 +64,18 @@ const entry: fc.Arbitrary<Entry | SegmentEntry> = fc.oneof(
     },
     { requiredKeys: ['kind', 'ip', 'count', 'first', 'last'] },
   ),
-  fc.record({ kind: fc.constantFrom('start' as const, 'stop' as const), version: text }),
+  fc.record({
+    kind: fc.constant('key' as const),
+    verb: fc.constantFrom('add' as const, 'remove' as const),
+    provider: text,
+    fingerprint: text,
+    operator: text,
+  }),
+  fc.record({ kind: fc.constant('stop' as const), version: text }),
+  fc.record(
+    { kind: fc.constant('start' as const), version: text, provider: text, fingerprint: text },
+    { requiredKeys: ['kind', 'version'] },
+  ),
   fc.record({
     kind: fc.constant('segment' as const),
     format: fc.constant(1 as const),

@@ -97,6 +97,21 @@ test('a row tells a record in words', async () => {
   ])
 })
 
+test('a row tells who changed the keys, and which key opened the store', () => {
+  const stamp = { id: 1, time: '', revision: 1, prev: '' }
+  const key = { provider: 'recovery', fingerprint: 'f00d' }
+  const added = { ...stamp, ...key, kind: 'key', verb: 'add', operator: 'root on host' } as const
+  expect(toRow(added)).toMatchObject({
+    who: 'root on host',
+    what: 'key add',
+    note: 'recovery key f00d',
+  })
+  expect(toRow({ ...stamp, ...key, kind: 'start', version: '1.0' })).toMatchObject({
+    what: 'start',
+    note: '1.0, opened with recovery key f00d',
+  })
+})
+
 test('a row has nothing in it that acts on a terminal', () => {
   const hostile = '\u001b[2J\u202egnp.\n\u2028\u0085"\\'
   const record = {

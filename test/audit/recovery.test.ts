@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { findRecord } from '../../audit/log.ts'
+import type { KeyEntry } from '../../audit/record.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { MemoryDisk } from './disk.ts'
 import { access, change, logId, openLog, readAll } from './fixtures.ts'
@@ -177,6 +178,19 @@ test('changes stay open over restarts until they are settled or abandoned', asyn
   await third.append({ kind: 'abandoned', of: id, reason: 'the store does not know it' })
   await third.close()
   expect((await openLog(disk)).recovered.open).toEqual([])
+})
+
+test('an announced change of the keys stays open as one of a secret does', async () => {
+  const disk = await closedLog()
+  const entry = { kind: 'key', verb: 'remove', provider: 'local', fingerprint: 'f', operator: 'o' }
+  const log = await openLog(disk)
+  const { id, hash } = await log.append(entry as KeyEntry)
+  await log.close()
+  const again = await openLog(disk)
+  expect(again.recovered.open.at(-1)).toMatchObject({ id, hash, entry })
+  await again.append({ kind: 'abandoned', of: id, reason: 'the store did not take it' })
+  await again.close()
+  expect((await openLog(disk)).recovered.open.map((open) => open.id)).not.toContain(id)
 })
 
 test('an open change whose segment was moved away is told without its entry', async () => {

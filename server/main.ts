@@ -3,21 +3,14 @@ import { randomBytes } from 'node:crypto'
 import type { FileSystem } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
-import type { DevelopmentConfig, InitConfig, ServerConfig, TailnetConfig } from './config.ts'
+import type { InitConfig, ServerConfig } from './config.ts'
 import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
 import { openRootKey } from './crypto/root-key.ts'
-import { addressText } from './http/bind.ts'
-import { type Certificates, type Schedule, scheduled } from './http/certificates.ts'
-import { Doors } from './http/doors.ts'
+import type { Schedule } from './http/certificates.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
-import { openCertificates } from './http/tls.ts'
-import { DevelopmentTailnet } from './identity/development.ts'
-import type { Identity } from './identity/identity.ts'
-import { TailscaleIdentity } from './identity/tailscale/identity.ts'
-import { LocalApi } from './identity/tailscale/local-api.ts'
-import { refuseUserspaceTailscaled } from './identity/userspace.ts'
+import { refuseUnsafeDevelopment, openNetwork } from './network.ts'
 import { Agreement } from './secrets/agreement.ts'
 import { SecretCache } from './secrets/cache.ts'
 import { Gate } from './secrets/gate.ts'
@@ -73,9 +66,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   if (config.dev) await refuseUnsafeDevelopment(config)
   const state = claimState(config, undo)
   const store = await openOwnStore(config, state, world, undo)
-  const network = config.dev
-    ? developmentNetwork(config)
-    : await tailnetNetwork(config, world, undo)
+  const network = await openNetwork(config, world, undo)
   const { identity, certificates } = network
   const keyring = await openKeyring(config, state, store)
   const cache = new SecretCache(store, keyring, CACHE_BYTES)
@@ -140,90 +131,6 @@ export async function initialise(config: InitConfig): Promise<{ store: string; k
   } finally {
     lock.release()
   }
-}
-
-/** Where callers come from. */
-interface Network {
-  readonly identity: Identity
-  readonly certificates?: Certificates
-  /** Lets callers in, and resolves with the URL that they use. */
-  readonly open: (listener: Listener, undo: AsyncDisposableStack) => Promise<string>
-}
-
-async function refuseUnsafeDevelopment({ listen }: DevelopmentConfig): Promise<void> {
-  const { host } = listen
-  if (!/^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/.test(host)) {
-    throw new SottoError('unsafe', `--dev listens on loopback alone, and ${quote(host)} is not`, {
-      hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.',
-    })
-  }
-  await refuseUserspaceTailscaled()
-}
-
-function developmentNetwork(config: DevelopmentConfig): Network {
-  const { host } = config.listen
-  const identity = new DevelopmentTailnet(config.tailnet)
-  const open = async (listener: Listener): Promise<string> => {
-    const port = await listener.listen(config.listen)
-    for (const own of identity.ports) await listener.listen({ host, port: own })
-    return `http://${addressText({ host, port })}`
-  }
-  return { identity, open }
-}
-
-async function tailnetNetwork(
-  { tailscaled, door }: TailnetConfig,
-  { say = () => {}, clock = () => new Date(), schedule = scheduled }: World,
-  undo: AsyncDisposableStack,
-): Promise<Network> {
-  const localApi = new LocalApi({ path: tailscaled.socket })
-  undo.defer(() => localApi.close())
-  const { capabilities, services, staleAfterMs, userspace } = tailscaled
-  const identity = await TailscaleIdentity.open({
-    localApi,
-    capabilities,
-    services,
-    userspace,
-    served: door.kind === 'socket',
-    ...(staleAfterMs !== undefined && { staleAfterMs }),
-    clock,
-    log: say,
-  })
-  undo.defer(() => identity.close())
-  if (door.kind === 'socket') {
-    const { path } = door
-    const open = async (listener: Listener): Promise<string> => {
-      await listener.listenUnix(path)
-      return `unix:${path}`
-    }
-    return { identity, open }
-  }
-  const { host, port, tls } = door
-  if (host !== undefined) refuseForeignAddress(host, [...identity.addresses, ...services])
-  const certificates = await openCertificates(tls, identity, localApi, { say, clock, schedule })
-  if (certificates) undo.defer(() => certificates.close())
-  const addresses = (): readonly string[] => {
-    if (host !== undefined) return [host]
-    const own = identity.addresses
-    return own.length === 0 ? [] : [...own, ...services]
-  }
-  const open = async (listener: Listener, opened: AsyncDisposableStack): Promise<string> => {
-    const doors = new Doors({ listener, addresses, port, certificates, schedule, say })
-    opened.defer(() => doors.close())
-    const bound = await doors.open()
-    identity.onChange(() => doors.follow())
-    const scheme = certificates ? 'https' : 'http'
-    const at = { host: identity.name || (addresses()[0] ?? ''), port: bound }
-    return `${scheme}://${bound === (certificates ? 443 : 80) ? at.host : addressText(at)}`
-  }
-  return { identity, ...(certificates && { certificates }), open }
-}
-
-function refuseForeignAddress(host: string, addresses: readonly string[]): void {
-  if (addresses.includes(host)) return
-  throw new SottoError('unsafe', `${quote(host)} is no address of this node on its tailnet`, {
-    hint: `Callers are known on those alone: ${addresses.join(', ')}. Leave the host out of --listen for all of them.`,
-  })
 }
 
 /** The state directory, locked, with a store in it if this is a fresh development server. */

@@ -9,6 +9,7 @@ const floors = [
   ['server/identity', 'server/secrets'],
   ['server/http', 'server/jobs'],
   ['server/config.ts'],
+  ['server/network.ts'],
   ['server/main.ts'],
   ['cli'],
 ]

@@ -19,6 +19,8 @@ export interface DevelopmentConfig {
   readonly stateDir: string | undefined
   /** Undefined: `local.key` in the state directory. */
   readonly keyFile: string | undefined
+  /** Absent: the recovery key is not at hand. */
+  readonly recoveryIdentity?: string
   readonly listen: Address
 }
 
@@ -28,6 +30,8 @@ export interface TailnetConfig {
   readonly stateDir: string
   /** Undefined: `local.key` in the state directory. */
   readonly keyFile: string | undefined
+  /** Absent: the recovery key is not at hand. */
+  readonly recoveryIdentity?: string
   readonly tailscaled: TailscaledConfig
   readonly door: Door
 }
@@ -61,6 +65,15 @@ export type Door =
 export interface InitConfig {
   readonly stateDir: string
   readonly keyFile: string | undefined
+}
+
+/** What the commands that change the keys of a store run with. */
+export interface KeysConfig {
+  readonly stateDir: string
+  /** Undefined: `local.key` in the state directory. */
+  readonly keyFile: string | undefined
+  /** Absent: the recovery key is not at hand. */
+  readonly recoveryIdentity?: string
 }
 
 /** The environment, as Node gives it. */
@@ -115,6 +128,27 @@ export function readInitConfig(args: readonly string[], env: Environment): InitC
   return { stateDir, keyFile: values.get('key-file') }
 }
 
+/**
+ * Fills in from the environment which store the key commands work on, and which keys are at hand.
+ * `flag` gives the value of a flag. Throws `usage` without a state directory.
+ */
+export function readKeysConfig(
+  flag: (name: string) => string | undefined,
+  env: Environment,
+): KeysConfig {
+  const value = (name: string): string | undefined => {
+    const names = settings.find((setting) => setting.flag === name)?.env ?? []
+    return flag(name) ?? names.map((each) => env[each]).find(Boolean)
+  }
+  const stateDir = value('state-dir')
+  if (stateDir === undefined) {
+    throw new SottoError('usage', 'No state directory is named', {
+      hint: 'Use --state-dir DIR, or set SOTTO_STATE_DIR. Keys are changed where the store is, with no server running.',
+    })
+  }
+  return { stateDir, keyFile: value('key-file'), ...recovery(value('recovery-identity')) }
+}
+
 /** The settings of `verb`, as lines for help. */
 export function settingsHelp(verb: RawVerb): string {
   return settings
@@ -148,6 +182,7 @@ function developmentConfig({ values, on }: Given): DevelopmentConfig {
     tailnet: values.get('tailnet'),
     stateDir: values.get('state-dir'),
     keyFile: values.get('key-file'),
+    ...recovery(values.get('recovery-identity')),
     listen: { host, port },
   }
 }
@@ -169,9 +204,14 @@ function tailnetConfig(given: Given): TailnetConfig {
     dev: false,
     stateDir,
     keyFile,
+    ...recovery(given.values.get('recovery-identity')),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
   }
+}
+
+function recovery(path: string | undefined): { recoveryIdentity?: string } {
+  return path === undefined ? {} : { recoveryIdentity: path }
 }
 
 function tailscaledConfig({ values, on }: Given): TailscaledConfig {

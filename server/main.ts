@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto'
 import type { FileSystem } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
-import type { InitConfig, ServerConfig } from './config.ts'
+import type { InitConfig, KeysConfig, ServerConfig } from './config.ts'
 import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
-import { openRootKey } from './crypto/root-key.ts'
+import type { KeyProvider } from './crypto/provider.ts'
+import { identityProvider } from './crypto/recovery.ts'
 import type { Schedule } from './http/certificates.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
@@ -15,7 +16,8 @@ import { Agreement } from './secrets/agreement.ts'
 import { SecretCache } from './secrets/cache.ts'
 import { Gate } from './secrets/gate.ts'
 import { Secrets } from './secrets/secrets.ts'
-import type { Store } from './store/contract.ts'
+import { openKeyring, Wraps } from './secrets/wraps.ts'
+import type { Store, StoredWrap } from './store/contract.ts'
 import {
   madeStateDirectory,
   type StateDirectory,
@@ -68,7 +70,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const store = await openOwnStore(config, state, world, undo)
   const network = await openNetwork(config, world, undo)
   const { identity, certificates } = network
-  const keyring = await openKeyring(config, state, store)
+  const { keyring, wrap } = await openKeys(config, state, store, say)
   const cache = new SecretCache(store, keyring, CACHE_BYTES)
   const agreement = await openAgreement(state, store, cache, world, undo)
   const { log } = agreement
@@ -98,7 +100,8 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     },
     world.limits,
   )
-  await log.append({ kind: 'start', version })
+  const { provider, fingerprint } = wrap
+  await log.append({ kind: 'start', version, provider, fingerprint })
   undo.defer(async () => {
     await gate.flush()
     await log.append({ kind: 'stop', version }).catch((error: unknown) => {
@@ -106,6 +109,9 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     })
   })
   undo.defer(() => listener.close())
+  await store.noteProven(provider, fingerprint, clock().toISOString()).catch((error: unknown) => {
+    say(`when the key was proven was not noted: ${asSottoError(error).message}`)
+  })
   const url = await network.open(listener, undo)
 
   const running = undo.move()
@@ -131,6 +137,39 @@ export async function initialise(config: InitConfig): Promise<{ store: string; k
   } finally {
     lock.release()
   }
+}
+
+/** What the wraps of a store are changed in. */
+export interface WrapsWorld extends Pick<World, 'clock' | 'auditFiles' | 'waitMs'> {
+  /** Who works on the files, for the audit log. */
+  readonly operator: string
+}
+
+/**
+ * Runs `act` on the wraps of a store that no server has open. Rejects with what `act` rejects with, or
+ * with the SottoError of what is in the way.
+ */
+export async function withWraps<T>(
+  config: KeysConfig,
+  world: WrapsWorld,
+  act: (wraps: Wraps) => Promise<T>,
+): Promise<T> {
+  const { operator, clock = () => new Date() } = world
+  await using undo = new AsyncDisposableStack()
+  const state = stateDirectory(config.stateDir)
+  const lock = lockDirectory(state.path)
+  undo.defer(() => lock.release())
+  const store = await openStore(state.store)
+  undo.defer(() => store.close())
+  const wraps = new Wraps({
+    store,
+    providers: providersOf(config, state),
+    openAgreement: (keyring) =>
+      openAgreement(state, store, new SecretCache(store, keyring, 0), world, undo),
+    operator,
+    clock,
+  })
+  return await act(wraps)
 }
 
 /** The state directory, locked, with a store in it if this is a fresh development server. */
@@ -196,19 +235,28 @@ async function makeStore(
   }
 }
 
-async function openKeyring(
+/** The keys that are at hand, in the order in which they are asked. */
+function providersOf(
+  { keyFile, recoveryIdentity }: Pick<KeysConfig, 'keyFile' | 'recoveryIdentity'>,
+  state: StateDirectory,
+): KeyProvider[] {
+  const local = localKeyProvider(keyFile ?? state.keyFile)
+  return recoveryIdentity === undefined ? [local] : [local, identityProvider(recoveryIdentity)]
+}
+
+async function openKeys(
   config: ServerConfig,
   state: StateDirectory,
   store: Store,
-): Promise<Keyring> {
-  const { keys, wraps } = await store.keys()
-  const provider = localKeyProvider(config.keyFile ?? state.keyFile)
-  const { rootKey } = await openRootKey([provider], wraps, store.identity.id)
-  try {
-    return Keyring.open(store.identity.id, rootKey, keys)
-  } finally {
-    rootKey.fill(0)
-  }
+  say: (line: string) => void,
+): Promise<{ keyring: Keyring; wrap: StoredWrap }> {
+  const stored = await store.keys()
+  const opened = await openKeyring(store.identity.id, stored, providersOf(config, state))
+  const { keyring, rootKey, wrap, failures } = opened
+  rootKey.fill(0)
+  for (const { message } of failures) say(`a key did not open the store: ${message}`)
+  say(`the store was opened with ${wrap.provider} key ${wrap.fingerprint}`)
+  return { keyring, wrap }
 }
 
 async function openAgreement(

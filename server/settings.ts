@@ -46,6 +46,13 @@ export const settings: readonly Setting[] = [
     help: 'The local key that the store is sealed under. Default: local.key in the state directory.',
   },
   {
+    flag: 'recovery-identity',
+    env: ['SOTTO_RECOVERY_IDENTITY'],
+    value: 'FILE',
+    verbs: ['server', 'doctor'],
+    help: 'The age identity of the recovery key, for when no other key opens the store.',
+  },
+  {
     flag: 'listen',
     env: ['SOTTO_LISTEN'],
     value: '[HOST]:PORT',

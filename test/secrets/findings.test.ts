@@ -61,6 +61,8 @@ describe('findings', () => {
       'first',
       'last',
       'version',
+      'provider',
+      'fingerprint',
       'format',
       'log',
       'after',

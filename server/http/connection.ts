@@ -13,9 +13,8 @@ import { nextRequestId, Visit } from './visit.ts'
 const MAX_AHEAD = 16
 /** How long a peer that is refused may take to read why, in milliseconds. */
 const LINGER_MS = 1000
-/** How long, and how much of, what comes after the last answer is read and dropped. */
+/** How long what comes after the last answer is read and dropped, in milliseconds. */
 const DRAIN_MS = 5000
-const DRAIN_BYTES = 16 * 1024 * 1024
 /** How long nothing is read after a 503, whose Retry-After says as much, in milliseconds. */
 export const REST_MS = 1000
 
@@ -57,6 +56,10 @@ export class Connection {
   /** What is said at the end, where no answer to a request says it. */
   #lastWord: SottoError | undefined
   #resting = false
+  /** What still comes is read and dropped, until the peer ends too. */
+  #draining = false
+  /** Requests that came after the last that is served. */
+  #dropped = 0
   #closed = false
   /** What waits for the peer to take an answer. */
   readonly #untaken = new Set<() => void>()
@@ -81,7 +84,12 @@ export class Connection {
 
   /** Begins the visit of a request; undefined when no further one is served. */
   visit(incoming: IncomingMessage, outgoing: ServerResponse): Visit | undefined {
-    if (this.#ending || this.#pin.broken) return undefined
+    if (this.#ending || this.#pin.broken) {
+      incoming.resume()
+      // Node keeps an answer ready for each of them.
+      if (++this.#dropped > MAX_AHEAD) this.#socket.destroy()
+      return undefined
+    }
     // Node makes requests of everything that it has read before anything can be done about it.
     if (this.#open >= MAX_AHEAD || this.#resting) {
       this.#socket.destroy()
@@ -168,9 +176,18 @@ export class Connection {
   /** Tells that what comes is no HTTP, or does not come: answers that, and ends. */
   fail(error: SottoError): void {
     const visit = this.#latest
-    if (!visit || visit.incoming.complete) return this.refuse(error)
+    if (!visit) return this.refuse(error)
+    if (visit.incoming.complete) {
+      // What comes after the last request of a connection has no answer.
+      if (visit.outgoing.shouldKeepAlive) this.refuse(error)
+      else this.#ending = true
+      return
+    }
     // The fault is in the body of the latest request, whose answer is the place to say so.
-    if (visit.answered) return void this.#socket.destroy()
+    if (visit.answered) {
+      // Of what does not come, nothing is on its way.
+      return error.code === 'timeout' ? void this.#socket.destroy() : this.#socket.destroySoon()
+    }
     this.#ending = true
     visit.failBody(error)
   }
@@ -198,28 +215,32 @@ export class Connection {
   #end(error: SottoError): void {
     const socket = this.#socket
     if (!socket.writable) return void socket.destroy()
-    // To close at once while something is unread would have the peer lose the answer.
-    socket.end(rawAnswer(nextRequestId(), answerFor(error)))
-    setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    socket.write(rawAnswer(nextRequestId(), answerFor(error)))
+    this.#drain()
+  }
+
+  /** In place of Node's way to end after the last answer, which is to close at once. */
+  #endSoon(destroySoon: () => void): void {
+    const isWhole = this.#latest?.incoming.complete ?? true
+    // A stop waits for nobody who was answered in full.
+    if (this.load.closing && isWhole) destroySoon()
+    else this.#drain()
   }
 
   /**
-   * Node closes a socket right after its last answer. To do so while a body is still on its way would
-   * have the system reset the connection, and the peer lose the answer.
+   * Sends nothing more, and drops what still comes until the peer ends too. To close a socket while
+   * something is unread has the system reset the connection, and the peer may lose the last answer.
    */
-  #endSoon(destroySoon: () => void): void {
-    const incoming = this.#latest?.incoming
-    if (!incoming || incoming.complete || incoming.destroyed) return destroySoon()
+  #drain(): void {
+    if (this.#draining) return
+    this.#draining = true
     this.#ending = true
     const socket = this.#socket
     socket.end()
-    let left = DRAIN_BYTES
-    incoming.on('data', (chunk: Buffer) => {
-      left -= chunk.length
-      if (left < 0) socket.destroy()
-    })
-    incoming.resume().once('end', () => socket.destroySoon())
-    setTimeout(() => socket.destroy(), DRAIN_MS).unref()
+    this.#latest?.incoming.resume()
+    socket.resume()
+    const late = setTimeout(() => socket.destroy(), DRAIN_MS)
+    socket.once('close', () => clearTimeout(late))
   }
 
   /** Node looks no more at whether the body is whole once the head asked for an upgrade. */

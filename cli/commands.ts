@@ -92,6 +92,21 @@ The token only guards against accidents.`
 const pathDetails = `PATH is the folder audit in the state directory, or one of the segments in it. It is read from its
 files, also beside a running server. With -o json each record is printed as it stands on the log.`
 
+/** Which store, and the keys that are at hand. */
+const keyFlags: Flags = {
+  'state-dir': { value: 'DIR', help: 'Where the store is. Default: $SOTTO_STATE_DIR.' },
+  'key-file': {
+    value: 'FILE',
+    help: 'The local key at hand. Default: $SOTTO_KEY_FILE, then local.key in DIR.',
+  },
+  'recovery-identity': {
+    value: 'FILE',
+    help: 'The age identity of the recovery key, where it is at hand.',
+  },
+}
+
+const keyDetails = 'It works on the files of the store, which no server may be using meanwhile.'
+
 /** Every command that is read by the table. */
 export const commands: readonly Command[] = [
   {
@@ -220,6 +235,58 @@ Damage among the last records is passed over; audit verify tells it. --follow en
       lenient: { help: 'Pass over damage; print every record that can be read.' },
     },
     load: async () => (await import('./audit.ts')).auditQuery,
+  },
+  {
+    name: 'key status',
+    args: [],
+    summary: 'List the keys that open a store, and when each was last proven to.',
+    details: keyDetails,
+    flags: keyFlags,
+    load: async () => (await import('./key.ts')).keyStatus,
+  },
+  {
+    name: 'key check',
+    args: [],
+    summary: 'Open a store with each of its keys that is at hand.',
+    details: `${keyDetails}
+A key that is not at hand is not tried, and that is said. The exit code is 1 when a key that was
+tried did not open the store, or none was tried.`,
+    flags: keyFlags,
+    load: async () => (await import('./key.ts')).keyCheck,
+  },
+  {
+    name: 'key add',
+    args: ['recovery|local'],
+    summary: 'Let another key open a store.',
+    details: `${keyDetails}
+A key that opens the store already must be at hand.
+
+recovery is an age key that is kept offline: make one with age-keygen, and give its recipient.
+Where its identity is at hand too, it is proven at once.
+
+local is a key in a file, which is made where there is none.`,
+    flags: {
+      ...keyFlags,
+      recipient: { value: 'AGE1…', help: 'For recovery: the recipient.' },
+      'recipient-file': { value: 'FILE', help: 'For recovery: a file that has the recipient.' },
+      'new-key-file': { value: 'FILE', help: 'For local: the key to add.' },
+    },
+    load: async () => (await import('./key.ts')).keyAdd,
+  },
+  {
+    name: 'key remove',
+    args: ['KEY'],
+    summary: 'Let a key no longer open a store.',
+    details: `KEY is a fingerprint, or a provider that has one key alone.
+
+${keyDetails}
+A key that stays must be at hand, and open the store. Copies of the store from before still open
+with the key that was removed.`,
+    flags: {
+      ...keyFlags,
+      'leave-recovery-alone': { help: 'Allow that only recovery keys are left.' },
+    },
+    load: async () => (await import('./key.ts')).keyRemove,
   },
   {
     name: 'version',

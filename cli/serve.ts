@@ -32,6 +32,9 @@ export async function init(args: readonly string[], env: Environment, io: Io): P
   await io.stderr.write(
     'Without the key file nobody can read the store: keep a copy of it in another place.\n',
   )
+  await io.stderr.write(
+    'A recovery key opens it, should the key file be lost: see `sotto help key add`.\n',
+  )
   if (config.keyFile === undefined) {
     await io.stderr.write(
       'The key file is inside the state directory, so a copy of the directory holds both; --key-file puts it elsewhere.\n',

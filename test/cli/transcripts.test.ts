@@ -46,12 +46,16 @@ const tailnet = {
   },
 }
 
+/** Of the recipient that key.txt names. */
+const identity = 'AGE-SECRET-KEY-1Y9T6L290HXPWFFCAD4PF0LTKG3CESDZXWPZ6FSHYPT8D4K7DZ0US3ZHQVM\n'
+
 const directory = temporaryDirectory()
 let server: Running
 
 beforeAll(async () => {
   const file = join(directory.path, 'tailnet.json')
   writeFileSync(file, JSON.stringify(tailnet))
+  writeFileSync(join(directory.path, 'identity'), identity, { mode: 0o600 })
   await makeLogs(directory.path)
   server = await startSotto({ args: ['--tailnet', file] })
 })

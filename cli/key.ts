@@ -1,0 +1,193 @@
+/** The commands that tell and change which keys open a store, on its files, with no server running. */
+import { existsSync, readFileSync } from 'node:fs'
+import { hostname, userInfo } from 'node:os'
+import { quote, SottoError } from '../client/api/errors.ts'
+import { readKeysConfig } from '../server/config.ts'
+import { createKeyFile, localKeyProvider } from '../server/crypto/local-key.ts'
+import type { KeyProvider } from '../server/crypto/provider.ts'
+import { identityProvider, recipientProvider } from '../server/crypto/recovery.ts'
+import { withWraps } from '../server/main.ts'
+import type { WrapInfo, WrapProof, Wraps } from '../server/secrets/wraps.ts'
+import type { Invocation } from './invocation.ts'
+import { table, visible } from './text.ts'
+
+/** `sotto key status`: prints each key that opens the store. */
+export async function keyStatus(invocation: Invocation): Promise<void> {
+  const wraps = await onWraps(invocation, (each) => each.status())
+  await invocation.print(wraps, () =>
+    cells([
+      ['PROVIDER', 'FINGERPRINT', 'CREATED', 'LAST PROVEN'],
+      ...wraps.map(({ provider, fingerprint, createdAt, provenAt = 'never' }) => [
+        provider,
+        fingerprint,
+        createdAt,
+        provenAt,
+      ]),
+    ]),
+  )
+}
+
+/**
+ * `sotto key check`: proves each key that is at hand, and prints what came of it. Throws `key_wrong`
+ * behind it when one that was tried did not open the store.
+ */
+export async function keyCheck(invocation: Invocation): Promise<void> {
+  const proofs = await onWraps(invocation, (each) => each.check())
+  await invocation.print(proofs, () =>
+    cells([
+      ['PROVIDER', 'FINGERPRINT', 'STATE', 'NOTE'],
+      ...proofs.map((proof) => [
+        proof.wrap.provider,
+        proof.wrap.fingerprint,
+        states[proof.state],
+        ...noteOf(proof),
+      ]),
+    ]),
+  )
+  const bad = proofs.filter(({ state }) => state === 'failed').length
+  if (bad === 0 && proofs.some(({ state }) => state === 'proven')) return
+  throw new SottoError(
+    'key_wrong',
+    bad === 0
+      ? 'No key that opens the store is at hand'
+      : `${bad} of ${proofs.length} keys did not open the store`,
+  )
+}
+
+function noteOf({ reason, hint }: WrapProof): string[] {
+  if (reason === undefined) return []
+  return [hint === undefined ? reason : `${reason}. ${hint}`]
+}
+
+const states: Readonly<Record<WrapProof['state'], string>> = {
+  proven: 'proven',
+  untried: 'not tried',
+  failed: 'FAILED',
+}
+
+/** `sotto key add recovery|local`: lets another key open the store. */
+export async function keyAdd(invocation: Invocation): Promise<void> {
+  const kind = invocation.word(0) ?? ''
+  if (kind !== 'recovery' && kind !== 'local') {
+    throw new SottoError('usage', `There is no key provider ${quote(kind)}`, {
+      hint: 'It is one of: recovery, local.',
+    })
+  }
+  const { target, prover } =
+    kind === 'local' ? await localKey(invocation) : await recovery(invocation)
+  const wrap = await onWraps(invocation, (wraps) => wraps.add(target, prover))
+  const { provider, fingerprint, provenAt } = wrap
+  await invocation.print(wrap, () => `Added ${provider} key ${fingerprint}\n`)
+  if (provenAt !== undefined) return
+  await invocation.io.stderr.write(
+    'It was not proven: `sotto key check --recovery-identity FILE` does that where its identity is.\n',
+  )
+}
+
+/** `sotto key remove`: lets a key no longer open the store. */
+export async function keyRemove(invocation: Invocation): Promise<void> {
+  const recoveryAlone = invocation.on('leave-recovery-alone')
+  const selector = invocation.word(0) ?? ''
+  const wrap = await onWraps(invocation, (wraps) => wraps.remove(selector, { recoveryAlone }))
+  await invocation.print(wrap, () => `Removed ${nameOf(wrap)}\n`)
+  await invocation.io.stderr.write(
+    'Backups and copies of the store from before still open with it.\n',
+  )
+}
+
+/** A key to add, and the same key as it can be proven. */
+interface NewKey {
+  readonly target: KeyProvider
+  readonly prover?: KeyProvider
+}
+
+async function localKey(invocation: Invocation): Promise<NewKey> {
+  refuse(invocation, ['recipient', 'recipient-file'], 'recovery')
+  const path = invocation.text('new-key-file')
+  if (path === undefined) {
+    throw new SottoError('usage', 'key add local needs --new-key-file')
+  }
+  const target = localKeyProvider(path)
+  if (!existsSync(path)) {
+    // No file is made for a store that cannot be used.
+    await onWraps(invocation, (wraps) => wraps.status())
+    await createKeyFile(path)
+    await invocation.io.stderr.write(`Made the key file ${quote(path)}\n`)
+  }
+  return { target, prover: target }
+}
+
+async function recovery(invocation: Invocation): Promise<NewKey> {
+  refuse(invocation, ['new-key-file'], 'local')
+  const target = await recipientProvider(recipientOf(invocation))
+  const { recoveryIdentity } = configOf(invocation)
+  if (recoveryIdentity === undefined) return { target }
+  const prover = identityProvider(recoveryIdentity)
+  return (await prover.fingerprint()) === (await target.fingerprint())
+    ? { target, prover }
+    : { target }
+}
+
+function recipientOf(invocation: Invocation): string {
+  const given = invocation.text('recipient')
+  const path = invocation.text('recipient-file')
+  if ((given === undefined) === (path === undefined)) {
+    throw new SottoError('usage', 'key add recovery needs --recipient or --recipient-file', {
+      hint: 'Make a key with age-keygen, where no network reaches, and bring its recipient alone.',
+    })
+  }
+  if (path === undefined) return given ?? ''
+  const lines = readText(path)
+    .split(/\r?\n/)
+    .filter((line) => line !== '' && !line.startsWith('#'))
+  if (lines.length === 1) return lines[0] ?? ''
+  throw new SottoError(
+    'usage',
+    `Cannot read a recipient from ${quote(path)}: it has ${lines.length}`,
+  )
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+    throw new SottoError('local', `Cannot read ${quote(path)}${reason}`, { cause })
+  }
+}
+
+function refuse(invocation: Invocation, flags: readonly string[], provider: string): void {
+  const odd = flags.find((flag) => invocation.text(flag) !== undefined)
+  if (odd !== undefined) throw new SottoError('usage', `--${odd} goes with ${provider} alone`)
+}
+
+function onWraps<T>(invocation: Invocation, act: (wraps: Wraps) => Promise<T>): Promise<T> {
+  const clock = (): Date => new Date(invocation.io.now())
+  return withWraps(configOf(invocation), { operator: operator(), clock }, act)
+}
+
+function configOf(invocation: Invocation): ReturnType<typeof readKeysConfig> {
+  return readKeysConfig((flag) => invocation.text(flag), invocation.env)
+}
+
+/** Who runs this, as the system knows it. */
+function operator(): string {
+  return `${userName()} on ${hostname()}`
+}
+
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    // A container's user often has a number alone.
+    return `user ${process.geteuid?.() ?? 'unknown'}`
+  }
+}
+
+function nameOf({ provider, fingerprint }: WrapInfo): string {
+  return `${provider} key ${fingerprint}`
+}
+
+function cells(rows: readonly (readonly string[])[]): string {
+  return table(rows.map((row) => row.map(visible)))
+}

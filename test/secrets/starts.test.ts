@@ -50,6 +50,7 @@ test('every refusal that the operations page lists is one that the program gives
   const otherKey = join(scratch.path, 'other.key')
   await createKeyFile(otherKey)
   await start(state, otherKey)
+  await start(state, join(scratch.path, 'none.key'))
   cpSync(join(state, 'sotto.db'), join(scratch.path, 'new.db'))
   cpSync(old, join(state, 'sotto.db'))
   await start(state)

@@ -1,11 +1,13 @@
 /**
  * Reads what docs/format.md describes, written from that page alone: nothing of the server is in
- * it, and its cryptography is WebCrypto's. What it and the server agree on, the page says.
+ * it, and its cryptography is WebCrypto's and, for files of age, that of its library. What it and the server agree on, the page says.
  */
+import { Decrypter } from 'age-encryption'
 import type {
   KeyFileVector,
   Part,
   Reason,
+  RecoveryWrapVector,
   RootKeyVector,
   StateVector,
   Vector,
@@ -30,6 +32,7 @@ export function read(vector: Vector): Promise<Record<string, string>> {
   if (vector.structure === 'version') return readVersion(vector)
   if (vector.structure === 'state') return readState(vector)
   if (vector.structure === 'root-key') return readRootKey(vector)
+  if (vector.structure === 'recovery-wrap') return readRecoveryWrap(vector)
   return readKeyFile(vector)
 }
 
@@ -77,6 +80,20 @@ async function readRootKey(vector: RootKeyVector): Promise<{ rootKey: string }> 
   const key = await derive(bytes(vector.localKey), vector.storeId, 'root-key')
   const associated = fields('root-key', 1, vector.storeId)
   return { rootKey: hex(await openKey('root-key', key, associated, bytes(vector.wrapped))) }
+}
+
+async function readRecoveryWrap(vector: RecoveryWrapVector): Promise<{ rootKey: string }> {
+  const decrypter = new Decrypter()
+  decrypter.addIdentity(vector.identity)
+  const plain = await decrypter.decrypt(bytes(vector.wrapped)).catch(() => {
+    throw new Refusal('recovery-wrap', 'authentication')
+  })
+  const before = hex(fields('root-key', 1, vector.storeId))
+  const text = hex(plain)
+  if (!text.startsWith(before) || text.length !== before.length + 64) {
+    throw new Refusal('recovery-wrap', 'store')
+  }
+  return { rootKey: text.slice(before.length) }
 }
 
 async function readKeyFile(

@@ -7,6 +7,7 @@ import { type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
 import { fingerprint } from '../../server/crypto/derive.ts'
 import { Keyring, type SealedEntry } from '../../server/crypto/keyring.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
+import { identityProvider } from '../../server/crypto/recovery.ts'
 import { vectorFiles } from '../vectors/crypto/generate.ts'
 import {
   type Expected,
@@ -76,7 +77,9 @@ type Refused = Exclude<Expected, 'ok'>
 function resultOf(vector: Vector): Record<string, unknown> {
   if (vector.structure === 'version') return { value: vector.value }
   if (vector.structure === 'state') return {}
-  if (vector.structure === 'root-key') return { rootKey: vector.rootKey }
+  if (vector.structure === 'root-key' || vector.structure === 'recovery-wrap') {
+    return { rootKey: vector.rootKey }
+  }
   return { localKey: vector.localKey, fingerprint: vector.fingerprint }
 }
 
@@ -100,6 +103,11 @@ async function readByServer(vector: Vector): Promise<Record<string, unknown>> {
   if (vector.structure === 'root-key') {
     writeKeyFile(path, keyFileOf(bytes(vector.localKey)))
     const unwrapped = await localKeyProvider(path).unwrap(bytes(vector.wrapped), vector.storeId)
+    return { rootKey: Buffer.from(unwrapped).toString('hex') }
+  }
+  if (vector.structure === 'recovery-wrap') {
+    writeKeyFile(path, vector.identity)
+    const unwrapped = await identityProvider(path).unwrap(bytes(vector.wrapped), vector.storeId)
     return { rootKey: Buffer.from(unwrapped).toString('hex') }
   }
   writeKeyFile(path, vector.text)
@@ -146,6 +154,14 @@ function expectedErrors(vector: Vector, { of, because }: Refused): Pattern[] {
   if (of === 'state') {
     const why = 'it was altered outside Sotto or moved from another place'
     return [pattern('store_damaged', `Cannot trust the record of secret "[^"]*": ${why}`)]
+  }
+  if (vector.structure === 'recovery-wrap') {
+    const why =
+      because === 'store'
+        ? 'it was wrapped for another store'
+        : 'it was wrapped to another key, or was altered'
+    const what = `the root key of store ${vector.storeId} with recovery key [0-9a-f]{16}`
+    return [pattern('key_wrong', `Cannot unwrap ${what}: ${why}`)]
   }
   const inner = pattern('store_damaged', `Cannot open ${subject(vector, of)}: ${reasons[because]}`)
   if (of !== 'root-key') return [inner]

@@ -5,6 +5,7 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { keyFiles, keyrings, rootKeys } from './keys.ts'
+import { recoveryWraps } from './recovery.ts'
 import { states } from './states.ts'
 import type { Vector } from './vector.ts'
 import { versions } from './versions.ts'
@@ -17,6 +18,7 @@ export function vectorFiles(): Map<string, string> {
     ...keyrings(),
     ...states(),
     ...rootKeys(),
+    ...recoveryWraps(),
     ...keyFiles(),
   ] satisfies [string, Vector][]) {
     if (files.has(`${name}.json`)) throw new Error(`Two vectors are named ${name}`)

@@ -11,6 +11,7 @@ const part = z.enum([
   'keyring',
   'state',
   'root-key',
+  'recovery-wrap',
   'key-file',
 ])
 
@@ -24,6 +25,7 @@ const reason = z.enum([
   'same-id',
   'malformed',
   'fingerprint',
+  'store',
 ])
 
 /** What reading must give: the result that the vector holds, or exactly this refusal. */
@@ -82,6 +84,19 @@ const rootKey = z.strictObject({
   rootKey: hex.optional(),
 })
 
+/** A root key wrapped to a recovery key. */
+const recoveryWrap = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('recovery-wrap'),
+  expect: expected,
+  storeId: z.string(),
+  /** The age identity, as its file has it. */
+  identity: z.string(),
+  wrapped: hex,
+  /** What was wrapped; absent where it must not open. */
+  rootKey: hex.optional(),
+})
+
 /** A key file. */
 const keyFile = z.strictObject({
   comment: z.string(),
@@ -94,7 +109,13 @@ const keyFile = z.strictObject({
 })
 
 /** Any vector file. */
-export const vectorSchema = z.discriminatedUnion('structure', [version, state, rootKey, keyFile])
+export const vectorSchema = z.discriminatedUnion('structure', [
+  version,
+  state,
+  rootKey,
+  recoveryWrap,
+  keyFile,
+])
 
 export type Part = z.infer<typeof part>
 export type Reason = z.infer<typeof reason>
@@ -103,5 +124,6 @@ export type VectorEntry = z.infer<typeof entry>
 export type VersionVector = z.infer<typeof version>
 export type StateVector = z.infer<typeof state>
 export type RootKeyVector = z.infer<typeof rootKey>
+export type RecoveryWrapVector = z.infer<typeof recoveryWrap>
 export type KeyFileVector = z.infer<typeof keyFile>
 export type Vector = z.infer<typeof vectorSchema>

@@ -1,5 +1,6 @@
 /** Gets a store's root key back from whichever key provider has the right key. */
 import { SottoError } from '../../client/api/errors.ts'
+import { bounded } from './bounded.ts'
 import { KEY_BYTES } from './envelope.ts'
 import type { KeyProvider } from './provider.ts'
 
@@ -11,9 +12,6 @@ export interface Wrap {
   readonly fingerprint: string
   readonly wrapped: Uint8Array
 }
-
-/** How long one provider may take, in milliseconds. */
-const WAIT_MS = 20_000
 
 /** A root key, and where it came from. */
 export interface OpenedRootKey<W extends Wrap> {
@@ -27,7 +25,7 @@ export interface OpenedRootKey<W extends Wrap> {
  * The root key of the store `storeId`, which the caller overwrites after use, and the wrap that it
  * came from. Providers are asked in the order given; each is first asked for its fingerprint, and
  * only to unwrap what was wrapped under that. A provider that fails does not stand in the way of
- * the next, nor does one that gives no answer for `waitMs`, which is `key_missing`. When none
+ * the next, nor does one that gives no answer to a call for `waitMs`, which is `key_missing`. When none
  * succeeds: throws `store_damaged` where there are no wraps, `key_wrong` where the store was sealed
  * under other keys than those given, and otherwise what the providers threw, with the code of the
  * first. `failures` is what those threw that were asked before the one that succeeded.
@@ -36,7 +34,7 @@ export async function openRootKey<W extends Wrap>(
   providers: readonly KeyProvider[],
   wraps: readonly W[],
   storeId: string,
-  waitMs = WAIT_MS,
+  waitMs?: number,
 ): Promise<OpenedRootKey<W>> {
   if (wraps.length === 0) {
     throw new SottoError(
@@ -50,7 +48,7 @@ export async function openRootKey<W extends Wrap>(
   const failures: SottoError[] = []
   for (const provider of providers) {
     try {
-      const opened = await orLate(openWith(provider, wraps, storeId), provider.name, waitMs)
+      const opened = await openWith(bounded(provider, waitMs), wraps, storeId)
       return { ...opened, failures }
     } catch (error) {
       if (!(error instanceof SottoError)) throw error
@@ -58,25 +56,6 @@ export async function openRootKey<W extends Wrap>(
     }
   }
   throw combined(failures) ?? noProvider(wraps, storeId)
-}
-
-/** Rejects when `opening` takes longer; a root key that comes after that is overwritten. */
-async function orLate<T extends { readonly rootKey: Uint8Array }>(
-  opening: Promise<T>,
-  provider: string,
-  waitMs: number,
-): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => {
-    opening.then(({ rootKey }) => rootKey.fill(0)).catch(() => {})
-    const message = `The key provider ${provider} did not answer within ${waitMs} ms`
-    reject(new SottoError('key_missing', message, { hint: 'Look at what its key is kept on.' }))
-  }, waitMs)
-  try {
-    return await Promise.race([opening, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 async function openWith<W extends Wrap>(

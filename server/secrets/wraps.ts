@@ -3,6 +3,7 @@
  * each change announced on the audit log, and none that would leave a store which nobody can open.
  */
 import { SottoError } from '../../client/api/errors.ts'
+import { bounded } from '../crypto/bounded.ts'
 import { Keyring } from '../crypto/keyring.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import { openRootKey, type OpenedRootKey } from '../crypto/root-key.ts'
@@ -81,11 +82,12 @@ export class Wraps {
   }
 
   /**
-   * Wraps the root key with `target` and adds the wrap. `prover`, which has the same key, unwraps it
+   * Wraps the root key with `key` and adds the wrap. `prover`, which has the same key, unwraps it
    * first where it is given. Rejects with `local` when that key has a wrap already; with what
    * `openKeyring` rejects with when no key that is here opens the store.
    */
-  async add(target: KeyProvider, prover?: KeyProvider): Promise<WrapInfo> {
+  async add(key: KeyProvider, prover?: KeyProvider): Promise<WrapInfo> {
+    const target = bounded(key)
     const { store, providers, operator, clock } = this.#parts
     const { id } = store.identity
     const stored = await store.keys()
@@ -195,7 +197,7 @@ interface Given {
 
 async function asGiven(provider: KeyProvider): Promise<Given> {
   try {
-    return { provider, fingerprint: await provider.fingerprint() }
+    return { provider, fingerprint: await bounded(provider).fingerprint() }
   } catch (error) {
     if (!(error instanceof SottoError)) throw error
     return { provider, error }

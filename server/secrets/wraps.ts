@@ -182,7 +182,9 @@ export class Wraps {
       operator,
     })
     await agreement.carryOut(undefined, intent, () => commit(intent))
-    await store.noteProven(used.provider, used.fingerprint, clock().toISOString())
+    // The change is made; that a date was not noted is no failure of it.
+    const noted = store.noteProven(used.provider, used.fingerprint, clock().toISOString())
+    await noted.catch(() => {})
   }
 }
 

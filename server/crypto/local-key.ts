@@ -65,7 +65,7 @@ export function localKeyProvider(path: string, random: RandomSource = randomByte
           'key_wrong',
           `Cannot unwrap the root key of store ${storeId} with local key ${fingerprint(key, '')}: it was wrapped by another key or for another store, or was altered`,
           {
-            hint: `The key is that of ${quote(path)}; give the one that the store was made with.`,
+            hint: `The key is that of ${quote(path)}. If the store was sealed under it, the wrap is damaged: open the store with another of its keys, or restore it from a backup.`,
             cause,
           },
         )

@@ -138,6 +138,9 @@ function plain(text: string): string {
 
 function concerns(record: AuditRecord, name: string): boolean {
   if ('ip' in record && record.ip === name) return true
+  // The user of the system, and the host.
+  if ('operator' in record)
+    return [record.operator, record.operator.split(' on ')[0]].includes(name)
   const principal = 'principal' in record ? record.principal : undefined
   if (principal === undefined) return false
   const { user, tags = [], hostname, ip } = principal

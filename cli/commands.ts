@@ -223,7 +223,10 @@ Damage among the last records is passed over; audit verify tells it. --follow en
     details: pathDetails,
     flags: {
       secret: { value: 'GLOB', help: 'The name of the secret; * stands for anything.' },
-      principal: { value: 'P', help: 'A login name, a tag, the name of a node, or an address.' },
+      principal: {
+        value: 'P',
+        help: 'A login name, a tag, the name of a node, an address, or an operator.',
+      },
       action: { value: 'A', help: 'An action of the rules, such as get.' },
       result: {
         value: 'R',

@@ -14,6 +14,27 @@ async function ask(filter: Filter, path = log): Promise<AuditRecord[]> {
   return records
 }
 
+test('what an operator did to the keys is found by the user, alone or with the host', async () => {
+  const disk = new MemoryDisk()
+  const keys = await openLog(disk)
+  const key = {
+    verb: 'add',
+    provider: 'recovery',
+    fingerprint: 'f',
+    operator: 'root on host',
+  } as const
+  await keys.append({ kind: 'key', ...key })
+  for (const [principal, count] of [
+    ['root', 1],
+    ['root on host', 1],
+    ['host', 0],
+  ] as const) {
+    const found: unknown[] = []
+    for await (const each of queryLog('/log', { principal }, { files: disk })) found.push(each)
+    expect(found).toHaveLength(count)
+  }
+})
+
 test.each<[string, Filter, number[]]>([
   ['everything', {}, Array.from({ length: 16 }, (_, index) => index + 1)],
   ['who read or changed it', { secretMatches: (name) => name === 'prod/app/key' }, [3, 4, 15]],

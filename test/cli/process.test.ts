@@ -108,6 +108,7 @@ test('a followed log shows what is added, until nobody reads any more', async ()
   await makeLogs(path)
   const args = ['audit', 'tail', '--follow', '--lines', '1', '-o', 'json', join(path, 'log')]
   const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const closed = once(child, 'close')
   const ids: number[] = []
   for await (const line of createInterface({ input: child.stdout })) {
     ids.push((JSON.parse(line) as { id: number }).id)
@@ -117,7 +118,7 @@ test('a followed log shows what is added, until nobody reads any more', async ()
   // The next record finds nobody to be written to.
   child.stdout.destroy()
   await addRecord(path)
-  await once(child, 'close')
+  await closed
   expect(ids).toEqual([7, 8])
   expect(child.exitCode).toBe(0)
 })

@@ -30,7 +30,7 @@ export interface ListenerLimits extends NodeLimits {
 }
 
 /** The limits that a server has unless told otherwise. */
-const listenerLimits: ListenerLimits = {
+export const listenerLimits: ListenerLimits = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 75_000,

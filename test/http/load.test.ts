@@ -1,10 +1,12 @@
 /** Fair shares and turns: the parts that keep one address from taking all there is. */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
+import { MAX_BODY_BYTES, MAX_NAME_BYTES } from '../../client/api/types.ts'
 import { type Fault, Faults } from '../../server/http/faults.ts'
 import { Lane } from '../../server/http/lane.ts'
+import { listenerLimits } from '../../server/http/listener.ts'
 import { Load, loadLimits, type Peer } from '../../server/http/load.ts'
 import { openFileLimit } from '../../server/http/open-files.ts'
 import { Rota } from '../../server/http/rota.ts'
@@ -84,6 +86,28 @@ describe('a share', () => {
     expect(() => load.enter(peer)).toThrow(SottoError)
     expect(load.closing).toBe(true)
   })
+})
+
+test('the limits are those that the operations page lists', () => {
+  const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
+  const rows = new Map(
+    [...page.matchAll(/^\| ([^|]+) \| ([^|]+) \|/gm)].map(([, what, limit]) => [what, limit]),
+  )
+  const { connections, requests, bytes: held } = loadLimits(Number.POSITIVE_INFINITY)
+  const { headersTimeout, requestTimeout, keepAliveTimeout, ...more } = listenerLimits
+  const count = (number: number): string => number.toLocaleString('en')
+  const seconds = (ms: number): string => `${ms / 1000} s`
+  expect(rows.get('request body')).toBe(`${MAX_BODY_BYTES / 2 ** 20} MiB`)
+  expect(rows.get('request head')).toBe(`${more.maxHeaderSize / 1024} KiB`)
+  expect(rows.get('time for the head, for the whole request')).toBe(
+    `${seconds(headersTimeout)}, ${seconds(requestTimeout)}`,
+  )
+  expect(rows.get('idle connection')).toBe(seconds(keepAliveTimeout))
+  expect(rows.get('connections')).toContain(count(connections))
+  expect(rows.get('requests worked on at once')).toBe(count(requests))
+  expect(rows.get('bodies, and answers that nobody took yet')).toBe(`${held / 2 ** 20} MiB`)
+  expect(rows.get('name of a secret')).toBe(`${MAX_NAME_BYTES} bytes`)
+  expect(rows.get('stop')).toContain(seconds(more.stopTimeout))
 })
 
 describe('open files', () => {

@@ -99,6 +99,13 @@ const keyFlags: Flags = {
     value: 'FILE',
     help: 'The local key at hand. Default: $SOTTO_KEY_FILE, then local.key in DIR.',
   },
+  'kms-key': { value: 'KEY', help: 'The key of AWS KMS at hand. Default: $SOTTO_KMS_KEY.' },
+  'kms-region': { value: 'REGION', help: 'Its region. Default: $SOTTO_KMS_REGION, then its ARN.' },
+  'kms-endpoint': { value: 'URL', help: 'Where KMS is. Default: $SOTTO_KMS_ENDPOINT.' },
+  'kms-profile': {
+    value: 'NAME',
+    help: 'The profile of the AWS configuration. Default: $SOTTO_KMS_PROFILE.',
+  },
   'recovery-identity': {
     value: 'FILE',
     help: 'The age identity of the recovery key, where it is at hand.',
@@ -259,7 +266,7 @@ tried did not open the store, or none was tried.`,
   },
   {
     name: 'key add',
-    args: ['recovery|local'],
+    args: ['recovery|local|aws-kms'],
     summary: 'Let another key open a store.',
     details: `${keyDetails}
 A key that opens the store already must be at hand.
@@ -267,12 +274,15 @@ A key that opens the store already must be at hand.
 recovery is an age key that is kept offline: make one with age-keygen, and give its recipient.
 Where its identity is at hand too, it is proven at once.
 
-local is a key in a file, which is made where there is none.`,
+local is a key in a file, which is made where there is none.
+
+aws-kms is a key of AWS KMS, by its ARN, its id or alias/NAME; it is proven at once.`,
     flags: {
       ...keyFlags,
       recipient: { value: 'AGE1…', help: 'For recovery: the recipient.' },
       'recipient-file': { value: 'FILE', help: 'For recovery: a file that has the recipient.' },
       'new-key-file': { value: 'FILE', help: 'For local: the key to add.' },
+      'new-kms-key': { value: 'KEY', help: 'For aws-kms: the key to add. Default: --kms-key.' },
     },
     load: async () => (await import('./key.ts')).keyAdd,
   },

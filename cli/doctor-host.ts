@@ -65,7 +65,10 @@ export function stateFindings(config: DoctorConfig, now: Date): Finding[] {
     const state = stateDirectory(config.stateDir)
     return [
       storeFinding(state),
-      keyFinding(config.keyFile ?? state.keyFile),
+      ...(config.awsKms ? [kmsFinding(config.awsKms.key)] : []),
+      ...(config.awsKms && config.keyFile === undefined
+        ? []
+        : [keyFinding(config.keyFile ?? state.keyFile)]),
       spaceFinding(state),
       ...aheadFinding(state, now),
     ]
@@ -94,6 +97,14 @@ function storeFinding({ path, store }: StateDirectory): Finding {
     state: 'failed',
     message: `there is no store in ${quote(path)}`,
     hint: 'Check the path and that the volume is mounted. `sotto init` makes a new, empty store.',
+  }
+}
+
+function kmsFinding(key: string): Finding {
+  return {
+    name: 'key',
+    state: 'ok',
+    message: `AWS KMS key ${quote(key)} is named; \`sotto key check\` proves it`,
   }
 }
 

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { readKeysConfig } from '../server/config.ts'
+import { awsKmsProvider } from '../server/crypto/aws-kms.ts'
 import { createKeyFile, localKeyProvider } from '../server/crypto/local-key.ts'
 import type { KeyProvider } from '../server/crypto/provider.ts'
 import { identityProvider, recipientProvider } from '../server/crypto/recovery.ts'
@@ -65,16 +66,17 @@ const states: Readonly<Record<WrapProof['state'], string>> = {
   failed: 'FAILED',
 }
 
-/** `sotto key add recovery|local`: lets another key open the store. */
+/** `sotto key add recovery|local|aws-kms`: lets another key open the store. */
 export async function keyAdd(invocation: Invocation): Promise<void> {
   const kind = invocation.word(0) ?? ''
-  if (kind !== 'recovery' && kind !== 'local') {
+  const read = newKeys.get(kind)
+  if (read === undefined) {
     throw new SottoError('usage', `There is no key provider ${quote(kind)}`, {
-      hint: 'It is one of: recovery, local.',
+      hint: `It is one of: ${[...newKeys.keys()].join(', ')}.`,
     })
   }
-  const { target, prover } =
-    kind === 'local' ? await localKey(invocation) : await recovery(invocation)
+  refuse(invocation, kind)
+  const { target, prover } = await read(invocation)
   const wrap = await onWraps(invocation, (wraps) => wraps.add(target, prover))
   const { provider, fingerprint, provenAt } = wrap
   await invocation.print(wrap, () => `Added ${provider} key ${fingerprint}\n`)
@@ -101,8 +103,21 @@ interface NewKey {
   readonly prover?: KeyProvider
 }
 
+const newKeys: ReadonlyMap<string, (invocation: Invocation) => Promise<NewKey>> = new Map([
+  ['recovery', recovery],
+  ['local', localKey],
+  ['aws-kms', kmsKey],
+])
+
+/** The flags that go with one provider alone. */
+const ownFlags: Readonly<Record<string, string>> = {
+  recipient: 'recovery',
+  'recipient-file': 'recovery',
+  'new-key-file': 'local',
+  'new-kms-key': 'aws-kms',
+}
+
 async function localKey(invocation: Invocation): Promise<NewKey> {
-  refuse(invocation, ['recipient', 'recipient-file'], 'recovery')
   const path = invocation.text('new-key-file')
   if (path === undefined) {
     throw new SottoError('usage', 'key add local needs --new-key-file')
@@ -117,8 +132,22 @@ async function localKey(invocation: Invocation): Promise<NewKey> {
   return { target, prover: target }
 }
 
+async function kmsKey(invocation: Invocation): Promise<NewKey> {
+  const added = invocation.text('new-kms-key')
+  const { awsKms } = readKeysConfig(
+    (flag) => (flag === 'kms-key' ? added : undefined) ?? invocation.text(flag),
+    invocation.env,
+  )
+  if (awsKms === undefined) {
+    throw new SottoError('usage', 'key add aws-kms needs --kms-key or --new-kms-key', {
+      hint: 'Give the ARN of a symmetric key: aws kms describe-key shows it.',
+    })
+  }
+  const target = awsKmsProvider(awsKms)
+  return { target, prover: target }
+}
+
 async function recovery(invocation: Invocation): Promise<NewKey> {
-  refuse(invocation, ['new-key-file'], 'local')
   const target = await recipientProvider(recipientOf(invocation))
   const { recoveryIdentity } = configOf(invocation)
   if (recoveryIdentity === undefined) return { target }
@@ -156,9 +185,10 @@ function readText(path: string): string {
   }
 }
 
-function refuse(invocation: Invocation, flags: readonly string[], provider: string): void {
-  const odd = flags.find((flag) => invocation.text(flag) !== undefined)
-  if (odd !== undefined) throw new SottoError('usage', `--${odd} goes with ${provider} alone`)
+function refuse(invocation: Invocation, provider: string): void {
+  const given = Object.entries(ownFlags).filter(([flag]) => invocation.text(flag) !== undefined)
+  const [flag, owner] = given.find(([, each]) => each !== provider) ?? []
+  if (flag !== undefined) throw new SottoError('usage', `--${flag} goes with ${owner} alone`)
 }
 
 function onWraps<T>(invocation: Invocation, act: (wraps: Wraps) => Promise<T>): Promise<T> {

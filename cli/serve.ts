@@ -28,7 +28,15 @@ export async function serve(args: readonly string[], env: Environment, io: Io): 
 export async function init(args: readonly string[], env: Environment, io: Io): Promise<number> {
   const config = readInitConfig(args, env)
   const made = await initialise(config)
-  await io.stdout.write(`store ${made.store}\nkey ${made.keyFile}\n`)
+  const { awsKms, keyFile } = made
+  const keys = [...(awsKms ? [`aws-kms ${awsKms}`] : []), ...(keyFile ? [keyFile] : [])]
+  await io.stdout.write([`store ${made.store}`, ...keys.map((key) => `key ${key}`), ''].join('\n'))
+  if (awsKms !== undefined) {
+    await io.stderr.write(
+      'The key of AWS KMS opens the store at every start. Were it deleted, nobody could read the store without another key: see `sotto help key add`.\n',
+    )
+    return 0
+  }
   await io.stderr.write(
     'Without the key file nobody can read the store: keep a copy of it in another place.\n',
   )

@@ -1,6 +1,7 @@
 /** What the commands of the server's own machine run with, read from their flags and the environment. */
 import { parseArgs } from 'node:util'
 import { quote, SottoError } from '../client/api/errors.ts'
+import type { AwsKmsKey } from './crypto/aws-kms.ts'
 import { type Address, refuseWildcard } from './http/bind.ts'
 import type { Tls } from './http/tls.ts'
 import { defaultCapabilities } from './identity/tailscale/rules.ts'
@@ -30,6 +31,8 @@ export interface TailnetConfig {
   readonly stateDir: string
   /** Undefined: `local.key` in the state directory. */
   readonly keyFile: string | undefined
+  /** Absent: no key of AWS KMS is at hand. */
+  readonly awsKms?: AwsKmsKey
   /** Absent: the recovery key is not at hand. */
   readonly recoveryIdentity?: string
   readonly tailscaled: TailscaledConfig
@@ -64,7 +67,10 @@ export type Door =
 /** What `sotto init` runs with. */
 export interface InitConfig {
   readonly stateDir: string
+  /** Undefined: `local.key` in the state directory, where no key of AWS KMS is given. */
   readonly keyFile: string | undefined
+  /** Absent: the store is sealed under the local key alone. */
+  readonly awsKms?: AwsKmsKey
 }
 
 /** What the commands that change the keys of a store run with. */
@@ -72,6 +78,8 @@ export interface KeysConfig {
   readonly stateDir: string
   /** Undefined: `local.key` in the state directory. */
   readonly keyFile: string | undefined
+  /** Absent: no key of AWS KMS is at hand. */
+  readonly awsKms?: AwsKmsKey
   /** Absent: the recovery key is not at hand. */
   readonly recoveryIdentity?: string
 }
@@ -113,6 +121,7 @@ export function readDoctorConfig(args: readonly string[], env: Environment): Doc
   return {
     stateDir: values.get('state-dir'),
     keyFile: values.get('key-file'),
+    ...kmsOf((flag) => values.get(flag)),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
     peer: values.get('peer'),
@@ -125,7 +134,11 @@ export function readInitConfig(args: readonly string[], env: Environment): InitC
   const { values } = read('init', args, env)
   const stateDir = values.get('state-dir')
   if (stateDir === undefined) throw new SottoError('usage', 'sotto init needs --state-dir')
-  return { stateDir, keyFile: values.get('key-file') }
+  return {
+    stateDir,
+    keyFile: values.get('key-file'),
+    ...kmsOf((flag) => values.get(flag)),
+  }
 }
 
 /**
@@ -146,7 +159,12 @@ export function readKeysConfig(
       hint: 'Use --state-dir DIR, or set SOTTO_STATE_DIR. Keys are changed where the store is, with no server running.',
     })
   }
-  return { stateDir, keyFile: value('key-file'), ...recovery(value('recovery-identity')) }
+  return {
+    stateDir,
+    keyFile: value('key-file'),
+    ...kmsOf(value),
+    ...recovery(value('recovery-identity')),
+  }
 }
 
 /** The settings of `verb`, as lines for help. */
@@ -168,9 +186,14 @@ interface Given {
 }
 
 function developmentConfig({ values, on }: Given): DevelopmentConfig {
-  const odd = ['tls-cert', 'plain-http', 'serve-socket', 'userspace', 'stale-after'].find(
-    (flag) => values.has(flag) || on.has(flag),
-  )
+  const odd = [
+    'kms-key',
+    'tls-cert',
+    'plain-http',
+    'serve-socket',
+    'userspace',
+    'stale-after',
+  ].find((flag) => values.has(flag) || on.has(flag))
   if (odd !== undefined) {
     throw new SottoError('usage', `--${odd} does not go with --dev`, {
       hint: 'A development server speaks plain HTTP on loopback and asks no tailscaled.',
@@ -204,6 +227,7 @@ function tailnetConfig(given: Given): TailnetConfig {
     dev: false,
     stateDir,
     keyFile,
+    ...kmsOf((flag) => given.values.get(flag)),
     ...recovery(given.values.get('recovery-identity')),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
@@ -212,6 +236,28 @@ function tailnetConfig(given: Given): TailnetConfig {
 
 function recovery(path: string | undefined): { recoveryIdentity?: string } {
   return path === undefined ? {} : { recoveryIdentity: path }
+}
+
+/** The key of AWS KMS that the flags name; nothing without --kms-key. */
+function kmsOf(value: (flag: string) => string | undefined): { awsKms?: AwsKmsKey } {
+  const key = value('kms-key')
+  const region = value('kms-region')
+  const endpoint = value('kms-endpoint')
+  const profile = value('kms-profile')
+  if (key === undefined) return {}
+  if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
+    throw new SottoError('usage', `Cannot use ${quote(endpoint)} as --kms-endpoint: it is no URL`, {
+      hint: 'It begins with https://.',
+    })
+  }
+  return {
+    awsKms: {
+      key,
+      ...(region !== undefined && { region }),
+      ...(endpoint !== undefined && { endpoint }),
+      ...(profile !== undefined && { profile }),
+    },
+  }
 }
 
 function tailscaledConfig({ values, on }: Given): TailscaledConfig {

@@ -1,13 +1,16 @@
 /** Builds the server from its parts, starts it and stops it: the only place that wires. */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { FileSystem } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
 import type { InitConfig, KeysConfig, ServerConfig } from './config.ts'
+import { awsKmsProvider } from './crypto/aws-kms.ts'
+import { bounded } from './crypto/bounded.ts'
 import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
 import type { KeyProvider } from './crypto/provider.ts'
 import { identityProvider } from './crypto/recovery.ts'
+import type { Wrap } from './crypto/root-key.ts'
 import type { Schedule } from './http/certificates.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
@@ -123,20 +126,28 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
 }
 
 /**
- * Makes a new store and the local key that it is sealed under. Rejects with `store_exists` when the
- * directory has anything in it, and then changed nothing. Resolves with the paths.
+ * Makes a new store, sealed under the key of AWS KMS that is given, and under a new local key where one
+ * is named or no other is given. Rejects with `store_exists` when the directory has anything in it, and as
+ * the key provider does, and then made no store.
  */
-export async function initialise(config: InitConfig): Promise<{ store: string; keyFile: string }> {
+export async function initialise(config: InitConfig): Promise<NewStore> {
   const state = madeStateDirectory(config.stateDir)
   refuseOccupied(state)
   const lock = lockDirectory(state.path)
   try {
-    const keyFile = config.keyFile ?? state.keyFile
-    await makeStore(state, keyFile, false)
-    return { store: state.store, keyFile }
+    return await makeStore(state, config, false)
   } finally {
     lock.release()
   }
+}
+
+/** A store that was just made, and what opens it. */
+export interface NewStore {
+  readonly store: string
+  /** Names the key of AWS KMS; absent where none opens it. */
+  readonly awsKms?: string
+  /** Absent where no local key opens it. */
+  readonly keyFile?: string
 }
 
 /** What the wraps of a store are changed in. */
@@ -163,7 +174,7 @@ export async function withWraps<T>(
   undo.defer(() => store.close())
   const wraps = new Wraps({
     store,
-    providers: providersOf(config, state),
+    providers: providersOf(config, state, (await store.keys()).wraps),
     openAgreement: (keyring) =>
       openAgreement(state, store, new SecretCache(store, keyring, 0), world, undo),
     operator,
@@ -191,7 +202,7 @@ async function openOwnStore(
   { waitMs }: World,
   undo: AsyncDisposableStack,
 ): Promise<Store> {
-  if (config.dev && state.empty) await makeStore(state, config.keyFile ?? state.keyFile, true)
+  if (config.dev && state.empty) await makeStore(state, config, true)
   const store = await openStore(state.store, { ...(waitMs !== undefined && { waitMs }) })
   undo.defer(() => store.close())
   const { development } = store.identity
@@ -214,34 +225,70 @@ async function openOwnStore(
 
 async function makeStore(
   state: StateDirectory,
-  keyFile: string,
+  { keyFile, awsKms }: Pick<InitConfig, 'keyFile' | 'awsKms'>,
   development: boolean,
-): Promise<void> {
-  await createKeyFile(keyFile)
+): Promise<NewStore> {
   const id = randomBytes(16).toString('hex')
   const createdAt = new Date().toISOString()
-  const provider = localKeyProvider(keyFile)
   const { rootKey, keys } = Keyring.create(id)
   try {
-    const wrapped = await provider.wrap(rootKey, id)
-    const fingerprint = await provider.fingerprint()
-    createStore(state.store, {
-      identity: { id, development, createdAt },
-      keys,
-      wraps: [{ provider: provider.name, fingerprint, createdAt, wrapped }],
-    })
+    // First: when KMS cannot be used, nothing was made.
+    const kms = awsKms && (await provenWrap(bounded(awsKmsProvider(awsKms)), rootKey, id))
+    const path = keyFile ?? (kms ? undefined : state.keyFile)
+    const local = path === undefined ? undefined : await localWrap(path, rootKey, id)
+    const wraps = [
+      ...(kms ? [{ ...kms, createdAt, provenAt: createdAt }] : []),
+      ...(local ? [{ ...local, createdAt }] : []),
+    ]
+    createStore(state.store, { identity: { id, development, createdAt }, keys, wraps })
+    return {
+      store: state.store,
+      ...(kms && { awsKms: kms.fingerprint }),
+      ...(path !== undefined && { keyFile: path }),
+    }
   } finally {
     rootKey.fill(0)
   }
 }
 
-/** The keys that are at hand, in the order in which they are asked. */
+async function localWrap(path: string, rootKey: Uint8Array, storeId: string): Promise<Wrap> {
+  await createKeyFile(path)
+  return wrapWith(localKeyProvider(path), rootKey, storeId)
+}
+
+/** A wrap that was opened again: who may wrap may perhaps not unwrap. */
+async function provenWrap(key: KeyProvider, rootKey: Uint8Array, storeId: string): Promise<Wrap> {
+  const wrap = await wrapWith(key, rootKey, storeId)
+  const opened = await key.unwrap(wrap.wrapped, storeId)
+  const same = opened.length === rootKey.length && timingSafeEqual(opened, rootKey)
+  opened.fill(0)
+  if (same) return wrap
+  throw new SottoError(
+    'key_wrong',
+    `Cannot seal a store under ${key.name} key ${wrap.fingerprint}: it does not give back what it wrapped`,
+  )
+}
+
+async function wrapWith(key: KeyProvider, rootKey: Uint8Array, storeId: string): Promise<Wrap> {
+  const fingerprint = await key.fingerprint()
+  return { provider: key.name, fingerprint, wrapped: await key.wrap(rootKey, storeId) }
+}
+
+/**
+ * The keys that are at hand, in the order in which they are asked: the offline one is the last. A
+ * local key is looked for where one is named or has a wrap.
+ */
 function providersOf(
-  { keyFile, recoveryIdentity }: Pick<KeysConfig, 'keyFile' | 'recoveryIdentity'>,
+  { keyFile, awsKms, recoveryIdentity }: Omit<KeysConfig, 'stateDir'>,
   state: StateDirectory,
+  wraps: readonly StoredWrap[],
 ): KeyProvider[] {
-  const local = localKeyProvider(keyFile ?? state.keyFile)
-  return recoveryIdentity === undefined ? [local] : [local, identityProvider(recoveryIdentity)]
+  const local = keyFile !== undefined || wraps.some(({ provider }) => provider === 'local')
+  return [
+    ...(awsKms ? [awsKmsProvider(awsKms)] : []),
+    ...(local ? [localKeyProvider(keyFile ?? state.keyFile)] : []),
+    ...(recoveryIdentity === undefined ? [] : [identityProvider(recoveryIdentity)]),
+  ]
 }
 
 async function openKeys(
@@ -251,7 +298,8 @@ async function openKeys(
   say: (line: string) => void,
 ): Promise<{ keyring: Keyring; wrap: StoredWrap }> {
   const stored = await store.keys()
-  const opened = await openKeyring(store.identity.id, stored, providersOf(config, state))
+  const providers = providersOf(config, state, stored.wraps)
+  const opened = await openKeyring(store.identity.id, stored, providers)
   const { keyring, rootKey, wrap, failures } = opened
   rootKey.fill(0)
   for (const { message } of failures) say(`a key did not open the store: ${message}`)

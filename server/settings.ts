@@ -46,6 +46,35 @@ export const settings: readonly Setting[] = [
     help: 'The local key that the store is sealed under. Default: local.key in the state directory.',
   },
   {
+    flag: 'kms-key',
+    env: ['SOTTO_KMS_KEY'],
+    value: 'KEY',
+    verbs: ['server', 'init', 'doctor'],
+    help: 'The key of AWS KMS that the store is sealed under: its ARN, its id, or alias/NAME.',
+  },
+  {
+    flag: 'kms-region',
+    env: ['SOTTO_KMS_REGION'],
+    value: 'REGION',
+    verbs: ['server', 'init', 'doctor'],
+    help: 'The region of that key. Default: the one in its ARN, then that of the AWS configuration.',
+  },
+  {
+    flag: 'kms-endpoint',
+    env: ['SOTTO_KMS_ENDPOINT'],
+    value: 'URL',
+    verbs: ['server', 'init', 'doctor'],
+    help: 'Where KMS is reached, for an endpoint of your own. Default: that of the region.',
+  },
+  {
+    flag: 'kms-profile',
+    env: ['SOTTO_KMS_PROFILE'],
+    value: 'NAME',
+    verbs: ['server', 'init', 'doctor'],
+    help: 'The profile of the AWS configuration to use; it may name a role. Default: what the AWS SDK\n\
+      finds: variables, files, the role of the machine.',
+  },
+  {
     flag: 'recovery-identity',
     env: ['SOTTO_RECOVERY_IDENTITY'],
     value: 'FILE',
@@ -144,7 +173,7 @@ export const settings: readonly Setting[] = [
 export const setecFlags: Readonly<Record<string, string>> = {
   hostname: 'The name is the one of the node: set it with `tailscale set --hostname`.',
   'login-server': 'The node is joined by tailscaled: `tailscale up --login-server URL`.',
-  'kms-key-name': 'The store is sealed under a local key: see --key-file.',
+  'kms-key-name': 'Give the key of AWS KMS as --kms-key, or a local key as --key-file.',
   'backup-bucket': 'Copy the state directory with a backup program of your own.',
   'backup-bucket-region': 'Copy the state directory with a backup program of your own.',
   'backup-role': 'Copy the state directory with a backup program of your own.',

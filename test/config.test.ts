@@ -111,7 +111,12 @@ describe('refused with what to do', () => {
     [['--dev', '--plain-http'], /--plain-http does not go with --dev/],
     [['--dev', '--tls-cert', 'c'], /--tls-cert does not go with --dev/],
     [[...state, '--hostname', 'x'], /Unknown option '--hostname'\. .*tailscale set --hostname/],
-    [[...state, '--kms-key-name', 'x'], /Unknown option '--kms-key-name'\. .*--key-file/],
+    [
+      [...state, '--kms-key-name', 'x'],
+      /Unknown option '--kms-key-name'\. .*--kms-key.*--key-file/,
+    ],
+    [[...state, '--kms-key', 'k', '--kms-endpoint', 'x'], /Cannot use "x" as --kms-endpoint/],
+    [['--dev', '--kms-key', 'k'], /--kms-key does not go with --dev/],
     [[...state, '--nope'], /Unknown option '--nope'\. See `sotto help server`/],
   ])('%s', (args, reason) => {
     expect(refusal(args)).toMatch(reason)

@@ -168,8 +168,10 @@ function understand([verb = '', ...rest]: readonly string[]): void {
     }
   const reader = readers[verb]
   if (reader) return void reader(rest, { SOTTO_STATE_DIR: '/var/lib/sotto' })
-  const command = commandNamed(verb)
+  const [second = '', ...others] = rest
+  const long = commandNamed(`${verb} ${second}`)
+  const command = long ?? commandNamed(verb)
   if (!command || !('args' in command)) throw new Error(`There is no command ${verb}`)
-  const { words } = parseArguments(rest, { ...command.flags, ...globalFlags })
+  const { words } = parseArguments(long ? others : rest, { ...command.flags, ...globalFlags })
   if (words.length > command.args.length) throw new Error(`${verb} takes fewer arguments`)
 }

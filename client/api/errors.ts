@@ -281,7 +281,8 @@ export const errorTable = {
     text: '',
     exit: 1,
     open: false,
-    meaning: 'The key file does not exist or cannot be read.',
+    meaning:
+      'The key does not exist or cannot be used: a file, or a key service that does not answer.',
   },
   key_exposed: {
     status: 0,

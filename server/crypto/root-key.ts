@@ -97,9 +97,11 @@ function noProvider(wraps: readonly Wrap[], storeId: string): SottoError {
 }
 
 function hintFor(wraps: readonly Wrap[]): string {
-  const hint = 'Give the key that the store was sealed under.'
-  if (wraps.every(({ provider }) => provider !== 'recovery')) return hint
-  return `${hint} With the identity of its recovery key: --recovery-identity FILE`
+  const has = (name: string): boolean => wraps.some(({ provider }) => provider === name)
+  const hints = ['Give the key that the store was sealed under.']
+  if (has('aws-kms')) hints.push('With its key of AWS KMS: --kms-key ARN')
+  if (has('recovery')) hints.push('With the identity of its recovery key: --recovery-identity FILE')
+  return hints.join(' ')
 }
 
 function named(wraps: readonly Wrap[]): string {

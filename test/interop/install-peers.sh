@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
-# repository. Versions are named in test/interop/go/go.mod and test/interop/python/requirements.txt alone.
+# repository. Versions are named in test/interop/go/go.mod and in the requirements.txt of test/interop/python and
+# test/interop/kms alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
 # Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for a few
@@ -39,27 +40,35 @@ build_programs() {
   go test -mod=readonly -c -o "$bin/interop.test" .
 }
 
-# The tester of APIs by their descriptions, in a Python environment of its own.
-install_schemathesis() {
-  local venv=$top/.peers/venv wanted=$top/test/interop/python/requirements.txt
+# python_environment NAME SOURCES: the packages of SOURCES/requirements.txt in a Python of their own.
+python_environment() {
+  local venv=$top/.peers/$1 wanted=$top/test/interop/$2/requirements.txt
   if cmp -s "$wanted" "$venv/installed.txt"; then
-    say 'schemathesis is there'
+    say "Python for $2 is there"
   else
-    say 'installing schemathesis'
+    say "installing Python for $2"
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$wanted"
     cp "$wanted" "$venv/installed.txt"
   fi
+}
+
+# The tester of APIs by their descriptions, and the Python that test/interop/kms/moto_kms.py runs in.
+install_python() {
+  python_environment venv python
   ln -sf ../venv/bin/schemathesis "$bin/schemathesis"
+  python_environment kms kms
+  printf '#!/bin/sh\nexec "${0%%/*}/../kms/bin/python" "$@"\n' >"$bin/kms-python"
+  chmod +x "$bin/kms-python"
 }
 
 # Python waits for the network while Go compiles.
-install_schemathesis &
+install_python &
 python=$!
 install_setec
 build_programs
 wait "$python"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin"/{setec,setecd,interop.test,schemathesis}
+touch "$bin"/{setec,setecd,interop.test,schemathesis,kms-python}
 say "ready after ${SECONDS} s"

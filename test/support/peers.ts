@@ -23,6 +23,8 @@ const peers = {
   'interop.test': { sources: goSources(interop, '.') },
   /** The tester of APIs by their descriptions. */
   schemathesis: { sources: [join(top, 'test/interop/python/requirements.txt')] },
+  /** The Python of test/interop/kms/moto_kms.py, which stands for AWS KMS. */
+  'kms-python': { sources: [join(top, 'test/interop/kms/requirements.txt')] },
   /** The control server of a closed tailnet: test/tailnet/go/ctl. */
   ctl: { sources: goSources(tailnet, 'ctl') },
   /** The daemon of a node, and its command line. */

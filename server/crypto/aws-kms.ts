@@ -1,0 +1,218 @@
+/**
+ * The `aws-kms` key provider: a symmetric key of AWS KMS, which never leaves it. The root key goes there
+ * to be wrapped and comes back unwrapped, bound to the store by the encryption context.
+ */
+import { hash } from 'node:crypto'
+import type { KMSClient } from '@aws-sdk/client-kms'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import { type Attempt, kmsFailure, LATE } from './aws-kms-failures.ts'
+import { FORMAT, rootKeyBinding } from './binding.ts'
+import { KEY_BYTES } from './envelope.ts'
+import type { KeyProvider } from './provider.ts'
+
+/** Which key of AWS KMS, and how it is reached; what is absent comes from where the AWS SDK looks. */
+export interface AwsKmsKey {
+  /** An ARN, a key id, or an alias with `alias/` in front. */
+  readonly key: string
+  /** Absent: that of the ARN, then of the profile or the environment. */
+  readonly region?: string
+  /** A URL. Absent: that of the region. */
+  readonly endpoint?: string
+  /** A profile of the AWS configuration files, which may name a role. */
+  readonly profile?: string
+}
+
+const PROVIDER = 'aws-kms'
+
+/** How long one call may take with all its attempts, in milliseconds: less than `bounded` waits. */
+const WAIT_MS = 15_000
+const ATTEMPTS = 3
+
+const keyArn = /^arn:[a-z-]+:kms:([a-z0-9-]+):\d{12}:key\/[A-Za-z0-9-]+$/
+const arnRegion = /^arn:[^:]*:kms:([^:]+):/
+
+type Sdk = typeof import('@aws-sdk/client-kms')
+
+/**
+ * The provider for a key of AWS KMS. Nothing is kept between calls but the key's ARN: clients and
+ * credentials are made anew. Calls reject within `waitMs`, with `key_missing` when KMS or its key cannot be
+ * used, `unsafe` for an endpoint that would carry the root key in the clear. Throws `usage` when the
+ * region is another one than that in the ARN.
+ */
+export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyProvider {
+  const region = regionOf(given)
+  let known = keyArn.test(given.key) ? given.key : undefined
+
+  function call<T>(
+    attempted: string,
+    send: (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return callKms({ ...given, ...(region !== undefined && { region }), attempted }, send, waitMs)
+  }
+
+  /** The ARN of the key, which is asked for once where another name was given. */
+  async function arn(): Promise<string> {
+    known ??= await call('find the key', async (client, { DescribeKeyCommand }, abortSignal) => {
+      const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: given.key }), {
+        abortSignal,
+      })
+      return demand(KeyMetadata?.Arn, 'ARN')
+    })
+    return known
+  }
+
+  return Object.freeze({
+    name: PROVIDER,
+
+    async fingerprint() {
+      return fingerprintOf(await arn())
+    },
+
+    async wrap(rootKey: Uint8Array, storeId: string) {
+      const KeyId = await arn()
+      const blob = await call(
+        `wrap the root key of store ${storeId}`,
+        async (client, { EncryptCommand }, abortSignal) => {
+          const input = { KeyId, Plaintext: rootKey, EncryptionContext: contextOf(storeId) }
+          const answer = await client.send(new EncryptCommand(input), { abortSignal })
+          if (answer.KeyId !== KeyId) throw otherKey(KeyId, answer.KeyId)
+          return demand(answer.CiphertextBlob, 'wrap')
+        },
+      )
+      return Buffer.concat([rootKeyBinding(storeId).bytes, blob])
+    },
+
+    async unwrap(wrapped: Uint8Array, storeId: string) {
+      const KeyId = await arn()
+      const attempted = `unwrap the root key of store ${storeId}`
+      const about = `Cannot ${attempted} with ${PROVIDER} key ${fingerprintOf(KeyId)}`
+      const CiphertextBlob = unbind(wrapped, storeId, about)
+      return call(attempted, async (client, { DecryptCommand }, abortSignal) => {
+        const input = { KeyId, CiphertextBlob, EncryptionContext: contextOf(storeId) }
+        const answer = await client.send(new DecryptCommand(input), { abortSignal })
+        const rootKey = demand(answer.Plaintext, 'root key')
+        if (answer.KeyId === KeyId && rootKey.length === KEY_BYTES) return rootKey
+        rootKey.fill(0)
+        if (answer.KeyId !== KeyId) throw otherKey(KeyId, answer.KeyId)
+        throw new SottoError('key_wrong', `${about}: what was wrapped is no root key`)
+      })
+    },
+  })
+}
+
+/** What KMS binds a wrap to; policies can demand it, and the trail of AWS shows it. */
+function contextOf(storeId: string): Record<string, string> {
+  return { application: 'sotto', purpose: 'root-key', format: String(FORMAT), store: storeId }
+}
+
+/** Names a key: the first 16 hex digits of the SHA-256 of its ARN. */
+function fingerprintOf(arn: string): string {
+  return hash('sha256', arn, 'hex').slice(0, 16)
+}
+
+function regionOf({ key, region }: AwsKmsKey): string | undefined {
+  const own = arnRegion.exec(key)?.[1]
+  if (own === undefined || region === undefined || own === region) return own ?? region
+  throw new SottoError(
+    'usage',
+    `Cannot use the ${PROVIDER} key ${quote(key)} in region ${quote(region)}: its ARN is of region ${quote(own)}`,
+    { hint: 'Leave out --kms-region: the ARN says it.' },
+  )
+}
+
+/** What KMS made, behind the binding, which tells whose it is before KMS is asked. */
+function unbind(wrapped: Uint8Array, storeId: string, about: string): Uint8Array {
+  const due = rootKeyBinding(storeId).bytes
+  const head = Buffer.from(wrapped.subarray(0, due.length))
+  if (head.equals(due) && wrapped.length > due.length) return wrapped.subarray(due.length)
+  const store = head.subarray(-storeId.length).toString('latin1')
+  if (/^[0-9a-f]{32}$/.test(store) && store !== storeId) {
+    if (head.equals(rootKeyBinding(store).bytes)) {
+      throw new SottoError('key_wrong', `${about}: it was wrapped for another store, ${store}`, {
+        hint: 'The wrap was copied from that store: open this one with another of its keys, or restore it from a backup.',
+      })
+    }
+  }
+  throw new SottoError('key_wrong', `${about}: it was altered or cut short`, {
+    hint: 'The wrap is damaged: open the store with another of its keys, or restore it from a backup.',
+  })
+}
+
+async function callKms<T>(
+  attempt: Attempt,
+  send: (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>,
+  waitMs: number,
+): Promise<T> {
+  const sdk = await import('@aws-sdk/client-kms')
+  const client = clientOf(sdk, attempt, waitMs)
+  const abort = new AbortController()
+  const late = Promise.withResolvers<never>()
+  // The lookup of credentials heeds no signal, so the race decides.
+  const timer = setTimeout(() => {
+    late.reject(LATE)
+    abort.abort()
+  }, waitMs)
+  let region = attempt.region
+  try {
+    const answer = async (): Promise<T> => {
+      region = await client.config.region()
+      return send(client, sdk, abort.signal)
+    }
+    return await Promise.race([answer(), late.promise])
+  } catch (error) {
+    if (error instanceof SottoError) throw error
+    throw kmsFailure({ ...attempt, ...(region !== undefined && { region }) }, error, waitMs)
+  } finally {
+    clearTimeout(timer)
+    client.destroy()
+  }
+}
+
+function clientOf(sdk: Sdk, { region, endpoint, profile }: Attempt, waitMs: number): KMSClient {
+  // All attempts fit into the whole, with the pauses between them.
+  const attemptMs = Math.ceil(waitMs / (ATTEMPTS + 1))
+  const client = new sdk.KMSClient({
+    ...(region !== undefined && { region }),
+    ...(endpoint !== undefined && { endpoint }),
+    ...(profile !== undefined && { profile }),
+    maxAttempts: ATTEMPTS,
+    retryMode: 'standard',
+    requestHandler: {
+      connectionTimeout: attemptMs,
+      requestTimeout: attemptMs,
+      throwOnRequestTimeout: true,
+    },
+  })
+  // An endpoint may also come from the environment or a profile: what counts is where requests go.
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      refuseClear(args.request)
+      return next(args)
+    },
+    { step: 'build', name: 'refuseClear' },
+  )
+  return client
+}
+
+function refuseClear(request: unknown): void {
+  const { protocol, hostname } = request as { protocol?: string; hostname?: string }
+  if (protocol === 'https:' || /^(?:localhost|127\.[\d.]+|\[?::1\]?)$/.test(hostname ?? '')) return
+  throw new SottoError(
+    'unsafe',
+    `Cannot use ${PROVIDER} at ${quote(hostname ?? '')}: the root key would cross the network in the clear`,
+    { hint: 'Give an endpoint that begins with https://.' },
+  )
+}
+
+function demand<T>(value: T | undefined, what: string): T {
+  if (value !== undefined) return value
+  throw new Error(`an answer without its ${what}`)
+}
+
+function otherKey(asked: string, used: string | undefined): SottoError {
+  return new SottoError(
+    'key_wrong',
+    `${PROVIDER} was asked to use the key ${quote(asked)} and used ${quote(used ?? '')}`,
+    { hint: 'Look at what answers at the endpoint.' },
+  )
+}

@@ -5,6 +5,7 @@
 import { Decrypter } from 'age-encryption'
 import type {
   KeyFileVector,
+  KmsWrapVector,
   Part,
   Reason,
   RecoveryWrapVector,
@@ -28,11 +29,12 @@ export class Refusal extends Error {
 }
 
 /** What a vector gives, in the words of its own result fields. Rejects with a Refusal. */
-export function read(vector: Vector): Promise<Record<string, string>> {
+export function read(vector: Vector): Promise<Record<string, unknown>> {
   if (vector.structure === 'version') return readVersion(vector)
   if (vector.structure === 'state') return readState(vector)
   if (vector.structure === 'root-key') return readRootKey(vector)
   if (vector.structure === 'recovery-wrap') return readRecoveryWrap(vector)
+  if (vector.structure === 'kms-wrap') return readKmsWrap(vector)
   return readKeyFile(vector)
 }
 
@@ -94,6 +96,24 @@ async function readRecoveryWrap(vector: RecoveryWrapVector): Promise<{ rootKey: 
     throw new Refusal('recovery-wrap', 'store')
   }
   return { rootKey: text.slice(before.length) }
+}
+
+async function readKmsWrap(vector: KmsWrapVector): Promise<Record<string, unknown>> {
+  const { storeId: store, keyArn, wrapped } = vector
+  const before = hex(fields('root-key', 1, store))
+  const found = wrapped.slice(0, before.length)
+  if (found !== before || wrapped.length === before.length) {
+    const other = Buffer.from(found.slice(-64), 'hex').toString()
+    const foreign = /^[0-9a-f]{32}$/.test(other) && other !== store
+    const whole = found === hex(fields('root-key', 1, other))
+    throw new Refusal('kms-wrap', foreign && whole ? 'store' : 'malformed')
+  }
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(keyArn))
+  return {
+    blob: wrapped.slice(before.length),
+    context: { application: 'sotto', purpose: 'root-key', format: '1', store },
+    fingerprint: hex(new Uint8Array(digest)).slice(0, 16),
+  }
 }
 
 async function readKeyFile(

@@ -2,15 +2,18 @@ import { createSecretKey } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
 import { type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
 import { fingerprint } from '../../server/crypto/derive.ts'
 import { Keyring, type SealedEntry } from '../../server/crypto/keyring.ts'
+import { awsKmsProvider } from '../../server/crypto/aws-kms.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
 import { identityProvider } from '../../server/crypto/recovery.ts'
+import { startFaultyKms } from '../support/faulty-kms.ts'
 import { vectorFiles } from '../vectors/crypto/generate.ts'
 import {
   type Expected,
+  type KmsWrapVector,
   type Reason,
   type Vector,
   vectorSchema,
@@ -80,6 +83,10 @@ function resultOf(vector: Vector): Record<string, unknown> {
   if (vector.structure === 'root-key' || vector.structure === 'recovery-wrap') {
     return { rootKey: vector.rootKey }
   }
+  if (vector.structure === 'kms-wrap') {
+    const { blob, context, fingerprint: named } = vector
+    return { blob, context, fingerprint: named }
+  }
   return { localKey: vector.localKey, fingerprint: vector.fingerprint }
 }
 
@@ -110,6 +117,7 @@ async function readByServer(vector: Vector): Promise<Record<string, unknown>> {
     const unwrapped = await identityProvider(path).unwrap(bytes(vector.wrapped), vector.storeId)
     return { rootKey: Buffer.from(unwrapped).toString('hex') }
   }
+  if (vector.structure === 'kms-wrap') return askedOfKms(vector)
   writeKeyFile(path, vector.text)
   const provider = localKeyProvider(path)
   const found = await provider.fingerprint()
@@ -118,6 +126,25 @@ async function readByServer(vector: Vector): Promise<Record<string, unknown>> {
   writeKeyFile(path, keyFileOf(bytes(vector.localKey ?? '')))
   await provider.unwrap(wrapped, 'store')
   return { localKey: vector.localKey, fingerprint: found }
+}
+
+/** What the provider asks of KMS; the answer is one that any KMS could give. */
+async function askedOfKms(vector: KmsWrapVector): Promise<Record<string, unknown>> {
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'test')
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'test')
+  onTestFinished(() => void vi.unstubAllEnvs())
+  await using kms = await startFaultyKms('http://127.0.0.1:9')
+  const Plaintext = Buffer.alloc(32, 7).toString('base64')
+  kms.fail({ kind: 'body', text: JSON.stringify({ KeyId: vector.keyArn, Plaintext }) })
+  const provider = awsKmsProvider({ key: vector.keyArn, endpoint: kms.url })
+  await provider.unwrap(bytes(vector.wrapped), vector.storeId)
+  const [{ operation, input } = { operation: '', input: {} }] = kms.calls
+  expect([operation, input['KeyId'], kms.calls.length]).toEqual(['Decrypt', vector.keyArn, 1])
+  return {
+    blob: Buffer.from(String(input['CiphertextBlob']), 'base64').toString('hex'),
+    context: input['EncryptionContext'],
+    fingerprint: await provider.fingerprint(),
+  }
 }
 
 function keyFileOf(key: Buffer): string {
@@ -161,6 +188,14 @@ function expectedErrors(vector: Vector, { of, because }: Refused): Pattern[] {
         ? 'it was wrapped for another store'
         : 'it was wrapped to another key, or was altered'
     const what = `the root key of store ${vector.storeId} with recovery key [0-9a-f]{16}`
+    return [pattern('key_wrong', `Cannot unwrap ${what}: ${why}`)]
+  }
+  if (vector.structure === 'kms-wrap') {
+    const why =
+      because === 'store'
+        ? 'it was wrapped for another store, [0-9a-f]{32}'
+        : 'it was altered or cut short'
+    const what = `the root key of store ${vector.storeId} with aws-kms key [0-9a-f]{16}`
     return [pattern('key_wrong', `Cannot unwrap ${what}: ${why}`)]
   }
   const inner = pattern('store_damaged', `Cannot open ${subject(vector, of)}: ${reasons[because]}`)

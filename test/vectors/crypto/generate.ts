@@ -5,6 +5,7 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { keyFiles, keyrings, rootKeys } from './keys.ts'
+import { kmsWraps } from './kms.ts'
 import { recoveryWraps } from './recovery.ts'
 import { states } from './states.ts'
 import type { Vector } from './vector.ts'
@@ -19,6 +20,7 @@ export function vectorFiles(): Map<string, string> {
     ...states(),
     ...rootKeys(),
     ...recoveryWraps(),
+    ...kmsWraps(),
     ...keyFiles(),
   ] satisfies [string, Vector][]) {
     if (files.has(`${name}.json`)) throw new Error(`Two vectors are named ${name}`)

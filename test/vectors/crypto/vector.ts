@@ -12,6 +12,7 @@ const part = z.enum([
   'state',
   'root-key',
   'recovery-wrap',
+  'kms-wrap',
   'key-file',
 ])
 
@@ -97,6 +98,20 @@ const recoveryWrap = z.strictObject({
   rootKey: hex.optional(),
 })
 
+/** A root key wrapped by AWS KMS. */
+const kmsWrap = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('kms-wrap'),
+  expect: expected,
+  storeId: z.string(),
+  keyArn: z.string(),
+  wrapped: hex,
+  /** What KMS is asked to open, and with which encryption context; absent where it must not be asked. */
+  blob: hex.optional(),
+  context: z.record(z.string(), z.string()).optional(),
+  fingerprint: z.string().optional(),
+})
+
 /** A key file. */
 const keyFile = z.strictObject({
   comment: z.string(),
@@ -114,6 +129,7 @@ export const vectorSchema = z.discriminatedUnion('structure', [
   state,
   rootKey,
   recoveryWrap,
+  kmsWrap,
   keyFile,
 ])
 
@@ -125,5 +141,6 @@ export type VersionVector = z.infer<typeof version>
 export type StateVector = z.infer<typeof state>
 export type RootKeyVector = z.infer<typeof rootKey>
 export type RecoveryWrapVector = z.infer<typeof recoveryWrap>
+export type KmsWrapVector = z.infer<typeof kmsWrap>
 export type KeyFileVector = z.infer<typeof keyFile>
 export type Vector = z.infer<typeof vectorSchema>

@@ -59,6 +59,9 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
     const checked = await sotto('key', 'check')
     expect(checked.stdout).toMatch(/\naws-kms {2}[0-9a-f]{16} proven\n$/)
     expect(operations()).toEqual(['Encrypt', 'Decrypt', 'Decrypt'])
+    const doctor = await sotto('doctor')
+    expect(doctor.stdout).toContain(`AWS KMS key "${arn}" is named`)
+    expect(doctor.stdout).not.toContain('key file')
     const bare = await runSotto(['key', 'check', '--state-dir', state])
     expect(bare.stderr).toBe('sotto: No key that opens the store is at hand\n')
     const shown = (await sotto('key', 'status')).stdout

@@ -70,6 +70,15 @@ test('every refusal that the operations page lists is one that the program gives
   said.push(refused.stderr)
   for (const name of readdirSync(cut)) rmSync(join(cut, name))
   expect((await runSotto(['init', '--state-dir', cut])).code).toBe(0)
+  const arn = 'arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab'
+  const nowhere = ['--kms-key', arn, '--kms-endpoint', 'http://127.0.0.1:1']
+  const under = join(scratch.path, 'under-kms')
+  const unreachable = await runSotto(['init', '--state-dir', under, ...nowhere], {
+    env: { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' },
+  })
+  expect([unreachable.code, readdirSync(under).includes('sotto.db')]).toEqual([1, false])
+  expect(unreachable.stderr).toContain(': KMS could not be reached (ECONNREFUSED)')
+  said.push(unreachable.stderr)
   const missing = await runSotto(['server', '--state-dir', join(scratch.path, 'none')])
   expect(missing.code).toBe(1)
   said.push(missing.stderr, readFileSync(new URL('../../cli/main.ts', import.meta.url), 'utf8'))

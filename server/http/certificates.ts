@@ -1,4 +1,5 @@
 /** The certificate that the server shows: the present one, when it ends, and word of each new one. */
+import { processTimers } from '../../audit/timers.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import type { CheckedPair } from './key-pair.ts'
 
@@ -6,10 +7,7 @@ import type { CheckedPair } from './key-pair.ts'
 export type Schedule = (ms: number, task: () => void) => () => void
 
 /** Node's own timers; they do not keep the process alive. */
-export const scheduled: Schedule = (ms, task) => {
-  const timer = setTimeout(task, ms).unref()
-  return () => clearTimeout(timer)
-}
+export const scheduled: Schedule = (ms, task) => processTimers.after(ms, task)
 
 /** What every source of certificates has of the world. */
 export interface CertificateWorld {

@@ -1,4 +1,5 @@
 /** Lets tasks that share a key run one after another, in the order in which they came. */
+import { orLate, processTimers } from '../../audit/timers.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 
 /** How long a task waits for its turn unless told otherwise, in milliseconds. */
@@ -34,12 +35,7 @@ export class Turns {
   }
 
   async #after<T>(before: Promise<unknown>, key: string, task: () => Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(resolve, this.#waitMs, 'late')
-    })
-    const first = await Promise.race([before, late])
-    clearTimeout(timer)
+    const first = await orLate(before, { timers: processTimers, ms: this.#waitMs })
     if (first !== 'late') return task()
     throw new SottoError(
       'store_unavailable',

@@ -33,6 +33,7 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     secret: 'string?',
     secretVersion: 'number?',
     result: 'string',
+    operation: 'string?',
     reason: 'string?',
   },
   change: {

@@ -80,9 +80,9 @@ type Words = Partial<Row> & Pick<Row, 'what'>
 
 function wordsOf(record: AuditRecord): Words {
   if (record.kind === 'access') {
-    const { principal, action, secret, secretVersion, result, reason = '' } = record
+    const { principal, action, operation, secret, secretVersion, result, reason = '' } = record
     const named = secretWords(secret, secretVersion)
-    const what = plain(action)
+    const what = plain(operation ?? action)
     return { who: nameOf(principal), what, ...named, result: plain(result), note: plain(reason) }
   }
   if (record.kind === 'change') {

@@ -25,7 +25,9 @@ export interface AccessEntry {
   readonly principal: Principal
   readonly action: Action
   readonly authorized: boolean
-  /** Absent for a list. */
+  /** What an operator asked for, by its name in the API; absent for acts on secrets. */
+  readonly operation?: string
+  /** Absent for a list, and for operations. */
   readonly secret?: string
   /** The version that left, or that the act named; absent when none is concerned. */
   readonly secretVersion?: number

@@ -1,6 +1,6 @@
 /** `sotto whoami [NAME]` */
 import { quote } from '../client/api/errors.ts'
-import { actions } from '../client/api/types.ts'
+import { secretActions } from '../client/api/types.ts'
 import type { Identity } from '../client/client.ts'
 import type { Invocation } from './invocation.ts'
 import { table, visible } from './text.ts'
@@ -16,7 +16,7 @@ export async function whoami(invocation: Invocation): Promise<void> {
     const rows = [
       ...whoRows(self),
       ...ruleRows(self),
-      ...(name === undefined ? [] : on(name, self)),
+      ...(name === undefined ? asOperator(self) : on(name, self)),
     ]
     return table(rows.map((row) => row.map(visible)))
   })
@@ -42,6 +42,11 @@ function ruleRows({ Rules }: Identity): Row[] {
   )
 }
 
+/** What the rules allow where no secret is concerned; nothing for most callers. */
+function asOperator({ Allowed = [] }: Identity): Row[] {
+  return Allowed.length === 0 ? [] : [['Operator:', Allowed.join(', ')]]
+}
+
 /** What the rules allow on `name`, by which rule, and what no rule allows. */
 function on(name: string, { Allowed = [], AllowedBy = [] }: Identity): Row[] {
   const allowed = Allowed.map((action) => {
@@ -49,7 +54,7 @@ function on(name: string, { Allowed = [], AllowedBy = [] }: Identity): Row[] {
     const reason = by ? ` by rule ${by.Rule + 1}, ${quote(by.Pattern)}` : ''
     return `${action} on ${quote(name)}${reason}`
   })
-  const denied = actions.filter((action) => !Allowed.includes(action)).join(', ')
+  const denied = secretActions.filter((action) => !Allowed.includes(action)).join(', ')
   return [
     ...labelled('Allowed:', allowed.length > 0 ? allowed : [`nothing on ${quote(name)}`]),
     ...(denied === '' ? [] : [['Denied:', `${denied} on ${quote(name)}`] as const]),

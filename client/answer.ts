@@ -36,7 +36,7 @@ export interface Identity {
   readonly Tags?: readonly string[]
   /** The rules that the tailnet policy gives to the caller. */
   readonly Rules: readonly Rule[]
-  /** The actions allowed on the name that was asked about; absent where none was. */
+  /** The actions allowed on the name that was asked about; where none was, an operator's. */
   readonly Allowed?: readonly string[]
   /** For each of these actions the first of `Rules`, from 0, that allows it, and its pattern. */
   readonly AllowedBy?: readonly AllowedBy[]

@@ -5,6 +5,7 @@
  */
 import { isIP } from 'node:net'
 import { quote, SottoError } from './api/errors.ts'
+import type { OperationName, OperationRequest, OperationResponse } from './api/operations.ts'
 import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
 import { decoders, errorOf, type Identity, parseBody, ServerError } from './answer.ts'
 import { Connection } from './connection.ts'
@@ -217,6 +218,29 @@ export class Client {
       method: 'whoami',
       request: name === undefined ? {} : { Name: name },
       decode: decoders.identity,
+    })
+  }
+
+  /**
+   * Asks for an operation of `client/api/operations.ts`. Throws what its table names, and
+   * `no_such_method` where the server does not know it, as a setec server does not. Permission: the
+   * action of the operation on the empty name.
+   */
+  async operate<O extends OperationName>(
+    name: O,
+    request: OperationRequest<O>,
+    options: CallOptions = {},
+  ): Promise<OperationResponse<O>> {
+    // Loaded only here: programs that fetch secrets need no schemas.
+    const { operations } = await import('./api/operations.ts')
+    return this.#call({
+      ...options,
+      attempt: `ask for ${name}`,
+      method: name,
+      request,
+      decode: (body) =>
+        operations[name].response.safeParse(body).data as OperationResponse<O> | undefined,
+      changes: true,
     })
   }
 

@@ -2,6 +2,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { FileSystem } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
+import type { Timers } from '../audit/timers.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
 import type { InitConfig, KeysConfig, ServerConfig } from './config.ts'
 import { awsKmsProvider } from './crypto/aws-kms.ts'
@@ -14,6 +15,8 @@ import type { Wrap } from './crypto/root-key.ts'
 import type { Schedule } from './http/certificates.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
+import { Jobs } from './jobs/jobs.ts'
+import { Scheduler } from './jobs/scheduler.ts'
 import { refuseUnsafeDevelopment, openNetwork } from './network.ts'
 import { Agreement } from './secrets/agreement.ts'
 import { SecretCache } from './secrets/cache.ts'
@@ -51,6 +54,8 @@ export interface World {
   readonly clock?: () => Date
   /** Timers of certificates and of addresses. */
   readonly schedule?: Schedule
+  /** Timers of the jobs. */
+  readonly timers?: Timers
   /** The disk that the audit log is on, for tests that break it. */
   readonly auditFiles?: FileSystem
   /** Limits of the listener that differ from its defaults. */
@@ -80,11 +85,17 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
 
   const gate = new Gate({ log, keyring, agreement, clock })
   const secrets = new Secrets({ store, keyring, cache, gate })
+  const scheduler = new Scheduler({ say, clock, ...(world.timers && { timers: world.timers }) })
+  const jobs = new Jobs(scheduler, gate)
   const listener = new Listener(
     {
       identity,
       gate,
       secrets,
+      operations: {
+        'job-status': (call) => jobs.status(call),
+        'job-run': (call, request) => jobs.run(call, request),
+      },
       load: new Load(world.load),
       version,
       logFault: ({ request, code, message }) =>
@@ -111,6 +122,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
       say(`the audit log has no record of this stop: ${asSottoError(error).message}`)
     })
   })
+  undo.defer(() => scheduler.close())
   undo.defer(() => listener.close())
   await store.noteProven(provider, fingerprint, clock().toISOString()).catch((error: unknown) => {
     say(`when the key was proven was not noted: ${asSottoError(error).message}`)

@@ -3,6 +3,8 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { errorTable } from '../client/api/errors.ts'
+import { operations } from '../client/api/operations.ts'
+import { actions } from '../client/api/types.ts'
 import { examplesIn, filesIn, runExamples, showsLine } from './support/console.ts'
 import { cli, startSotto, temporaryDirectory } from './support/sotto.ts'
 
@@ -64,6 +66,26 @@ describe('tables', () => {
     const api = documents.find(({ name }) => name === 'docs/api.md')?.text ?? ''
     const shown = api.slice(api.indexOf('<!-- errors -->') + '<!-- errors -->\n'.length)
     expect(shown.trim()).toBe(errorsAsMarkdown())
+  })
+
+  test('the operations of docs/api.md are those of the code', () => {
+    const api = documents.find(({ name }) => name === 'docs/api.md')?.text ?? ''
+    const [, shown = ''] = /<!-- operations -->\n((?:\|.*\n)+)/.exec(api) ?? []
+    const rows = Object.entries(operations).map(
+      ([name, { action, summary }]) =>
+        `| \`${name}\` | ${action === null ? 'of the job' : `\`${action}\``} | ${summary} |`,
+    )
+    expect(shown.trim().split('\n').slice(2)).toEqual(rows)
+  })
+
+  test('the actions of docs/policy.md are those of the code', () => {
+    const policy = documents.find(({ name }) => name === 'docs/policy.md')?.text ?? ''
+    const named = policy
+      .split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)])
+      .map(([, action]) => action)
+    expect(named).toEqual(actions)
   })
 
   test('links between documents lead somewhere', () => {

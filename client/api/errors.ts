@@ -69,7 +69,7 @@ export const errorTable = {
     text: 'not found',
     exit: 3,
     open: true,
-    meaning: 'The secret or the version does not exist.',
+    meaning: 'The secret, the version, or what else was named does not exist.',
   },
   unchanged: {
     status: 304,
@@ -119,6 +119,13 @@ export const errorTable = {
     exit: 2,
     open: true,
     meaning: 'A compare-and-set lost against another writer.',
+  },
+  job_failed: {
+    status: 0,
+    text: '',
+    exit: 2,
+    open: false,
+    meaning: 'A job of the server came to nothing; its state says why.',
   },
   no_such_method: {
     status: 404,

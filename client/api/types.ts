@@ -9,16 +9,25 @@ export const MAX_NAME_BYTES = 512
 /** Bytes that a request body may have. */
 export const MAX_BODY_BYTES = 2 * 1024 * 1024
 
-/** What a rule can allow on a secret. Names that are not listed are ignored in rules. */
-export const actions = [
-  'get',
-  'info',
-  'put',
-  'create-version',
-  'activate',
-  'delete',
+/** What a rule can allow on a secret. */
+export const secretActions = ['get', 'info', 'put', 'create-version', 'activate', 'delete'] as const
+
+/** What a rule can allow an operator. No secret is concerned: the pattern must match the empty name. */
+export const operatorActions = [
   'audit',
+  'keys',
+  'backup',
+  'metrics',
+  'backends:view',
+  'backends:create',
+  'backends:edit',
+  'backends:delete',
+  'mirror',
+  'migrate',
 ] as const
+
+/** All that a rule can allow. Names that are not listed are ignored in rules. */
+export const actions = [...secretActions, ...operatorActions] as const
 
 /** An action that a rule can allow. */
 export type Action = (typeof actions)[number]
@@ -33,11 +42,11 @@ export interface Rule {
 
 /** Who is acting, as the network tells it; the shape that setec's audit entries use. */
 export interface Principal {
-  /** The node's name, without the dot at its end. Empty for system principals' lack of one. */
+  /** The node's name, without the dot at its end. Empty for a job of the server. */
   readonly hostname: string
-  /** The address that the node called from. */
+  /** The address that the node called from. Empty for a job of the server. */
   readonly ip: string
-  /** The login name of the person whose node it is; absent for tagged nodes. */
+  /** The login name of the person whose node it is, `system:` and a name for a job; absent for tagged nodes. */
   readonly user?: string
   /** The tags of a tagged node; absent for a person's node. */
   readonly tags?: readonly string[]

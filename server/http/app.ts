@@ -2,9 +2,16 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import { SottoError } from '../../client/api/errors.ts'
-import type { MethodName } from '../../client/api/wire.ts'
+import {
+  decodeOperation,
+  type OperationName,
+  type OperationRequest,
+  type OperationResponse,
+} from '../../client/api/operations.ts'
+import { decodeRequest, type MethodName, type Request } from '../../client/api/wire.ts'
+import type { Call } from '../secrets/gate.ts'
 import type { Secrets } from '../secrets/secrets.ts'
-import { type Handler, type HandlerParts, handlerOf, refuse } from './handle.ts'
+import { type Act, type Handler, type HandlerParts, handlerOf, refuse } from './handle.ts'
 import { Lane } from './lane.ts'
 import { openApiDocument } from './openapi.ts'
 import type { Visit } from './visit.ts'
@@ -12,9 +19,18 @@ import type { Visit } from './visit.ts'
 /** A part of the server that can be well or not: resolves when it is, rejects with what is wrong. */
 export type Probe = () => Promise<void>
 
+/** What does each operation, through the gate. */
+export type Operations = {
+  readonly [O in OperationName]: (
+    call: Call,
+    request: OperationRequest<O>,
+  ) => Promise<OperationResponse<O>>
+}
+
 /** What the app is made of. */
 export interface AppParts extends HandlerParts {
   readonly secrets: Secrets
+  readonly operations: Operations
   /** Parts by the names that `/readyz` tells. */
   readonly probes: Readonly<Record<string, Probe>>
   /** What else `/readyz` tells. */
@@ -28,42 +44,61 @@ export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
   const { secrets } = parts
   const done = '{}'
   const long = new Lane()
+  const method = <M extends MethodName>(name: M, act: Act<Request<M>>): Handler =>
+    handlerOf(parts, (body) => decodeRequest(name, body), act)
   const handlers: { [M in MethodName]: Handler } = {
-    list: handlerOf(parts, 'list', (call) =>
+    list: method('list', (call) =>
       long.run(call.caller.principal.ip, async () => JSON.stringify(await secrets.list(call))),
     ),
-    info: handlerOf(parts, 'info', async (call, request) =>
+    info: method('info', async (call, request) =>
       JSON.stringify(await secrets.info(call, request)),
     ),
-    get: handlerOf(parts, 'get', async (call, request) => {
+    get: method('get', async (call, request) => {
       const found = await secrets.get(call, request)
       if (!found) return undefined
       const value = found.Value.toString('base64')
       found.Value.fill(0)
       return `{"Value":"${value}","Version":${found.Version}}`
     }),
-    put: handlerOf(parts, 'put', async (call, request) => String(await secrets.put(call, request))),
-    'create-version': handlerOf(parts, 'create-version', async (call, request) => {
+    put: method('put', async (call, request) => String(await secrets.put(call, request))),
+    'create-version': method('create-version', async (call, request) => {
       await secrets.createVersion(call, request)
       return done
     }),
-    activate: handlerOf(parts, 'activate', async (call, request) => {
+    activate: method('activate', async (call, request) => {
       await secrets.activate(call, request)
       return done
     }),
-    'delete-version': handlerOf(parts, 'delete-version', async (call, request) => {
+    'delete-version': method('delete-version', async (call, request) => {
       await secrets.deleteVersion(call, request)
       return done
     }),
-    delete: handlerOf(parts, 'delete', async (call, request) => {
+    delete: method('delete', async (call, request) => {
       await secrets.delete(call, request)
       return done
     }),
-    whoami: handlerOf(parts, 'whoami', async (call, request) =>
+    whoami: method('whoami', async (call, request) =>
       JSON.stringify(secrets.whoami(call, request)),
     ),
   }
-  return new Map(Object.entries(handlers).map(([name, handler]) => [`/api/${name}`, handler]))
+  return new Map(
+    [...Object.entries(handlers), ...operationHandlers(parts)].map(([name, handler]) => [
+      `/api/${name}`,
+      handler,
+    ]),
+  )
+}
+
+function operationHandlers(parts: AppParts): [string, Handler][] {
+  const handler = <O extends OperationName>(name: O): [string, Handler] => [
+    name,
+    handlerOf(
+      parts,
+      (body) => decodeOperation(name, body),
+      async (call, request) => JSON.stringify(await parts.operations[name](call, request)),
+    ),
+  ]
+  return (Object.keys(parts.operations) as OperationName[]).map((name) => handler(name))
 }
 
 /** What the app is told of a request beside its Fetch form. */

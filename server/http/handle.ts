@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { asSottoError, errorTable, SottoError } from '../../client/api/errors.ts'
-import { decodeRequest, type MethodName, type Request } from '../../client/api/wire.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Call, Gate } from '../secrets/gate.ts'
 import { answerFor, ok, unchanged } from './answer.ts'
@@ -13,10 +12,7 @@ import type { Faults } from './faults.ts'
 import type { Visit } from './visit.ts'
 
 /** Does what a method is for and resolves with its answer as JSON text, or undefined for a 304. */
-export type Act<M extends MethodName> = (
-  call: Call,
-  request: Request<M>,
-) => Promise<string | undefined>
+export type Act<R> = (call: Call, request: R) => Promise<string | undefined>
 
 /** Serves one request on Node's own objects. Never rejects. */
 export type Handler = (visit: Visit) => Promise<void>
@@ -31,11 +27,11 @@ export interface HandlerParts {
 
 const JSON_TYPES = new Set(['application/json', 'application/json; charset=utf-8'])
 
-/** Makes the handler of one method. */
-export function handlerOf<M extends MethodName>(
+/** Makes the handler of one method, whose bodies `decode` reads or refuses. */
+export function handlerOf<R>(
   parts: HandlerParts,
-  method: M,
-  act: Act<M>,
+  decode: (text: string) => R,
+  act: Act<R>,
 ): Handler {
   return async function handle(visit) {
     const { id, incoming } = visit
@@ -43,7 +39,7 @@ export function handlerOf<M extends MethodName>(
       checkHead(incoming)
       const bytes = await readBody(visit)
       const caller = await identify(parts, visit)
-      const body = await act({ caller, request: id }, decodeRequest(method, textOf(bytes)))
+      const body = await act({ caller, request: id }, decode(textOf(bytes)))
       visit.answer(body === undefined ? unchanged : ok(body))
     } catch (error) {
       refuse(parts.faults, visit, error)

@@ -1,7 +1,11 @@
 /** The OpenAPI 3.1 document, generated from the schemas that the server decodes by. */
 import { z } from 'zod'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
-import { type MethodName, methods } from '../../client/api/wire.ts'
+import { operations } from '../../client/api/operations.ts'
+import { methods } from '../../client/api/wire.ts'
+
+const calls = { ...methods, ...operations }
+type CallName = keyof typeof calls
 
 /** Errors that every method can give. */
 const common: readonly ErrorCode[] = [
@@ -34,21 +38,19 @@ export function openApiDocument(version: string): Record<string, unknown> {
       license: { name: 'BSD-3-Clause', identifier: 'BSD-3-Clause' },
     },
     paths: Object.fromEntries(
-      (Object.keys(methods) as MethodName[]).map((name) => [
-        `/api/${name}`,
-        { post: operation(name) },
-      ]),
+      (Object.keys(calls) as CallName[]).map((name) => [`/api/${name}`, { post: operation(name) }]),
     ),
     components: { schemas: components() },
   }
 }
 
-function operation(name: MethodName): Record<string, unknown> {
-  const { summary, action, errors } = methods[name]
+function operation(name: CallName): Record<string, unknown> {
+  const { summary, action, errors } = calls[name]
+  const place = name in operations ? 'the empty name' : 'the name'
   return {
     operationId: name,
     summary,
-    description: action ? `Needs \`${action}\` on the name.` : 'Needs no permission.',
+    description: action ? `Needs \`${action}\` on ${place}.` : 'Needs no permission.',
     parameters: [
       {
         name: 'Sec-X-Tailscale-No-Browsers',
@@ -92,20 +94,20 @@ function json(schema: unknown): Record<string, unknown> {
   return { 'application/json': { schema } }
 }
 
-function reference(name: MethodName, part: 'request' | 'response'): Record<string, unknown> {
+function reference(name: CallName, part: 'request' | 'response'): Record<string, unknown> {
   return { $ref: `#/components/schemas/${componentName(name, part)}` }
 }
 
-function componentName(name: MethodName, part: 'request' | 'response'): string {
+function componentName(name: CallName, part: 'request' | 'response'): string {
   return `${name}-${part}`
 }
 
 function components(): Record<string, unknown> {
   const all: Record<string, unknown> = {}
-  for (const name of Object.keys(methods) as MethodName[]) {
+  for (const name of Object.keys(calls) as CallName[]) {
     for (const part of ['request', 'response'] as const) {
-      const { $schema: _, $defs = {}, ...schema } = toJsonSchema(methods[name][part], part)
-      if (part === 'request') demand(schema, needed(methods[name].request))
+      const { $schema: _, $defs = {}, ...schema } = toJsonSchema(calls[name][part], part)
+      if (part === 'request') demand(schema, needed(calls[name].request))
       all[componentName(name, part)] = schema
       Object.assign(all, $defs)
     }

@@ -63,6 +63,22 @@ export class Gate {
     )
   }
 
+  /**
+   * Lets `call` ask for `operation`, which needs the operator's `action` and concerns no secret, or
+   * rejects with `denied`. What it does to a secret goes through `enter` like everything else.
+   */
+  async operate(call: Call, action: Action, operation: string): Promise<OperatorPass> {
+    const entry = { ...entryOf(call, action, undefined), operation }
+    if (allows(call.caller.rules, action, '')) return new OperatorPass(this.#parts.log, entry)
+    await this.#parts.refusals.record({
+      ...entry,
+      authorized: false,
+      result: 'denied',
+      reason: 'no rule allows it on the empty name',
+    })
+    throw new SottoError('denied', `${call.caller.principal.hostname} may not ${operation}`)
+  }
+
   /** Whether `call` may perform `action` on `name`; for filtering lists that are recorded as one. */
   sees(call: Call, action: Action, name: string): boolean {
     return allows(call.caller.rules, action, name)
@@ -198,6 +214,27 @@ export class Pass {
       ...(version !== undefined && { secretVersion: version }),
       result,
     }
+  }
+}
+
+/** Leave to do one operation, given by the gate. */
+export class OperatorPass {
+  readonly #log: AuditLog
+  readonly #entry: Omit<AccessEntry, 'authorized' | 'result'>
+
+  constructor(log: AuditLog, entry: Omit<AccessEntry, 'authorized' | 'result'>) {
+    this.#log = log
+    this.#entry = entry
+  }
+
+  /** Resolves once a record of the act is durable: before it is done. Rejects with `audit_unavailable`. */
+  async announce(): Promise<void> {
+    await this.#log.append({ ...this.#entry, authorized: true, result: 'ok' })
+  }
+
+  /** Records an outcome that reveals and changes nothing; answers also while the log is down. */
+  async tell(result: Result): Promise<void> {
+    await tell(this.#log, { ...this.#entry, authorized: true, result })
   }
 }
 

@@ -1,7 +1,7 @@
 /** The service: a method for each verb of the API, each through the gate. */
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Action, Rule, SecretInfo } from '../../client/api/types.ts'
-import { actions, MAX_VERSION } from '../../client/api/types.ts'
+import { MAX_VERSION, operatorActions, secretActions } from '../../client/api/types.ts'
 import type { Request } from '../../client/api/wire.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretRow, SecretState, Store } from '../store/contract.ts'
@@ -26,13 +26,13 @@ export interface Self {
   readonly User?: string
   readonly Tags?: readonly string[]
   readonly Rules: readonly Rule[]
-  /** The actions that the rules allow on the name that was asked about. */
-  readonly Allowed?: readonly Action[]
+  /** The actions that the rules allow on the name that was asked about; without one, an operator's. */
+  readonly Allowed: readonly Action[]
   /** For each of these actions the first of the rules, from 0, that allows it, and its pattern. */
-  readonly AllowedBy?: readonly AllowedBy[]
+  readonly AllowedBy: readonly AllowedBy[]
 }
 
-/** Which rule allows an action on the name that was asked about. */
+/** Which rule allows an action. */
 interface AllowedBy {
   readonly Action: Action
   readonly Rule: number
@@ -206,10 +206,14 @@ export class Secrets {
     })
   }
 
-  /** What the network says of the caller, and what its rules allow on `Name`. Needs no permission. */
+  /**
+   * What the network says of the caller, and what its rules allow on `Name`, or as an operator where
+   * that is empty. Needs no permission.
+   */
   whoami(call: Call, { Name }: Request<'whoami'>): Self {
     const { principal, rules, node } = call.caller
-    const by = actions.flatMap((action): AllowedBy[] => {
+    const asked: readonly Action[] = Name === '' ? operatorActions : secretActions
+    const by = asked.flatMap((action): AllowedBy[] => {
       const grant = this.#gate.grant(call, action, Name)
       return grant ? [{ Action: action, Rule: grant.rule, Pattern: grant.pattern }] : []
     })
@@ -220,7 +224,8 @@ export class Secrets {
       ...(principal.user !== undefined && { User: principal.user }),
       ...(principal.tags && { Tags: principal.tags }),
       Rules: rules,
-      ...(Name !== '' && { Allowed: by.map(({ Action }) => Action), AllowedBy: by }),
+      Allowed: by.map(({ Action }) => Action),
+      AllowedBy: by,
     }
   }
 

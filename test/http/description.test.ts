@@ -1,7 +1,8 @@
 /** The OpenAPI document: that it is one, and that it says what the table of errors and the schemas say. */
 import { describe, expect, test } from 'vitest'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
-import { type MethodName, methods } from '../../client/api/wire.ts'
+import { operations } from '../../client/api/operations.ts'
+import { methods } from '../../client/api/wire.ts'
 import { openApiDocument } from '../../server/http/openapi.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -9,7 +10,8 @@ type Json = Readonly<Record<string, unknown>>
 const document = JSON.parse(JSON.stringify(openApiDocument('1.2.3'))) as Json
 const at = (value: unknown, ...path: string[]): unknown =>
   path.reduce((found, key) => (found as Json | undefined)?.[key], value)
-const names = Object.keys(methods) as MethodName[]
+const calls = { ...methods, ...operations }
+const names = Object.keys(calls) as (keyof typeof calls)[]
 
 /** Every object within `value`, itself among them. */
 function objectsIn(value: unknown): Json[] {
@@ -59,7 +61,7 @@ describe.each(names)('%s', (name) => {
 
   test('has the fields of its schema, in the request and in the answer', () => {
     const body = at(operation, 'requestBody', 'content', 'application/json', 'schema')
-    const fields = Object.keys(methods[name].request.shape)
+    const fields = Object.keys(calls[name].request.shape)
     expect(Object.keys((resolved(body)['properties'] ?? {}) as Json)).toEqual(fields)
     const answer = at(operation, 'responses', '200', 'content', 'application/json', 'schema')
     expect(resolved(answer)['type']).toBeTypeOf('string')
@@ -68,12 +70,13 @@ describe.each(names)('%s', (name) => {
   test('demands the fields without which it is refused, and no others', () => {
     const body = at(operation, 'requestBody', 'content', 'application/json', 'schema')
     const { required = [], properties = {} } = resolved(body)
-    const fields: Partial<Record<MethodName, string[]>> = {
+    const fields: Partial<Record<keyof typeof calls, string[]>> = {
       put: ['Name'],
       'create-version': ['Name', 'Version'],
       activate: ['Name', 'Version'],
       'delete-version': ['Name', 'Version'],
       delete: ['Name'],
+      'job-run': ['Name'],
     }
     expect(required).toEqual(fields[name] ?? [])
     const open = Object.entries(properties as Json).filter(
@@ -104,7 +107,7 @@ describe.each(names)('%s', (name) => {
         expect([code, String(errorTable[code].status)]).toEqual([code, status])
       told.push(...codes)
     }
-    expect(told).toEqual(expect.arrayContaining([...methods[name].errors, 'denied', 'overloaded']))
+    expect(told).toEqual(expect.arrayContaining([...calls[name].errors, 'denied', 'overloaded']))
     expect(at(responses, '304', 'content')).toBeUndefined()
   })
 })

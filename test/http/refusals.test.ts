@@ -2,6 +2,7 @@
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { operations } from '../../client/api/operations.ts'
 import { methods } from '../../client/api/wire.ts'
 import { faultyFiles } from '../support/faulty-files.ts'
 import { bytes, type Service, startService } from '../support/service.ts'
@@ -146,7 +147,7 @@ describe('the checks, each before the ones below it', () => {
 })
 
 describe('the front door and the app behind it', () => {
-  test.each(Object.keys(methods))('answer %s alike', async (method) => {
+  test.each(Object.keys({ ...methods, ...operations }))('answer %s alike', async (method) => {
     const body = '{"Name":"none","Version":0}'
     const plain = await send(`/api/${method}`, { body })
     const routed = await send(`/api/${method}?x=1`, { body })
@@ -239,7 +240,9 @@ test('the description names every method, and every reference in it leads somewh
     components: { schemas: object }
   }
   expect(document.openapi).toBe('3.1.0')
-  expect(Object.keys(document.paths)).toEqual(Object.keys(methods).map((name) => `/api/${name}`))
+  expect(Object.keys(document.paths)).toEqual(
+    Object.keys({ ...methods, ...operations }).map((name) => `/api/${name}`),
+  )
   for (const [, name = ''] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
     expect(document.components.schemas).toHaveProperty([name])
   }

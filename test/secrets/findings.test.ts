@@ -48,6 +48,7 @@ describe('findings', () => {
       'principal',
       'action',
       'authorized',
+      'operation',
       'secret',
       'secretVersion',
       'result',

@@ -1,6 +1,7 @@
 /** A whole server in this process: real store, log, keys and sockets, with a disk that can be broken. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { actions } from '../../client/api/types.ts'
 import { Client } from '../../client/client.ts'
 import type { TailnetFile } from '../../server/identity/development.ts'
 import { type RunningServer, startServer, type World } from '../../server/main.ts'
@@ -36,10 +37,7 @@ export interface Posted {
 }
 
 /** A rule that allows everything. */
-export const everything = {
-  action: ['get', 'info', 'put', 'create-version', 'activate', 'delete', 'audit'],
-  secret: ['*'],
-}
+export const everything = { action: [...actions], secret: ['*'] }
 
 /** 127.0.0.1 may do everything, 127.0.0.2 reads prod/*, 127.0.0.3 knows names, 127.0.0.4 nothing. */
 export const fourCallers: TailnetFile = {

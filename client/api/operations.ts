@@ -1,0 +1,93 @@
+/**
+ * What operators ask of a server, beside the methods of the wire: every operation with the schema of its
+ * request and of its answer. Bodies are strict JSON: fields are spelled as here, and unknown ones refused.
+ */
+import { z } from 'zod'
+import { type ErrorCode, SottoError } from './errors.ts'
+import type { Action } from './types.ts'
+
+/** One operation. */
+interface OperationShape {
+  readonly summary: string
+  /** The action that a rule must allow on the empty name; null where the answer is filtered instead. */
+  readonly action: Action | null
+  readonly request: z.ZodObject
+  readonly response: z.ZodType
+  /** The errors of its own that it can give, beside those that every operation can. */
+  readonly errors: readonly ErrorCode[]
+}
+
+const jobState = z
+  .object({
+    Name: z.string(),
+    Running: z.boolean(),
+    LastStart: z.string().optional(),
+    LastEnd: z.string().optional(),
+    LastResult: z.enum(['ok', 'failed']).optional(),
+    LastMessage: z.string().optional(),
+    LastSuccess: z.string().optional(),
+    NextRun: z.string().optional(),
+  })
+  .meta({
+    id: 'JobState',
+    description: 'What a job of the server did last, and when it runs next.',
+  })
+
+/** Every operation, by the last part of its path. */
+export const operations = {
+  'job-status': {
+    summary: 'Tells what the jobs of the server did last, of those the caller may run.',
+    action: null,
+    request: z.strictObject({}),
+    response: z.array(jobState),
+    errors: [],
+  },
+  'job-run': {
+    summary: 'Runs a job now, or waits for the run that is under way, and tells how it ended.',
+    action: null,
+    request: z.strictObject({
+      Name: z.string().min(1).max(64),
+      Started: z
+        .string()
+        .max(64)
+        .optional()
+        .meta({ description: 'The start of a run, to wait for its end and begin no other.' }),
+    }),
+    response: jobState,
+    errors: ['not_found'],
+  },
+} as const satisfies Record<string, OperationShape>
+
+/** The name of an operation, as its path ends. */
+export type OperationName = keyof typeof operations
+
+/** A decoded request of an operation. */
+export type OperationRequest<O extends OperationName> = z.output<(typeof operations)[O]['request']>
+
+/** What an operation answers. */
+export type OperationResponse<O extends OperationName> = z.output<
+  (typeof operations)[O]['response']
+>
+
+/** Decodes the body of a request to `operation`. Throws SottoError `bad_request`. */
+export function decodeOperation<O extends OperationName>(
+  operation: O,
+  text: string,
+): OperationRequest<O> {
+  const schema: z.ZodObject = operations[operation].request
+  const parsed = schema.safeParse(parse(text))
+  if (parsed.success) return parsed.data as OperationRequest<O>
+  const [issue] = parsed.error.issues
+  const where =
+    issue && issue.path.length > 0 ? ` field "${issue.path.map(String).join('.')}":` : ''
+  throw new SottoError('bad_request', `Cannot read the request:${where} ${issue?.message}`)
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // The parser's own words quote the text.
+    throw new SottoError('bad_request', 'Cannot read the request: it is no JSON')
+  }
+}

@@ -1,0 +1,307 @@
+/**
+ * Runs the jobs of the server: each by itself from time to time, one run of it at a time, for a bounded
+ * time, and tells how the last run ended and when the next one is due.
+ */
+import { orLate, processTimers, type Timers } from '../../audit/timers.ts'
+import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
+import type { Action, Rule } from '../../client/api/types.ts'
+import type { Call } from '../secrets/gate.ts'
+import { systemCall } from '../secrets/system.ts'
+
+/** One run of a job. */
+export interface Run {
+  /** The job as a caller, for the gate. */
+  readonly call: Call
+  /** Aborted when the run has taken too long, and when the server stops. */
+  readonly signal: AbortSignal
+}
+
+/** Something to be done again and again. Times are in milliseconds. */
+export interface Job {
+  /** One word: the name of its principal behind `system:`, and how an operator calls it. */
+  readonly name: string
+  /** The action that an operator needs to see it and to run it. */
+  readonly action: Action
+  /** What the job itself may do. */
+  readonly rules: readonly Rule[]
+  /** From the end of a run to the next. */
+  readonly everyMs: number
+  /** From the start of the server to the first run. Absent: `everyMs`. */
+  readonly firstMs?: number
+  /** From the end of a run to one that `wake` asks for. Absent: 0. */
+  readonly restMs?: number
+  /** From a run that failed to the next, twice as long after each further failure, at most `everyMs`. */
+  readonly retryMs: number
+  /** How long a run may take. */
+  readonly maxMs: number
+  /** Resolves with a line for the operator, or rejects with why it came to nothing. */
+  readonly run: (run: Run) => Promise<string>
+}
+
+/** How a job is doing. Times are UTC. */
+export interface JobState {
+  readonly name: string
+  readonly action: Action
+  readonly running: boolean
+  readonly lastStart?: string
+  /** Absent while the first run goes on, and before it. */
+  readonly lastEnd?: string
+  readonly lastResult?: 'ok' | 'failed'
+  /** What the last run told of itself, or why it failed. */
+  readonly lastMessage?: string
+  /** The end of the last run that succeeded. */
+  readonly lastSuccess?: string
+  /** Absent while it runs, and once the scheduler is closed. */
+  readonly nextRun?: string
+}
+
+/** What a scheduler has of the world; each part has a default. */
+export interface SchedulerWorld {
+  readonly clock?: () => Date
+  readonly timers?: Timers
+  /** From 0 to 1. */
+  readonly random?: () => number
+  /** Where words for the operator go, a line at a time. */
+  readonly say?: (line: string) => void
+}
+
+/** Intervals vary by this share in both directions, so that servers do not act in step. */
+const JITTER = 0.1
+/** How long a run that was told to end may take for that. */
+const END_MS = 5000
+/** How long who asks for a run waits for its end. */
+const WAIT_MS = 20_000
+
+/** The jobs of one server. */
+export class Scheduler {
+  readonly #world: Required<SchedulerWorld>
+  readonly #entries = new Map<string, Entry>()
+
+  constructor(world: SchedulerWorld = {}) {
+    this.#world = {
+      clock: () => new Date(),
+      timers: processTimers,
+      random: Math.random,
+      say: () => {},
+      ...world,
+    }
+  }
+
+  /** Takes up a job. Its first run comes by itself. */
+  add(job: Job): void {
+    if (this.#entries.has(job.name)) throw new Error(`Two jobs are named ${job.name}`)
+    this.#entries.set(job.name, new Entry(job, this.#world))
+  }
+
+  /** Every job, in the order in which they were added. */
+  states(): JobState[] {
+    return [...this.#entries.values()].map((entry) => entry.state())
+  }
+
+  /**
+   * Runs a job now, or joins the run that is under way, and resolves with its state after that; also
+   * when it takes longer than 20 s, and then it goes on. A run that fails does not reject: the state
+   * tells it. Rejects with `not_found`, with `shutting_down`, and with `overloaded` while a run that was
+   * told to end has not.
+   */
+  async run(name: string): Promise<JobState> {
+    const entry = this.#named(name)
+    return this.#after(entry, entry.run())
+  }
+
+  /** Waits for the run that is under way, if there is one, as `run` does. Rejects with `not_found`. */
+  async wait(name: string): Promise<JobState> {
+    const entry = this.#named(name)
+    return this.#after(entry, entry.wait())
+  }
+
+  /** Asks for a run soon, since there is something to do: `restMs` after the last one. */
+  wake(name: string): void {
+    this.#named(name).wake()
+  }
+
+  /** Tells every run to end, waits a bounded time for that, and begins no other. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#entries.values()].map((entry) => entry.close()))
+  }
+
+  async #after(entry: Entry, end: Promise<void>): Promise<JobState> {
+    await orLate(end, { timers: this.#world.timers, ms: WAIT_MS })
+    return entry.state()
+  }
+
+  #named(name: string): Entry {
+    const entry = this.#entries.get(name)
+    if (entry) return entry
+    throw new SottoError('not_found', `There is no job ${quote(name)}`)
+  }
+}
+
+interface Running {
+  readonly done: Promise<void>
+  readonly abort: AbortController
+}
+
+class Entry {
+  readonly #job: Job
+  readonly #world: Required<SchedulerWorld>
+  #running: Running | undefined
+  #last: Omit<JobState, 'name' | 'action' | 'running' | 'nextRun'> = {}
+  #failures = 0
+  /** A run that was told to end and has not. */
+  #stuck = false
+  #cancel: (() => void) | undefined
+  /** When the next run is due, by the timers. */
+  #due = Infinity
+  #restsUntil = 0
+  /** Whether something was there to do that the run under way may have missed. */
+  #awake = false
+  #closed = false
+
+  constructor(job: Job, world: Required<SchedulerWorld>) {
+    this.#job = job
+    this.#world = world
+    this.#plan(this.#jittered(job.firstMs ?? job.everyMs))
+  }
+
+  state(): JobState {
+    const { timers, clock } = this.#world
+    const waits = this.#due - timers.now()
+    return {
+      name: this.#job.name,
+      action: this.#job.action,
+      running: this.#running !== undefined,
+      ...this.#last,
+      ...(Number.isFinite(waits) && {
+        nextRun: new Date(clock().getTime() + Math.max(0, waits)).toISOString(),
+      }),
+    }
+  }
+
+  async run(): Promise<void> {
+    const { name } = this.#job
+    if (this.#closed)
+      throw new SottoError('shutting_down', `Cannot run job ${name}: the server stops`)
+    if (this.#stuck) {
+      throw new SottoError('overloaded', `Cannot run job ${name}: its last run has not ended yet`)
+    }
+    this.#running ??= this.#begin()
+    await this.#running.done
+  }
+
+  async wait(): Promise<void> {
+    await this.#running?.done
+  }
+
+  wake(): void {
+    this.#awake = true
+    if (this.#running || this.#closed) return
+    const { timers } = this.#world
+    const soon = Math.max(0, this.#restsUntil - timers.now())
+    if (timers.now() + soon < this.#due) this.#plan(soon)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#drop()
+    if (!this.#running) return
+    const { done, abort } = this.#running
+    abort.abort(new SottoError('shutting_down', 'the server stops'))
+    await done
+  }
+
+  #begin(): Running {
+    this.#drop()
+    this.#awake = false
+    const abort = new AbortController()
+    return { done: this.#carryOut(abort), abort }
+  }
+
+  async #carryOut(abort: AbortController): Promise<void> {
+    const { name, rules, maxMs, run } = this.#job
+    const { clock, timers, say } = this.#world
+    const { lastSuccess } = this.#last
+    this.#last = { ...this.#last, lastStart: clock().toISOString() }
+    const stop = timers.after(maxMs, () => {
+      abort.abort(new SottoError('local', `it took longer than ${maxMs} ms`))
+    })
+    try {
+      const said = await this.#endOf(
+        run({ call: systemCall(name, rules), signal: abort.signal }),
+        abort,
+      )
+      this.#failures = 0
+      this.#ended('ok', said, clock().toISOString())
+    } catch (error) {
+      const known = asSottoError(abort.signal.aborted ? abort.signal.reason : error)
+      this.#failures++
+      this.#ended('failed', known.message, lastSuccess)
+      if (!this.#closed) say(`job ${name} failed: ${known.code}: ${known.message}`)
+    } finally {
+      stop()
+      this.#running = undefined
+      this.#planNext()
+    }
+  }
+
+  /** Settles as `task` does, or rejects a while after the abort: a task may not heed it. */
+  async #endOf(task: Promise<string>, { signal }: AbortController): Promise<string> {
+    const late = Promise.withResolvers<never>()
+    let stop = (): void => {}
+    signal.addEventListener('abort', () => {
+      stop = this.#world.timers.after(END_MS, () => {
+        this.#stuck = true
+        const freed = (): void => void (this.#stuck = false)
+        task.then(freed, freed)
+        late.reject(signal.reason)
+      })
+    })
+    try {
+      return await Promise.race([task, late.promise])
+    } finally {
+      stop()
+    }
+  }
+
+  #ended(lastResult: 'ok' | 'failed', lastMessage: string, lastSuccess: string | undefined): void {
+    const lastEnd = this.#world.clock().toISOString()
+    const { lastStart } = this.#last
+    this.#last = {
+      ...(lastStart !== undefined && { lastStart }),
+      lastEnd,
+      lastResult,
+      lastMessage,
+      ...(lastSuccess !== undefined && { lastSuccess }),
+    }
+  }
+
+  #planNext(): void {
+    if (this.#closed) return
+    const { everyMs, retryMs, restMs = 0 } = this.#job
+    this.#restsUntil = this.#world.timers.now() + restMs
+    const failed = this.#failures > 0
+    const wait = failed ? Math.min(everyMs, retryMs * 2 ** (this.#failures - 1)) : everyMs
+    this.#plan(this.#jittered(wait))
+    if (this.#awake && !failed) this.wake()
+  }
+
+  #plan(ms: number): void {
+    this.#drop()
+    const { timers } = this.#world
+    this.#due = timers.now() + ms
+    this.#cancel = timers.after(ms, () => {
+      if (this.#stuck) this.#planNext()
+      else void this.run()
+    })
+  }
+
+  #drop(): void {
+    this.#cancel?.()
+    this.#cancel = undefined
+    this.#due = Infinity
+  }
+
+  #jittered(ms: number): number {
+    return Math.round(ms * (1 + JITTER * (2 * this.#world.random() - 1)))
+  }
+}

@@ -112,12 +112,49 @@ export interface StoredWrap {
 
 /** What a change of the wraps carries. */
 export interface WrapChange {
-  /** The durable record of the intent. No two changes share one, be they of wraps or of secrets. */
+  /** The durable record of the intent. No two changes share one, whatever they change. */
   readonly intent: AuditMark
   /** Who works on the files of the store. */
   readonly by: string
   /** UTC. */
   readonly at: string
+}
+
+/** What a change of the keyring carries. */
+export interface KeyringChange {
+  /** The durable record of the intent. No two changes share one, whatever they change. */
+  readonly intent: AuditMark
+  readonly by: Principal
+  /** UTC. */
+  readonly at: string
+}
+
+/** A version, as far as its wrapped data key is concerned. */
+export interface WrappedVersion {
+  readonly name: string
+  readonly incarnation: number
+  readonly version: number
+  /** The keyring entry that wraps its data key. */
+  readonly keyId: number
+  readonly wrappedKey: Uint8Array
+  /** Where it stands among all versions: the cursor behind it. */
+  readonly cursor: number
+}
+
+/** The data key of a version, wrapped anew. */
+export interface MovedKey {
+  readonly name: string
+  readonly version: number
+  /** The wrapped key that takes the place of `expected`. */
+  readonly wrappedKey: Uint8Array
+  readonly expected: Uint8Array
+}
+
+/** What came of moving data keys to another entry. */
+export interface Moved {
+  readonly revision: number
+  /** How many were moved; the others had been removed or moved meanwhile. */
+  readonly count: number
 }
 
 /** What a new store is made with. */
@@ -198,8 +235,45 @@ export interface Store {
    */
   removeWrap(change: WrapChange, provider: string, fingerprint: string): Promise<number>
 
+  /**
+   * Stores `wrap` in the place of the wrap `expected` of the same provider's key. Resolves with the new
+   * revision. Rejects with `conflict` when that is not the stored one.
+   */
+  replaceWrap(change: WrapChange, wrap: StoredWrap, expected: Uint8Array): Promise<number>
+
   /** Notes when the root key was got back from a wrap. Nothing happens where there is no such wrap. */
   noteProven(provider: string, fingerprint: string, at: string): Promise<void>
+
+  /**
+   * Adds `added` as the active entry of the keyring, and stores `retired` in the place of the one that is
+   * active so far. Resolves with the new revision. Rejects with `conflict` when another entry is active
+   * than the one that `retired` names, with `internal` when the states of the two are others, and when
+   * the id of `added` is not above all others.
+   */
+  addKey(change: KeyringChange, added: StoredKey, retired: StoredKey): Promise<number>
+
+  /** How many versions have their data key wrapped by each entry; an entry that wraps none is absent. */
+  keyUse(): Promise<Map<number, number>>
+
+  /**
+   * Versions whose data keys the entry `keyId` wraps, in the order in which they were added: the first
+   * `limit` of those behind `cursor` (0: from the first on).
+   */
+  wrappedBy(keyId: number, cursor: number, limit: number): Promise<WrappedVersion[]>
+
+  /**
+   * Stores data keys that the entry `keyId` wraps in the place of those that are expected; what is not
+   * there any more, or not as expected, is passed over. Rejects with `conflict` when `keyId` is not the
+   * active entry.
+   */
+  moveKeys(change: KeyringChange, keyId: number, moved: readonly MovedKey[]): Promise<Moved>
+
+  /**
+   * Erases the entry `keyId` of the keyring, behind the changes that were called before. Resolves with the
+   * new revision. Rejects with `conflict` when it is no retiring entry, or still wraps the data key of a
+   * version.
+   */
+  eraseKey(change: KeyringChange, keyId: number): Promise<number>
 
   /** Resolves when the store can be read and its writer answers; rejects with what is wrong. */
   check(): Promise<void>

@@ -44,6 +44,25 @@ export function wrapChanges(current: () => Store, reopen: () => Promise<Store>):
       expect(await names()).toEqual(['age f-age', 'local f-local'])
     })
 
+    test('are made anew in their place, when nobody changed them meanwhile', async () => {
+      const [local] = seed.wraps as [StoredWrap]
+      const anew = { ...local, createdAt: timeOf(5), provenAt: timeOf(5), wrapped: bytes('anew') }
+      for (const [wrap, expected] of [
+        [anew, bytes('another')],
+        [{ ...anew, fingerprint: 'f-other' }, local.wrapped],
+        [{ ...anew, provider: 'age' }, local.wrapped],
+      ] as const) {
+        await expect(store.replaceWrap(wrapChange(1), wrap, expected)).rejects.toMatchObject({
+          code: 'conflict',
+        })
+      }
+      expect((await store.keys()).wraps).toEqual(seed.wraps)
+      expect(await store.replaceWrap(wrapChange(1), anew, local.wrapped)).toBe(1)
+      expect((await store.keys()).wraps).toEqual([anew, seed.wraps[1]])
+      expect(await store.committed([1])).toEqual(new Set([1]))
+      expect(await store.head()).toEqual({ revision: 1, audit: { id: 1, hash: hashOf(1) } })
+    })
+
     test('share revisions and intents with the changes of secrets', async () => {
       const hand = new Hand(store)
       expect(await hand.append('a')).toBe(1)

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Store, StoreSeed } from '../../server/store/contract.ts'
 import { bytesAndNames } from './store-bytes.ts'
 import { everything, Hand } from './store-hand.ts'
+import { keyringChanges } from './store-keyring.ts'
 import { manyAtOnce } from './store-many.ts'
 import { wrapChanges } from './store-wraps.ts'
 import { storeProperties } from './store-properties.ts'
@@ -154,6 +155,10 @@ export function storeContract(engine: string, make: MakeStore): void {
       () => store,
       () => made.reopen(),
     )
+    keyringChanges(
+      () => store,
+      () => made.reopen(),
+    )
 
     test('history tells who did what when, also after the secret is gone', async () => {
       await hand.append('a', { by: app })
@@ -234,6 +239,8 @@ export function storeContract(engine: string, make: MakeStore): void {
       await expect(store.read('c/1', 0)).rejects.toMatchObject(unavailable)
       await expect(store.history('c/1')).rejects.toMatchObject(unavailable)
       await expect(store.keys()).rejects.toMatchObject(unavailable)
+      await expect(store.keyUse()).rejects.toMatchObject(unavailable)
+      await expect(store.wrappedBy(1, 0, 1)).rejects.toMatchObject(unavailable)
       await expect(store.committed([1])).rejects.toMatchObject(unavailable)
       await expect(store.remember({ id: 1, hash: 'x' })).rejects.toMatchObject(unavailable)
       await expect(store.check()).rejects.toMatchObject(unavailable)

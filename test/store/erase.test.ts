@@ -3,8 +3,9 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
+import type { KeyringChange, StoredWrap } from '../../server/store/contract.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
-import { bytes } from '../contract/store-states.ts'
+import { alice, bytes, hashOf, timeOf } from '../contract/store-states.ts'
 import { type Made, makeStore } from './made.ts'
 
 /**
@@ -40,6 +41,50 @@ test('erased bytes leave the files of an open store soon, small and large', asyn
   const left = onDisk(made)
   for (let version = 1; version <= 30; version++) expect(left).toContain(`<kept-${version}>`)
   expect(left).toContain('<gone-1>')
+})
+
+test('an erased entry of the keyring takes with it what it wrapped, in all files', async () => {
+  await using made = await makeStore()
+  const { store, hand } = made
+  for (let count = 1; count <= 60; count++) {
+    // Values of many sizes: rows are rewritten in place, elsewhere, and with pages of their own.
+    const sealed = bytes('<kept>'.repeat(count ** 2))
+    const wrappedKey = bytes(`[gone-${count}]`)
+    await hand.append(`s/${count}`, { sealed: { version: 1, keyId: 1, wrappedKey, sealed } })
+  }
+  const stamp = (): KeyringChange => ({
+    intent: { id: ++hand.intent, hash: hashOf(hand.intent) },
+    by: alice,
+    at: timeOf(hand.intent),
+  })
+  const moved = (await store.wrappedBy(1, 0, 100)).map(({ name, version, wrappedKey }) => ({
+    name,
+    version,
+    expected: wrappedKey,
+    wrappedKey: bytes(`[new ${name}]`),
+  }))
+  expect(await store.moveKeys(stamp(), 2, moved)).toMatchObject({ count: 60 })
+  expect(onDisk(made)).toContain('[gone-60]')
+  expect(onDisk(made)).toContain('key 1')
+  await store.eraseKey(stamp(), 1)
+  await vi.waitFor(() => expect(onDisk(made)).not.toMatch(/gone-|key 1/), {
+    timeout: 10_000,
+    interval: 100,
+  })
+  expect(onDisk(made)).toContain('key 2')
+  expect((await store.read('s/60', 0))?.version?.sealed).toEqual(bytes('<kept>'.repeat(3600)))
+})
+
+test('a wrap that was made anew leaves nothing of the one before', async () => {
+  await using made = await makeStore()
+  const { store } = made
+  const [wrap] = (await store.keys()).wraps as [StoredWrap]
+  const change = { intent: { id: 1, hash: hashOf(1) }, by: 'root', at: timeOf(1) }
+  await store.replaceWrap(change, { ...wrap, wrapped: bytes('anew') }, wrap.wrapped)
+  await vi.waitFor(() => expect(onDisk(made)).not.toContain('wrapped by local'), {
+    timeout: 10_000,
+    interval: 100,
+  })
 })
 
 test('erased bytes that a crash left in the log leave it when the store is opened', async () => {

@@ -3,18 +3,17 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
+import type { KeyringChange, StoredKey, StoredWrap } from '../../server/store/contract.ts'
+import { NEWEST_SCHEMA } from '../../server/store/sqlite/migrate.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
 import { Hand } from '../contract/store-hand.ts'
-import { hashOf, seed } from '../contract/store-states.ts'
+import { alice, bytes, hashOf, seed } from '../contract/store-states.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 test('a store of schema 1 opens, migrates, and takes changes of every kind', async () => {
   using scratch = temporaryDirectory()
   const path = join(scratch.path, 'sotto.db')
-  const old = new Database(path)
-  old.exec(readFileSync(new URL('./schema-1.sql', import.meta.url), 'utf8'))
-  const before = old.prepare('SELECT * FROM version ORDER BY id').all()
-  old.close()
+  const before = write('schema-1', path)
   for (const start of ['first', 'second']) {
     const store = await openStore(path)
     expect(store.identity).toEqual(seed.identity)
@@ -34,7 +33,7 @@ test('a store of schema 1 opens, migrates, and takes changes of every kind', asy
     await store.close()
   }
   const migrated = new Database(path, { readonly: true })
-  expect(migrated.pragma('user_version', { simple: true })).toBe(2)
+  expect(migrated.pragma('user_version', { simple: true })).toBe(NEWEST_SCHEMA)
   expect(migrated.prepare('SELECT * FROM version ORDER BY id').all()).toEqual(before)
   migrated.close()
 
@@ -47,3 +46,62 @@ test('a store of schema 1 opens, migrates, and takes changes of every kind', asy
   expect(await new Hand(store, 41).append('b')).toBe(8)
   await store.close()
 })
+
+test('a store of schema 2 opens, migrates, and has its keyring rotated', async () => {
+  using scratch = temporaryDirectory()
+  const path = join(scratch.path, 'sotto.db')
+  const before = write('schema-2', path)
+  const store = await openStore(path)
+  expect(store.identity).toEqual(seed.identity)
+  expect(await store.head()).toEqual({ revision: 8, audit: { id: 42, hash: hashOf(42) } })
+  expect(await store.committed([6, 41, 42, 43])).toEqual(new Set([6, 41, 42]))
+  const { keys, wraps } = await store.keys()
+  expect(wraps.map(({ fingerprint, provenAt }) => [fingerprint, provenAt])).toEqual([
+    ['f-local', '2026-02-01T00:00:00.043Z'],
+    ['f-recovery', undefined],
+  ])
+  expect(await store.keyUse()).toEqual(new Map([[2, 2]]))
+  const at = '2026-03-01T00:00:00.000Z'
+  const stamp = (id: number): KeyringChange => ({ intent: { id, hash: hashOf(id) }, by: alice, at })
+  const entry = { id: 3, createdAt: at, state: 'active', sealed: bytes('key 3') } as const
+  const active = keys[1] as StoredKey
+  expect(await store.addKey(stamp(43), entry, { ...active, state: 'retiring' })).toBe(9)
+  const moved = (await store.wrappedBy(2, 0, 10)).map(({ name, version, wrappedKey }) => ({
+    name,
+    version,
+    expected: wrappedKey,
+    wrappedKey: bytes('moved'),
+  }))
+  expect(await store.moveKeys(stamp(44), 3, moved)).toEqual({ revision: 10, count: 2 })
+  for (const [index, id] of [1, 2].entries()) {
+    expect(await store.eraseKey(stamp(45 + index), id)).toBe(11 + index)
+  }
+  const [wrap] = wraps as [StoredWrap]
+  const change = { intent: { id: 47, hash: hashOf(47) }, by: 'root', at }
+  expect(await store.replaceWrap(change, { ...wrap, wrapped: bytes('w') }, wrap.wrapped)).toBe(13)
+  await store.close()
+  const migrated = new Database(path, { readonly: true })
+  expect(migrated.pragma('user_version', { simple: true })).toBe(NEWEST_SCHEMA)
+  expect(migrated.prepare('SELECT verb FROM wrap_change ORDER BY revision').pluck().all()).toEqual([
+    'add',
+    'remove',
+    'rewrap',
+  ])
+  const rows = migrated.prepare('SELECT * FROM version ORDER BY id').all() as typeof before
+  const unmoved = rows.map((row, index) => ({
+    ...row,
+    key_id: before[index]?.['key_id'],
+    wrapped_key: before[index]?.['wrapped_key'],
+  }))
+  expect(unmoved).toEqual(before)
+  migrated.close()
+})
+
+/** Writes the store of an old schema to `path`, and returns its versions. */
+function write(schema: string, path: string): Record<string, unknown>[] {
+  const old = new Database(path)
+  old.exec(readFileSync(new URL(`./${schema}.sql`, import.meta.url), 'utf8'))
+  const versions = old.prepare('SELECT * FROM version ORDER BY id').all()
+  old.close()
+  return versions as Record<string, unknown>[]
+}

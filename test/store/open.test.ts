@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { NEWEST_SCHEMA } from '../../server/store/sqlite/migrate.ts'
 import { createStore, openStore } from '../../server/store/sqlite/store.ts'
 import { Hand } from '../contract/store-hand.ts'
 import { seed } from '../contract/store-states.ts'
@@ -104,10 +105,12 @@ describe('opening a store', () => {
 
   test('refuses a store of a newer release and says what to do', async () => {
     await fill()
-    tamper('PRAGMA user_version = 9')
+    tamper('PRAGMA user_version = 99')
     await expect(openStore(path)).rejects.toMatchObject({
       code: 'store_newer',
-      message: expect.stringContaining('found schema 9, this release knows 2') as string,
+      message: expect.stringContaining(
+        `found schema 99, this release knows ${NEWEST_SCHEMA}`,
+      ) as string,
       hint: expect.stringContaining('Upgrade the program') as string,
     })
   })

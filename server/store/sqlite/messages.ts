@@ -1,6 +1,14 @@
 /** What passes between the thread of the server and the two of the store: its writer and its reader. */
 import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
-import type { AuditMark, HistoryItem, SealedVersion, StoredWrap } from '../contract.ts'
+import type {
+  AuditMark,
+  HistoryItem,
+  Moved,
+  MovedKey,
+  SealedVersion,
+  StoredKey,
+  StoredWrap,
+} from '../contract.ts'
 import type { Reader } from './reader.ts'
 
 /** What the writer is started with. */
@@ -38,18 +46,33 @@ export interface ChangeOp {
   readonly added: SealedVersion | undefined
 }
 
-/** Adds or erases a wrap of the root key. */
+/** Adds, erases or replaces a wrap of the root key. */
 export interface WrapOp {
   readonly kind: 'wrap'
-  readonly verb: 'add' | 'remove'
+  readonly verb: 'add' | 'remove' | 'rewrap'
   readonly intent: AuditMark
   readonly by: string
   readonly at: string
   readonly provider: string
   readonly fingerprint: string
-  /** For `add`. */
+  /** For `add` and `rewrap`. */
   readonly added: StoredWrap | undefined
+  /** For `rewrap`: the bytes that are replaced. */
+  readonly expected: Uint8Array | undefined
 }
+
+/** Changes the keyring, or moves data keys from one of its entries to the active one. */
+export type KeyringOp = {
+  readonly kind: 'keyring'
+  readonly intent: AuditMark
+  /** The principal as JSON. */
+  readonly by: string
+  readonly at: string
+} & (
+  | { readonly verb: 'add'; readonly added: StoredKey; readonly retired: StoredKey }
+  | { readonly verb: 'move'; readonly keyId: number; readonly moved: readonly MovedKey[] }
+  | { readonly verb: 'erase'; readonly keyId: number }
+)
 
 /** Notes when a wrap was proven. */
 interface ProvenOp {
@@ -63,13 +86,14 @@ interface ProvenOp {
 export type Op =
   | ChangeOp
   | WrapOp
+  | KeyringOp
   | ProvenOp
   | { readonly kind: 'remember'; readonly mark: AuditMark }
   | { readonly kind: 'committed'; readonly intents: readonly number[] }
   | { readonly kind: 'ping' }
 
-/** The new revision of a change, the intents that were committed, or nothing. */
-export type OpValue = number | readonly number[] | undefined
+/** The new revision of a change, what came of a move, the intents that were committed, or nothing. */
+export type OpValue = number | Moved | readonly number[] | undefined
 
 /** How one op came out. */
 export type OpResult = { readonly value: OpValue } | { readonly error: PlainError }
@@ -83,7 +107,7 @@ export type FromWriter =
   | { readonly refused: PlainError }
 
 /** Look-ups, which are answered whole, and walks, which are answered in slices. */
-export type LookUp = 'identity' | 'head' | 'find' | 'read' | 'keys'
+export type LookUp = 'identity' | 'head' | 'find' | 'read' | 'keys' | 'keyUse' | 'wrappedBy'
 export type Walk = 'list' | 'history'
 
 /** One read: a method of the reader with its arguments. */
@@ -125,6 +149,7 @@ export function fromPlain({ code, message, hint }: PlainError): SottoError {
 export function attempted(op: Op): string {
   if (op.kind === 'change') return describeChange[op.verb](op.version, quote(op.name))
   if (op.kind === 'wrap') return `${op.verb} the wrap by ${op.provider} key ${op.fingerprint}`
+  if (op.kind === 'keyring') return describeKeyring(op)
   if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
   return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
@@ -141,8 +166,16 @@ const describeRead: Record<LookUp | Walk, (name: string) => string> = {
   find: (name) => `find ${name}`,
   read: (name) => `read ${name}`,
   keys: () => 'read the keyring',
+  keyUse: () => 'count what the keyring wraps',
+  wrappedBy: () => 'read what an entry of the keyring wraps',
   list: () => 'list the secrets',
   history: (name) => `read the history of ${name}`,
+}
+
+function describeKeyring(op: KeyringOp): string {
+  if (op.verb === 'add') return `add keyring entry ${op.added.id}`
+  if (op.verb === 'erase') return `erase keyring entry ${op.keyId}`
+  return `move ${op.moved.length} data keys to keyring entry ${op.keyId}`
 }
 
 const describeChange: Record<ChangeOp['verb'], (version: number | null, name: string) => string> = {

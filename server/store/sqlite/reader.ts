@@ -13,6 +13,7 @@ import type {
   StoredWrap,
   StoreHead,
   StoreIdentity,
+  WrappedVersion,
 } from '../contract.ts'
 import { parseNumbers } from './numbers.ts'
 import { openReader } from './open.ts'
@@ -54,6 +55,8 @@ export class Reader {
   readonly #history
   readonly #keys
   readonly #wraps
+  readonly #keyUse
+  readonly #wrappedBy
 
   constructor(path: string) {
     this.#db = openReader(path)
@@ -87,6 +90,16 @@ export class Reader {
     this.#wraps = this.#db.prepare<[], WrapRow>(`
       SELECT provider, fingerprint, created_at AS createdAt, proven_at AS provenAt, wrapped
       FROM root_wrap ORDER BY id`)
+    this.#keyUse = this.#db
+      .prepare<[], [number, number]>(
+        'SELECT key_id, count(*) FROM version WHERE key_id IS NOT NULL GROUP BY key_id',
+      )
+      .raw()
+    this.#wrappedBy = this.#db.prepare<[number, number, number], WrappedVersion>(`
+      SELECT v.id AS cursor, s.name, v.incarnation, v.number AS version, v.key_id AS keyId,
+        v.wrapped_key AS wrappedKey
+      FROM version v JOIN secret s ON s.id = v.secret
+      WHERE v.key_id = ? AND v.id > ? ORDER BY v.id LIMIT ?`)
   }
 
   identity(): StoreIdentity {
@@ -131,6 +144,15 @@ export class Reader {
 
   keys(): { keys: StoredKey[]; wraps: StoredWrap[] } {
     return { keys: this.#keys.all(), wraps: this.#wraps.all().map(asWrap) }
+  }
+
+  /** By an index that holds no more than this: a million versions take some hundredths of a second. */
+  keyUse(): [keyId: number, count: number][] {
+    return this.#keyUse.all()
+  }
+
+  wrappedBy(keyId: number, cursor: number, limit: number): WrappedVersion[] {
+    return this.#wrappedBy.all(keyId, cursor, limit)
   }
 
   /** Only one of `list` and `history` is gone through at once, and none is when this is called. */

@@ -100,3 +100,37 @@ CREATE TABLE wrap_change (
   at TEXT NOT NULL
 ) STRICT;
 `
+
+/** Migration 3: entries of the keyring come and go, and wraps are made anew. */
+export const keyringChanges = `
+-- Finds what an entry still wraps, when it is to be erased.
+CREATE INDEX version_key ON version (key_id) WHERE key_id IS NOT NULL;
+
+-- One row for each committed change of the keyring; its revision is one of the store, as in change.
+CREATE TABLE keyring_change (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the durable record of the intent
+  audit_hash TEXT NOT NULL,
+  verb TEXT NOT NULL CHECK (verb IN ('add', 'move', 'erase')),
+  entry INTEGER NOT NULL,            -- that was added, moved to, or erased, and then has no row
+  versions INTEGER CHECK ((versions IS NULL) = (verb <> 'move')),  -- how many data keys were moved
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+
+-- The same table with one verb more.
+CREATE TABLE new_wrap_change (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the durable record of the intent
+  audit_hash TEXT NOT NULL,
+  verb TEXT NOT NULL CHECK (verb IN ('add', 'remove', 'rewrap')),
+  provider TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+INSERT INTO new_wrap_change
+  SELECT revision, audit_id, audit_hash, verb, provider, fingerprint, by, at FROM wrap_change;
+DROP TABLE wrap_change;
+ALTER TABLE new_wrap_change RENAME TO wrap_change;
+`

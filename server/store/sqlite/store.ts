@@ -7,6 +7,9 @@ import type {
   AuditMark,
   Change,
   HistoryItem,
+  KeyringChange,
+  Moved,
+  MovedKey,
   ReadResult,
   SealedVersion,
   SecretRow,
@@ -16,9 +19,10 @@ import type {
   StoreHead,
   StoreIdentity,
   WrapChange,
+  WrappedVersion,
 } from '../contract.ts'
 import { asStoreError, foreign } from './faults.ts'
-import type { ChangeOp, WrapOp, WriterData } from './messages.ts'
+import type { ChangeOp, KeyringOp, WrapOp, WriterData } from './messages.ts'
 import { formatNumbers } from './numbers.ts'
 import { WriteQueue } from './queue.ts'
 import { ReadQueue } from './read-queue.ts'
@@ -160,22 +164,50 @@ class SqliteStore implements Store {
   }
 
   async addWrap(change: WrapChange, wrap: StoredWrap): Promise<number> {
-    const { provider, fingerprint, createdAt, provenAt, wrapped } = wrap
-    return this.#changeWraps(change, 'add', {
-      provider,
-      fingerprint,
-      createdAt,
-      ...(provenAt !== undefined && { provenAt }),
-      wrapped: new Uint8Array(wrapped),
-    })
+    return this.#changeWraps(change, 'add', wrap, { added: copyOfWrap(wrap) })
   }
 
   async removeWrap(change: WrapChange, provider: string, fingerprint: string): Promise<number> {
     return this.#changeWraps(change, 'remove', { provider, fingerprint })
   }
 
+  async replaceWrap(change: WrapChange, wrap: StoredWrap, expected: Uint8Array): Promise<number> {
+    const bytes = { added: copyOfWrap(wrap), expected: new Uint8Array(expected) }
+    return this.#changeWraps(change, 'rewrap', wrap, bytes)
+  }
+
   async noteProven(provider: string, fingerprint: string, at: string): Promise<void> {
     await this.#queue.submit({ kind: 'proven', provider, fingerprint, at })
+  }
+
+  async addKey(change: KeyringChange, added: StoredKey, retired: StoredKey): Promise<number> {
+    const entries = { added: copyOfKey(added), retired: copyOfKey(retired) }
+    const op: KeyringOp = { ...asOp(change), verb: 'add', ...entries }
+    return (await this.#queue.submit(op)) as number
+  }
+
+  async keyUse(): Promise<Map<number, number>> {
+    return new Map(await this.#usable.look('keyUse'))
+  }
+
+  async wrappedBy(keyId: number, cursor: number, limit: number): Promise<WrappedVersion[]> {
+    return this.#usable.look('wrappedBy', keyId, cursor, limit)
+  }
+
+  async moveKeys(change: KeyringChange, keyId: number, moved: readonly MovedKey[]): Promise<Moved> {
+    const copies = moved.map(({ name, version, wrappedKey, expected }) => ({
+      name,
+      version,
+      wrappedKey: new Uint8Array(wrappedKey),
+      expected: new Uint8Array(expected),
+    }))
+    const op: KeyringOp = { ...asOp(change), verb: 'move', keyId, moved: copies }
+    return (await this.#queue.submit(op)) as Moved
+  }
+
+  async eraseKey(change: KeyringChange, keyId: number): Promise<number> {
+    const op: KeyringOp = { ...asOp(change), verb: 'erase', keyId }
+    return (await this.#queue.submit(op)) as number
   }
 
   async check(): Promise<void> {
@@ -214,12 +246,11 @@ class SqliteStore implements Store {
   async #changeWraps(
     { intent, by, at }: WrapChange,
     verb: WrapOp['verb'],
-    wrap: Pick<StoredWrap, 'provider' | 'fingerprint'> & Partial<StoredWrap>,
+    { provider, fingerprint }: Pick<StoredWrap, 'provider' | 'fingerprint'>,
+    { added, expected }: { added?: StoredWrap; expected?: Uint8Array } = {},
   ): Promise<number> {
-    const { provider, fingerprint } = wrap
     const { id, hash } = intent
-    const added = verb === 'add' ? (wrap as StoredWrap) : undefined
-    const op = { by, at, provider, fingerprint, added, intent: { id, hash } }
+    const op = { by, at, provider, fingerprint, added, expected, intent: { id, hash } }
     return (await this.#queue.submit({ kind: 'wrap', verb, ...op })) as number
   }
 
@@ -260,6 +291,22 @@ class SqliteStore implements Store {
     })
     return revision as number
   }
+}
+
+/** What every op on the keyring has. */
+function asOp({ intent, by, at }: KeyringChange): Pick<KeyringOp, 'kind' | 'intent' | 'by' | 'at'> {
+  const { id, hash } = intent
+  return { kind: 'keyring', intent: { id, hash }, by: JSON.stringify(by), at }
+}
+
+function copyOfKey({ id, createdAt, state, sealed }: StoredKey): StoredKey {
+  return { id, createdAt, state, sealed: new Uint8Array(sealed) }
+}
+
+function copyOfWrap(wrap: StoredWrap): StoredWrap {
+  const { provider, fingerprint, createdAt, provenAt, wrapped } = wrap
+  const proven = provenAt === undefined ? {} : { provenAt }
+  return { provider, fingerprint, createdAt, ...proven, wrapped: new Uint8Array(wrapped) }
 }
 
 /** Names the file at `path` itself, whatever is moved there later. Throws `no_store` for none. */

@@ -24,6 +24,14 @@ const ERASE_AFTER_MS = 1000
 /** How long moving them may wait for readers, while no change is done. */
 const ERASE_BUSY_MS = 50
 
+/** What leaves bytes behind that must go: values, wraps, and entries of the keyring with all they wrapped. */
+const erasing: ReadonlySet<string> = new Set([
+  'remove-version',
+  'remove',
+  'rewrap',
+  'erase',
+] satisfies Extract<Op, { verb: unknown }>['verb'][])
+
 class Writer {
   readonly #db: Database
   readonly #changes: Changes
@@ -63,7 +71,7 @@ class Writer {
 
   /** Lets bytes that `ops` erased, or may have, leave the log soon. Call it after `run`. */
   forget(ops: readonly Op[]): void {
-    if (ops.some((op) => 'verb' in op && op.verb.startsWith('remove'))) this.#eraseSoon()
+    if (ops.some((op) => 'verb' in op && erasing.has(op.verb))) this.#eraseSoon()
   }
 
   close(): void {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
-# repository. Versions are named in test/interop/go/go.mod and in the requirements.txt of test/interop/python and
-# test/interop/kms alone.
+# repository. Versions are named in test/interop/go/go.mod, in test/interop/openbao/go.mod, and in the requirements.txt
+# of test/interop/python and test/interop/kms alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
-# Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for a few
-# minutes.
+# Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for some
+# minutes, the longest for OpenBao.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -40,6 +40,23 @@ build_programs() {
   go test -mod=readonly -c -o "$bin/interop.test" .
 }
 
+# OpenBao, from the module that requires it: no other way builds a released version.
+install_openbao() {
+  local module=github.com/openbao/openbao version
+  cd "$top/test/interop/openbao"
+  version=$(go list -mod=readonly -m -f '{{.Version}}' "$module")
+  if go version -m "$bin/bao" 2>/dev/null | grep -q "mod[[:space:]]$module[[:space:]]$version"; then
+    say "OpenBao $version is there"
+  else
+    say "building OpenBao $version"
+    # Its release, which the version of the module does not tell.
+    local release
+    release=$(go list -mod=readonly -m -f '{{.Version}}' "$module/sdk/v2")
+    CGO_ENABLED=0 nice go build -mod=readonly -trimpath \
+      -ldflags "-s -w -X $module/version.fullVersion=${release#v}" -o "$bin/bao" "$module"
+  fi
+}
+
 # python_environment NAME SOURCES: the packages of SOURCES/requirements.txt in a Python of their own.
 python_environment() {
   local venv=$top/.peers/$1 wanted=$top/test/interop/$2/requirements.txt
@@ -68,7 +85,8 @@ install_python &
 python=$!
 install_setec
 build_programs
+install_openbao
 wait "$python"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin"/{setec,setecd,interop.test,schemathesis,kms-python}
+touch "$bin"/{setec,setecd,interop.test,schemathesis,kms-python,bao}
 say "ready after ${SECONDS} s"

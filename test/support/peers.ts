@@ -25,6 +25,10 @@ const peers = {
   schemathesis: { sources: [join(top, 'test/interop/python/requirements.txt')] },
   /** The Python of test/interop/kms/moto_kms.py, which stands for AWS KMS. */
   'kms-python': { sources: [join(top, 'test/interop/kms/requirements.txt')] },
+  /** OpenBao: Transit, KV and the ways to log in. */
+  bao: {
+    sources: ['go.mod', 'go.sum'].map((file) => join(top, 'test/interop/openbao', file)),
+  },
   /** The control server of a closed tailnet: test/tailnet/go/ctl. */
   ctl: { sources: goSources(tailnet, 'ctl') },
   /** The daemon of a node, and its command line. */

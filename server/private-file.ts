@@ -1,7 +1,7 @@
 /** Reads files that hold a key: nobody but their owner may have any right to them. */
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import { quote, SottoError } from '../../client/api/errors.ts'
+import { quote, SottoError } from '../client/api/errors.ts'
 
 /**
  * The first `maxBytes` bytes of the file at `path`, which the caller overwrites. `what` names the kind

@@ -1,0 +1,280 @@
+/**
+ * HTTP to one OpenBao (or Vault) server: each call bounded in time and size, to one origin, with the token
+ * in no header that another origin would be sent.
+ */
+import { readFile } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Agent } from 'undici'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import {
+  breakdown,
+  type Failure,
+  Late,
+  ownFailure,
+  passing,
+  refusal,
+  uninitialised,
+} from './failures.ts'
+
+/** Which OpenBao, and how it is reached. */
+export interface OpenBaoAddress {
+  /** `https://HOST[:PORT]`, and nothing behind it. */
+  readonly url: string
+  /** Absent: the root namespace. */
+  readonly namespace?: string
+  /** PEM of the authorities that its certificate may come from. Absent: those that Node knows. */
+  readonly caFile?: string
+  /** Whether `http://` may leave this machine: what is sent is then for every listener to read. */
+  readonly insecure?: boolean
+}
+
+/** One call. */
+export interface OpenBaoRequest {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  /** What follows `/v1/`: segments of characters that need no escape. */
+  readonly path: string
+  readonly query?: Readonly<Record<string, string>>
+  /** Sent as JSON; as a merge patch by PATCH. */
+  readonly body?: object
+  /** Absent: none is sent. */
+  readonly token?: string
+  /** Whether it may be made again when no answer came, or OpenBao is unwell for the moment. */
+  readonly repeatable?: boolean
+  /** In the place of the connection's own bound, in milliseconds. */
+  readonly waitMs?: number
+}
+
+/** What came of a call: the JSON of a 2xx, undefined where it had no body, or what went wrong. */
+export type Answer =
+  | { readonly ok: true; readonly status: number; readonly body: unknown }
+  | { readonly ok: false; readonly failure: Failure }
+
+/** Bounds of a call. */
+export interface ConnectionOptions {
+  /** For one call with all its attempts, in milliseconds. */
+  readonly waitMs?: number
+  readonly maxAnswerBytes?: number
+  readonly random?: () => number
+}
+
+const WAIT_MS = 10_000
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+const CONNECTIONS = 16
+const ATTEMPTS = 3
+const PAUSE_MS = 100
+const SEAL_STATUS_MS = 1000
+
+/** Segments as they stand in a path: nothing that a server or a proxy would repair. */
+const cleanPath = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._~=@:+,-]+(?:\/[A-Za-z0-9._~=@:+,-]+)*$/
+const loopback = /^(?:localhost|127\.[\d.]+|\[::1\])$/
+
+/**
+ * Refuses an address that cannot be used: throws `usage` when it is no URL of that form or names no
+ * namespace, and `unsafe` when it would carry tokens across a network in the clear.
+ */
+function checkAddress({ url, namespace, insecure = false }: OpenBaoAddress): void {
+  const address = URL.parse(url)
+  if (address === null || !/^https?:$/.test(address.protocol)) {
+    throw new SottoError('usage', `Cannot use ${quote(url)} as the address of OpenBao`, {
+      hint: 'It is https://HOST:PORT.',
+    })
+  }
+  if (`${address.origin}/` !== address.href) {
+    throw new SottoError(
+      'usage',
+      `Cannot use ${quote(address.origin)} as the address of OpenBao: something follows the host and port, or stands before them`,
+      {
+        hint: 'It is https://HOST:PORT. Mount, namespace and credentials have settings of their own.',
+      },
+    )
+  }
+  if (namespace !== undefined && !cleanPath.test(namespace)) {
+    throw new SottoError('usage', `Cannot use ${quote(namespace)} as a namespace of OpenBao`, {
+      hint: 'It is a name, or names with a slash between them.',
+    })
+  }
+  if (address.protocol === 'https:' || loopback.test(address.hostname) || insecure) return
+  throw new SottoError(
+    'unsafe',
+    `Cannot use OpenBao at ${quote(address.origin)}: tokens and keys would cross the network in the clear`,
+    { hint: 'Give an address that begins with https://.' },
+  )
+}
+
+/** Calls one OpenBao. Makes no connection before the first call. */
+export class OpenBaoConnection {
+  /** Scheme, host and port. */
+  readonly origin: string
+  readonly #address: OpenBaoAddress
+  readonly #waitMs: number
+  readonly #maxAnswerBytes: number
+  readonly #random: () => number
+  #agent: Agent | undefined
+
+  /** Throws as `checkAddress` does. */
+  constructor(address: OpenBaoAddress, options: ConnectionOptions = {}) {
+    checkAddress(address)
+    this.origin = new URL(address.url).origin
+    this.#address = address
+    this.#waitMs = options.waitMs ?? WAIT_MS
+    this.#maxAnswerBytes = options.maxAnswerBytes ?? MAX_ANSWER_BYTES
+    this.#random = options.random ?? Math.random
+  }
+
+  /** Makes a call. Never rejects for what OpenBao or the network does. */
+  async call(request: OpenBaoRequest): Promise<Answer> {
+    if (!cleanPath.test(request.path)) throw new Error('a path that is not clean')
+    const attempts = request.repeatable === true ? ATTEMPTS : 1
+    // All attempts fit into the whole, with the pauses between them.
+    const { waitMs = this.#waitMs } = request
+    const attemptMs = attempts === 1 ? waitMs : Math.ceil(waitMs / (attempts + 1))
+    for (let attempt = 1; ; attempt += 1) {
+      const answer = await this.#once(request, attemptMs)
+      if (answer.ok) return answer
+      const { kind } = answer.failure
+      if (kind === 'sealed') return this.#sealedOrNew(answer)
+      if (attempt === attempts || !passing.has(kind)) return answer
+      await pause(PAUSE_MS * 2 ** attempt * (0.5 + this.#random()))
+    }
+  }
+
+  /** Lets go of all connections; what is under way fails. */
+  async close(): Promise<void> {
+    await this.#agent?.destroy()
+    this.#agent = undefined
+  }
+
+  /** One that was never initialised says that it is sealed. */
+  async #sealedOrNew(answer: Answer): Promise<Answer> {
+    const request = { method: 'GET', path: 'sys/seal-status' } as const
+    const status = await this.#once(request, Math.min(this.#waitMs, SEAL_STATUS_MS), true)
+    const { initialized } = ((status.ok && status.body) || {}) as { initialized?: unknown }
+    return initialized === false ? { ok: false, failure: uninitialised } : answer
+  }
+
+  async #once(request: OpenBaoRequest, waitMs: number, root = false): Promise<Answer> {
+    const sent = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body))
+    const abort = new AbortController()
+    const timer = setTimeout(() => abort.abort(new Late()), waitMs)
+    try {
+      const agent = (this.#agent ??= await this.#connect(waitMs))
+      const { method, path, query } = request
+      const answer = await agent.request({
+        origin: this.origin,
+        path: `/v1/${path}${query ? `?${new URLSearchParams(query).toString()}` : ''}`,
+        method,
+        headers: this.#headers(request, root),
+        ...(sent && { body: sent }),
+        signal: abort.signal,
+      })
+      const received = Buffer.from(await answer.body.arrayBuffer())
+      const text = received.toString()
+      received.fill(0)
+      const { location } = answer.headers
+      return understood(request, answer.statusCode, text, location)
+    } catch (error) {
+      if (error instanceof SottoError) throw error
+      if (error instanceof NoAuthority) return { ok: false, failure: error.failure }
+      return { ok: false, failure: breakdown(abort.signal.reason ?? error, waitMs) }
+    } finally {
+      clearTimeout(timer)
+      sent?.fill(0)
+    }
+  }
+
+  async #connect(waitMs: number): Promise<Agent> {
+    const { caFile } = this.#address
+    const ca = caFile === undefined ? undefined : await readAuthority(caFile)
+    return new Agent({
+      connections: CONNECTIONS,
+      connect: { timeout: waitMs, ...(ca !== undefined && { ca }) },
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxResponseSize: this.#maxAnswerBytes,
+    })
+  }
+
+  #headers({ method, body, token }: OpenBaoRequest, root: boolean): Record<string, string> {
+    const namespace = root ? undefined : this.#address.namespace
+    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
+    return {
+      accept: 'application/json',
+      // Not X-Vault-Token: nothing on the way strips that where it strips this.
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      ...(namespace !== undefined && { 'x-vault-namespace': namespace }),
+      // Agents of OpenBao answer only to who sends it.
+      'x-vault-request': 'true',
+      ...(body && { 'content-type': type }),
+    }
+  }
+}
+
+/** The file of authorities cannot be used. */
+class NoAuthority extends Error {
+  readonly failure: Failure
+
+  constructor(failure: Failure) {
+    super(failure.found)
+    this.failure = failure
+  }
+}
+
+async function readAuthority(path: string): Promise<string> {
+  const hint = 'Give a file of PEM certificates that this user can read.'
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const found = `the CA file ${quote(path)} cannot be read (${code})`
+    throw new NoAuthority(ownFailure('tls', found, hint))
+  }
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text
+  throw new NoAuthority(
+    ownFailure('tls', `the CA file ${quote(path)} holds no PEM certificate`, hint),
+  )
+}
+
+function understood(
+  request: OpenBaoRequest,
+  status: number,
+  text: string,
+  location: string | string[] | undefined,
+): Answer {
+  const body = objectIn(text)
+  if (status >= 200 && status < 300) {
+    if (body !== undefined || text === '') return { ok: true, status, body }
+    const found = `what answers there is no OpenBao (status ${status} without its JSON)`
+    return { ok: false, failure: ownFailure('bad_answer', found, 'Look at the address.') }
+  }
+  const failure = refusal(request.method, {
+    status,
+    // Whatever repeats what it was sent is not told on.
+    body: repeats(request, text) ? withoutReasons(body) : body,
+    empty: text === '',
+    location: Array.isArray(location) ? location[0] : location,
+  })
+  return { ok: false, failure }
+}
+
+/** An object; undefined for anything else. */
+function objectIn(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether the answer holds the token or a text of the body, in part of the answer or as the whole. */
+function repeats({ token, body }: OpenBaoRequest, text: string): boolean {
+  const sent = Object.values(body ?? {}).filter((each) => typeof each === 'string')
+  return [...sent, ...(token === undefined ? [] : [token])].some(
+    (each) => each.length >= 8 && text.includes(each),
+  )
+}
+
+function withoutReasons(body: object | undefined): object | undefined {
+  return body && { errors: ['(its reasons repeat what was sent)'] }
+}

@@ -1,5 +1,5 @@
 /** One command as it was typed: what its code gets to work with. */
-import { Client } from '../client/client.ts'
+import { Client, type ClientOptions } from '../client/client.ts'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { MAX_VERSION } from '../client/api/types.ts'
 import type { Parsed } from './arguments.ts'
@@ -67,14 +67,18 @@ export class Invocation {
     })
   }
 
-  /** A client of the server. Throws `usage` where none is given or a flag cannot be used. */
-  client(): Client {
+  /**
+   * A client of the server; `options` go before the flags. Throws `usage` where none is given or a
+   * flag cannot be used.
+   */
+  client(options: Partial<ClientOptions> = {}): Client {
     const localAddress = this.text('local-address')
     return new Client({
-      server: this.server,
+      server: options.server ?? this.server,
       timeoutMs: readSeconds(this.text('timeout') ?? '30') * 1000,
       keepAlive: false,
       ...(localAddress !== undefined && { localAddress }),
+      ...options,
     })
   }
 

@@ -28,4 +28,6 @@ export interface Io {
   readonly stderr: Output
   /** Milliseconds since 1970. */
   now(): number
+  /** Calls `act` at each Ctrl-C or other request to end, instead of ending, until disposed of. */
+  onInterrupt(act: () => void): Disposable
 }

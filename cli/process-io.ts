@@ -10,8 +10,18 @@ export function processIo(): Io {
     stdout: outputTo(1, () => process.stdout),
     stderr: outputTo(2, () => process.stderr),
     now: () => Date.now(),
+    onInterrupt: (act) => {
+      for (const signal of interrupts) process.on(signal, act)
+      return {
+        [Symbol.dispose]: () => {
+          for (const signal of interrupts) process.off(signal, act)
+        },
+      }
+    },
   }
 }
+
+const interrupts = ['SIGINT', 'SIGTERM'] as const
 
 function outputTo(fd: number, stream: () => NodeJS.WriteStream): Output {
   return {

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { createReadStream } from 'node:fs'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { utf8Length } from '../client/api/names.ts'
-import { MAX_BODY_BYTES } from '../client/api/types.ts'
+import { MAX_BODY_BYTES, MAX_VERSION } from '../client/api/types.ts'
 import type { Invocation } from './invocation.ts'
 
 /** What Go's unicode.IsSpace takes for white space. */
@@ -32,8 +32,8 @@ export async function readValue(invocation: Invocation, name: string): Promise<U
 }
 
 /** The bytes that fit into a request in base64, beside the name, a version and the punctuation. */
-function valueLimit(name: string): number {
-  const around = utf8Length(JSON.stringify({ Name: name, Version: 4_294_967_295, Value: '' }))
+export function valueLimit(name: string, version: number = MAX_VERSION): number {
+  const around = utf8Length(JSON.stringify({ Name: name, Version: version, Value: '' }))
   return Math.max(0, Math.floor((MAX_BODY_BYTES - around) / 4) * 3)
 }
 

@@ -319,6 +319,13 @@ export const errorTable = {
     open: false,
     meaning: 'There is no certificate for the name of the server.',
   },
+  import_incomplete: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'Secrets did not come over, or are not equal on both servers.',
+  },
   unsafe: {
     status: 0,
     text: '',

@@ -56,6 +56,7 @@ async function doctor(...args: string[]): Promise<{ exit: number; text: string }
     stdout: output,
     stderr: output,
     now: () => now,
+    onInterrupt: () => ({ [Symbol.dispose]: () => {} }),
   }
   const exit = await run(['doctor', '--tailscaled-socket', localApi.path, ...args], io, {})
   return { exit, text }

@@ -149,6 +149,7 @@ async function inProcess(
     stdout,
     stderr,
     now: () => clock.now,
+    onInterrupt: () => ({ [Symbol.dispose]: () => {} }),
   }
   const exit = String(await run(args, io, env))
   return { screen: '', stdout: stdout.text(), stderr: stderr.text(), exit }

@@ -33,10 +33,11 @@ install_setec() {
   fi
 }
 
-# The released server package on loopback, and the tests that use the released client package.
+# The released server package on loopback, and what uses the released client package.
 build_programs() {
-  say 'building setecd and the tests of setec'\''s client'
+  say 'building setecd, and what uses setec'\''s client'
   go build -mod=readonly -o "$bin/setecd" ./setecd
+  go build -mod=readonly -o "$bin/same" ./same
   go test -mod=readonly -c -o "$bin/interop.test" .
 }
 
@@ -88,5 +89,5 @@ build_programs
 install_openbao
 wait "$python"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin"/{setec,setecd,interop.test,schemathesis,kms-python,bao}
+touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,bao}
 say "ready after ${SECONDS} s"

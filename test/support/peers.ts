@@ -19,6 +19,8 @@ const peers = {
   setec: { sources: [join(interop, 'go.mod')] },
   /** The server package of setec on loopback: test/interop/go/setecd. */
   setecd: { sources: goSources(interop, 'setecd') },
+  /** Compares two servers through the client package of setec: test/interop/go/same. */
+  same: { sources: goSources(interop, 'same') },
   /** The tests of test/interop/go, which use the client package of setec. */
   'interop.test': { sources: goSources(interop, '.') },
   /** The tester of APIs by their descriptions. */

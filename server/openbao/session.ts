@@ -1,0 +1,314 @@
+/**
+ * Calls to OpenBao with a token that is kept fresh: renewed, or replaced by a new login, before it dies.
+ * Logins that are refused are repeated too seldom for OpenBao to lock them out.
+ */
+import { processTimers, type Timers } from '../../audit/timers.ts'
+import type { Answer, OpenBaoConnection, OpenBaoRequest } from './connection.ts'
+import type { Failure, FailureKind } from './failures.ts'
+import { type Login, logIn, type LoginOutcome, type Token, tokenIn } from './login.ts'
+
+/** What a session works with. */
+export interface SessionOptions {
+  /** Closed by the session. */
+  readonly connection: OpenBaoConnection
+  readonly login: Login
+  /** False, for a call or two: the token is got when it is needed, and left to die. Default: true. */
+  readonly keep?: boolean
+  readonly timers?: Timers
+  readonly random?: () => number
+}
+
+/** Numbers for metrics, since the session began. */
+export interface SessionStatus {
+  /** Until the token dies, in milliseconds; absent where there is none, or its end is not known. */
+  readonly tokenTtlMs?: number
+  readonly logins: number
+  readonly failedLogins: number
+  readonly renewals: number
+  readonly failedRenewals: number
+  /** What the last attempt to get or renew a token met; absent when it succeeded. */
+  readonly failure?: Failure
+}
+
+/** The token is renewed when this part of its life is over. */
+const RENEW_AT = 2 / 3
+/** A renewal that gives less than this, or than a tenth of the first life, is the last one. */
+const SHORT_MS = 10 * 60_000
+/** Between attempts that judged nobody: doubled each time, up to the second. */
+const PAUSE_MS = 1000
+const MAX_PAUSE_MS = 30_000
+/**
+ * After the first, second and each further login that was refused. OpenBao locks out at the fifth in
+ * a row, and counts anew after 15 minutes without one; so one or two are left for a restart.
+ */
+const REFUSED_PAUSES_MS: readonly [number, number, number] = [30_000, 300_000, 960_000]
+/** Between two logins for tokens that may be dead: one without the default policy does not tell. */
+const DENIAL_MS = 60_000
+/** For giving the token back at the end. */
+const REVOKE_MS = 2000
+
+interface Held extends Token {
+  /** By the timers' clock; infinite where the end is not known. */
+  readonly until: number
+  /** The life that its login gave it. */
+  readonly firstTtlMs: number
+}
+
+type Holding =
+  | { readonly ok: true; readonly held: Held }
+  | { readonly ok: false; readonly failure: Failure }
+
+/** A session with one OpenBao. */
+export class Session {
+  readonly #connection: OpenBaoConnection
+  readonly #login: Login
+  readonly #keep: boolean
+  readonly #timers: Timers
+  readonly #random: () => number
+  readonly #counts = { logins: 0, failedLogins: 0, renewals: 0, failedRenewals: 0 }
+  #held: Held | undefined
+  /** The login that is under way: there is never more than one. */
+  #loggingIn: Promise<Holding> | undefined
+  /** The look at a token that was denied something. */
+  #doubting: Promise<void> | undefined
+  /** A token that could not look at itself. */
+  #dead: string | undefined
+  #failure: Failure | undefined
+  #failures = 0
+  #refusals = 0
+  #nextLogin = Number.NEGATIVE_INFINITY
+  #nextDoubt = Number.NEGATIVE_INFINITY
+  #stopTimer: () => void = () => {}
+  #closed = false
+
+  constructor({ connection, login, keep, timers, random }: SessionOptions) {
+    this.#connection = connection
+    this.#login = login
+    this.#keep = keep ?? true
+    this.#timers = timers ?? processTimers
+    this.#random = random ?? Math.random
+  }
+
+  /** Scheme, host and port of the OpenBao. */
+  get origin(): string {
+    return this.#connection.origin
+  }
+
+  get status(): SessionStatus {
+    const left = (this.#held?.until ?? Number.POSITIVE_INFINITY) - this.#timers.now()
+    return {
+      ...this.#counts,
+      ...(Number.isFinite(left) && { tokenTtlMs: Math.max(0, left) }),
+      ...(this.#failure && { failure: this.#failure }),
+    }
+  }
+
+  /**
+   * Makes a call with the token, after a login where there is none. When the token turns out to be dead
+   * there is one new login, and the call is made again. Never rejects for what OpenBao or the network does.
+   */
+  async call(request: Omit<OpenBaoRequest, 'token'>): Promise<Answer> {
+    const holding = await this.#hold()
+    if (!holding.ok) return holding
+    const { held } = holding
+    const answer = await this.#callWith(held, request)
+    if (answer.ok || !doubtful.has(answer.failure.kind)) return answer
+    if (this.#held === held) await (this.#doubting ??= this.#doubt(held, answer.failure))
+    if (this.#held === undefined && this.#failure) return { ok: false, failure: this.#failure }
+    if (this.#held && this.#held.value !== held.value) return this.#callWith(this.#held, request)
+    return this.#dead === held.value ? { ok: false, failure: unsure(answer.failure) } : answer
+  }
+
+  /** Gives the token back where a login made it, and lets go of all connections. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#stopTimer()
+    await this.#loggingIn
+    const held = this.#held
+    this.#held = undefined
+    if (held?.own === true) {
+      const path = 'auth/token/revoke-self'
+      // Where this is not permitted the token dies by itself.
+      await this.#connection.call({
+        method: 'POST',
+        path,
+        token: held.value,
+        waitMs: REVOKE_MS,
+      })
+    }
+    await this.#connection.close()
+  }
+
+  #callWith({ value }: Held, request: Omit<OpenBaoRequest, 'token'>): Promise<Answer> {
+    return this.#connection.call({ ...request, token: value })
+  }
+
+  async #hold(): Promise<Holding> {
+    const held = this.#held
+    if (held && this.#timers.now() < held.until) return { ok: true, held }
+    const waitMs = this.#nextLogin - this.#timers.now()
+    if (waitMs > 0 && this.#failure) return { ok: false, failure: soon(this.#failure, waitMs) }
+    return this.#logInOnce()
+  }
+
+  #logInOnce(): Promise<Holding> {
+    this.#loggingIn ??= this.#logIn().finally(() => (this.#loggingIn = undefined))
+    return this.#loggingIn
+  }
+
+  async #logIn(): Promise<Holding> {
+    const outcome = await logIn(this.#connection, this.#login)
+    if (!outcome.ok) return this.#failed(outcome)
+    const measured = this.#keep ? await this.#measured(outcome.token) : outcome
+    if (!measured.ok) return this.#failed(measured)
+    const { token } = measured
+    const held = { ...token, ...this.#life(token), firstTtlMs: token.ttlMs ?? 0 }
+    this.#counts.logins += 1
+    this.#failures = 0
+    this.#refusals = 0
+    this.#failure = undefined
+    this.#held = held
+    this.#refreshAt(held)
+    return { ok: true, held }
+  }
+
+  #failed({ failure }: Extract<LoginOutcome, { ok: false }>): Holding {
+    this.#counts.failedLogins += 1
+    this.#failure = failure
+    this.#nextLogin = this.#timers.now() + this.#pauseAfter(failure)
+    return { ok: false, failure }
+  }
+
+  #pauseAfter({ kind }: Failure): number {
+    if (kind === 'login_refused') {
+      this.#refusals += 1
+      return REFUSED_PAUSES_MS[Math.min(this.#refusals, 3) - 1] ?? 0
+    }
+    this.#failures += 1
+    const pause = Math.min(PAUSE_MS * 2 ** (this.#failures - 1), MAX_PAUSE_MS)
+    return pause * (0.5 + this.#random() / 2)
+  }
+
+  /** A token that was given does not tell its end: OpenBao does, where the token may ask. */
+  async #measured(token: Token): Promise<LoginOutcome> {
+    if (token.own) return { ok: true, token }
+    const path = 'auth/token/lookup-self'
+    const answer = await this.#connection.call({ method: 'GET', path, token: token.value })
+    if (!answer.ok) return unjudged.has(answer.failure.kind) ? answer : { ok: true, token }
+    const { data } = (answer.body ?? {}) as { data?: { ttl?: unknown; renewable?: unknown } }
+    const seconds = typeof data?.ttl === 'number' ? data.ttl : 0
+    const ttl = seconds > 0 && { ttlMs: seconds * 1000 }
+    return { ok: true, token: { ...token, ...ttl, renewable: data?.renewable === true } }
+  }
+
+  #life({ ttlMs }: Pick<Token, 'ttlMs'>): { until: number } {
+    return { until: ttlMs === undefined ? Number.POSITIVE_INFINITY : this.#timers.now() + ttlMs }
+  }
+
+  /** Sets the alarm for the renewal of `held`. */
+  #refreshAt(held: Held): void {
+    const left = held.until - this.#timers.now()
+    if (!Number.isFinite(left)) return
+    // Many servers that were started together do not come back together.
+    this.#alarm(left * RENEW_AT * (1 - this.#random() / 10))
+  }
+
+  #alarm(ms: number): void {
+    this.#stopTimer()
+    if (!this.#keep || this.#closed) return
+    const due = Math.min(Math.max(ms, PAUSE_MS), MAX_ALARM_MS)
+    this.#stopTimer = this.#timers.after(due, () => void this.#refresh())
+  }
+
+  async #refresh(): Promise<void> {
+    const held = this.#held
+    if (held === undefined || this.#closed) return
+    if (held.renewable && (await this.#renewed(held))) return
+    const waitMs = this.#nextLogin - this.#timers.now()
+    const holding = waitMs > 0 ? undefined : await this.#logInOnce()
+    if (holding?.ok !== true) this.#alarm(Math.max(0, this.#nextLogin - this.#timers.now()))
+  }
+
+  /** Whether there is nothing more to do for now. */
+  async #renewed(held: Held): Promise<boolean> {
+    const path = 'auth/token/renew-self'
+    const answer = await this.#connection.call({
+      method: 'POST',
+      path,
+      body: {},
+      token: held.value,
+    })
+    if (this.#held !== held) return true
+    if (!answer.ok) {
+      this.#counts.failedRenewals += 1
+      this.#failure = answer.failure
+      if (!unjudged.has(answer.failure.kind)) return false
+      this.#alarm(this.#pauseAfter(answer.failure))
+      return true
+    }
+    const token = tokenIn(answer.body)
+    if (token?.ttlMs === undefined) return false
+    this.#counts.renewals += 1
+    this.#failures = 0
+    this.#failure = undefined
+    const renewed = { ...held, ...this.#life(token), renewable: token.renewable }
+    this.#held = renewed
+    // A token near the end of what it may live is renewed, for less and less.
+    if (token.ttlMs < Math.min(SHORT_MS, held.firstTtlMs / 10)) return false
+    this.#refreshAt(renewed)
+    return true
+  }
+
+  /** Whether the denial of something to `held` is for good; a dead token is replaced, or dropped. */
+  async #doubt(held: Held, { kind }: Failure): Promise<void> {
+    try {
+      if (this.#timers.now() < this.#nextDoubt) return
+      if (kind === 'denied' && !(await this.#isDead(held))) return
+      this.#dead = held.value
+      this.#nextDoubt = this.#timers.now() + DENIAL_MS
+      const holding = await this.#logInOnce()
+      if (!holding.ok && this.#held === held) this.#held = undefined
+    } finally {
+      this.#doubting = undefined
+    }
+  }
+
+  async #isDead({ value }: Held): Promise<boolean> {
+    const path = 'auth/token/lookup-self'
+    const answer = await this.#connection.call({ method: 'GET', path, token: value })
+    return !answer.ok && doubtful.has(answer.failure.kind)
+  }
+}
+
+/** What a token that died is answered with, and one that is not permitted something. */
+const doubtful: ReadonlySet<FailureKind> = new Set(['denied', 'dead_token'])
+
+/** Failures that say nothing of the token. */
+const unjudged: ReadonlySet<FailureKind> = new Set([
+  'unreachable',
+  'late',
+  'tls',
+  'bad_answer',
+  'redirected',
+  'sealed',
+  'uninitialised',
+  'standby',
+  'rate_limited',
+])
+
+/** Node fires an alarm at once that is further away. */
+const MAX_ALARM_MS = 2 ** 31 - 1
+
+/** A token without the default policy may not look at itself, so it looks dead. */
+function unsure(failure: Failure): Failure {
+  return {
+    ...failure,
+    found: 'the token was refused: it has expired, was revoked, or is not permitted this',
+    hint: 'Give a new token, or allow this in a policy of the token.',
+  }
+}
+
+function soon(failure: Failure, waitMs: number): Failure {
+  const seconds = Math.ceil(waitMs / 1000)
+  return { ...failure, found: `${failure.found}; the next login is in ${seconds} s` }
+}

@@ -191,6 +191,36 @@ export const errorTable = {
     open: false,
     meaning: 'Stored bytes failed their authentication: damaged, moved or altered.',
   },
+  backend_unavailable: {
+    status: 503,
+    text: 'the backend of this secret is unavailable, try again later',
+    exit: 2,
+    open: true,
+    meaning:
+      'The backend that keeps the value did not answer in time, or cannot for now: it is down, sealed, or busy.',
+  },
+  backend_refused: {
+    status: 502,
+    text: 'the backend of this secret refused',
+    exit: 2,
+    open: true,
+    meaning:
+      'The backend that keeps the value answers and does not do it: a permission, a login, or a mount that is gone.',
+  },
+  backend_altered: {
+    status: 502,
+    text: 'the value in the backend is not the one that was written',
+    exit: 2,
+    open: true,
+    meaning: 'What the backend keeps was altered, deleted or written by someone else.',
+  },
+  backend_too_large: {
+    status: 413,
+    text: 'value too large for its backend',
+    exit: 2,
+    open: true,
+    meaning: 'The value has more bytes or fields than its backend takes.',
+  },
   internal: {
     status: 500,
     text: 'internal error',

@@ -1,0 +1,67 @@
+/** What other readers see of a value: an object of fields, in one canonical spelling. */
+
+/** A field that other readers may have by its name. */
+type Scalar = string | number | boolean
+
+/**
+ * The content of `value`, canonical JSON: a JSON object of scalars as its fields, other UTF-8 as the
+ * field `value`, other bytes in Base64 as the field `value_b64`. Order and spelling are lost on the way, so
+ * a value is never made from its content. An object with nothing in it, with `null`, or with a number that
+ * JavaScript would spell otherwise is text like any other. The caller zeroes the result.
+ */
+export function contentOf(value: Uint8Array): Buffer {
+  const text = textOf(value)
+  if (text === undefined) return canonical({ value_b64: Buffer.from(value).toString('base64') })
+  return canonical(fieldsIn(text) ?? { value: text })
+}
+
+/** JSON with the keys of each object in the order of their UTF-16 units. The caller zeroes the result. */
+export function canonical(value: unknown): Buffer {
+  return Buffer.from(spelled(value))
+}
+
+function textOf(value: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(value)
+  } catch {
+    return undefined
+  }
+}
+
+function fieldsIn(text: string): Readonly<Record<string, Scalar>> | undefined {
+  if (!text.trimStart().startsWith('{')) return undefined
+  let exact = true
+  try {
+    const parsed = parseWithSource(text, (_key, value, context) => {
+      // A number that is too large or too fine for JavaScript would come out as another.
+      if (typeof value === 'number') exact &&= context.source === String(value)
+      return value
+    })
+    return exact && isFields(parsed) ? parsed : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The types of the platform know no source yet. */
+const parseWithSource = JSON.parse as (
+  text: string,
+  reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+) => unknown
+
+function isFields(value: unknown): value is Readonly<Record<string, Scalar>> {
+  const entries = Object.entries(value as object)
+  return entries.length > 0 && entries.every(([key, each]) => key !== '' && isScalar(each))
+}
+
+function isScalar(value: unknown): value is Scalar {
+  if (typeof value === 'string') return value.isWellFormed()
+  return typeof value === 'number' || typeof value === 'boolean'
+}
+
+function spelled(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(spelled).join(',')}]`
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  const fields = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return `{${fields.map(([key, each]) => `${JSON.stringify(key)}:${spelled(each)}`).join(',')}}`
+}

@@ -1,0 +1,132 @@
+/**
+ * What a backend does: it keeps values outside the store, in a system that has its own readers. Leaves
+ * are immutable, one for each version, and only Sotto reads them; a projection is what other readers see
+ * of the active version.
+ */
+
+/** A version of a secret as a backend keeps it. No number is ever given twice to a name of one store. */
+export interface Leaf {
+  /** Any text that is well-formed Unicode, compared by its bytes in UTF-8; never empty. */
+  readonly name: string
+  readonly incarnation: number
+  readonly version: number
+}
+
+/** Whose a projection is, and what it shows; kept beside it where the system and its policy allow that. */
+export interface Mark {
+  /** The id of the store that wrote it. */
+  readonly store: string
+  readonly incarnation: number
+  readonly version: number
+  /** Of the content: keyed, so that it tells nothing of the value. Up to 64 hex digits. */
+  readonly fingerprint: string
+}
+
+/** What stands where other readers look. */
+export interface Projection {
+  /** Counts what was written there, by anyone; begins again at 1 once all of it was removed. */
+  readonly revision: number
+  /** Canonical, as `contentOf` makes it; absent where the newest was deleted. Whoever takes it zeroes it. */
+  readonly content?: Buffer
+  /** Absent where nobody marked this revision, or no mark can be kept. */
+  readonly mark?: Mark
+}
+
+/** A projection that is to be. */
+export interface NewProjection {
+  /** What `contentOf` made of the value; it stays the caller's. */
+  readonly content: Uint8Array
+  readonly mark: Omit<Mark, 'store'>
+}
+
+/** A projection that was written. */
+export interface WrittenProjection {
+  readonly revision: number
+  /** Whether its mark was kept, too. */
+  readonly marked: boolean
+  /** When the system will delete it by itself: a setting there is wrong. Absent: never. UTC. */
+  readonly expires?: string
+}
+
+/** What `test` found to be in order. */
+export interface BackendReport {
+  /** What answers, such as `OpenBao 2.4.0`. */
+  readonly product: string
+  /** Whether marks can be kept beside projections. */
+  readonly marks: boolean
+  /** How many revisions of a projection are kept; absent where that cannot be told. */
+  readonly keeps?: number
+  /** What an operator should know and need not mend, a sentence each. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * A backend, open. Values that are given stay the caller's; values that are returned are the caller's to
+ * zero. Every wait is bounded. That something is not there is only said where the system said just that:
+ * one that is down, sealed or set up otherwise is an error.
+ *
+ * Every method may reject with SottoError `backend_unavailable` when the system does not answer in time,
+ * is not able to for now, or may have done a change without our hearing of it: the same call again settles
+ * that. It may reject with `backend_refused` when the system answers and will not, which only an operator
+ * mends: a permission, a login, a mount or namespace that is gone. Messages name the system and never hold
+ * a value or a credential.
+ */
+export interface Backend {
+  /** Names the system in messages, such as `OpenBao at "https://bao.example.com:8200"`. */
+  readonly place: string
+
+  /**
+   * Keeps `value` as `leaf`. The same value again is a success, `present`, so that a call whose answer
+   * was lost can be made again. Rejects with `conflict` when something else stands there, which is left as
+   * it is, and with `backend_too_large`, before anything is sent.
+   */
+  writeLeaf(leaf: Leaf, value: Uint8Array): Promise<'written' | 'present'>
+
+  /**
+   * The value of `leaf`; undefined where nothing was ever written, or it was removed. Rejects with
+   * `backend_altered` when what stands there is another store's or incarnation's, was deleted by someone
+   * else, or is no leaf.
+   */
+  readLeaf(leaf: Leaf): Promise<Buffer | undefined>
+
+  /**
+   * Removes `leaf` for good; resolves also where there is none, and where someone else deleted it. Rejects
+   * with `conflict` when what stands there is not this leaf, which is left as it is.
+   */
+  removeLeaf(leaf: Leaf): Promise<void>
+
+  /** The numbers of the leaves of `name`, ascending; also those that someone else deleted but not removed. */
+  leaves(name: string): Promise<number[]>
+
+  /** What other readers see of `name`; undefined where nothing was ever written, or all of it was removed. */
+  readProjection(name: string): Promise<Projection | undefined>
+
+  /**
+   * Shows `next` to other readers, if `expected` is still the revision there (0: there is none). The same
+   * content found one revision later counts as written, so that a call whose answer was lost can be made
+   * again. Rejects with `conflict`, and with `backend_too_large` before anything is sent.
+   */
+  writeProjection(name: string, next: NewProjection, expected: number): Promise<WrittenProjection>
+
+  /**
+   * Removes what other readers see of `name`, with its history, if `expected` is still the revision there;
+   * resolves also where there is nothing. Rejects with `conflict`. Systems that cannot compare and remove
+   * in one step may lose what was written in between.
+   */
+  removeProjection(name: string, expected: number): Promise<void>
+
+  /**
+   * The names that have a projection, whoever wrote it, in no order that could be relied on. Names that
+   * Sotto could not have given are left out.
+   */
+  projections(): AsyncIterable<string>
+
+  /**
+   * Proves that the system is reached, is of the right kind, and permits what this contract needs, by
+   * writing a value of its own, reading it back and removing it. Rejects with what is wrong.
+   */
+  test(): Promise<BackendReport>
+
+  /** Lets go of connections and logins; what is under way may reject. */
+  close(): Promise<void>
+}

@@ -302,9 +302,9 @@ function read(verb: RawVerb, args: readonly string[], env: Environment): Given {
   const flags = parseFlags(verb, mine, args)
   const values = new Map<string, string>()
   const on = new Set<string>()
-  for (const { flag, env: names, value } of mine) {
+  for (const { flag, setec = flag, env: names, value } of mine) {
     const name = names.find((each) => env[each])
-    const given = flags[flag] ?? (name && env[name])
+    const given = flags[flag] ?? flags[setec] ?? (name && env[name])
     if (given === undefined) continue
     if (value !== undefined) values.set(flag, String(given))
     else if (given === true || isYes(name ?? '', String(given))) on.add(flag)
@@ -328,7 +328,10 @@ function parseFlags(verb: string, mine: readonly Setting[], args: readonly strin
           : arg.replace(/^-(?=[a-z][a-z-])/, '--').replace(/^-o=/, '--output='),
       ),
       options: Object.fromEntries(
-        mine.map(({ flag, value }) => [flag, { type: value ? 'string' : 'boolean' } as const]),
+        mine.flatMap(({ flag, setec = flag, value }) => {
+          const option = { type: value ? 'string' : 'boolean' } as const
+          return [flag, setec].map((name) => [name, option] as const)
+        }),
       ),
       strict: true,
     }).values

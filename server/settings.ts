@@ -7,6 +7,8 @@ export type RawVerb = 'server' | 'init' | 'doctor'
 export interface Setting {
   /** The flag, without its dashes. */
   readonly flag: string
+  /** The name that setec's server has for it, where that is another. */
+  readonly setec?: string
   /** Environment variables, the first one set counts. None for settings of one run. */
   readonly env: readonly string[]
   /** What a value looks like, for help; undefined for a switch. */
@@ -47,10 +49,12 @@ export const settings: readonly Setting[] = [
   },
   {
     flag: 'kms-key',
-    env: ['SOTTO_KMS_KEY'],
+    setec: 'kms-key-name',
+    env: ['SOTTO_KMS_KEY', 'SETEC_KMS_KEY_NAME'],
     value: 'KEY',
     verbs: ['server', 'init', 'doctor'],
-    help: 'The key of AWS KMS that the store is sealed under: its ARN, its id, or alias/NAME.',
+    help: 'The key of AWS KMS that the store is sealed under: its ARN, its id, or alias/NAME.\n\
+      --kms-key-name is the same.',
   },
   {
     flag: 'kms-region',
@@ -173,7 +177,6 @@ export const settings: readonly Setting[] = [
 export const setecFlags: Readonly<Record<string, string>> = {
   hostname: 'The name is the one of the node: set it with `tailscale set --hostname`.',
   'login-server': 'The node is joined by tailscaled: `tailscale up --login-server URL`.',
-  'kms-key-name': 'Give the key of AWS KMS as --kms-key, or a local key as --key-file.',
   'backup-bucket': 'Copy the state directory with a backup program of your own.',
   'backup-bucket-region': 'Copy the state directory with a backup program of your own.',
   'backup-role': 'Copy the state directory with a backup program of your own.',

@@ -75,6 +75,18 @@ test('the environment stands in for flags, switches too, and flags go before it'
   })
 })
 
+test('setec’s name for the key of KMS is taken, as a flag and in the environment', () => {
+  const arn = 'arn:aws:kms:eu-central-1:1:key/k'
+  const given = [
+    tailnet(['--kms-key-name', arn]),
+    tailnet([`-kms-key-name=${arn}`]),
+    tailnet([], { SETEC_KMS_KEY_NAME: arn }),
+    tailnet(['--kms-key', arn, '--kms-key-name', 'other'], { SETEC_KMS_KEY_NAME: 'another' }),
+    tailnet([], { SOTTO_KMS_KEY: arn, SETEC_KMS_KEY_NAME: 'other' }),
+  ]
+  expect(given.map(({ awsKms }) => awsKms)).toEqual(given.map(() => ({ key: arn })))
+})
+
 test('without settings, setec’s capability is read under both of its names', () => {
   expect(tailnet([]).tailscaled).toMatchObject({
     capabilities: ['tailscale.com/cap/secrets', 'https://tailscale.com/cap/secrets'],
@@ -111,10 +123,7 @@ describe('refused with what to do', () => {
     [['--dev', '--plain-http'], /--plain-http does not go with --dev/],
     [['--dev', '--tls-cert', 'c'], /--tls-cert does not go with --dev/],
     [[...state, '--hostname', 'x'], /Unknown option '--hostname'\. .*tailscale set --hostname/],
-    [
-      [...state, '--kms-key-name', 'x'],
-      /Unknown option '--kms-key-name'\. .*--kms-key.*--key-file/,
-    ],
+    [[...state, '--login-server', 'x'], /Unknown option '--login-server'\. .*tailscale up/],
     [[...state, '--kms-key', 'k', '--kms-endpoint', 'x'], /Cannot use "x" as --kms-endpoint/],
     [['--dev', '--kms-key', 'k'], /--kms-key does not go with --dev/],
     [[...state, '--nope'], /Unknown option '--nope'\. See `sotto help server`/],

@@ -27,8 +27,8 @@ export interface StateDirectory {
 }
 
 /**
- * Looks at the state directory `path`. Rejects with `no_store` when it does not exist, with `unsafe`
- * when others than its owner can enter it.
+ * Looks at the state directory `path`. Throws `no_store` when it does not exist, `unsafe` when others
+ * than its owner can enter it, and `store_foreign` when it is that of a setec server.
  */
 export function stateDirectory(path: string): StateDirectory {
   let stat: ReturnType<typeof lstatSync>
@@ -49,7 +49,22 @@ export function stateDirectory(path: string): StateDirectory {
       hint: `Others must not enter it: chmod 700 ${quote(path)}`,
     })
   }
+  refuseSetec(path)
   return describe(path)
+}
+
+/** setec's users have SETEC_STATE_DIR set, which Sotto reads too. */
+function refuseSetec(path: string): void {
+  const names = readdirSync(path)
+  if (
+    names.includes('sotto.db') ||
+    !['database', 'audit.log'].every((name) => names.includes(name))
+  ) {
+    return
+  }
+  throw new SottoError('store_foreign', `The directory ${quote(path)} is that of a setec server`, {
+    hint: 'Give Sotto one of its own; `sotto import setec` brings the secrets over while both run.',
+  })
 }
 
 /**

@@ -1,4 +1,5 @@
 /** `sotto import setec` between two real servers; test/interop/import.test.ts has a real setec. */
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Report, runImport } from '../../cli/import/importer.ts'
 import { Side } from '../../cli/import/side.ts'
@@ -585,6 +586,21 @@ describe('the comparison at the end', () => {
       { outcome: 'failed', reason: 'version 1 has another value at the destination' },
     ])
   })
+})
+
+test('docs/from-setec.md explains reasons that the code gives', () => {
+  const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+  const [, table = ''] =
+    /<!-- reasons -->\n([^]*?)<!-- end -->/.exec(read('docs/from-setec.md')) ?? []
+  const reasons = [...table.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell = '']) =>
+    cell.split(', '),
+  )
+  const code = ['cli/import/plan.ts', 'cli/import/copy.ts', 'cli/import/importer.ts']
+    .concat('client/api/names.ts', 'client/api/errors.ts')
+    .map(read)
+    .join('')
+  expect(reasons.length).toBeGreaterThan(8)
+  for (const reason of reasons) expect(code).toContain(reason.replaceAll('`', ''))
 })
 
 test('few values are in memory at once, and each is zeroed', async () => {

@@ -55,7 +55,10 @@ export interface SealedVersion {
   /** The keyring entry that wraps its data key. */
   readonly keyId: number
   readonly wrappedKey: Uint8Array
+  /** The value, or a reference to it where it is kept in a backend. */
   readonly sealed: Uint8Array
+  /** The id of the backend that keeps the value; absent: the store itself does. */
+  readonly backend?: number
 }
 
 /** What `read` finds: the state of the secret, and the version if it has a value. */
@@ -80,14 +83,72 @@ export interface Change {
 /** One line of a secret's history. */
 export interface HistoryItem {
   readonly revision: number
-  readonly verb: 'append' | 'activate' | 'remove-version' | 'remove'
+  readonly verb:
+    | 'append'
+    | 'activate'
+    | 'remove-version'
+    | 'remove'
+    /** A number was taken for a value that goes to a backend, and `fill` tells that it got there. */
+    | 'reserve'
+    | 'fill'
+    /** The values are kept elsewhere from then on. */
+    | 'rehome'
   readonly incarnation: number
-  /** Absent for `remove`. */
+  /** Absent for `remove` and `rehome`. */
   readonly version?: number
   readonly by: Principal
   readonly at: string
   /** The id of the audit record of the intent. */
   readonly audit: number
+}
+
+/** A backend, where values can be kept instead of the store. */
+export interface StoredBackend {
+  /** 1 or more, and never given again. */
+  readonly id: number
+  readonly name: string
+  readonly type: string
+  readonly description: string
+  /** Whether new secrets are kept there. At most one is; where none is, the store itself keeps them. */
+  readonly isDefault: boolean
+  /** What the type needs, as JSON. Holds no credential. */
+  readonly config: string
+  /** UTC. */
+  readonly createdAt: string
+  /** Covers all of the above; computed by the writer. */
+  readonly mac: Uint8Array
+}
+
+/** A backend with what points at it. */
+export interface BackendInUse extends StoredBackend {
+  /** How many secrets are kept there. */
+  readonly secrets: number
+  /** How many places of it may hold a value that should not be there. */
+  readonly leftovers: number
+}
+
+/** A backend to be stored, and the MAC of the row that it takes the place of; null for a new one. */
+export interface SavedBackend {
+  readonly backend: StoredBackend
+  readonly expected: Uint8Array | null
+}
+
+/** What a change of the backends carries. */
+export interface BackendChange {
+  /** The durable record of the intent. No two changes share one, whatever they change. */
+  readonly intent: AuditMark
+  readonly by: Principal
+  /** UTC. */
+  readonly at: string
+}
+
+/** A place in a backend that may hold a value which should not be there. */
+export interface Leftover {
+  /** The id of the backend. */
+  readonly backend: number
+  readonly name: string
+  readonly incarnation: number
+  readonly version: number
 }
 
 /** A keyring entry as it is stored: sealed under the root key. */
@@ -206,6 +267,55 @@ export interface Store {
 
   /** Erases the bytes of every version and stores `next`. Resolves with the new revision. */
   remove(change: Change): Promise<number>
+
+  /**
+   * Takes `version` for a value that is about to be written to `backend`: stores `next`, which has it
+   * among the removed ones, and counts the place as left over until `fill`. Resolves with the new revision.
+   */
+  reserve(change: Change, version: number, backend: number): Promise<number>
+
+  /**
+   * Adds `added`, whose number was taken by `reserve` and whose value is in its backend now, and stores
+   * `next`, which has it among the versions again. Resolves with the new revision.
+   */
+  fill(change: Change, added: SealedVersion): Promise<number>
+
+  /**
+   * Stores `versions`, every version of the secret, in the place of what is there, and erases that; `next`
+   * is the stored state. Where they were kept in a backend before, its places are left over unless
+   * `keepSource`. Resolves with the new revision.
+   */
+  rehome(change: Change, versions: readonly SealedVersion[], keepSource: boolean): Promise<number>
+
+  /** The names of the secrets that `backend` keeps (null: the store itself), in byte order. */
+  homed(backend: number | null): Promise<string[]>
+
+  /** Every backend in the order of their ids, and the id that the next one gets. */
+  backends(): Promise<{ backends: BackendInUse[]; nextId: number }>
+
+  /**
+   * Stores a backend, and with it the one that is no longer the default. Resolves with the new revision.
+   * Rejects with `conflict` when a row is not as expected, or the name is another one's.
+   */
+  saveBackend(change: BackendChange, saved: SavedBackend, demoted?: SavedBackend): Promise<number>
+
+  /**
+   * Erases a backend, and what is known of its leftovers. Resolves with the new revision. Rejects with
+   * `conflict` when it is not as expected, or keeps a secret.
+   */
+  removeBackend(change: BackendChange, id: number, expected: Uint8Array): Promise<number>
+
+  /** The first `limit` places behind `cursor` (0: from the first on) that are to be cleared, oldest first. */
+  leftovers(cursor: number, limit: number): Promise<(Leftover & { readonly cursor: number })[]>
+
+  /**
+   * Notes places that values are about to be written to, which a later attempt may find there. They are
+   * left over once their version is removed; `rehome` to that backend strikes them off.
+   */
+  noteWritten(places: readonly Leftover[]): Promise<void>
+
+  /** Strikes off a place that was cleared. */
+  forgetLeftover(place: Leftover): Promise<void>
 
   /**
    * Which of the given intents (audit record ids) were committed. Answers after every change that

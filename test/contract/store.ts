@@ -4,6 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Store, StoreSeed } from '../../server/store/contract.ts'
+import { backendChanges } from './store-backends.ts'
 import { bytesAndNames } from './store-bytes.ts'
 import { everything, Hand } from './store-hand.ts'
 import { keyringChanges } from './store-keyring.ts'
@@ -156,6 +157,10 @@ export function storeContract(engine: string, make: MakeStore): void {
       () => made.reopen(),
     )
     keyringChanges(
+      () => store,
+      () => made.reopen(),
+    )
+    backendChanges(
       () => store,
       () => made.reopen(),
     )

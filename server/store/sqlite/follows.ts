@@ -12,7 +12,8 @@ type ToFollow = Pick<ChangeOp, 'verb' | 'version' | 'next' | 'added'>
 
 /** Whether `change` leads from `stored` (undefined: the name was never used) to the state it names. */
 export function follows(change: ToFollow, stored: SecretColumns | undefined): boolean {
-  if ((change.verb === 'append') !== (change.added !== undefined)) return false
+  const adds = change.verb === 'append' || change.verb === 'fill'
+  if (adds !== (change.added !== undefined)) return false
   return rules[change.verb](stored ?? unused, change.next, change.version ?? 0)
 }
 
@@ -34,6 +35,25 @@ const rules: Record<ChangeOp['verb'], Rule> = {
       })
     )
   },
+  reserve: (was, next, version) =>
+    !hasNumber(was.versions, version) &&
+    !hasNumber(was.removed, version) &&
+    same(next, {
+      ...was,
+      incarnation: was.active === 0 ? was.incarnation + 1 : was.incarnation,
+      highest: Math.max(was.highest, version),
+      removed: joinNumbers(was.removed, `${version}`),
+    }),
+  fill: (was, next, version) =>
+    hasNumber(was.removed, version) &&
+    (next.active === version || (was.active !== 0 && next.active === was.active)) &&
+    same(next, {
+      ...was,
+      active: next.active,
+      versions: joinNumbers(was.versions, `${version}`),
+      removed: withoutNumber(was.removed, version),
+    }),
+  rehome: (was, next) => was.active !== 0 && same(next, was),
   activate: (was, next, version) =>
     hasNumber(was.versions, version) && same(next, { ...was, active: version }),
   'remove-version': (was, next, version) =>

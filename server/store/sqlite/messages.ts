@@ -3,8 +3,10 @@ import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts
 import type {
   AuditMark,
   HistoryItem,
+  Leftover,
   Moved,
   MovedKey,
+  SavedBackend,
   SealedVersion,
   StoredKey,
   StoredWrap,
@@ -42,8 +44,36 @@ export interface ChangeOp {
   readonly expected: Uint8Array | null
   readonly next: SecretColumns
   readonly mac: Uint8Array
-  /** For `append`. */
+  /** For `append` and `fill`. */
   readonly added: SealedVersion | undefined
+  /** For `reserve`: where the value is about to be written. */
+  readonly backend?: number
+  /** For `rehome`: every version, as it is kept from now on. */
+  readonly moved?: readonly SealedVersion[]
+  readonly keepSource?: boolean
+}
+
+/** Stores or erases a backend. */
+export type BackendOp = {
+  readonly kind: 'backend'
+  readonly intent: AuditMark
+  /** The principal as JSON. */
+  readonly by: string
+  readonly at: string
+} & (
+  | {
+      readonly verb: 'save'
+      readonly saved: SavedBackend
+      readonly demoted: SavedBackend | undefined
+    }
+  | { readonly verb: 'erase-backend'; readonly id: number; readonly expected: Uint8Array }
+)
+
+/** Notes places in backends that are about to be written to, or were cleared. */
+interface LeftoverOp {
+  readonly kind: 'leftovers'
+  readonly places: readonly Leftover[]
+  readonly cleared: boolean
 }
 
 /** Adds, erases or replaces a wrap of the root key. */
@@ -88,6 +118,8 @@ export type Op =
   | WrapOp
   | KeyringOp
   | ProvenOp
+  | BackendOp
+  | LeftoverOp
   | { readonly kind: 'remember'; readonly mark: AuditMark }
   | { readonly kind: 'committed'; readonly intents: readonly number[] }
   | { readonly kind: 'ping' }
@@ -107,8 +139,17 @@ export type FromWriter =
   | { readonly refused: PlainError }
 
 /** Look-ups, which are answered whole, and walks, which are answered in slices. */
-export type LookUp = 'identity' | 'head' | 'find' | 'read' | 'keys' | 'keyUse' | 'wrappedBy'
-export type Walk = 'list' | 'history'
+export type LookUp =
+  | 'identity'
+  | 'head'
+  | 'find'
+  | 'read'
+  | 'keys'
+  | 'keyUse'
+  | 'wrappedBy'
+  | 'backends'
+  | 'leftovers'
+export type Walk = 'list' | 'history' | 'homed'
 
 /** One read: a method of the reader with its arguments. */
 export interface ReadOp<V extends LookUp | Walk = LookUp | Walk> {
@@ -150,6 +191,8 @@ export function attempted(op: Op): string {
   if (op.kind === 'change') return describeChange[op.verb](op.version, quote(op.name))
   if (op.kind === 'wrap') return `${op.verb} the wrap by ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'keyring') return describeKeyring(op)
+  if (op.kind === 'backend') return describeBackend(op)
+  if (op.kind === 'leftovers') return 'note places in backends'
   if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
   return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
@@ -168,8 +211,16 @@ const describeRead: Record<LookUp | Walk, (name: string) => string> = {
   keys: () => 'read the keyring',
   keyUse: () => 'count what the keyring wraps',
   wrappedBy: () => 'read what an entry of the keyring wraps',
+  backends: () => 'read the backends',
+  leftovers: () => 'read what is left over in backends',
   list: () => 'list the secrets',
+  homed: () => 'list the secrets of a backend',
   history: (name) => `read the history of ${name}`,
+}
+
+function describeBackend(op: BackendOp): string {
+  if (op.verb === 'erase-backend') return `delete backend ${op.id}`
+  return `save backend ${quote(op.saved.backend.name)}`
 }
 
 function describeKeyring(op: KeyringOp): string {
@@ -183,4 +234,7 @@ const describeChange: Record<ChangeOp['verb'], (version: number | null, name: st
   activate: (version, name) => `activate version ${version} of ${name}`,
   'remove-version': (version, name) => `remove version ${version} of ${name}`,
   remove: (_, name) => `remove ${name}`,
+  reserve: (version, name) => `reserve version ${version} of ${name}`,
+  fill: (version, name) => `append version ${version} of ${name}`,
+  rehome: (_, name) => `move ${name}`,
 }

@@ -5,7 +5,9 @@
 import type { Database } from 'better-sqlite3'
 import type { Principal } from '../../../client/api/types.ts'
 import type {
+  BackendInUse,
   HistoryItem,
+  Leftover,
   ReadResult,
   SealedVersion,
   SecretRow,
@@ -36,6 +38,14 @@ interface ChangeRow extends Omit<HistoryItem, 'by' | 'version'> {
   readonly version: number | null
 }
 
+interface VersionRow extends Omit<SealedVersion, 'backend'> {
+  readonly backend: number | null
+}
+
+interface BackendRow extends Omit<BackendInUse, 'isDefault'> {
+  readonly isDefault: number | null
+}
+
 interface WrapRow extends Omit<StoredWrap, 'provenAt'> {
   readonly provenAt: string | null
 }
@@ -57,6 +67,10 @@ export class Reader {
   readonly #wraps
   readonly #keyUse
   readonly #wrappedBy
+  readonly #backends
+  readonly #lastBackend
+  readonly #leftovers
+  readonly #homed
 
   constructor(path: string) {
     this.#db = openReader(path)
@@ -74,8 +88,9 @@ export class Reader {
     // Two look-ups in one snapshot take half the time of one statement that joins.
     this.#begin = this.#db.prepare('BEGIN')
     this.#end = this.#db.prepare('COMMIT')
-    this.#version = this.#db.prepare<[name: string, version: number], SealedVersion>(`
-      SELECT number AS version, key_id AS keyId, wrapped_key AS wrappedKey, sealed FROM version
+    this.#version = this.#db.prepare<[name: string, version: number], VersionRow>(`
+      SELECT number AS version, key_id AS keyId, wrapped_key AS wrappedKey, sealed, backend
+      FROM version
       WHERE secret = (SELECT id FROM secret WHERE name = ?) AND number = ? AND removed IS NULL`)
     this.#list = this.#slow.prepare<[], SecretColumnsRow>(
       `SELECT ${state} FROM secret s WHERE s.active <> 0 ORDER BY s.name`,
@@ -100,6 +115,24 @@ export class Reader {
         v.wrapped_key AS wrappedKey
       FROM version v JOIN secret s ON s.id = v.secret
       WHERE v.key_id = ? AND v.id > ? ORDER BY v.id LIMIT ?`)
+    this.#backends = this.#db.prepare<[], BackendRow>(`
+      SELECT id, name, type, description, is_default AS isDefault, config, created_at AS createdAt,
+        mac,
+        (SELECT count(DISTINCT secret) FROM version WHERE backend = b.id) AS secrets,
+        (SELECT count(*) FROM leftover WHERE backend = b.id) AS leftovers
+      FROM backend b ORDER BY id`)
+    this.#lastBackend = this.#db
+      .prepare<[], number>('SELECT ifnull(max(backend), 0) FROM backend_change')
+      .pluck()
+    this.#leftovers = this.#db.prepare<[number, number], Leftover & { cursor: number }>(`
+      SELECT l.id AS cursor, l.backend, s.name, l.incarnation, l.version
+      FROM leftover l JOIN secret s ON s.id = l.secret
+      WHERE l.waits = 0 AND l.id > ? ORDER BY l.id LIMIT ?`)
+    this.#homed = this.#slow
+      .prepare<[number | null], string>(`
+        SELECT s.name FROM secret s JOIN version v ON v.secret = s.id AND v.number = s.active
+        WHERE s.active <> 0 AND v.backend IS ? ORDER BY s.name`)
+      .pluck()
   }
 
   identity(): StoreIdentity {
@@ -126,7 +159,7 @@ export class Reader {
       const secret = this.find(name)
       if (!secret) return undefined
       const found = this.#version.get(name, version === 0 ? secret.active : version)
-      return found ? { secret, version: found } : { secret }
+      return found ? { secret, version: asVersion(found) } : { secret }
     } finally {
       this.#end.run()
     }
@@ -155,7 +188,21 @@ export class Reader {
     return this.#wrappedBy.all(keyId, cursor, limit)
   }
 
-  /** Only one of `list` and `history` is gone through at once, and none is when this is called. */
+  backends(): { backends: BackendInUse[]; nextId: number } {
+    const backends = this.#backends.all().map(asBackend)
+    return { backends, nextId: (this.#lastBackend.get() ?? 0) + 1 }
+  }
+
+  leftovers(cursor: number, limit: number): (Leftover & { cursor: number })[] {
+    return this.#leftovers.all(cursor, limit)
+  }
+
+  /** In slices of one snapshot, that of the first. */
+  homed(backend: number | null): IterableIterator<string[]> {
+    return inSlices(this.#homed.iterate(backend), (name) => name)
+  }
+
+  /** Only one of the walks is gone through at once, and none is when this is called. */
   close(): void {
     this.#slow.close()
     this.#db.close()
@@ -175,6 +222,14 @@ function* inSlices<Row, T>(rows: IterableIterator<Row>, convert: (row: Row) => T
 
 function asSecret(row: SecretColumnsRow): SecretRow {
   return { ...row, versions: parseNumbers(row.versions), removed: parseNumbers(row.removed) }
+}
+
+function asVersion({ backend, ...version }: VersionRow): SealedVersion {
+  return backend === null ? version : { ...version, backend }
+}
+
+function asBackend(row: BackendRow): BackendInUse {
+  return { ...row, isDefault: row.isDefault === 1 }
 }
 
 function asWrap({ provenAt, ...wrap }: WrapRow): StoredWrap {

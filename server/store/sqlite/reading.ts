@@ -63,7 +63,8 @@ class Reading {
     try {
       const { id, args } = op
       const reader = this.#open()
-      const slices = op.verb === 'list' ? reader.list() : reader.history(...(args as [string]))
+      const walk = reader[op.verb] as (...args: unknown[]) => IterableIterator<unknown[]>
+      const slices = walk.apply(reader, args)
       for (let step = slices.next(); !step.done; ) {
         const slice = step.value
         step = slices.next()
@@ -86,7 +87,7 @@ class Reading {
 }
 
 function isWalk(op: ReadOp): op is ReadOp<Walk> {
-  return op.verb === 'list' || op.verb === 'history'
+  return op.verb === 'list' || op.verb === 'history' || op.verb === 'homed'
 }
 
 function start(): void {

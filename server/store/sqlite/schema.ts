@@ -134,3 +134,67 @@ INSERT INTO new_wrap_change
 DROP TABLE wrap_change;
 ALTER TABLE new_wrap_change RENAME TO wrap_change;
 `
+
+/** Migration 4: values can be kept in backends. */
+export const backends = `
+-- A system that keeps values instead of this store, or copies of them.
+CREATE TABLE backend (
+  id INTEGER PRIMARY KEY CHECK (id >= 1),  -- never given again: backend_change has all that were
+  name TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL,
+  description TEXT NOT NULL,
+  is_default INTEGER UNIQUE CHECK (is_default = 1),  -- NULL where it is not
+  config TEXT NOT NULL,                              -- JSON, without credentials
+  created_at TEXT NOT NULL,
+  mac BLOB NOT NULL                                  -- of the columns above, by the service
+) STRICT;
+
+-- One row for each committed change of the backends; its revision is one of the store, as in change.
+CREATE TABLE backend_change (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the durable record of the intent
+  audit_hash TEXT NOT NULL,
+  verb TEXT NOT NULL CHECK (verb IN ('create', 'edit', 'delete')),
+  backend INTEGER NOT NULL,
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+CREATE INDEX backend_change_backend ON backend_change (backend);
+
+-- The backend that keeps the value, and sealed is a reference then; NULL: sealed is the value. A number
+-- that was reserved and never filled has a row that was removed by the change which added it.
+ALTER TABLE version ADD COLUMN backend INTEGER REFERENCES backend (id)
+  CHECK (backend IS NULL OR removed IS NULL);
+CREATE INDEX version_backend ON version (backend, secret) WHERE backend IS NOT NULL;
+
+-- Places in backends that may hold a value which should not be there.
+CREATE TABLE leftover (
+  id INTEGER PRIMARY KEY,
+  backend INTEGER NOT NULL REFERENCES backend (id),
+  secret INTEGER NOT NULL REFERENCES secret (id),
+  incarnation INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  waits INTEGER NOT NULL CHECK (waits IN (0, 1)),  -- 1: not while the version is there, whose move may go on
+  UNIQUE (backend, secret, incarnation, version)
+) STRICT;
+CREATE INDEX leftover_secret ON leftover (secret, version);
+
+-- The same table with more verbs.
+CREATE TABLE new_change (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the durable record of the intent
+  audit_hash TEXT NOT NULL,
+  verb TEXT NOT NULL CHECK (verb IN
+    ('append', 'activate', 'remove-version', 'remove', 'reserve', 'fill', 'rehome')),
+  secret INTEGER NOT NULL REFERENCES secret (id),
+  incarnation INTEGER NOT NULL,
+  version INTEGER CHECK ((version IS NULL) = (verb IN ('remove', 'rehome'))),
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+INSERT INTO new_change
+  SELECT revision, audit_id, audit_hash, verb, secret, incarnation, version, by, at FROM change;
+DROP TABLE change;
+ALTER TABLE new_change RENAME TO change;
+CREATE INDEX change_secret ON change (secret);
+`

@@ -5,12 +5,16 @@ import { Worker, type WorkerOptions } from 'node:worker_threads'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import type {
   AuditMark,
+  BackendChange,
+  BackendInUse,
   Change,
   HistoryItem,
   KeyringChange,
+  Leftover,
   Moved,
   MovedKey,
   ReadResult,
+  SavedBackend,
   SealedVersion,
   SecretRow,
   Store,
@@ -21,6 +25,7 @@ import type {
   WrapChange,
   WrappedVersion,
 } from '../contract.ts'
+import { copyOfPlace, copyOfSaved, copyOfVersion } from './copies.ts'
 import { asStoreError, foreign } from './faults.ts'
 import type { ChangeOp, KeyringOp, WrapOp, WriterData } from './messages.ts'
 import { formatNumbers } from './numbers.ts'
@@ -131,7 +136,7 @@ class SqliteStore implements Store {
   }
 
   append(change: Change, added: SealedVersion): Promise<number> {
-    return this.#change('append', change, added.version, added)
+    return this.#change('append', change, added.version, { added })
   }
 
   activate(change: Change): Promise<number> {
@@ -144,6 +149,68 @@ class SqliteStore implements Store {
 
   remove(change: Change): Promise<number> {
     return this.#change('remove', change, null)
+  }
+
+  reserve(change: Change, version: number, backend: number): Promise<number> {
+    return this.#change('reserve', change, version, { backend })
+  }
+
+  fill(change: Change, added: SealedVersion): Promise<number> {
+    return this.#change('fill', change, added.version, { added })
+  }
+
+  rehome(change: Change, versions: readonly SealedVersion[], keepSource: boolean): Promise<number> {
+    return this.#change('rehome', change, null, { moved: versions.map(copyOfVersion), keepSource })
+  }
+
+  async homed(backend: number | null): Promise<string[]> {
+    return this.#usable.walk('homed', backend)
+  }
+
+  async backends(): Promise<{ backends: BackendInUse[]; nextId: number }> {
+    return this.#usable.look('backends')
+  }
+
+  async saveBackend(
+    { intent, by, at }: BackendChange,
+    saved: SavedBackend,
+    demoted?: SavedBackend,
+  ): Promise<number> {
+    const stamp = { intent: { id: intent.id, hash: intent.hash }, by: JSON.stringify(by), at }
+    const rows = { saved: copyOfSaved(saved), demoted: demoted && copyOfSaved(demoted) }
+    return (await this.#queue.submit({
+      kind: 'backend',
+      verb: 'save',
+      ...stamp,
+      ...rows,
+    })) as number
+  }
+
+  async removeBackend(
+    { intent, by, at }: BackendChange,
+    id: number,
+    expected: Uint8Array,
+  ): Promise<number> {
+    const stamp = { intent: { id: intent.id, hash: intent.hash }, by: JSON.stringify(by), at }
+    const row = { id, expected: new Uint8Array(expected) }
+    const op = { kind: 'backend', verb: 'erase-backend', ...stamp, ...row } as const
+    return (await this.#queue.submit(op)) as number
+  }
+
+  async leftovers(
+    cursor: number,
+    limit: number,
+  ): Promise<(Leftover & { readonly cursor: number })[]> {
+    return this.#usable.look('leftovers', cursor, limit)
+  }
+
+  async noteWritten(places: readonly Leftover[]): Promise<void> {
+    const copies = places.map(copyOfPlace)
+    await this.#queue.submit({ kind: 'leftovers', places: copies, cleared: false })
+  }
+
+  async forgetLeftover(place: Leftover): Promise<void> {
+    await this.#queue.submit({ kind: 'leftovers', places: [copyOfPlace(place)], cleared: true })
   }
 
   async committed(intents: readonly number[]): Promise<Set<number>> {
@@ -258,7 +325,7 @@ class SqliteStore implements Store {
     verb: ChangeOp['verb'],
     { intent, by, at, expected, next }: Change,
     version: number | null,
-    added?: SealedVersion,
+    { added, ...more }: Pick<Partial<ChangeOp>, 'added' | 'backend' | 'moved' | 'keepSource'> = {},
   ): Promise<number> {
     const { name, incarnation, active, highest, versions, removed, mac } = next
     if (!name.isWellFormed()) {
@@ -282,12 +349,8 @@ class SqliteStore implements Store {
         removed: formatNumbers(removed),
       },
       mac: new Uint8Array(mac),
-      added: added && {
-        version: added.version,
-        keyId: added.keyId,
-        wrappedKey: new Uint8Array(added.wrappedKey),
-        sealed: new Uint8Array(added.sealed),
-      },
+      added: added && copyOfVersion(added),
+      ...more,
     })
     return revision as number
   }

@@ -30,6 +30,7 @@ const erasing: ReadonlySet<string> = new Set([
   'remove',
   'rewrap',
   'erase',
+  'rehome',
 ] satisfies Extract<Op, { verb: unknown }>['verb'][])
 
 class Writer {

@@ -192,7 +192,9 @@ export function backendChanges(current: () => Store, reopen: () => Promise<Store
 
     async function left(): Promise<Leftover[]> {
       const found = await store.leftovers(0, 100)
-      return found.map(({ cursor: _, ...place }) => place)
+      return found.map(({ backend: id, name, incarnation, version }) =>
+        place(name, version, id, incarnation),
+      )
     }
 
     const place = (name: string, version: number, id = 1, incarnation = 1): Leftover => ({

@@ -60,6 +60,18 @@ export interface BackendReport {
   readonly notes: readonly string[]
 }
 
+/** Numbers of an open backend, for metrics; logins and renewals count from its opening on. */
+export interface BackendStatus {
+  /** Until the token dies, in milliseconds; absent where there is none, or its end is not known. */
+  readonly tokenTtlMs?: number
+  readonly logins: number
+  readonly failedLogins: number
+  readonly renewals: number
+  readonly failedRenewals: number
+  /** What the last attempt to get or renew a token met; absent when it succeeded. */
+  readonly failure?: string
+}
+
 /**
  * A backend, open. Values that are given stay the caller's; values that are returned are the caller's to
  * zero. Every wait is bounded. That something is not there is only said where the system said just that:
@@ -122,10 +134,19 @@ export interface Backend {
   projections(): AsyncIterable<string>
 
   /**
+   * Names what holds the values, such as a mount: another text once it was removed and made again, when
+   * everything in it is gone though nobody removed it by name.
+   */
+  identity(): Promise<string>
+
+  /**
    * Proves that the system is reached, is of the right kind, and permits what this contract needs, by
    * writing a value of its own, reading it back and removing it. Rejects with what is wrong.
    */
   test(): Promise<BackendReport>
+
+  /** How its logins are doing. */
+  status(): BackendStatus
 
   /** Lets go of connections and logins; what is under way may reject. */
   close(): Promise<void>

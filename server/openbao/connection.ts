@@ -101,6 +101,11 @@ function checkAddress({ url, namespace, insecure = false }: OpenBaoAddress): voi
   )
 }
 
+/** Whether `path` can be the path of a mount, or the name of a key or role, as it stands. */
+export function isCleanPath(path: string): boolean {
+  return cleanPath.test(path)
+}
+
 /** Calls one OpenBao. Makes no connection before the first call. */
 export class OpenBaoConnection {
   /** Scheme, host and port. */

@@ -3,6 +3,7 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import type {
   Backend,
   BackendReport,
+  BackendStatus,
   Leaf,
   NewProjection,
   Projection,
@@ -13,6 +14,7 @@ import type {
 export class SharedMemory {
   readonly leaves = new Map<string, { gen: string; value: Buffer | undefined }>()
   readonly projections = new Map<string, Projection>()
+  identity = 'memory'
   /** Called before each method does anything; what it throws is what the method rejects with. */
   before: (method: keyof Backend, name: string) => void = () => {}
 }
@@ -103,6 +105,15 @@ export class MemoryBackend implements Backend {
   async *projections(): AsyncIterable<string> {
     this.#shared.before('projections', '')
     yield* this.#shared.projections.keys()
+  }
+
+  async identity(): Promise<string> {
+    this.#shared.before('identity', '')
+    return this.#shared.identity
+  }
+
+  status(): BackendStatus {
+    return { logins: 0, failedLogins: 0, renewals: 0, failedRenewals: 0 }
   }
 
   async test(): Promise<BackendReport> {

@@ -1,0 +1,215 @@
+/** The calls of a KV engine, version 2, below one prefix: entries with their revisions, told apart to the last. */
+import { quote, SottoError } from '../../../client/api/errors.ts'
+import type { Answer } from '../../openbao/connection.ts'
+import { type Failure, ownFailure } from '../../openbao/failures.ts'
+import type { Session } from '../../openbao/session.ts'
+import { troubleOf } from './troubles.ts'
+
+/** The newest revision of an entry. */
+export interface Entry {
+  readonly revision: number
+  /** Absent where that revision was deleted or destroyed. */
+  readonly data?: Readonly<Record<string, unknown>>
+  /** What anyone noted beside the entry. */
+  readonly notes: Readonly<Record<string, unknown>>
+}
+
+/** A revision that was written. */
+export interface WrittenEntry {
+  readonly revision: number
+  /** When OpenBao will delete it by itself. UTC. */
+  readonly expires?: string
+}
+
+/** The mount below which the entries are. */
+export interface Mount {
+  /** Another one once the mount was removed and made again. */
+  readonly accessor: string
+  /** Whether it is OpenBao's own engine, and not Vault's. */
+  readonly openBao: boolean
+}
+
+/** Settings of the mount, as far as they may be read. */
+export interface MountSettings {
+  readonly keeps: number
+  /** As OpenBao writes it, such as `720h0m0s`; absent where entries stay. */
+  readonly deletesAfter?: string
+}
+
+/** Where the entries are. Paths are clean as `isCleanPath` has it, and begin and end with no slash. */
+export interface KvOptions {
+  readonly session: Session
+  readonly mount: string
+  readonly prefix: string
+  /** How many keys a listing is asked for at once. */
+  readonly page?: number
+}
+
+const PAGE = 1000
+/** What OpenBao keeps where nothing is set. */
+const KEEPS = 10
+
+/** Entries below one prefix of one mount. Every method rejects as `Backend` does. */
+export class Kv {
+  /** Names the OpenBao in messages. */
+  readonly place: string
+  readonly #session: Session
+  readonly #mount: string
+  readonly #prefix: string
+  readonly #page: number
+
+  constructor({ session, mount, prefix, page = PAGE }: KvOptions) {
+    this.place = `OpenBao at ${quote(session.origin)}`
+    this.#session = session
+    this.#mount = mount
+    this.#prefix = prefix
+    this.#page = page
+  }
+
+  /** The newest revision of the entry at `path`; undefined where none was ever written, or all was removed. */
+  async read(path: string, attempted: string): Promise<Entry | undefined> {
+    const answer = await this.#call('GET', 'data', path)
+    if (!answer.ok && answer.failure.kind === 'not_found') return undefined
+    const deleted = !answer.ok && answer.failure.kind === 'deleted'
+    if (!answer.ok && !deleted) throw this.trouble(attempted, answer.failure)
+    const { data, metadata } = dataOf(answer.ok ? answer.body : answer.failure.body)
+    const { version, custom_metadata: notes } = (metadata ?? {}) as Record<string, unknown>
+    if (typeof version !== 'number') throw this.trouble(attempted, notKv2)
+    return {
+      revision: version,
+      ...(!deleted && isObject(data) && { data }),
+      notes: isObject(notes) ? notes : {},
+    }
+  }
+
+  /**
+   * Writes the entry at `path` if `expected` is its revision (0: there is none). Undefined: it is not, or
+   * an attempt whose answer was lost has done it.
+   */
+  async write(
+    path: string,
+    data: object,
+    expected: number,
+    attempted: string,
+  ): Promise<WrittenEntry | undefined> {
+    const body = { options: { cas: expected }, data }
+    // Made again after an answer that was lost, it loses against itself, which the caller sees.
+    const answer = await this.#call('POST', 'data', path, body)
+    if (!answer.ok && answer.failure.kind === 'conflict') return undefined
+    if (!answer.ok) throw this.trouble(attempted, answer.failure)
+    const { version, deletion_time: expires } = dataOf(answer.body)
+    if (typeof version !== 'number') throw this.trouble(attempted, notKv2)
+    return { revision: version, ...(typeof expires === 'string' && expires !== '' && { expires }) }
+  }
+
+  /**
+   * Notes `notes` beside the entry at `path`, which is there, and leaves other notes as they are. False:
+   * no policy allows it.
+   */
+  async note(path: string, notes: object, attempted: string): Promise<boolean> {
+    const answer = await this.#call('PATCH', 'metadata', path, { custom_metadata: notes })
+    if (answer.ok) return true
+    if (answer.failure.kind === 'denied') return false
+    throw this.trouble(attempted, answer.failure)
+  }
+
+  /** Removes the entry at `path` with all its revisions, if there is one. */
+  async remove(path: string, attempted: string): Promise<void> {
+    const answer = await this.#call('DELETE', 'metadata', path)
+    if (!answer.ok) throw this.trouble(attempted, answer.failure)
+  }
+
+  /** What stands right below `path`, in the order of bytes; what has more below it ends in a slash. */
+  async *list(path: string, attempted: string): AsyncIterable<string> {
+    let after = ''
+    for (;;) {
+      const query = { list: 'true', limit: String(this.#page), ...(after !== '' && { after }) }
+      const answer = await this.#call('GET', 'metadata', path, undefined, query)
+      if (!answer.ok && answer.failure.kind === 'not_found') return
+      if (!answer.ok) throw this.trouble(attempted, answer.failure)
+      const { keys } = dataOf(answer.body)
+      if (!Array.isArray(keys)) throw this.trouble(attempted, notKv2)
+      // Vault knows no pages: it answers with all keys, each time.
+      if (after !== '' && keys.includes(after)) return
+      yield* keys.filter((key) => typeof key === 'string')
+      if (keys.length !== this.#page) return
+      after = String(keys.at(-1))
+    }
+  }
+
+  /** The mount. Rejects with `backend_refused` unless it is of a KV engine, version 2. */
+  async mount(): Promise<Mount> {
+    const attempted = `use the mount ${quote(this.#mount)}`
+    const path = `sys/internal/ui/mounts/${this.#mount}`
+    const answer = await this.#session.call({ method: 'GET', path, repeatable: true })
+    if (!answer.ok && answer.failure.kind === 'denied') throw this.trouble(attempted, hidden)
+    if (!answer.ok) throw this.trouble(attempted, answer.failure)
+    const { type, options, accessor, running_plugin_version: engine } = dataOf(answer.body)
+    const { version } = (options ?? {}) as Record<string, unknown>
+    if ((type !== 'kv' && type !== 'generic') || typeof accessor !== 'string') {
+      throw this.trouble(attempted, otherEngine(String(type)))
+    }
+    if (version !== '2') throw this.trouble(attempted, notKv2)
+    return { accessor, openBao: String(engine).endsWith('.bao') }
+  }
+
+  /** Settings of the mount; undefined where they may not be read. */
+  async settings(): Promise<MountSettings | undefined> {
+    const path = `${this.#mount}/config`
+    const answer = await this.#session.call({ method: 'GET', path, repeatable: true })
+    if (!answer.ok && answer.failure.kind === 'denied') return undefined
+    if (!answer.ok) throw this.trouble(`read the settings of ${quote(this.#mount)}`, answer.failure)
+    const { max_versions: keeps, delete_version_after: after } = dataOf(answer.body)
+    return {
+      keeps: typeof keeps === 'number' && keeps > 0 ? keeps : KEEPS,
+      ...(typeof after === 'string' && /[1-9]/.test(after) && { deletesAfter: after }),
+    }
+  }
+
+  /** The error that `failure` is; `attempted` follows "Cannot". */
+  trouble(attempted: string, failure: Failure): SottoError {
+    return troubleOf(attempted, this.place, failure)
+  }
+
+  #call(
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    part: 'data' | 'metadata',
+    below: string,
+    body?: object,
+    query?: Readonly<Record<string, string>>,
+  ): Promise<Answer> {
+    return this.#session.call({
+      method,
+      path: `${this.#mount}/${part}/${this.#prefix}/${below}`,
+      ...(body && { body }),
+      ...(query && { query }),
+      repeatable: true,
+    })
+  }
+}
+
+const notKv2 = ownFailure(
+  'refused',
+  'the mount is of no KV engine of version 2',
+  'Give a mount of `bao secrets enable -version=2 kv`: version 1 keeps no revisions.',
+)
+
+const hidden = ownFailure(
+  'denied',
+  'there is no such mount, or the policies of the token show nothing below it',
+  'Look at the mount and its namespace, and at the policies of the token.',
+)
+
+function otherEngine(type: string): Failure {
+  const found = `the mount is of the engine ${quote(type)}`
+  return ownFailure('refused', found, 'Give a mount of `bao secrets enable -version=2 kv`.')
+}
+
+function dataOf(body: unknown): Readonly<Record<string, unknown>> {
+  const { data } = (body ?? {}) as { data?: unknown }
+  return isObject(data) ? data : {}
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}

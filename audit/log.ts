@@ -6,13 +6,15 @@
 import { dirname } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { type Batch, MAX_MIDDLE_LENGTH } from './batch.ts'
-import { errorCode, type FileSystem, nodeFiles } from './files.ts'
+import { type FileSystem, nodeFiles } from './files.ts'
 import { encodeEntry } from './line.ts'
+import { type LogMetrics, logMetrics } from './metrics.ts'
 import { Queue } from './queue.ts'
 import { type Entry, isIntent, type Receipt } from './record.ts'
 import { type Continuation, type Recovered, recover } from './recovery.ts'
 import { Tail } from './tail.ts'
 import { orLate, processTimers, type Timers } from './timers.ts'
+import { reasonOf, unavailable } from './unavailable.ts'
 
 export { findRecord, type Recovered } from './recovery.ts'
 
@@ -43,6 +45,7 @@ export interface AuditLogOptions {
   readonly reserveBytes?: number
   readonly files?: FileSystem
   readonly timers?: Timers
+  readonly metrics?: LogMetrics
 }
 
 /** Whether the log can be written, and if not, since when and why. */
@@ -72,7 +75,8 @@ const SURVEY_MS = 1000
 export class AuditLog implements AsyncDisposable {
   /** What was found when the log was opened. */
   readonly recovered: Recovered
-  readonly #options: Required<Omit<AuditLogOptions, 'accept'>>
+  readonly #options: Required<Omit<AuditLogOptions, 'accept' | 'metrics'>>
+  readonly #metrics: LogMetrics
   readonly #tail: Tail
   readonly #queue: Queue
   #running = false
@@ -102,6 +106,10 @@ export class AuditLog implements AsyncDisposable {
     const late = () => unavailable(directory, `the disk did not take it within ${waitMs} ms`)
     this.#queue = new Queue({ waitMs, timers, late })
     this.recovered = continuation.recovered
+    this.#metrics = options.metrics ?? logMetrics()
+    this.#metrics.up.follow(() => (this.state().ok ? 1 : 0))
+    this.#metrics.waiting.follow(() => this.#queue.length)
+    this.#metrics.lowSpace.follow(() => (this.#lowSpace ? 1 : 0))
   }
 
   /**
@@ -176,6 +184,7 @@ export class AuditLog implements AsyncDisposable {
 
   /** Counts records of acts that revealed nothing and could not be written; the log tells it later. */
   noteLost(count = 1): void {
+    this.#metrics.lost.add(count)
     this.#tail.lost += count
   }
 
@@ -224,7 +233,7 @@ export class AuditLog implements AsyncDisposable {
           this.#claim()
           const batch = this.#queue.take((pending) => this.#tail.build(pending))
           this.#alone = batch.items.length === 1
-          await this.#tail.write(batch)
+          await this.#write(batch)
           // Whoever waited goes on in a later turn, when the next write is on its way.
           this.#confirm(batch)
         }
@@ -236,6 +245,17 @@ export class AuditLog implements AsyncDisposable {
     this.#running = false
     if (this.#closed) void this.#tail.end()
     this.#idle?.resolve()
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    const { timers } = this.#options
+    const began = timers.now()
+    await this.#tail.write(batch)
+    const { batches, records, bytes, syncSeconds } = this.#metrics
+    batches.add()
+    records.add(batch.items.length)
+    bytes.add(batch.bytes.byteLength)
+    syncSeconds.observe((timers.now() - began) / 1000)
   }
 
   #isDue(): boolean {
@@ -255,6 +275,7 @@ export class AuditLog implements AsyncDisposable {
     if (this.#harmed) this.#tail.giveUp()
     this.#harmed = false
     await this.#tail.begin()
+    this.#metrics.records.add()
     this.#segmentSince = this.#options.timers.now()
     this.#failure = undefined
   }
@@ -288,6 +309,7 @@ export class AuditLog implements AsyncDisposable {
   #fail(error: unknown): void {
     const { directory, clock, retryMs, timers } = this.#options
     this.#failure = { since: this.#failure?.since ?? clock(), reason: reasonOf(error) }
+    this.#metrics.failures.add()
     this.#tail.giveUp()
     this.#queue.refuse(unavailable(directory, error))
     if (this.#closing !== undefined) return
@@ -328,22 +350,4 @@ export class AuditLog implements AsyncDisposable {
     // A file with a write in flight is let go of when that ends.
     if (!this.#running) await orLate(this.#tail.end(), bound)
   }
-}
-
-function unavailable(directory: string, cause: unknown): SottoError {
-  const full = ['ENOSPC', 'EDQUOT'].includes(errorCode(cause) ?? '')
-  return new SottoError(
-    'audit_unavailable',
-    `Cannot write the audit log in ${quote(directory)}: ${reasonOf(cause)}`,
-    {
-      hint: full
-        ? 'Free space on the file system that holds it; the log goes on by itself.'
-        : 'Look after the disk and the folder that hold it; the log goes on by itself.',
-      ...(cause instanceof Error && { cause }),
-    },
-  )
-}
-
-function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }

@@ -1,7 +1,9 @@
 /** Builds the server from its parts, starts it and stops it: the only place that wires. */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import type { FileSystem } from '../audit/files.ts'
+import { type FileSystem, nodeFiles } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
+import { followFolder, type LogMetrics } from '../audit/metrics.ts'
+import { FolderSize } from '../audit/size.ts'
 import type { Timers } from '../audit/timers.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
 import type { InitConfig, KeysConfig, ServerConfig } from './config.ts'
@@ -9,14 +11,18 @@ import { awsKmsProvider } from './crypto/aws-kms.ts'
 import { bounded } from './crypto/bounded.ts'
 import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
+import { type KeyMetrics, measured } from './crypto/metrics.ts'
 import type { KeyProvider } from './crypto/provider.ts'
 import { identityProvider } from './crypto/recovery.ts'
 import type { Wrap } from './crypto/root-key.ts'
 import type { Schedule } from './http/certificates.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
+import { instruments } from './instruments.ts'
 import { Jobs } from './jobs/jobs.ts'
 import { Scheduler } from './jobs/scheduler.ts'
+import { processMetrics } from './metrics/process.ts'
+import { Registry } from './metrics/registry.ts'
 import { refuseUnsafeDevelopment, openNetwork } from './network.ts'
 import { Agreement } from './secrets/agreement.ts'
 import { SecretCache } from './secrets/cache.ts'
@@ -31,6 +37,7 @@ import {
   temporaryStateDirectory,
 } from './store/directory.ts'
 import { lockDirectory } from './store/lock.ts'
+import { followStore, type StoreMetrics } from './store/metrics.ts'
 import { createStore, openStore } from './store/sqlite/store.ts'
 import { version } from './version.ts'
 
@@ -64,6 +71,8 @@ export interface World {
   readonly waitMs?: number
   /** What may be in hand at once. */
   readonly load?: LoadLimits
+  /** Where metrics are defined. Default: a registry of the server's own. */
+  readonly registry?: Registry
 }
 
 /**
@@ -71,21 +80,32 @@ export interface World {
  * and nothing changed.
  */
 export async function startServer(config: ServerConfig, world: World = {}): Promise<RunningServer> {
-  const { say = () => {}, clock = () => new Date() } = world
+  const { say = () => {}, clock = () => new Date(), registry = new Registry() } = world
   await using undo = new AsyncDisposableStack()
   if (config.dev) await refuseUnsafeDevelopment(config)
   const state = claimState(config, undo)
-  const store = await openOwnStore(config, state, world, undo)
-  const network = await openNetwork(config, world, undo)
+  const metrics = instruments(registry)
+  undo.defer(processMetrics(registry, { version, node: process.version }))
+  const store = await openOwnStore(config, state, { ...world, metrics: metrics.store }, undo)
+  followStore(registry, metrics.store, store)
+  const network = await openNetwork(config, { ...world, whoIs: metrics.whoIs }, undo)
   const { identity, certificates } = network
-  const { keyring, wrap } = await openKeys(config, state, store, say)
-  const cache = new SecretCache(store, keyring, CACHE_BYTES)
-  const agreement = await openAgreement(state, store, cache, world, undo)
+  metrics.certificate.follow(() => certificates && certificates.current.endsAt.getTime() / 1000)
+  const { keyring, wrap } = await openKeys(config, state, store, { say, metrics: metrics.keys })
+  const cache = new SecretCache(store, keyring, CACHE_BYTES, metrics.cache)
+  const logWorld = { ...world, metrics: metrics.log }
+  const agreement = await openAgreement(state, store, cache, logWorld, undo)
   const { log } = agreement
+  followFolder(registry, metrics.log, new FolderSize(world.auditFiles ?? nodeFiles, state.audit))
 
   const gate = new Gate({ log, keyring, agreement, clock })
   const secrets = new Secrets({ store, keyring, cache, gate })
-  const scheduler = new Scheduler({ say, clock, ...(world.timers && { timers: world.timers }) })
+  const scheduler = new Scheduler({
+    say,
+    clock,
+    metrics: metrics.jobs,
+    ...(world.timers && { timers: world.timers }),
+  })
   const jobs = new Jobs(scheduler, gate)
   const listener = new Listener(
     {
@@ -96,7 +116,9 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
         'job-status': (call) => jobs.status(call),
         'job-run': (call, request) => jobs.run(call, request),
       },
-      load: new Load(world.load),
+      load: new Load(world.load, metrics.load),
+      requests: metrics.requests,
+      registry,
       version,
       logFault: ({ request, code, message }) =>
         say(`request ${request} failed: ${code}: ${message}`),
@@ -211,11 +233,11 @@ function claimState(config: ServerConfig, undo: AsyncDisposableStack): StateDire
 async function openOwnStore(
   config: ServerConfig,
   state: StateDirectory,
-  { waitMs }: World,
+  { waitMs, metrics }: World & { readonly metrics: StoreMetrics },
   undo: AsyncDisposableStack,
 ): Promise<Store> {
   if (config.dev && state.empty) await makeStore(state, config, true)
-  const store = await openStore(state.store, { ...(waitMs !== undefined && { waitMs }) })
+  const store = await openStore(state.store, { metrics, ...(waitMs !== undefined && { waitMs }) })
   undo.defer(() => store.close())
   const { development } = store.identity
   if (config.dev && !development) {
@@ -307,10 +329,10 @@ async function openKeys(
   config: ServerConfig,
   state: StateDirectory,
   store: Store,
-  say: (line: string) => void,
+  { say, metrics }: { readonly say: (line: string) => void; readonly metrics: KeyMetrics },
 ): Promise<{ keyring: Keyring; wrap: StoredWrap }> {
   const stored = await store.keys()
-  const providers = providersOf(config, state, stored.wraps)
+  const providers = providersOf(config, state, stored.wraps).map((each) => measured(each, metrics))
   const opened = await openKeyring(store.identity.id, stored, providers)
   const { keyring, rootKey, wrap, failures } = opened
   rootKey.fill(0)
@@ -323,7 +345,7 @@ async function openAgreement(
   state: StateDirectory,
   store: Store,
   cache: SecretCache,
-  { auditFiles, clock, waitMs }: World,
+  { auditFiles, clock, waitMs, metrics }: World & { readonly metrics?: LogMetrics },
   undo: AsyncDisposableStack,
 ): Promise<Agreement> {
   const agreement = await Agreement.open({
@@ -338,6 +360,7 @@ async function openAgreement(
         accept,
         ...(auditFiles && { files: auditFiles }),
         ...(clock && { clock }),
+        ...(metrics && { metrics }),
         ...(waitMs !== undefined && { waitMs }),
       }),
   })

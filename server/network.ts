@@ -10,6 +10,7 @@ import { DevelopmentTailnet } from './identity/development.ts'
 import type { Identity } from './identity/identity.ts'
 import { TailscaleIdentity } from './identity/tailscale/identity.ts'
 import { LocalApi } from './identity/tailscale/local-api.ts'
+import type { WhoIsMetrics } from './identity/tailscale/metrics.ts'
 import { refuseUserspaceTailscaled } from './identity/userspace.ts'
 
 /** Where callers come from. */
@@ -27,6 +28,8 @@ export interface NetworkWorld {
   readonly clock?: () => Date
   /** Timers of certificates and of addresses. */
   readonly schedule?: Schedule
+  /** What questions to tailscaled are noted in. */
+  readonly whoIs?: WhoIsMetrics
 }
 
 /**
@@ -65,10 +68,10 @@ function developmentNetwork(config: DevelopmentConfig): Network {
 
 async function tailnetNetwork(
   { tailscaled, door }: TailnetConfig,
-  { say = () => {}, clock = () => new Date(), schedule = scheduled }: NetworkWorld,
+  { say = () => {}, clock = () => new Date(), schedule = scheduled, whoIs }: NetworkWorld,
   undo: AsyncDisposableStack,
 ): Promise<Network> {
-  const localApi = new LocalApi({ path: tailscaled.socket })
+  const localApi = new LocalApi({ path: tailscaled.socket, ...(whoIs && { metrics: whoIs }) })
   undo.defer(() => localApi.close())
   const { capabilities, services, staleAfterMs, userspace } = tailscaled
   const identity = await TailscaleIdentity.open({

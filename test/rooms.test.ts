@@ -4,13 +4,13 @@ import { expect, test } from 'vitest'
 
 /** The rooms, ground floor first. A file imports from its own room or from a floor below it. */
 const floors = [
-  ['client/api', 'server/version.ts', 'server/settings.ts'],
+  ['client/api', 'server/version.ts', 'server/settings.ts', 'server/metrics'],
   ['client', 'audit', 'server/access.ts', 'server/private-file.ts'],
   ['server/openbao'],
   ['server/crypto', 'server/store', 'server/backends'],
   ['server/identity', 'server/secrets'],
   ['server/http', 'server/jobs'],
-  ['server/config.ts'],
+  ['server/config.ts', 'server/instruments.ts'],
   ['server/network.ts'],
   ['server/main.ts'],
   ['cli'],

@@ -1,10 +1,13 @@
 /** What leaves the server: answers of methods, and what an error looks like on the wire. */
 import { STATUS_CODES } from 'node:http'
 import { errorTable, type SottoError } from '../../client/api/errors.ts'
+import type { Outcome } from './metrics.ts'
 
 /** An HTTP answer before it is written. */
 export interface Answer {
   readonly status: number
+  /** What it is counted as. */
+  readonly code: Outcome
   readonly type: string
   /** Empty for an answer without a body. */
   readonly body: string
@@ -16,11 +19,16 @@ export interface Answer {
 const DETAIL_LIMIT = 1024
 
 /** The answer to a conditional get that finds nothing new. */
-export const unchanged: Answer = { status: 304, type: 'application/json', body: '' }
+export const unchanged: Answer = {
+  status: 304,
+  code: 'unchanged',
+  type: 'application/json',
+  body: '',
+}
 
 /** The answer that a method succeeded, with what it tells as JSON text. */
 export function ok(body: string): Answer {
-  return { status: 200, type: 'application/json', body }
+  return { status: 200, code: 'ok', type: 'application/json', body }
 }
 
 /**
@@ -34,7 +42,7 @@ export function answerFor(error: SottoError): Answer {
   const headers = ['Sotto-Error', code]
   if (open) headers.push('Sotto-Detail', detailOf(error.message))
   if (status === 503) headers.push('Retry-After', '1')
-  return { status, type: 'text/plain; charset=utf-8', body: `${text}\n`, headers }
+  return { status, code, type: 'text/plain; charset=utf-8', body: `${text}\n`, headers }
 }
 
 /** The headers of `answer` to the request `id`, names and values one after another. */

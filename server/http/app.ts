@@ -14,6 +14,8 @@ import type { Secrets } from '../secrets/secrets.ts'
 import { type Act, type Handler, type HandlerParts, handlerOf, refuse } from './handle.ts'
 import { Lane } from './lane.ts'
 import { openApiDocument } from './openapi.ts'
+import { scrapeHandler } from './scrape.ts'
+import type { Registry } from '../metrics/registry.ts'
 import type { Visit } from './visit.ts'
 
 /** A part of the server that can be well or not: resolves when it is, rejects with what is wrong. */
@@ -31,6 +33,8 @@ export type Operations = {
 export interface AppParts extends HandlerParts {
   readonly secrets: Secrets
   readonly operations: Operations
+  /** What the page of the metrics is made of. */
+  readonly registry: Registry
   /** Parts by the names that `/readyz` tells. */
   readonly probes: Readonly<Record<string, Probe>>
   /** What else `/readyz` tells. */
@@ -39,13 +43,13 @@ export interface AppParts extends HandlerParts {
   readonly version: string
 }
 
-/** The routes of the API by path: served on Node's own objects, in front of the app and within it. */
+/** The routes of the API, and the metrics, by path: served on Node's own objects, in front of the app and within it. */
 export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
   const { secrets } = parts
   const done = '{}'
   const long = new Lane()
   const method = <M extends MethodName>(name: M, act: Act<Request<M>>): Handler =>
-    handlerOf(parts, (body) => decodeRequest(name, body), act)
+    handlerOf(parts, name, (body) => decodeRequest(name, body), act)
   const handlers: { [M in MethodName]: Handler } = {
     list: method('list', (call) =>
       long.run(call.caller.principal.ip, async () => JSON.stringify(await secrets.list(call))),
@@ -81,12 +85,11 @@ export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
       JSON.stringify(secrets.whoami(call, request)),
     ),
   }
-  return new Map(
-    [...Object.entries(handlers), ...operationHandlers(parts)].map(([name, handler]) => [
-      `/api/${name}`,
-      handler,
-    ]),
-  )
+  const api = [...Object.entries(handlers), ...operationHandlers(parts)]
+  return new Map([
+    ...api.map(([name, handler]): [string, Handler] => [`/api/${name}`, handler]),
+    ['/metrics', scrapeHandler(parts, parts.registry)],
+  ])
 }
 
 function operationHandlers(parts: AppParts): [string, Handler][] {
@@ -94,6 +97,7 @@ function operationHandlers(parts: AppParts): [string, Handler][] {
     name,
     handlerOf(
       parts,
+      name,
       (body) => decodeOperation(name, body),
       async (call, request) => JSON.stringify(await parts.operations[name](call, request)),
     ),

@@ -7,6 +7,7 @@ import type { Connection as Origin } from '../identity/identity.ts'
 import { answerFor, rawAnswer } from './answer.ts'
 import type { Load, Peer } from './load.ts'
 import { Pin } from './pin.ts'
+import type { Traffic } from './traffic.ts'
 import { nextRequestId, Visit } from './visit.ts'
 
 /** Requests that may be sent ahead of their answers. */
@@ -30,6 +31,8 @@ const nobody: Peer = {
 /** What a connection needs of the server. */
 export interface ConnectionParts {
   readonly load: Load
+  /** Counts the answers. */
+  readonly traffic: Traffic
   /** The address, where the connection was counted before. */
   readonly peer?: Peer | undefined
   /** Milliseconds within which the peer must take an answer. */
@@ -41,6 +44,7 @@ export interface ConnectionParts {
 /** A connection to the server. */
 export class Connection {
   readonly load: Load
+  readonly traffic: Traffic
   readonly peer: Peer
   readonly #socket: Socket
   readonly #pin = new Pin()
@@ -65,11 +69,12 @@ export class Connection {
   readonly #untaken = new Set<() => void>()
 
   /** Counts the connection; one too many has its first request refused. */
-  constructor(socket: Socket, { load, answerTimeout, cut, ...parts }: ConnectionParts) {
+  constructor(socket: Socket, { load, traffic, answerTimeout, cut, ...parts }: ConnectionParts) {
     const peer = parts.peer ?? load.connect(socket.remoteAddress ?? '')
     this.#socket = socket
     this.#ends = endsOf(socket)
     this.load = load
+    this.traffic = traffic
     this.peer = peer ?? nobody
     this.#answerTimeout = answerTimeout
     this.#cut = cut
@@ -92,6 +97,7 @@ export class Connection {
     }
     // Node makes requests of everything that it has read before anything can be done about it.
     if (this.#open >= MAX_AHEAD || this.#resting) {
+      if (!this.#socket.destroyed) this.load.metrics.cut.add()
       this.#socket.destroy()
       this.#cut(this)
       return undefined
@@ -215,7 +221,9 @@ export class Connection {
   #end(error: SottoError): void {
     const socket = this.#socket
     if (!socket.writable) return void socket.destroy()
-    socket.write(rawAnswer(nextRequestId(), answerFor(error)))
+    const answer = answerFor(error)
+    socket.write(rawAnswer(nextRequestId(), answer))
+    this.traffic.note('other', answer.code)
     this.#drain()
   }
 

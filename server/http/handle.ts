@@ -4,11 +4,13 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { asSottoError, errorTable, SottoError } from '../../client/api/errors.ts'
+import type { Caller } from '../access.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Call, Gate } from '../secrets/gate.ts'
 import { answerFor, ok, unchanged } from './answer.ts'
 import { readBody, textOf } from './body.ts'
 import type { Faults } from './faults.ts'
+import type { Subject } from './metrics.ts'
 import type { Visit } from './visit.ts'
 
 /** Does what a method is for and resolves with its answer as JSON text, or undefined for a 304. */
@@ -30,11 +32,13 @@ const JSON_TYPES = new Set(['application/json', 'application/json; charset=utf-8
 /** Makes the handler of one method, whose bodies `decode` reads or refuses. */
 export function handlerOf<R>(
   parts: HandlerParts,
+  subject: Subject,
   decode: (text: string) => R,
   act: Act<R>,
 ): Handler {
   return async function handle(visit) {
     const { id, incoming } = visit
+    visit.subject = subject
     try {
       checkHead(incoming)
       const bytes = await readBody(visit)
@@ -67,7 +71,11 @@ function checkHead({ method, headers }: IncomingMessage): void {
   }
 }
 
-async function identify(parts: HandlerParts, visit: Visit) {
+/**
+ * Names the caller by where the request came from. Rejects with `unidentified`, which is then on
+ * the audit log, or with `overloaded`.
+ */
+export async function identify(parts: HandlerParts, visit: Visit): Promise<Caller> {
   const { id, origin } = visit
   try {
     const caller = await parts.identity.identify(origin)

@@ -17,8 +17,10 @@ import { type Fault, Faults } from './faults.ts'
 import { type Handler, refuse } from './handle.ts'
 import { Handshakes } from './handshakes.ts'
 import type { Load, Peer } from './load.ts'
+import { readyMetrics, type RequestMetrics } from './metrics.ts'
 import { type NodeLimits, nodeServer } from './node-server.ts'
 import { Rota } from './rota.ts'
+import { Traffic } from './traffic.ts'
 import type { Visit } from './visit.ts'
 
 /** Limits of the listener. Times are in milliseconds. */
@@ -42,6 +44,8 @@ export const listenerLimits: ListenerLimits = {
 /** What a listener is made of. */
 export interface ListenerParts extends Omit<AppParts, 'faults'> {
   readonly load: Load
+  /** What answers are noted in. */
+  readonly requests: RequestMetrics
   /** Told of faults whose reason the caller is not told, a few of each kind a minute. */
   readonly logFault: (fault: Fault) => void
 }
@@ -52,6 +56,7 @@ const REFUSED_CONNECTIONS = 256
 /** Serves HTTP on one or more addresses. */
 export class Listener {
   readonly #load: Load
+  readonly #traffic: Traffic
   readonly #faults: Faults
   readonly #limits: ListenerLimits
   /** By what they listen on. */
@@ -62,8 +67,13 @@ export class Listener {
   readonly #api: ReadonlyMap<string, Handler>
   readonly #app: Handler
 
-  constructor({ load, logFault, ...parts }: ListenerParts, limits: Partial<ListenerLimits> = {}) {
+  constructor(
+    { load, requests, logFault, ...parts }: ListenerParts,
+    limits: Partial<ListenerLimits> = {},
+  ) {
     this.#load = load
+    this.#traffic = new Traffic(requests)
+    readyMetrics(parts.registry, parts.probes)
     this.#faults = new Faults(logFault)
     this.#limits = { ...listenerLimits, ...limits }
     const appParts = { ...parts, faults: this.#faults }
@@ -122,6 +132,7 @@ export class Listener {
     // A caller that says it sends nothing more still waits for its answers.
     Object.assign(server, { httpAllowHalfOpen: true })
     server.maxConnections = this.#load.limits.connections + REFUSED_CONNECTIONS
+    server.on('drop', () => this.#load.metrics.refused.add())
     if (certificates) {
       const handshakes = new Handshakes(this.#load)
       server.on('connection', (raw) => handshakes.begin(raw))
@@ -153,6 +164,7 @@ export class Listener {
   #connect(socket: Socket, peer?: Peer): void {
     const connection = new Connection(socket, {
       load: this.#load,
+      traffic: this.#traffic,
       peer,
       answerTimeout: this.#limits.answerTimeout,
       cut: (each) => this.#restAll(each.peer),
@@ -222,7 +234,7 @@ function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler
       },
     })
     await listener(incoming, outgoing)
-    visit.end()
+    visit.end(outgoing.statusCode === 503 ? 'not_ready' : 'ok')
   }
 }
 

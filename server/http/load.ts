@@ -4,6 +4,7 @@
  * much one address asks for, a part is left for the others.
  */
 import { SottoError } from '../../client/api/errors.ts'
+import { type LoadMetrics, loadMetrics } from './metrics.ts'
 import { openFileLimit } from './open-files.ts'
 
 /** What may be in hand at once, of all addresses together. One alone gets half of it. */
@@ -43,19 +44,30 @@ export interface Peer extends Held {
 /** Counts what is in hand. */
 export class Load {
   readonly limits: LoadLimits
+  readonly metrics: LoadMetrics
   readonly #peers = new Map<string, Peer>()
   readonly #total: Held = { connections: 0, requests: 0, bytes: 0 }
   #closing = false
 
-  constructor(limits: LoadLimits = loadLimits()) {
+  constructor(limits: LoadLimits = loadLimits(), metrics: LoadMetrics = loadMetrics()) {
     this.limits = limits
+    this.metrics = metrics
+    metrics.connections.follow(() => this.#total.connections)
+    metrics.connectionsLimit.set(limits.connections)
+    metrics.requests.follow(() => this.#total.requests)
+    metrics.requestsLimit.set(limits.requests)
+    metrics.bytes.follow(() => this.#total.bytes)
+    metrics.bytesLimit.set(limits.bytes)
   }
 
   /** Counts a connection of `address`; undefined, and nothing is counted, when it has too many. */
   connect(address: string): Peer | undefined {
     const known = this.#peers.get(address)
     const peer = known ?? { address, connections: 0, requests: 0, bytes: 0, resting: false }
-    if (!this.#take(peer, 'connections', 1)) return undefined
+    if (!this.#take(peer, 'connections', 1)) {
+      this.metrics.refused.add()
+      return undefined
+    }
     if (!known) this.#peers.set(address, peer)
     return peer
   }

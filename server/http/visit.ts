@@ -7,6 +7,8 @@ import type { Connection as Origin } from '../identity/identity.ts'
 import { type Answer, headOf } from './answer.ts'
 import type { Connection } from './connection.ts'
 import type { Peer } from './load.ts'
+import type { Outcome, Subject } from './metrics.ts'
+import { subjectOf } from './traffic.ts'
 
 /** Bytes of a body or an answer that are not counted: the number of requests bounds them. */
 export const UNCOUNTED_BYTES = 16 * 1024
@@ -17,7 +19,11 @@ export class Visit {
   readonly id: string = nextRequestId()
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
+  /** What the request is for; whoever serves it says so. */
+  subject: Subject | undefined
   readonly #connection: Connection
+  /** By `performance.now()`. */
+  readonly #since: number = performance.now()
   #counted = false
   #held = 0
   #ended = false
@@ -91,13 +97,15 @@ export class Visit {
       outgoing.writeHead(answer.status, head)
       outgoing.end(answer.body)
     }
-    this.end()
+    this.end(answer.code)
   }
 
-  /** Ends the visit: nothing more is written, and what was has to be taken. */
-  end(): void {
+  /** Ends the visit: nothing more is written, and what was has to be taken. It is counted as `code`. */
+  end(code: Outcome): void {
     if (this.#ended) return
     this.#ended = true
+    const subject = this.subject ?? subjectOf(this.incoming.url ?? '')
+    this.#connection.traffic.note(subject, code, (performance.now() - this.#since) / 1000)
     if (this.outgoing.writableLength === 0) this.#leave()
     else this.#connection.whenTaken(this.outgoing, () => this.#leave())
   }

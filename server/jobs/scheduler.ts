@@ -7,6 +7,7 @@ import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action, Rule } from '../../client/api/types.ts'
 import type { Call } from '../secrets/gate.ts'
 import { systemCall } from '../secrets/system.ts'
+import { type JobMetrics, jobMetrics } from './metrics.ts'
 
 /** One run of a job. */
 export interface Run {
@@ -63,6 +64,7 @@ export interface SchedulerWorld {
   readonly random?: () => number
   /** Where words for the operator go, a line at a time. */
   readonly say?: (line: string) => void
+  readonly metrics?: JobMetrics
 }
 
 /** Intervals vary by this share in both directions, so that servers do not act in step. */
@@ -83,6 +85,7 @@ export class Scheduler {
       timers: processTimers,
       random: Math.random,
       say: () => {},
+      metrics: jobMetrics(),
       ...world,
     }
   }
@@ -161,6 +164,7 @@ class Entry {
   constructor(job: Job, world: Required<SchedulerWorld>) {
     this.#job = job
     this.#world = world
+    this.#noteAs(job.name)
     this.#plan(this.#jittered(job.firstMs ?? job.everyMs))
   }
 
@@ -208,6 +212,17 @@ class Entry {
     const { done, abort } = this.#running
     abort.abort(new SottoError('shutting_down', 'the server stops'))
     await done
+  }
+
+  #noteAs(job: string): void {
+    const { names, runs, running, lastSuccess } = this.#world.metrics
+    names.push(job)
+    for (const result of ['ok', 'failed'] as const) runs.with({ job, result })
+    running.with({ job }).follow(() => (this.#running ? 1 : 0))
+    lastSuccess.with({ job }).follow(() => {
+      const { lastSuccess: at } = this.#last
+      return at === undefined ? undefined : Date.parse(at) / 1000
+    })
   }
 
   #begin(): Running {
@@ -264,7 +279,9 @@ class Entry {
   }
 
   #ended(lastResult: 'ok' | 'failed', lastMessage: string, lastSuccess: string | undefined): void {
-    const lastEnd = this.#world.clock().toISOString()
+    const { clock, metrics } = this.#world
+    const lastEnd = clock().toISOString()
+    metrics.runs.with({ job: this.#job.name, result: lastResult }).add()
     const { lastStart } = this.#last
     this.#last = {
       ...(lastStart !== undefined && { lastStart }),

@@ -6,6 +6,7 @@ import type { KeyObject } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { SealedVersion, SecretRow, Store } from '../store/contract.ts'
+import { type CacheMetrics, cacheMetrics } from './metrics.ts'
 
 /** A version that is ready to be opened. */
 export interface OpenableVersion {
@@ -28,6 +29,7 @@ export class SecretCache {
   readonly #store: Store
   readonly #keyring: Keyring
   readonly #limit: number
+  readonly #metrics: CacheMetrics
   readonly #entries = new Map<string, CachedSecret>()
   readonly #uncertain = new Set<string>()
   #bytes = 0
@@ -35,10 +37,18 @@ export class SecretCache {
   readonly #reads = new Map<string, { count: number }>()
 
   /** `limit` is in bytes. */
-  constructor(store: Store, keyring: Keyring, limit: number) {
+  constructor(
+    store: Store,
+    keyring: Keyring,
+    limit: number,
+    metrics: CacheMetrics = cacheMetrics(),
+  ) {
     this.#store = store
     this.#keyring = keyring
     this.#limit = limit
+    this.#metrics = metrics
+    metrics.bytes.follow(() => this.#bytes)
+    metrics.secrets.follow(() => this.#entries.size)
   }
 
   /**
@@ -53,9 +63,11 @@ export class SecretCache {
       if (entry.versions.has(wanted) || !entry.row.versions.includes(wanted)) {
         this.#entries.delete(name)
         this.#entries.set(name, entry)
+        this.#metrics.hits.add()
         return entry
       }
     }
+    this.#metrics.misses.add()
     const reads = this.#reads.get(name) ?? { count: 0 }
     this.#reads.set(name, reads)
     reads.count++

@@ -218,6 +218,18 @@ export interface Moved {
   readonly count: number
 }
 
+/** How much a store holds. */
+export interface StoreMeasure {
+  /** Secrets that have versions. */
+  readonly secrets: number
+  /** Versions that have a value. */
+  readonly versions: number
+  /** Bytes of its file. */
+  readonly databaseBytes: number
+  /** Bytes of the log of changes beside it; 0 where there is none. */
+  readonly logBytes: number
+}
+
 /** What a new store is made with. */
 export interface StoreSeed {
   readonly identity: StoreIdentity
@@ -384,6 +396,9 @@ export interface Store {
    * version.
    */
   eraseKey(change: KeyringChange, keyId: number): Promise<number>
+
+  /** How much there is: each number was so at some moment since the call. */
+  measure(): Promise<StoreMeasure>
 
   /** Resolves when the store can be read and its writer answers; rejects with what is wrong. */
   check(): Promise<void>

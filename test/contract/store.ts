@@ -88,6 +88,23 @@ export function storeContract(engine: string, make: MakeStore): void {
       expect(await store.list()).toEqual([row])
     })
 
+    test('measure counts what has a value, and nothing else', async () => {
+      const counts = async () => {
+        const { secrets, versions } = await store.measure()
+        return [secrets, versions]
+      }
+      expect(await counts()).toEqual([0, 0])
+      for (let count = 0; count < 3; count++) await hand.append('a')
+      await hand.append('b')
+      expect(await counts()).toEqual([2, 4])
+      expect(await counts()).toEqual([2, 4])
+      await hand.removeVersion('a', 2)
+      expect(await counts()).toEqual([2, 3])
+      await hand.remove('a')
+      expect(await counts()).toEqual([1, 1])
+      expect((await store.measure()).databaseBytes).toBeGreaterThan(0)
+    })
+
     test('append takes a number of the caller, and may activate it', async () => {
       await hand.append('a', { version: 7 })
       await hand.append('a', { version: 3, activate: true })

@@ -10,6 +10,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
+import { scrape } from '../support/scrape.ts'
 import { bytes, fourCallers } from '../support/service.ts'
 import { cli, runSotto, type Running, startSotto, temporaryDirectory } from '../support/sotto.ts'
 
@@ -151,6 +152,13 @@ describe('the canary is only in answers to get', () => {
     await expect.poll(() => readdirSync(reports).length, { timeout: 10_000 }).toBe(1)
     for (const path of ['healthz', 'readyz', 'api/openapi.json']) {
       see(path, await (await fetch(`${server.url}/${path}`)).text())
+    }
+    const { text } = await scrape(server.url)
+    see('the metrics', text)
+    expect(text).toContain('\nsotto_requests_total{method="put",code="ok"} ')
+    // Nor the name of any secret, of a caller, or of a node.
+    for (const name of ['prod/', 'cli/', 'root@', 'app-1', 'laptop', 'example.com', '127.0.0']) {
+      expect(text, name).not.toContain(name)
     }
     await server.kill()
     const { stdout, stderr } = server.output()

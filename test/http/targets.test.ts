@@ -92,7 +92,6 @@ describe('targets', () => {
     '/%ff',
     '/%zz',
     '/debug/',
-    '/metrics',
     `/${'a'.repeat(9000)}`,
   ])('%s is no method', async (target) => {
     expect(await ask({ target })).toEqual([404, noMethod])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
 # repository. Versions are named in test/interop/go/go.mod, in test/interop/openbao/go.mod, and in the requirements.txt
-# of test/interop/python and test/interop/kms alone.
+# of test/interop/python, test/interop/kms and test/interop/metrics alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
 # Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for some
@@ -72,13 +72,16 @@ python_environment() {
   fi
 }
 
-# The tester of APIs by their descriptions, and the Python that test/interop/kms/moto_kms.py runs in.
+# The tester of APIs by their descriptions, and the Pythons that scripts of test/interop run in.
 install_python() {
   python_environment venv python
   ln -sf ../venv/bin/schemathesis "$bin/schemathesis"
-  python_environment kms kms
-  printf '#!/bin/sh\nexec "${0%%/*}/../kms/bin/python" "$@"\n' >"$bin/kms-python"
-  chmod +x "$bin/kms-python"
+  local name
+  for name in kms metrics; do
+    python_environment "$name" "$name"
+    printf '#!/bin/sh\nexec "${0%%/*}/../%s/bin/python" "$@"\n' "$name" >"$bin/$name-python"
+    chmod +x "$bin/$name-python"
+  done
 }
 
 # Python waits for the network while Go compiles.
@@ -89,5 +92,5 @@ build_programs
 install_openbao
 wait "$python"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,bao}
+touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,bao}
 say "ready after ${SECONDS} s"

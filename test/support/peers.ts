@@ -31,6 +31,8 @@ const peers = {
   bao: {
     sources: ['go.mod', 'go.sum'].map((file) => join(top, 'test/interop/openbao', file)),
   },
+  /** The Python of test/interop/metrics/read_page.py, which reads pages of metrics. */
+  'metrics-python': { sources: [join(top, 'test/interop/metrics/requirements.txt')] },
   /** The control server of a closed tailnet: test/tailnet/go/ctl. */
   ctl: { sources: goSources(tailnet, 'ctl') },
   /** The daemon of a node, and its command line. */

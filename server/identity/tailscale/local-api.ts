@@ -7,6 +7,7 @@ import type { z } from 'zod'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { statusAnswer, type StatusAnswer, whoIsAnswer, type WhoIsAnswer } from './answers.ts'
 import { BadLine, type BusLine, Lines } from './bus.ts'
+import { type WhoIsMetrics, whoIsMetrics } from './metrics.ts'
 import { type CertificatePair, splitPair } from './pair.ts'
 
 /** How long tailscaled may take, in milliseconds. */
@@ -22,6 +23,7 @@ export interface LocalApiOptions {
   /** Path of tailscaled's unix socket. */
   readonly path: string
   readonly times?: Partial<LocalApiTimes>
+  readonly metrics?: WhoIsMetrics
 }
 
 /** Which way a peer came. */
@@ -63,11 +65,13 @@ export class LocalApi {
   /** Path of the socket. */
   readonly path: string
   readonly #times: LocalApiTimes
+  readonly #metrics: WhoIsMetrics
   readonly #pool: Pool
   readonly #certificates: Pool
 
-  constructor({ path, times }: LocalApiOptions) {
+  constructor({ path, times, metrics = whoIsMetrics() }: LocalApiOptions) {
     this.path = path
+    this.#metrics = metrics
     this.#times = { ...defaultTimes, ...times }
     this.#pool = poolOf(path, CONNECTIONS)
     this.#certificates = poolOf(path, CERTIFICATE_CONNECTIONS)
@@ -86,6 +90,21 @@ export class LocalApi {
    * too old to tell the rights towards a destination.
    */
   async whois(address: string, options: WhoIsOptions = {}): Promise<WhoIsAnswer | undefined> {
+    const { known, unknown, failed, seconds } = this.#metrics
+    const began = performance.now()
+    try {
+      const answer = await this.#whois(address, options)
+      ;(answer ? known : unknown).add()
+      return answer
+    } catch (error) {
+      failed.add()
+      throw error
+    } finally {
+      seconds.observe((performance.now() - began) / 1000)
+    }
+  }
+
+  async #whois(address: string, options: WhoIsOptions): Promise<WhoIsAnswer | undefined> {
     const { proto, destination } = options
     const query = new URLSearchParams({
       addr: address,

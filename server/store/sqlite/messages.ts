@@ -149,6 +149,7 @@ export type LookUp =
   | 'wrappedBy'
   | 'backends'
   | 'leftovers'
+  | 'measure'
 export type Walk = 'list' | 'history' | 'homed'
 
 /** One read: a method of the reader with its arguments. */
@@ -213,6 +214,7 @@ const describeRead: Record<LookUp | Walk, (name: string) => string> = {
   wrappedBy: () => 'read what an entry of the keyring wraps',
   backends: () => 'read the backends',
   leftovers: () => 'read what is left over in backends',
+  measure: () => 'measure it',
   list: () => 'list the secrets',
   homed: () => 'list the secrets of a backend',
   history: (name) => `read the history of ${name}`,

@@ -4,6 +4,7 @@
  */
 import type { Worker } from 'node:worker_threads'
 import { SottoError } from '../../../client/api/errors.ts'
+import type { StoreMetrics } from '../metrics.ts'
 import { attempted, type FromWriter, fromPlain, type Op, type OpValue } from './messages.ts'
 
 /** The bounds of a queue. */
@@ -31,19 +32,29 @@ export class WriteQueue {
   readonly #worker: Worker
   readonly #path: string
   readonly #limits: QueueLimits
+  readonly #metrics: Pick<StoreMetrics, 'commits' | 'commitSeconds' | 'waiting'>
   readonly #exited: Promise<void>
   /** Called once no op waits; there only while draining. */
   #drained: (() => void) | undefined
   #waiting: Waiting[] = []
   #doing: readonly Waiting[] | undefined
+  /** When the writer was given what it is doing, by `performance.now()`. */
+  #doingSince = 0
   #planned = false
   #closing = false
   #failure: SottoError | undefined
 
-  constructor(worker: Worker, path: string, limits: QueueLimits) {
+  constructor(
+    worker: Worker,
+    path: string,
+    limits: QueueLimits,
+    metrics: Pick<StoreMetrics, 'commits' | 'commitSeconds' | 'waiting'>,
+  ) {
     this.#worker = worker
     this.#path = path
     this.#limits = limits
+    this.#metrics = metrics
+    metrics.waiting.follow(() => this.#waiting.length + (this.#doing?.length ?? 0))
     worker.on('message', (message: FromWriter) => {
       if ('results' in message) this.#answer(message.results)
       else this.#fail(fromPlain(message.refused))
@@ -125,6 +136,7 @@ export class WriteQueue {
       count++
     }
     this.#doing = this.#waiting.splice(0, count)
+    this.#doingSince = performance.now()
     const ops = this.#doing.map(({ op }) => op)
     this.#worker.postMessage({ ops }, ops.flatMap(buffersOf))
     if (this.#waiting.length === 0) this.#drained?.()
@@ -133,6 +145,12 @@ export class WriteQueue {
   #answer(results: Extract<FromWriter, { results: unknown }>['results']): void {
     const doing = this.#doing ?? []
     this.#doing = undefined
+    const isDone = ({ op }: Waiting, at: number): boolean =>
+      op.kind !== 'ping' && 'value' in (results[at] ?? {})
+    if (doing.some(isDone)) {
+      this.#metrics.commits.add()
+      this.#metrics.commitSeconds.observe((performance.now() - this.#doingSince) / 1000)
+    }
     for (const [index, { resolve, reject, timer }] of doing.entries()) {
       clearTimeout(timer)
       const result = results[index]

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
-import { quote, SottoError } from '../../../client/api/errors.ts'
+import { asSottoError, quote, SottoError } from '../../../client/api/errors.ts'
 import type {
   AuditMark,
   BackendChange,
@@ -22,12 +22,14 @@ import type {
   StoredWrap,
   StoreHead,
   StoreIdentity,
+  StoreMeasure,
   WrapChange,
   WrappedVersion,
 } from '../contract.ts'
 import { copyOfPlace, copyOfSaved, copyOfVersion } from './copies.ts'
+import { type StoreMetrics, storeMetrics } from '../metrics.ts'
 import { asStoreError, foreign } from './faults.ts'
-import type { ChangeOp, KeyringOp, WrapOp, WriterData } from './messages.ts'
+import type { ChangeOp, KeyringOp, Op, OpValue, WrapOp, WriterData } from './messages.ts'
 import { formatNumbers } from './numbers.ts'
 import { WriteQueue } from './queue.ts'
 import { ReadQueue } from './read-queue.ts'
@@ -45,6 +47,7 @@ export interface OpenOptions {
   readonly maxWaiting?: number
   /** Bytes that the database file may grow to. Default: as many as the disk takes. */
   readonly maxBytes?: number
+  readonly metrics?: StoreMetrics
   /** Starts the writer's thread; a test that ends the thread keeps hold of it here. */
   readonly startWriter?: (script: URL, options: WorkerOptions) => Worker
   /** The same for the reader's thread. */
@@ -69,7 +72,7 @@ const startWorker = (script: URL, options: WorkerOptions): Worker => new Worker(
  */
 export async function openStore(path: string, options: OpenOptions = {}): Promise<Store> {
   const { waitMs = 5000, openMs = 600_000, maxWaiting = 1000, maxBytes } = options
-  const { startWriter = startWorker, startReader = startWorker } = options
+  const { startWriter = startWorker, startReader = startWorker, metrics = storeMetrics() } = options
   const file = resolve(path)
   const inode = await inodeOf(file)
   const writerData: WriterData = { path: file, maxBytes }
@@ -84,11 +87,11 @@ export async function openStore(path: string, options: OpenOptions = {}): Promis
     env: {},
     name: 'store-reader',
   })
-  const queue = new WriteQueue(writer, file, { waitMs, maxWaiting })
+  const queue = new WriteQueue(writer, file, { waitMs, maxWaiting }, metrics)
   const reads = new ReadQueue(reader, file, waitMs)
   try {
     await queue.submit({ kind: 'ping' }, openMs)
-    return new SqliteStore({ file, inode, queue, reads }, await reads.open(openMs))
+    return new SqliteStore({ file, inode, queue, reads, metrics }, await reads.open(openMs))
   } catch (error) {
     await reads.close()
     await queue.close()
@@ -101,6 +104,7 @@ interface Parts {
   readonly inode: string
   readonly queue: WriteQueue
   readonly reads: ReadQueue
+  readonly metrics: StoreMetrics
 }
 
 class SqliteStore implements Store {
@@ -109,13 +113,15 @@ class SqliteStore implements Store {
   readonly #inode: string
   readonly #queue: WriteQueue
   readonly #reads: ReadQueue
+  readonly #metrics: StoreMetrics
   #closed: Promise<void> | undefined
 
-  constructor({ file, inode, queue, reads }: Parts, identity: StoreIdentity) {
+  constructor({ file, inode, queue, reads, metrics }: Parts, identity: StoreIdentity) {
     this.#file = file
     this.#inode = inode
     this.#queue = queue
     this.#reads = reads
+    this.#metrics = metrics
     this.identity = identity
   }
 
@@ -178,12 +184,7 @@ class SqliteStore implements Store {
   ): Promise<number> {
     const stamp = { intent: { id: intent.id, hash: intent.hash }, by: JSON.stringify(by), at }
     const rows = { saved: copyOfSaved(saved), demoted: demoted && copyOfSaved(demoted) }
-    return (await this.#queue.submit({
-      kind: 'backend',
-      verb: 'save',
-      ...stamp,
-      ...rows,
-    })) as number
+    return this.#commit({ kind: 'backend', verb: 'save', ...stamp, ...rows })
   }
 
   async removeBackend(
@@ -193,8 +194,7 @@ class SqliteStore implements Store {
   ): Promise<number> {
     const stamp = { intent: { id: intent.id, hash: intent.hash }, by: JSON.stringify(by), at }
     const row = { id, expected: new Uint8Array(expected) }
-    const op = { kind: 'backend', verb: 'erase-backend', ...stamp, ...row } as const
-    return (await this.#queue.submit(op)) as number
+    return this.#commit({ kind: 'backend', verb: 'erase-backend', ...stamp, ...row })
   }
 
   async leftovers(
@@ -250,7 +250,7 @@ class SqliteStore implements Store {
   async addKey(change: KeyringChange, added: StoredKey, retired: StoredKey): Promise<number> {
     const entries = { added: copyOfKey(added), retired: copyOfKey(retired) }
     const op: KeyringOp = { ...asOp(change), verb: 'add', ...entries }
-    return (await this.#queue.submit(op)) as number
+    return this.#commit(op)
   }
 
   async keyUse(): Promise<Map<number, number>> {
@@ -269,12 +269,16 @@ class SqliteStore implements Store {
       expected: new Uint8Array(expected),
     }))
     const op: KeyringOp = { ...asOp(change), verb: 'move', keyId, moved: copies }
-    return (await this.#queue.submit(op)) as Moved
+    return this.#commit<Moved>(op)
   }
 
   async eraseKey(change: KeyringChange, keyId: number): Promise<number> {
     const op: KeyringOp = { ...asOp(change), verb: 'erase', keyId }
-    return (await this.#queue.submit(op)) as number
+    return this.#commit(op)
+  }
+
+  async measure(): Promise<StoreMeasure> {
+    return this.#usable.look('measure')
   }
 
   async check(): Promise<void> {
@@ -310,6 +314,22 @@ class SqliteStore implements Store {
     return this.#reads
   }
 
+  /** Has the writer do a change, and counts how it comes out. Resolves with what the writer answers. */
+  async #commit<T extends OpValue = number>(
+    op: Extract<Op, { readonly intent: AuditMark }>,
+  ): Promise<T> {
+    const { changes } = this.#metrics
+    try {
+      const value = (await this.#queue.submit(op)) as T
+      changes.with({ result: 'done' }).add()
+      return value
+    } catch (error) {
+      const unknown = asSottoError(error).code === 'store_unavailable'
+      changes.with({ result: unknown ? 'unknown' : 'refused' }).add()
+      throw error
+    }
+  }
+
   async #changeWraps(
     { intent, by, at }: WrapChange,
     verb: WrapOp['verb'],
@@ -318,7 +338,7 @@ class SqliteStore implements Store {
   ): Promise<number> {
     const { id, hash } = intent
     const op = { by, at, provider, fingerprint, added, expected, intent: { id, hash } }
-    return (await this.#queue.submit({ kind: 'wrap', verb, ...op })) as number
+    return this.#commit({ kind: 'wrap', verb, ...op })
   }
 
   async #change(
@@ -331,7 +351,7 @@ class SqliteStore implements Store {
     if (!name.isWellFormed()) {
       throw new SottoError('invalid_name', `Cannot store ${quote(name)}: not well-formed Unicode`)
     }
-    const revision = await this.#queue.submit({
+    return this.#commit({
       kind: 'change',
       verb,
       name,
@@ -352,7 +372,6 @@ class SqliteStore implements Store {
       added: added && copyOfVersion(added),
       ...more,
     })
-    return revision as number
   }
 }
 

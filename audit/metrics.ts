@@ -1,0 +1,89 @@
+/** The metrics of the audit log. */
+import type { Counter, Gauge, Histogram } from '../server/metrics/instruments.ts'
+import { Registry, WAIT_SECONDS } from '../server/metrics/registry.ts'
+import type { FolderSize } from './size.ts'
+
+/** What the log notes; its methods do. */
+export interface LogMetrics {
+  readonly batches: Counter
+  readonly records: Counter
+  readonly bytes: Counter
+  readonly syncSeconds: Histogram
+  readonly failures: Counter
+  readonly lost: Counter
+  readonly waiting: Gauge
+  readonly up: Gauge
+  readonly lowSpace: Gauge
+  readonly segments: Gauge
+  readonly diskBytes: Gauge
+  readonly freeBytes: Gauge
+}
+
+/** Defines the metrics of a log. */
+export function logMetrics(registry: Registry = new Registry()): LogMetrics {
+  return {
+    up: registry.gauge({
+      name: 'sotto_audit_up',
+      help: 'Whether the audit log can be written: while it is 0 no value leaves and nothing changes.',
+    }),
+    batches: registry.counter({
+      name: 'sotto_audit_batches_total',
+      help: 'Writes to the audit log that became durable, each with the records of all who waited for it.',
+    }),
+    records: registry.counter({
+      name: 'sotto_audit_records_total',
+      help: 'Audit records that became durable, the header of each segment among them.',
+    }),
+    bytes: registry.counter({
+      name: 'sotto_audit_written_bytes_total',
+      help: 'Bytes of the records in those writes, headers left out.',
+    }),
+    syncSeconds: registry.histogram({
+      name: 'sotto_audit_sync_seconds',
+      help: 'How long a write to the audit log took until it was durable.',
+      buckets: WAIT_SECONDS,
+    }),
+    failures: registry.counter({
+      name: 'sotto_audit_failures_total',
+      help: 'Writes to the audit log, and attempts to begin a segment, that failed.',
+    }),
+    lost: registry.counter({
+      name: 'sotto_audit_lost_records_total',
+      help: 'Records of acts that revealed nothing and could not be written; the log tells their number.',
+    }),
+    waiting: registry.gauge({
+      name: 'sotto_audit_waiting_records',
+      help: 'Records that wait for a write that has not begun.',
+    }),
+    lowSpace: registry.gauge({
+      name: 'sotto_audit_low_space',
+      help: 'Whether the free space is below the reserve, so that refusals are only counted.',
+    }),
+    segments: registry.gauge({
+      name: 'sotto_audit_segments',
+      help: 'Files of the audit log in its folder.',
+    }),
+    diskBytes: registry.gauge({
+      name: 'sotto_audit_disk_bytes',
+      help: 'Bytes of those files.',
+    }),
+    freeBytes: registry.gauge({
+      name: 'sotto_audit_free_bytes',
+      help: 'Bytes that can still be written to the file system of the audit log.',
+    }),
+  }
+}
+
+/** Has the sizes of the log read before each page, off the event loop. */
+export function followFolder(
+  registry: Registry,
+  { segments, diskBytes, freeBytes }: LogMetrics,
+  folder: FolderSize,
+): void {
+  registry.source([segments, diskBytes, freeBytes], async () => {
+    const found = await folder.look()
+    segments.set(found.segments)
+    diskBytes.set(found.bytes)
+    freeBytes.set(found.free)
+  })
+}

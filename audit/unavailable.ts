@@ -1,0 +1,23 @@
+/** The error of a log that cannot be written, in words for the operator. */
+import { quote, SottoError } from '../client/api/errors.ts'
+import { errorCode } from './files.ts'
+
+/** `audit_unavailable` for the log in `directory`; `cause` is the system's error, or words. */
+export function unavailable(directory: string, cause: unknown): SottoError {
+  const full = ['ENOSPC', 'EDQUOT'].includes(errorCode(cause) ?? '')
+  return new SottoError(
+    'audit_unavailable',
+    `Cannot write the audit log in ${quote(directory)}: ${reasonOf(cause)}`,
+    {
+      hint: full
+        ? 'Free space on the file system that holds it; the log goes on by itself.'
+        : 'Look after the disk and the folder that hold it; the log goes on by itself.',
+      ...(cause instanceof Error && { cause }),
+    },
+  )
+}
+
+/** What went wrong, in a few words. */
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}

@@ -1,0 +1,142 @@
+/** The metrics of what callers ask for and of what is in hand, and of the parts that answers need. */
+import { orLate, processTimers } from '../../audit/timers.ts'
+import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
+import { operations } from '../../client/api/operations.ts'
+import { methods } from '../../client/api/wire.ts'
+import type { Family } from '../metrics/family.ts'
+import type { Counter, Gauge, Histogram } from '../metrics/instruments.ts'
+import { Registry, WAIT_SECONDS } from '../metrics/registry.ts'
+
+/** What a request can be for. */
+export type Subject = keyof typeof methods | keyof typeof operations | 'metrics' | 'other'
+
+/** How a request can come out: a code of the table of errors, or one of two that are none. */
+export type Outcome = ErrorCode | 'ok' | 'not_ready'
+
+export const subjects: readonly Subject[] = [
+  ...(Object.keys(methods) as Subject[]),
+  ...(Object.keys(operations) as Subject[]),
+  'metrics',
+  'other',
+]
+
+const outcomes: readonly Outcome[] = [
+  'ok',
+  'not_ready',
+  ...(Object.keys(errorTable) as ErrorCode[]).filter((code) => errorTable[code].status > 0),
+]
+
+/** What requests are noted in. */
+export interface RequestMetrics {
+  readonly requests: Family<
+    { readonly method: typeof subjects; readonly code: typeof outcomes },
+    Counter
+  >
+  readonly seconds: Family<{ readonly method: typeof subjects }, Histogram>
+}
+
+/** Defines the metrics of requests. */
+export function requestMetrics(registry: Registry): RequestMetrics {
+  return {
+    requests: registry.counters({
+      name: 'sotto_requests_total',
+      help: 'Requests that were answered, by method (`other`: no method of the API) and by the code of the error, or `ok`.',
+      labels: { method: subjects, code: outcomes },
+    }),
+    seconds: registry.histograms({
+      name: 'sotto_request_seconds',
+      help: 'How long requests took from their head to their answer, the time of their bodies included.',
+      labels: { method: subjects },
+      buckets: WAIT_SECONDS,
+    }),
+  }
+}
+
+/** What the load is noted in. */
+export interface LoadMetrics {
+  readonly connections: Gauge
+  readonly connectionsLimit: Gauge
+  readonly requests: Gauge
+  readonly requestsLimit: Gauge
+  readonly bytes: Gauge
+  readonly bytesLimit: Gauge
+  readonly refused: Counter
+  readonly cut: Counter
+}
+
+/** Defines the metrics of the load. */
+export function loadMetrics(registry: Registry = new Registry()): LoadMetrics {
+  return {
+    connections: registry.gauge({
+      name: 'sotto_connections',
+      help: 'Connections that are open, TLS handshakes among them.',
+    }),
+    connectionsLimit: registry.gauge({
+      name: 'sotto_connections_limit',
+      help: 'Connections that may be open at once, half of them of one address.',
+    }),
+    requests: registry.gauge({
+      name: 'sotto_requests_in_flight',
+      help: 'Requests that are worked on, or whose answers were not taken yet.',
+    }),
+    requestsLimit: registry.gauge({
+      name: 'sotto_requests_limit',
+      help: 'Requests that may be in flight at once, half of them of one address.',
+    }),
+    bytes: registry.gauge({
+      name: 'sotto_held_bytes',
+      help: 'Bytes of large bodies, and of large answers that were not taken yet.',
+    }),
+    bytesLimit: registry.gauge({
+      name: 'sotto_held_bytes_limit',
+      help: 'Bytes that may be held so at once, half of them for one address.',
+    }),
+    refused: registry.counter({
+      name: 'sotto_connections_refused_total',
+      help: 'Connections past a limit, which were told 503 or closed.',
+    }),
+    cut: registry.counter({
+      name: 'sotto_connections_cut_total',
+      help: 'Connections that were closed because too many requests were sent ahead of their answers.',
+    }),
+  }
+}
+
+/** Defines when the certificate of the server ends; without one there is no number. */
+export function certificateMetric(registry: Registry): Gauge {
+  return registry.gauge({
+    name: 'sotto_certificate_expires_timestamp_seconds',
+    help: 'When the certificate that is shown ends, in seconds since 1970.',
+  })
+}
+
+/** How long a page waits for a part to say that it is well, in milliseconds. */
+const PROBE_MS = 1500
+
+/** Defines whether each part is well, and asks for each page; one that does not answer is not well. */
+export function readyMetrics(
+  registry: Registry,
+  probes: Readonly<Record<string, () => Promise<void>>>,
+): void {
+  const ready = registry.gauges({
+    name: 'sotto_ready',
+    help: 'Whether each part of the server works, as `/readyz` tells.',
+    labels: { part: Object.keys(probes) },
+  })
+  const parts = Object.entries(probes).map(([part, probe]) => ({
+    gauge: ready.with({ part }),
+    probe,
+  }))
+  registry.source([], async () => {
+    await Promise.all(
+      parts.map(async ({ gauge, probe }) => {
+        const end = probe().then(
+          () => 'well' as const,
+          () => 'ill' as const,
+        )
+        const state = await orLate(end, { timers: processTimers, ms: PROBE_MS })
+        gauge.set(state === 'well' ? 1 : 0)
+      }),
+    )
+  })
+}

@@ -1,0 +1,31 @@
+/** docs/metrics.md: its table is what a server has, and its alerts speak of what is in it. */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { Registry } from '../../server/metrics/registry.ts'
+import { startService } from '../support/service.ts'
+
+const document = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
+
+test('the table has every metric, with its type, its labels and its help', async () => {
+  const registry = new Registry()
+  await using service = await startService({ registry })
+  expect(service.url).toContain('http')
+  const rows = registry.heads.map(({ name, type, labels, help }) => {
+    const named = Object.keys(labels).map((label) => `\`${label}\``)
+    return `| \`${name}\` | ${type} | ${named.join(' ')} | ${help} |`
+  })
+  const [, shown = ''] = /<!-- metrics -->\n((?:\|.*\n)+)/.exec(document) ?? []
+  expect(shown.trim().split('\n').slice(2)).toEqual(rows)
+})
+
+test('alerts and queries name metrics that there are', () => {
+  const [, table = ''] = /<!-- metrics -->\n((?:\|.*\n)+)/.exec(document) ?? []
+  const known = new Set(
+    [...table.matchAll(/`((?:sotto|process)_[a-z_]+)`/g)].map(([, name]) => name),
+  )
+  const used = [...document.replace(table, '').matchAll(/\b(?:sotto|process)_[a-z_]+\b/g)]
+    .map(([name]) => name.replace(/_(?:bucket|sum|count)$/, ''))
+    .filter((name) => name !== 'sotto_')
+  expect(used.length).toBeGreaterThan(10)
+  for (const name of used) expect(known, name).toContain(name)
+})

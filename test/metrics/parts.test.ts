@@ -1,0 +1,186 @@
+/** What the parts of a server note that a development server on one machine does not show. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { expect, test } from 'vitest'
+import { SottoError } from '../../client/api/errors.ts'
+import { bounded } from '../../server/crypto/bounded.ts'
+import { keyMetrics, measured } from '../../server/crypto/metrics.ts'
+import type { KeyProvider } from '../../server/crypto/provider.ts'
+import { whoIsMetrics } from '../../server/identity/tailscale/metrics.ts'
+import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
+import { jobMetrics } from '../../server/jobs/metrics.ts'
+import { Scheduler } from '../../server/jobs/scheduler.ts'
+import { Registry } from '../../server/metrics/registry.ts'
+import { followStore, storeMetrics } from '../../server/store/metrics.ts'
+import { afterAppend, changeTo, sealedVersion } from '../contract/store-states.ts'
+import { makeStore } from '../store/made.ts'
+import { ManualTimers, settled } from '../audit/fixtures.ts'
+import { makePair } from '../support/certificates.ts'
+import { recorded, StubLocalApi, withFields } from '../support/local-api.ts'
+import { Page } from '../support/scrape.ts'
+import { loopbackDoor, startOnTailnet } from '../support/tailnet-service.ts'
+
+const pageOf = async (registry: Registry): Promise<Page> => new Page(await registry.page())
+
+test('changes of a store are told by their outcome, and measuring it never holds up a page', async () => {
+  const registry = new Registry()
+  const metrics = storeMetrics(registry)
+  await using made = await makeStore({ waitMs: 300, metrics })
+  const { store, path, hand } = made
+  followStore(registry, metrics, store)
+  const changes = async () => {
+    const page = await pageOf(registry)
+    return ['done', 'refused', 'unknown'].map((result) =>
+      page.get(`sotto_store_changes_total{result="${result}"}`),
+    )
+  }
+  await hand.append('a')
+  await hand.append('a')
+  expect(await changes()).toEqual([2, 0, 0])
+  const stale = changeTo(77, undefined, afterAppend('a', undefined))
+  await expect(store.append(stale, sealedVersion(1))).rejects.toMatchObject({ code: 'conflict' })
+  expect(await changes()).toEqual([2, 1, 0])
+  const commits = (await pageOf(registry)).get('sotto_store_commits_total')
+  expect(commits).toBe(2)
+
+  const other = new Database(path)
+  other.exec('BEGIN IMMEDIATE')
+  const late = store.append(changeTo(78, undefined, afterAppend('b', undefined)), sealedVersion(1))
+  const waiting = await pageOf(registry)
+  expect(waiting.get('sotto_store_waiting_changes')).toBe(1)
+  await expect(late).rejects.toMatchObject({ code: 'store_unavailable' })
+  expect(await changes()).toEqual([2, 1, 1])
+  other.close()
+  // The writer gets to it after all: a commit, whatever its caller was told.
+  await store.committed([78])
+  const after = await pageOf(registry)
+  expect(after.get('sotto_store_secrets')).toBe(2)
+  expect(after.get('sotto_store_commits_total')).toBeGreaterThan(commits ?? 0)
+  await store.close()
+  const closed = await pageOf(registry)
+  expect(closed.all('sotto_store_bytes')).toEqual([])
+  expect(closed.get('sotto_store_secrets')).toBeUndefined()
+})
+
+test('calls to key providers are told by provider and outcome, those that are late included', async () => {
+  const registry = new Registry()
+  const metrics = keyMetrics(registry)
+  const failing = (name: string, fail: () => Promise<never>): KeyProvider => ({
+    name,
+    fingerprint: async () => 'f',
+    wrap: fail,
+    unwrap: fail,
+  })
+  const bytes = new Uint8Array(1)
+  const refused = failing('aws-kms', async () => {
+    throw new SottoError('key_missing', 'gone')
+  })
+  const broken = failing('of-tomorrow', async () => {
+    throw new Error('a fault')
+  })
+  const silent = failing('recovery', () => new Promise(() => {}))
+  await expect(measured(refused, metrics).unwrap(bytes, 'id')).rejects.toThrow('gone')
+  await expect(measured(broken, metrics).wrap(bytes, 'id')).rejects.toThrow('a fault')
+  await expect(measured(bounded(silent, 10), metrics).unwrap(bytes, 'id')).rejects.toThrow('10 ms')
+  expect(await measured(refused, metrics).fingerprint()).toBe('f')
+  const page = await pageOf(registry)
+  expect(page.all('sotto_key_calls_total').map(([series]) => series)).toEqual([
+    'sotto_key_calls_total{provider="aws-kms",call="unwrap",result="key_missing"}',
+    'sotto_key_calls_total{provider="other",call="wrap",result="failed"}',
+    'sotto_key_calls_total{provider="recovery",call="unwrap",result="key_missing"}',
+    'sotto_key_calls_total{provider="aws-kms",call="fingerprint",result="ok"}',
+  ])
+  expect(page.get('sotto_key_call_seconds_count{provider="aws-kms"}')).toBe(1)
+  expect(page.get('sotto_key_call_seconds_sum{provider="recovery"}')).toBeGreaterThan(0.005)
+})
+
+test('questions to tailscaled are told by outcome', async () => {
+  const registry = new Registry()
+  await using stub = await StubLocalApi.start()
+  const localApi = new LocalApi({ path: stub.path, metrics: whoIsMetrics(registry) })
+  stub.whois.set('100.64.0.1', recorded('whois-user'))
+  stub.whois.set('100.64.0.2', 'no JSON')
+  await localApi.whois('100.64.0.1')
+  await localApi.whois('100.64.0.3')
+  await expect(localApi.whois('100.64.0.2')).rejects.toThrow('is not JSON')
+  await localApi.status()
+  const page = await pageOf(registry)
+  const calls = ['known', 'unknown', 'failed'].map((result) =>
+    page.get(`sotto_identity_calls_total{result="${result}"}`),
+  )
+  expect(calls).toEqual([1, 1, 1])
+  expect(page.get('sotto_identity_call_seconds_count')).toBe(3)
+  await localApi.close()
+})
+
+test('a server on a tailnet tells of its questions, of its certificate and of its parts', async () => {
+  const registry = new Registry()
+  const pair = makePair(['server.tail-test.ts.net'])
+  const localApi = await StubLocalApi.start()
+  const status = JSON.parse(recorded('status')) as { Self: object }
+  localApi.status = withFields('status', {
+    TailscaleIPs: ['127.0.0.1'],
+    Self: { ...status.Self, TailscaleIPs: ['127.0.0.1'] },
+  })
+  await using service = await startOnTailnet({
+    localApi,
+    door: (scratch) => {
+      const certificate = join(scratch, 'tls.crt')
+      const key = join(scratch, 'tls.key')
+      writeFileSync(certificate, pair.certificate)
+      writeFileSync(key, pair.key, { mode: 0o600 })
+      return { ...loopbackDoor, tls: { certificate, key } }
+    },
+    world: { registry },
+  })
+  expect(service.url).toMatch(/^https:/)
+  const page = await pageOf(registry)
+  const ends = page.get('sotto_certificate_expires_timestamp_seconds') ?? 0
+  expect(ends).toBeGreaterThan(Date.now() / 1000)
+  expect(ends).toBeLessThan(Date.now() / 1000 + 400 * 86_400)
+  expect(page.all('sotto_ready').map(([, state]) => state)).toEqual([1, 1, 1, 1])
+  expect(page.get('sotto_identity_calls_total{result="failed"}')).toBe(0)
+  localApi.status = { status: 500, text: 'down' }
+  expect((await pageOf(registry)).get('sotto_ready{part="identity"}')).toBe(0)
+})
+
+test('jobs tell how their runs ended, whether they run, and when one last succeeded', async () => {
+  const registry = new Registry()
+  const timers = new ManualTimers()
+  const clock = () => new Date(1_700_000_000_000 + timers.now())
+  const scheduler = new Scheduler({ timers, clock, metrics: jobMetrics(registry) })
+  let run = Promise.withResolvers<string>()
+  scheduler.add({
+    name: 'copy',
+    action: 'backup',
+    rules: [],
+    everyMs: 1000,
+    retryMs: 1000,
+    maxMs: 500,
+    run: () => run.promise,
+  })
+  const state = async () => {
+    const page = await pageOf(registry)
+    const runs = (result: string) => page.get(`sotto_job_runs_total{job="copy",result="${result}"}`)
+    return [
+      runs('ok'),
+      runs('failed'),
+      page.get('sotto_job_running{job="copy"}'),
+      page.get('sotto_job_last_success_timestamp_seconds{job="copy"}'),
+    ]
+  }
+  expect(await state()).toEqual([0, 0, 0, undefined])
+  void scheduler.run('copy')
+  expect(await state()).toEqual([0, 0, 1, undefined])
+  timers.advance(250)
+  run.resolve('done')
+  await settled()
+  expect(await state()).toEqual([1, 0, 0, 1_700_000_000.25])
+  run = Promise.withResolvers()
+  void scheduler.run('copy')
+  run.reject(new Error('no'))
+  await settled()
+  expect(await state()).toEqual([1, 1, 0, 1_700_000_000.25])
+  await scheduler.close()
+})

@@ -46,6 +46,8 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     verb: 'string',
   },
   key: { verb: 'string', provider: 'string', fingerprint: 'string', operator: 'string' },
+  backup: { backup: 'string', target: 'string', principal: 'principal?', operator: 'string?' },
+  restore: { backup: 'string', taken: 'number', skipped: 'number', operator: 'string' },
   abandoned: { of: 'number', reason: 'string' },
   unidentified: { request: 'string', ip: 'string', reason: 'string' },
   refusals: {

@@ -94,6 +94,16 @@ function wordsOf(record: AuditRecord): Words {
     const note = plain(`${provider} key ${fingerprint}`)
     return { who: plain(operator), what: plain(`key ${verb}`), note }
   }
+  if (record.kind === 'backup') {
+    const { principal, operator = '', backup, target } = record
+    const who = principal ? nameOf(principal) : plain(operator)
+    return { who, what: 'backup', note: plain(`${backup} to ${target}`) }
+  }
+  if (record.kind === 'restore') {
+    const { operator, backup, taken, skipped } = record
+    const note = plain(`${backup}, revision ${taken}, ${skipped} numbers passed over`)
+    return { who: plain(operator), what: 'restore', note }
+  }
   if (record.kind === 'abandoned') {
     return { what: 'abandoned', note: `record ${record.of}: ${plain(record.reason)}` }
   }
@@ -139,7 +149,7 @@ function plain(text: string): string {
 function concerns(record: AuditRecord, name: string): boolean {
   if ('ip' in record && record.ip === name) return true
   // The user of the system, and the host.
-  if ('operator' in record)
+  if ('operator' in record && record.operator !== undefined)
     return [record.operator, record.operator.split(' on ')[0]].includes(name)
   const principal = 'principal' in record ? record.principal : undefined
   if (principal === undefined) return false

@@ -62,6 +62,31 @@ export interface KeyEntry {
   readonly operator: string
 }
 
+/** A backup is about to be made. It stands here before the backup counts as one. */
+export interface BackupEntry {
+  readonly kind: 'backup'
+  /** The name of the backup. */
+  readonly backup: string
+  /** Where it is kept. */
+  readonly target: string
+  /** Who asked for it over the network, or the part of the server that made it. */
+  readonly principal?: Principal
+  /** Who works on the files of the store; one of the two is there. */
+  readonly operator?: string
+}
+
+/** The store came back from a backup; the log goes on behind what is known of it. */
+export interface RestoreEntry {
+  readonly kind: 'restore'
+  /** The name of the backup. */
+  readonly backup: string
+  /** The revision that the backup has. */
+  readonly taken: number
+  /** How many version numbers were passed over, of every name; 0 where the log told all of them. */
+  readonly skipped: number
+  readonly operator: string
+}
+
 /** What announces a change of the store, and leaves its outcome open. */
 export type IntentEntry = ChangeEntry | KeyEntry
 
@@ -117,6 +142,8 @@ export type Entry =
   | AbandonedEntry
   | UnidentifiedEntry
   | RefusalsEntry
+  | BackupEntry
+  | RestoreEntry
   | StartEntry
   | StopEntry
 

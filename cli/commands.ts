@@ -341,6 +341,41 @@ with the key that was removed.`,
     load: async () => (await import('./job.ts')).jobRun,
   },
   {
+    name: 'backup create',
+    args: [],
+    summary: 'Make a backup of a store, on its files.',
+    details: `DIR must be there: a directory for backups is never made, so that none is made where a volume is
+not mounted. The backup is one file, sealed under the keys of the store, and is there whole or not
+at all. It has what no earlier backup in DIR has of the audit log; --whole-log takes all of it.
+
+${keyDetails}
+A key that opens the store must be at hand.`,
+    flags: {
+      ...keyFlags,
+      to: { value: 'DIR', help: 'The directory that keeps the backup.' },
+      'whole-log': { help: 'Take all of the audit log.' },
+    },
+    load: async () => (await import('./backup.ts')).backupCreate,
+  },
+  {
+    name: 'backup list',
+    args: ['DIR'],
+    summary: 'List the backups in a directory, and whether each is there whole.',
+    details: 'Needs no key. What is in a backup only backup verify can tell.',
+    flags: {},
+    load: async () => (await import('./backup.ts')).backupList,
+  },
+  {
+    name: 'backup verify',
+    args: ['FILE'],
+    summary: 'Prove a backup: open every value that is in it.',
+    details: `Any of the keys that opened the store when the backup was made will do. It is unpacked for as long
+as that takes, in $TMPDIR or the directory for temporary files, and values are never written. No
+server is needed.`,
+    flags: keyFlags,
+    load: async () => (await import('./backup.ts')).backupVerify,
+  },
+  {
     name: 'version',
     args: [],
     summary: 'Show the release of this program.',

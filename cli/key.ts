@@ -1,6 +1,5 @@
 /** The commands that tell and change which keys open a store, on its files, with no server running. */
 import { existsSync, readFileSync } from 'node:fs'
-import { hostname, userInfo } from 'node:os'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { readKeysConfig } from '../server/config.ts'
 import { awsKmsProvider } from '../server/crypto/aws-kms.ts'
@@ -10,6 +9,7 @@ import { identityProvider, recipientProvider } from '../server/crypto/recovery.t
 import { withWraps } from '../server/main.ts'
 import type { WrapInfo, WrapProof, Wraps } from '../server/secrets/wraps.ts'
 import type { Invocation } from './invocation.ts'
+import { operator } from './operator.ts'
 import { table, visible } from './text.ts'
 
 /** `sotto key status`: prints each key that opens the store. */
@@ -198,20 +198,6 @@ function onWraps<T>(invocation: Invocation, act: (wraps: Wraps) => Promise<T>): 
 
 function configOf(invocation: Invocation): ReturnType<typeof readKeysConfig> {
   return readKeysConfig((flag) => invocation.text(flag), invocation.env)
-}
-
-/** Who runs this, as the system knows it. */
-function operator(): string {
-  return `${userName()} on ${hostname()}`
-}
-
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    // A container's user often has a number alone.
-    return `user ${process.geteuid?.() ?? 'unknown'}`
-  }
 }
 
 function nameOf({ provider, fingerprint }: WrapInfo): string {

@@ -5,11 +5,7 @@
 import { constants, openSync } from 'node:fs'
 import { ReadStream, WriteStream } from 'node:tty'
 import { SottoError } from '../client/api/errors.ts'
-
-/** A person broke off with Ctrl-C. */
-class Interrupted extends Error {
-  override readonly name = 'Interrupted'
-}
+import { Interrupted } from './interrupted.ts'
 
 /** Milliseconds of quiet after which what was pasted has come to its end. */
 const QUIET_MS = 100

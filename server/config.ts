@@ -149,18 +149,30 @@ export function readKeysConfig(
   flag: (name: string) => string | undefined,
   env: Environment,
 ): KeysConfig {
+  const { stateDir, ...openers } = readOpenersConfig(flag, env)
+  if (stateDir !== undefined) return { stateDir, ...openers }
+  throw new SottoError('usage', 'No state directory is named', {
+    hint: 'Use --state-dir DIR, or set SOTTO_STATE_DIR. This is done where the store is, with no server running.',
+  })
+}
+
+/** Which keys are at hand for something that is not in a state directory, such as a backup. */
+export interface OpenersConfig extends Omit<KeysConfig, 'stateDir'> {
+  /** Undefined: none is named. Its `local.key` is at hand where no key file is named. */
+  readonly stateDir: string | undefined
+}
+
+/** As `readKeysConfig`, where no state directory is needed. Throws `usage` for what does not fit. */
+export function readOpenersConfig(
+  flag: (name: string) => string | undefined,
+  env: Environment,
+): OpenersConfig {
   const value = (name: string): string | undefined => {
     const names = settings.find((setting) => setting.flag === name)?.env ?? []
     return flag(name) ?? names.map((each) => env[each]).find(Boolean)
   }
-  const stateDir = value('state-dir')
-  if (stateDir === undefined) {
-    throw new SottoError('usage', 'No state directory is named', {
-      hint: 'Use --state-dir DIR, or set SOTTO_STATE_DIR. Keys are changed where the store is, with no server running.',
-    })
-  }
   return {
-    stateDir,
+    stateDir: value('state-dir'),
     keyFile: value('key-file'),
     ...kmsOf(value),
     ...recovery(value('recovery-identity')),

@@ -1,12 +1,15 @@
 /** Builds the server from its parts, starts it and stops it: the only place that wires. */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { type FileSystem, nodeFiles } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
 import { followFolder, type LogMetrics } from '../audit/metrics.ts'
 import { FolderSize } from '../audit/size.ts'
 import type { Timers } from '../audit/timers.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
-import type { InitConfig, KeysConfig, ServerConfig } from './config.ts'
+import { createBackup, type CreatedBackup, type CreateParts } from './backup/create.ts'
+import type { InitConfig, KeysConfig, OpenersConfig, ServerConfig } from './config.ts'
 import { awsKmsProvider } from './crypto/aws-kms.ts'
 import { bounded } from './crypto/bounded.ts'
 import { Keyring } from './crypto/keyring.ts'
@@ -184,8 +187,8 @@ export interface NewStore {
   readonly keyFile?: string
 }
 
-/** What the wraps of a store are changed in. */
-export interface WrapsWorld extends Pick<World, 'clock' | 'auditFiles' | 'waitMs'> {
+/** What the files of a store are worked on in. */
+export interface FilesWorld extends Pick<World, 'clock' | 'auditFiles' | 'waitMs'> {
   /** Who works on the files, for the audit log. */
   readonly operator: string
 }
@@ -196,25 +199,81 @@ export interface WrapsWorld extends Pick<World, 'clock' | 'auditFiles' | 'waitMs
  */
 export async function withWraps<T>(
   config: KeysConfig,
-  world: WrapsWorld,
+  world: FilesWorld,
   act: (wraps: Wraps) => Promise<T>,
 ): Promise<T> {
   const { operator, clock = () => new Date() } = world
   await using undo = new AsyncDisposableStack()
-  const state = stateDirectory(config.stateDir)
-  const lock = lockDirectory(state.path)
-  undo.defer(() => lock.release())
-  const store = await openStore(state.store)
-  undo.defer(() => store.close())
+  const { state, store, providers } = await openFiles(config, undo)
   const wraps = new Wraps({
     store,
-    providers: providersOf(config, state, (await store.keys()).wraps),
+    providers,
     openAgreement: (keyring) =>
       openAgreement(state, store, new SecretCache(store, keyring, 0), world, undo),
     operator,
     clock,
   })
   return await act(wraps)
+}
+
+/**
+ * Makes a backup of a store that no server has open. Rejects as `createBackup`, or with the SottoError of
+ * what is in the way.
+ */
+export async function backUp(
+  config: KeysConfig,
+  world: FilesWorld,
+  wanted: Pick<CreateParts, 'target' | 'wholeLog' | 'signal' | 'progress'>,
+): Promise<CreatedBackup> {
+  const { operator, auditFiles, clock } = world
+  await using undo = new AsyncDisposableStack()
+  const { state, store, providers } = await openFiles(config, undo)
+  const opened = await openKeyring(store.identity.id, await store.keys(), providers)
+  opened.rootKey.fill(0)
+  const { keyring } = opened
+  const { log } = await openAgreement(state, store, new SecretCache(store, keyring, 0), world, undo)
+  let announced = 0
+  return await createBackup({
+    ...wanted,
+    store,
+    keyring,
+    auditDirectory: state.audit,
+    logHead: () => log.head,
+    records: {
+      async announce(backup) {
+        const target = wanted.target.description
+        announced = (await log.append({ kind: 'backup', backup, target, operator })).id
+      },
+      async abandon(reason) {
+        await log.append({ kind: 'abandoned', of: announced, reason }).catch(() => {})
+      },
+    },
+    ...(auditFiles && { auditFiles }),
+    ...(clock && { clock }),
+  })
+}
+
+/**
+ * The keys that are at hand where no state directory is: those that are named, and the local key in the
+ * state directory that is named, if there is one.
+ */
+export function providersAtHand({ stateDir, keyFile, ...others }: OpenersConfig): KeyProvider[] {
+  const own = stateDir === undefined ? undefined : join(stateDir, 'local.key')
+  const local = keyFile ?? (own !== undefined && existsSync(own) ? own : undefined)
+  return providersNamed({ keyFile: local, ...others })
+}
+
+/** A store that no server has open, for as long as `undo` stands. */
+async function openFiles(
+  config: KeysConfig,
+  undo: AsyncDisposableStack,
+): Promise<{ state: StateDirectory; store: Store; providers: KeyProvider[] }> {
+  const state = stateDirectory(config.stateDir)
+  const lock = lockDirectory(state.path)
+  undo.defer(() => lock.release())
+  const store = await openStore(state.store)
+  undo.defer(() => store.close())
+  return { state, store, providers: providersOf(config, state, (await store.keys()).wraps) }
 }
 
 /** The state directory, locked, with a store in it if this is a fresh development server. */
@@ -313,14 +372,22 @@ async function wrapWith(key: KeyProvider, rootKey: Uint8Array, storeId: string):
  * local key is looked for where one is named or has a wrap.
  */
 function providersOf(
-  { keyFile, awsKms, recoveryIdentity }: Omit<KeysConfig, 'stateDir'>,
+  { keyFile, ...others }: Omit<KeysConfig, 'stateDir'>,
   state: StateDirectory,
   wraps: readonly StoredWrap[],
 ): KeyProvider[] {
-  const local = keyFile !== undefined || wraps.some(({ provider }) => provider === 'local')
+  const local = wraps.some(({ provider }) => provider === 'local') ? state.keyFile : undefined
+  return providersNamed({ keyFile: keyFile ?? local, ...others })
+}
+
+function providersNamed({
+  keyFile,
+  awsKms,
+  recoveryIdentity,
+}: Omit<KeysConfig, 'stateDir'>): KeyProvider[] {
   return [
     ...(awsKms ? [awsKmsProvider(awsKms)] : []),
-    ...(local ? [localKeyProvider(keyFile ?? state.keyFile)] : []),
+    ...(keyFile === undefined ? [] : [localKeyProvider(keyFile)]),
     ...(recoveryIdentity === undefined ? [] : [identityProvider(recoveryIdentity)]),
   ]
 }

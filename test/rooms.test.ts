@@ -8,7 +8,7 @@ const floors = [
   ['client', 'audit', 'server/access.ts', 'server/private-file.ts'],
   ['server/openbao'],
   ['server/crypto', 'server/store', 'server/backends'],
-  ['server/identity', 'server/secrets'],
+  ['server/identity', 'server/secrets', 'server/backup'],
   ['server/http', 'server/jobs'],
   ['server/config.ts', 'server/instruments.ts'],
   ['server/network.ts'],

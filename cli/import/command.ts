@@ -1,19 +1,12 @@
 /** `sotto import setec`: what was typed, what is shown meanwhile, and how it ends. */
 import { SottoError } from '../../client/api/errors.ts'
 import type { Client } from '../../client/client.ts'
+import { Interrupted } from '../interrupted.ts'
 import type { Invocation } from '../invocation.ts'
-import type { Io } from '../io.ts'
-import { type Import, type Report, runImport } from './importer.ts'
+import { Progress } from '../progress.ts'
+import { type Report, runImport } from './importer.ts'
 import { asJson, asTable, countOf, wordsFor } from './report.ts'
 import { Side } from './side.ts'
-
-/** Milliseconds between two changes of what a person sees. */
-const PROGRESS_MS = 100
-
-/** A person broke off, a second time where the first was not enough. */
-class Interrupted extends Error {
-  override readonly name = 'Interrupted'
-}
 
 /**
  * Brings every secret over and prints what became of each. Resolves with 130 after Ctrl-C. Throws
@@ -40,7 +33,7 @@ export async function importSetec(invocation: Invocation): Promise<number | void
       only: invocation.text('only') ?? '*',
       dryRun,
       halted: () => halted,
-      progress: (...step) => progress.show(...step),
+      progress: (step, done, of) => progress.show(`${step} ${done} of ${of} secrets`, done >= of),
     })
     await progress.end()
     await invocation.print(asJson(report, { source, destination, dryRun, halted }), () =>
@@ -90,36 +83,4 @@ function clients(invocation: Invocation): { source: Client; destination: Client 
   throw new SottoError('usage', `Cannot import from ${source.server} into itself`, {
     hint: 'Name the Sotto server by -s URL or SOTTO_SERVER, and the setec server by --from URL.',
   })
-}
-
-/** One line on the terminal that changes. */
-class Progress {
-  readonly #io: Io
-  readonly #shown: boolean
-  #width = 0
-  #last = 0
-
-  constructor(io: Io, shown: boolean) {
-    this.#io = io
-    this.#shown = shown
-  }
-
-  show(...[step, done, of]: Parameters<Import['progress']>): void {
-    const now = this.#io.now()
-    if (!this.#shown || (done < of && now - this.#last < PROGRESS_MS)) return
-    this.#last = now
-    void this.#write(`${step} ${done} of ${of} secrets`).catch(() => {})
-  }
-
-  async end(): Promise<void> {
-    if (this.#width === 0) return
-    await this.#write('')
-    this.#width = 0
-  }
-
-  async #write(text: string): Promise<void> {
-    const line = `\r${text.padEnd(this.#width)}${text === '' ? '\r' : ''}`
-    this.#width = text.length
-    await this.#io.stderr.write(line)
-  }
 }

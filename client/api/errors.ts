@@ -356,6 +356,27 @@ export const errorTable = {
     open: false,
     meaning: 'Secrets did not come over, or are not equal on both servers.',
   },
+  no_backup: {
+    status: 404,
+    text: 'no such backup',
+    exit: 3,
+    open: true,
+    meaning: 'There is no backup of that name, or no file.',
+  },
+  backup_damaged: {
+    status: 500,
+    text: 'the backup does not verify',
+    exit: 1,
+    open: true,
+    meaning: 'A backup is not whole, was altered, or does not hold what it says.',
+  },
+  target_unavailable: {
+    status: 500,
+    text: 'the backup target does not work',
+    exit: 1,
+    open: true,
+    meaning: 'Where backups are kept could not be read or written.',
+  },
   unsafe: {
     status: 0,
     text: '',

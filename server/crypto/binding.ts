@@ -6,7 +6,7 @@ import { encode } from './encoding.ts'
 export const FORMAT = 1
 
 /** Everything that is ever sealed. */
-export type Purpose = 'value' | 'data-key' | 'keyring-entry' | 'root-key'
+export type Purpose = 'value' | 'data-key' | 'keyring-entry' | 'root-key' | 'backup'
 
 /** Where a version of a secret belongs. */
 export interface Place {
@@ -61,6 +61,15 @@ export function rootKeyBinding(storeId: string): Binding {
   return {
     bytes: encode([purpose, FORMAT, storeId]),
     subject: () => `the root key of store ${storeId}`,
+  }
+}
+
+/** Binds the file key of a backup to the hash, in hex, of all that stands before it in the file. */
+export function backupBinding(storeId: string, headHash: string): Binding {
+  const purpose: Purpose = 'backup'
+  return {
+    bytes: encode([purpose, FORMAT, storeId, headHash]),
+    subject: () => `the file key of a backup of store ${storeId}`,
   }
 }
 

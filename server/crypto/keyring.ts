@@ -11,6 +11,7 @@ import {
 } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import {
+  backupBinding,
   dataKeyBinding,
   type EntryHead,
   entryBinding,
@@ -87,18 +88,20 @@ export class Keyring {
   readonly #entries: ReadonlyMap<number, Entry>
   readonly #active: Entry
   readonly #stateKey: KeyObject
+  readonly #backupKey: KeyObject
   readonly #random: RandomSource
 
   private constructor(
     storeId: string,
     entries: readonly Entry[],
-    stateKey: KeyObject,
+    { stateKey, backupKey }: { readonly stateKey: KeyObject; readonly backupKey: KeyObject },
     random: RandomSource,
   ) {
     this.#storeId = storeId
     this.#entries = new Map(entries.map((entry) => [entry.info.id, entry]))
     this.#active = activeOf(entries)
     this.#stateKey = stateKey
+    this.#backupKey = backupKey
     this.#random = random
   }
 
@@ -137,7 +140,7 @@ export class Keyring {
     return new Keyring(
       storeId,
       storedKeys.map((stored) => openEntry(storeId, openingKey, stored)),
-      deriveKey(root, storeId, 'state'),
+      { stateKey: deriveKey(root, storeId, 'state'), backupKey: backupKeyOf(rootKey, storeId) },
       options.random ?? randomBytes,
     )
   }
@@ -220,10 +223,38 @@ export class Keyring {
     )
   }
 
+  /** A new file key for a backup whose head has this hash, and the same sealed for that place. */
+  newFileKey(headHash: string): { readonly fileKey: KeyObject; readonly sealed: Buffer } {
+    const raw = this.#random(KEY_BYTES)
+    const binding = backupBinding(this.#storeId, headHash)
+    const sealed = seal(this.#backupKey, binding, raw, this.#random)
+    return { fileKey: takeKey(raw), sealed }
+  }
+
+  /** The file key that `newFileKey` sealed for the same head. Throws `store_damaged` for any other. */
+  openFileKey(headHash: string, sealed: Uint8Array): KeyObject {
+    return openFileKey(this.#backupKey, this.#storeId, headHash, sealed)
+  }
+
   /** What is known of each entry, in the order of the store. */
   fingerprints(): EntryInfo[] {
     return [...this.#entries.values()].map(({ info }) => info)
   }
+}
+
+/** The key that seals the file keys of backups of the store `storeId`. */
+export function backupKeyOf(rootKey: Uint8Array, storeId: string): KeyObject {
+  return deriveKey(createSecretKey(rootKey), storeId, 'backup')
+}
+
+/** As the keyring's method, for whoever has no keyring yet: the backup holds it. */
+export function openFileKey(
+  backupKey: KeyObject,
+  storeId: string,
+  headHash: string,
+  sealed: Uint8Array,
+): KeyObject {
+  return takeKey(openKey(backupKey, backupBinding(storeId, headHash), sealed))
 }
 
 function openEntry(storeId: string, openingKey: KeyObject, stored: SealedEntry): Entry {

@@ -13,6 +13,27 @@ export interface StoreIdentity {
   readonly development: boolean
   /** UTC. */
   readonly createdAt: string
+  /** How it came back from a backup, the last time; absent where it never did. */
+  readonly restored?: Restored
+}
+
+/** How a store came back from a backup. */
+export interface Restored {
+  /** The name of the backup. */
+  readonly backup: string
+  /** When the backup was taken. UTC. */
+  readonly takenAt: string
+  /** The revision that the backup has. */
+  readonly takenRevision: number
+  /** Who restored it: a user of the machine. */
+  readonly by: string
+  /** UTC. */
+  readonly at: string
+  /**
+   * Numbers up to this one may have been given to a name that the store does not know, in a time of
+   * which the backup tells nothing.
+   */
+  readonly floor: number
 }
 
 /** An audit record that the store knows about. */
@@ -237,6 +258,51 @@ export interface StoreSeed {
   readonly wraps: readonly StoredWrap[]
 }
 
+/** Where a version is; pages go on behind it. */
+export interface VersionPlace {
+  readonly name: string
+  readonly version: number
+}
+
+/** A version's sealed bytes, with all that they are bound to. */
+export interface PlacedVersion extends SealedVersion {
+  readonly name: string
+  readonly incarnation: number
+}
+
+/** How many there are of what a store keeps. */
+export interface StoreCounts {
+  /** Names that were ever used. */
+  readonly names: number
+  /** Secrets that have versions. */
+  readonly secrets: number
+  /** Versions that have a value. */
+  readonly versions: number
+  /** Versions whose value was erased. */
+  readonly tombstones: number
+}
+
+/** How a snapshot is taken. */
+export interface SnapshotOptions {
+  /** Breaks it off. */
+  readonly signal?: AbortSignal
+  /** Told now and then how many bytes of how many were copied. */
+  readonly progress?: (done: number, total: number) => void
+}
+
+/** A copy of a store as of one moment, in a file of the engine, which goes when it is disposed of. */
+export interface Snapshot extends AsyncDisposable {
+  readonly path: string
+  /** Of the file. */
+  readonly bytes: number
+  readonly head: StoreHead
+  /** The number of its schema. */
+  readonly schema: number
+  readonly counts: StoreCounts
+  readonly keys: readonly StoredKey[]
+  readonly wraps: readonly StoredWrap[]
+}
+
 /**
  * An open store. What a verb is given is taken over when it is called, and what it resolves with is
  * the caller's own, bytes included. A read sees every change that had resolved when it was called.
@@ -399,6 +465,23 @@ export interface Store {
 
   /** How much there is: each number was so at some moment since the call. */
   measure(): Promise<StoreMeasure>
+
+  /** The state of each name that was ever used, in byte order, behind `after`: a page, empty at the end. */
+  states(after: string | undefined): Promise<SecretRow[]>
+
+  /**
+   * The sealed bytes of each version that has a value, by name in byte order and number, behind
+   * `after`: a page of at most some hundred and about a MiB, empty at the end.
+   */
+  versions(after: VersionPlace | undefined): Promise<PlacedVersion[]>
+
+  /**
+   * Copies everything that is committed, as of one moment after the call, into a file that only its
+   * owner can read and that the engine opens as a store. It has no bytes that were erased before.
+   * Changes go on meanwhile. What a crash leaves of the file goes when the store is opened again.
+   * Rejects with `local` when it was broken off, and leaves nothing.
+   */
+  snapshot(options?: SnapshotOptions): Promise<Snapshot>
 
   /** Resolves when the store can be read and its writer answers; rejects with what is wrong. */
   check(): Promise<void>

@@ -1,7 +1,7 @@
 /** Plays the transcripts beside this file against one server. */
 import { isUtf8 } from 'node:buffer'
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Io, Output } from '../../cli/io.ts'
@@ -57,6 +57,10 @@ beforeAll(async () => {
   writeFileSync(file, JSON.stringify(tailnet))
   writeFileSync(join(directory.path, 'identity'), identity, { mode: 0o600 })
   await makeLogs(directory.path)
+  const backups = join(directory.path, 'backups')
+  mkdirSync(backups)
+  const broken = 'sotto-20260102T030405.006Z-00112233445566778899aabbccddeeff-r7.backup'
+  writeFileSync(join(backups, broken), 'none')
   server = await startSotto({ args: ['--tailnet', file] })
 })
 

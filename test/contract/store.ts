@@ -9,6 +9,7 @@ import { bytesAndNames } from './store-bytes.ts'
 import { everything, Hand } from './store-hand.ts'
 import { keyringChanges } from './store-keyring.ts'
 import { manyAtOnce } from './store-many.ts'
+import { snapshots } from './store-snapshot.ts'
 import { wrapChanges } from './store-wraps.ts'
 import { storeProperties } from './store-properties.ts'
 import { refusals } from './store-refusals.ts'
@@ -35,6 +36,8 @@ expect.addEqualityTesters([
 interface MadeStore {
   readonly store: Store
   reopen(): Promise<Store>
+  /** Opens a snapshot as a store. */
+  openCopy(path: string): Promise<Store>
   /** Closes what is open and clears away. */
   dispose(): Promise<void>
 }
@@ -289,6 +292,10 @@ export function storeContract(engine: string, make: MakeStore): void {
       expect(await more.append('b')).toBe(before.head.revision + 1)
     })
 
+    snapshots(
+      () => store,
+      (path) => made.openCopy(path),
+    )
     storeProperties(() => store)
   })
 }

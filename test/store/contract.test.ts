@@ -9,13 +9,15 @@ storeContract('SQLite', async (seed) => {
   createStore(path, seed)
   const store = await openStore(path)
   const open = [store]
+  const opened = async (file: string) => {
+    const again = await openStore(file)
+    open.push(again)
+    return again
+  }
   return {
     store,
-    reopen: async () => {
-      const again = await openStore(path)
-      open.push(again)
-      return again
-    },
+    reopen: () => opened(path),
+    openCopy: opened,
     dispose: async () => {
       for (const each of open) await each.close()
       directory[Symbol.dispose]()

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
@@ -105,4 +105,58 @@ test('erased bytes that a crash left in the log leave it when the store is opene
   expect(onDisk(made)).not.toContain('gone')
   expect(onDisk(made)).toContain('<kept>')
   await again.close()
+})
+
+test('erased bytes are in no snapshot, and snapshots that a crash left go when the store is opened', async () => {
+  await using made = await makeStore()
+  for (let version = 1; version <= 30; version++) {
+    await appendMarked(made, 'a', `kept-${version}`)
+    await appendMarked(made, 'b', `gone-${version}`)
+  }
+  for (let version = 2; version <= 30; version++) await made.hand.removeVersion('b', version)
+  // Before the log was emptied: the snapshot is of pages, wherever they are.
+  {
+    await using snapshot = await made.store.snapshot()
+    const copied = execFileSync('cat', [snapshot.path], {
+      encoding: 'latin1',
+      maxBuffer: 64 * 1024 * 1024,
+    })
+    expect(copied).not.toMatch(/[<[]gone-([2-9]|\d\d)/)
+    for (let version = 1; version <= 30; version++) expect(copied).toContain(`<kept-${version}>`)
+  }
+  await made.store.close()
+  for (const ending of ['', '-wal']) {
+    writeFileSync(`${made.path}.0123abcd.snapshot${ending}`, 'left')
+  }
+  writeFileSync(`${made.path}.other`, 'kept')
+  await (await openStore(made.path)).close()
+  expect(readdirSync(made.directory).toSorted()).toEqual(['store.db', 'store.db.other'])
+})
+
+test('after a snapshot that was broken off, the log of the store is emptied as before', async () => {
+  await using made = await makeStore()
+  for (let count = 0; count < 40; count++) {
+    const sealed = {
+      version: 1,
+      keyId: 1,
+      wrappedKey: bytes('k'),
+      sealed: bytes('x'.repeat(500_000)),
+    }
+    await made.hand.append(`big/${count}`, { sealed })
+  }
+  const stop = new AbortController()
+  const seen: number[] = []
+  await expect(
+    made.store.snapshot({
+      signal: stop.signal,
+      progress: (done) => {
+        seen.push(done)
+        stop.abort()
+      },
+    }),
+  ).rejects.toMatchObject({ code: 'local' })
+  expect(seen).not.toEqual([])
+  expect(readdirSync(made.directory).filter((name) => name.endsWith('.snapshot'))).toEqual([])
+  await made.hand.remove('big/1')
+  await vi.waitFor(() => expect(statSync(`${made.path}-wal`).size).toBe(0), { timeout: 10_000 })
 })

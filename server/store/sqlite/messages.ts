@@ -8,6 +8,7 @@ import type {
   MovedKey,
   SavedBackend,
   SealedVersion,
+  Snapshot,
   StoredKey,
   StoredWrap,
 } from '../contract.ts'
@@ -150,6 +151,8 @@ export type LookUp =
   | 'backends'
   | 'leftovers'
   | 'measure'
+  | 'states'
+  | 'versions'
 export type Walk = 'list' | 'history' | 'homed'
 
 /** One read: a method of the reader with its arguments. */
@@ -169,6 +172,23 @@ export type ReadAnswer = { readonly id: number } & (
   | { readonly slice: readonly unknown[]; readonly last: boolean }
   | { readonly error: PlainError }
 )
+
+/** What the copier is started with. */
+export interface CopierData {
+  /** Absolute. */
+  readonly path: string
+  /** The file that is made. */
+  readonly copy: string
+}
+
+/** What a copy has. */
+export type Copied = Pick<Snapshot, 'head' | 'schema' | 'counts' | 'keys' | 'wraps'>
+
+/** From the copier: how far it is, what the copy has, or why there is none, as its last word. */
+export type FromCopier =
+  | { readonly done: number; readonly total: number }
+  | { readonly copied: Copied }
+  | { readonly refused: PlainError }
 
 /** A SottoError as it passes between threads, which would make a bare Error of it. */
 export interface PlainError {
@@ -215,6 +235,8 @@ const describeRead: Record<LookUp | Walk, (name: string) => string> = {
   backends: () => 'read the backends',
   leftovers: () => 'read what is left over in backends',
   measure: () => 'measure it',
+  states: () => 'read the states of its secrets',
+  versions: () => 'read its versions',
   list: () => 'list the secrets',
   homed: () => 'list the secrets of a backend',
   history: (name) => `read the history of ${name}`,

@@ -1,7 +1,14 @@
 /** Brings the schema of a store up to what this release knows, one numbered step at a time. */
 import type { Database } from 'better-sqlite3'
 import { SottoError } from '../../../client/api/errors.ts'
-import { APPLICATION_ID, backends, firstSchema, keyringChanges, wrapChanges } from './schema.ts'
+import {
+  APPLICATION_ID,
+  backends,
+  firstSchema,
+  keyringChanges,
+  restores,
+  wrapChanges,
+} from './schema.ts'
 
 /** Migration n is at index n - 1. One that was released is never edited. */
 const migrations: readonly ((db: Database) => void)[] = [
@@ -12,6 +19,7 @@ const migrations: readonly ((db: Database) => void)[] = [
   (db) => db.exec(wrapChanges),
   (db) => db.exec(keyringChanges),
   (db) => db.exec(backends),
+  (db) => db.exec(restores),
 ]
 
 /** The schema that this release writes. */

@@ -9,7 +9,9 @@ import type {
   BackendInUse,
   HistoryItem,
   Leftover,
+  PlacedVersion,
   ReadResult,
+  Restored,
   SealedVersion,
   SecretRow,
   StoredKey,
@@ -18,11 +20,15 @@ import type {
   StoreIdentity,
   StoreMeasure,
   WrappedVersion,
+  VersionPlace,
 } from '../contract.ts'
 import { parseNumbers } from './numbers.ts'
 import { openReader } from './open.ts'
 
-/** Rows of a slice. */
+/** Bytes of sealed values that a page of versions has, but for its last. */
+const PAGE_BYTES = 1024 * 1024
+
+/** Rows of a slice, and of a page. */
 const SLICE_ROWS = 500
 
 interface SecretColumnsRow {
@@ -38,6 +44,10 @@ interface SecretColumnsRow {
 interface ChangeRow extends Omit<HistoryItem, 'by' | 'version'> {
   readonly by: string
   readonly version: number | null
+}
+
+interface PlacedRow extends Omit<PlacedVersion, 'backend'> {
+  readonly backend: number | null
 }
 
 interface VersionRow extends Omit<SealedVersion, 'backend'> {
@@ -77,6 +87,9 @@ export class Reader {
   readonly #lastBackend
   readonly #leftovers
   readonly #homed
+  readonly #restored
+  readonly #states
+  readonly #versions
 
   #counted: Counts | undefined
 
@@ -145,12 +158,25 @@ export class Reader {
         SELECT s.name FROM secret s JOIN version v ON v.secret = s.id AND v.number = s.active
         WHERE s.active <> 0 AND v.backend IS ? ORDER BY s.name`)
       .pluck()
+    this.#restored = this.#db.prepare<[], Restored>(`
+      SELECT backup, taken_at AS takenAt, taken_revision AS takenRevision, by, at, floor
+      FROM restore ORDER BY revision DESC LIMIT 1`)
+    this.#states = this.#db.prepare<[string], SecretColumnsRow>(
+      `SELECT ${state} FROM secret s WHERE s.name > ? ORDER BY s.name LIMIT ${SLICE_ROWS}`,
+    )
+    this.#versions = this.#db.prepare<[string, string, number], PlacedRow>(`
+      SELECT s.name, s.incarnation, v.number AS version, v.key_id AS keyId,
+        v.wrapped_key AS wrappedKey, v.sealed, v.backend
+      FROM secret s CROSS JOIN version v ON v.secret = s.id
+      WHERE s.name >= ? AND v.removed IS NULL AND (s.name, v.number) > (?, ?)
+      ORDER BY s.name, v.number LIMIT ${SLICE_ROWS}`)
   }
 
   identity(): StoreIdentity {
     const row = this.#identity.get()
     if (!row) throw new Error('the store has no identity')
-    return { ...row, development: row.development === 1 }
+    const restored = this.#restored.get()
+    return { ...row, development: row.development === 1, ...(restored && { restored }) }
   }
 
   head(): StoreHead {
@@ -221,6 +247,24 @@ export class Reader {
     const { name } = this.#db
     const log = statSync(`${name}-wal`, { throwIfNoEntry: false })
     return { secrets, versions, databaseBytes: statSync(name).size, logBytes: log?.size ?? 0 }
+  }
+
+  /** The first is behind `after`; every name is, where that is undefined, for none is empty. */
+  states(after: string | undefined): SecretRow[] {
+    return this.#states.all(after ?? '').map(asSecret)
+  }
+
+  versions(after: VersionPlace | undefined): PlacedVersion[] {
+    const { name, version } = after ?? { name: '', version: 0 }
+    const page: PlacedVersion[] = []
+    let bytes = 0
+    for (const row of this.#versions.iterate(name, name, version)) {
+      const { backend, ...stored } = row
+      page.push(backend === null ? stored : { ...stored, backend })
+      bytes += row.sealed.byteLength
+      if (bytes >= PAGE_BYTES) break
+    }
+    return page
   }
 
   /** Only one of the walks is gone through at once, and none is when this is called. */

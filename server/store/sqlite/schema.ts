@@ -198,3 +198,19 @@ DROP TABLE change;
 ALTER TABLE new_change RENAME TO change;
 CREATE INDEX change_secret ON change (secret);
 `
+
+/** Migration 5: a store that came back from a backup knows it. */
+export const restores = `
+-- One row for each time; its revision is one of the store, as in change.
+CREATE TABLE restore (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the record of it, the first of the log that goes on
+  audit_hash TEXT NOT NULL,
+  backup TEXT NOT NULL,
+  taken_at TEXT NOT NULL,
+  taken_revision INTEGER NOT NULL,
+  floor INTEGER NOT NULL,  -- numbers that names unknown to the store may have had; never goes down
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+`

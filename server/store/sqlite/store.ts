@@ -13,16 +13,20 @@ import type {
   Leftover,
   Moved,
   MovedKey,
+  PlacedVersion,
   ReadResult,
   SavedBackend,
   SealedVersion,
   SecretRow,
+  Snapshot,
+  SnapshotOptions,
   Store,
   StoredKey,
   StoredWrap,
   StoreHead,
   StoreIdentity,
   StoreMeasure,
+  VersionPlace,
   WrapChange,
   WrappedVersion,
 } from '../contract.ts'
@@ -34,6 +38,7 @@ import { formatNumbers } from './numbers.ts'
 import { WriteQueue } from './queue.ts'
 import { ReadQueue } from './read-queue.ts'
 import type { ReaderData } from './reading.ts'
+import { removeLeftovers, Snapshots } from './snapshot.ts'
 
 export { createStore } from './create.ts'
 
@@ -91,6 +96,7 @@ export async function openStore(path: string, options: OpenOptions = {}): Promis
   const reads = new ReadQueue(reader, file, waitMs)
   try {
     await queue.submit({ kind: 'ping' }, openMs)
+    await removeLeftovers(file)
     return new SqliteStore({ file, inode, queue, reads, metrics }, await reads.open(openMs))
   } catch (error) {
     await reads.close()
@@ -114,6 +120,7 @@ class SqliteStore implements Store {
   readonly #queue: WriteQueue
   readonly #reads: ReadQueue
   readonly #metrics: StoreMetrics
+  readonly #snapshots: Snapshots
   #closed: Promise<void> | undefined
 
   constructor({ file, inode, queue, reads, metrics }: Parts, identity: StoreIdentity) {
@@ -122,6 +129,7 @@ class SqliteStore implements Store {
     this.#queue = queue
     this.#reads = reads
     this.#metrics = metrics
+    this.#snapshots = new Snapshots(file)
     this.identity = identity
   }
 
@@ -234,6 +242,19 @@ class SqliteStore implements Store {
     return this.#changeWraps(change, 'add', wrap, { added: copyOfWrap(wrap) })
   }
 
+  async states(after: string | undefined): Promise<SecretRow[]> {
+    return this.#usable.look('states', after)
+  }
+
+  async versions(after: VersionPlace | undefined): Promise<PlacedVersion[]> {
+    return this.#usable.look('versions', after)
+  }
+
+  async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
+    this.#queue.demandUsable()
+    return this.#snapshots.take(options)
+  }
+
   async removeWrap(change: WrapChange, provider: string, fingerprint: string): Promise<number> {
     return this.#changeWraps(change, 'remove', { provider, fingerprint })
   }
@@ -303,6 +324,7 @@ class SqliteStore implements Store {
   async #close(): Promise<void> {
     // The writer closes last: the last connection to close moves the log into the file.
     const written = this.#queue.drain()
+    await this.#snapshots.close()
     await this.#reads.close()
     await written
     await this.#queue.close()

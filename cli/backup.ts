@@ -1,0 +1,143 @@
+/** The commands that make, list and prove backups. */
+import { quote, SottoError } from '../client/api/errors.ts'
+import type { CreatedBackup } from '../server/backup/create.ts'
+import { directoryTarget } from '../server/backup/directory.ts'
+import { parseName } from '../server/backup/name.ts'
+import { peekBackup } from '../server/backup/open.ts'
+import { fileSource, providerKeys } from '../server/backup/source.ts'
+import type { BackupTarget, TargetObject } from '../server/backup/target.ts'
+import { type VerifiedBackup, verifyBackup } from '../server/backup/verify.ts'
+import { readKeysConfig, readOpenersConfig } from '../server/config.ts'
+import { backUp, providersAtHand } from '../server/main.ts'
+import { Interrupted } from './interrupted.ts'
+import type { Invocation } from './invocation.ts'
+import { operator } from './operator.ts'
+import { Progress } from './progress.ts'
+import { table, visible } from './text.ts'
+
+/** `sotto backup create`: makes a backup of the files of a store, and prints its name. */
+export async function backupCreate(invocation: Invocation): Promise<void> {
+  const target = targetOf(invocation.text('to'), 'backup create needs --to DIR')
+  const clock = (): Date => new Date(invocation.io.now())
+  const made = await withProgress(invocation, (progress, signal) =>
+    backUp(
+      readKeysConfig((flag) => invocation.text(flag), invocation.env),
+      { operator: operator(), clock },
+      { target, wholeLog: invocation.on('whole-log'), progress, signal },
+    ),
+  )
+  const { name, size, manifest } = made
+  await invocation.print({ name, size, manifest }, () => `${name}\n`)
+  if (!invocation.json) await invocation.io.stderr.write(wordsOf(made))
+}
+
+function wordsOf({ size, manifest: { store, log } }: CreatedBackup): string {
+  const { secrets, versions } = store.counts
+  const records =
+    log === null ? 'no audit record' : `audit records ${log.after.id + 1} to ${log.last.id}`
+  return `${size} bytes: ${secrets} secrets, ${versions} values, ${records}\nProve it now and then: \`sotto backup verify FILE\`.\n`
+}
+
+/** A backup as `sotto backup list` tells it. */
+interface Listed {
+  readonly name: string
+  /** In bytes. */
+  readonly size: number
+  readonly created?: string
+  readonly store?: string
+  readonly revision?: number
+  /** Whether all of it is there; what is in it only `verify` tells. */
+  readonly whole: boolean
+  /** Why not. */
+  readonly reason?: string
+}
+
+/** `sotto backup list DIR`: prints the backups that are there, the newest last. */
+export async function backupList(invocation: Invocation): Promise<void> {
+  const target = targetOf(invocation.word(0), '')
+  const objects = (await target.list()).filter(({ name }) => parseName(name) !== undefined)
+  const listed: Listed[] = []
+  for (const each of objects) listed.push(await look(target, each))
+  await invocation.print(listed, () =>
+    table([
+      ['NAME', 'CREATED', 'REVISION', 'BYTES', 'STATE'],
+      ...listed.map(({ name, created = '', revision = '', size, reason = 'whole' }) =>
+        [name, created, String(revision), String(size), reason].map(visible),
+      ),
+    ]),
+  )
+}
+
+async function look(target: BackupTarget, { name, size }: TargetObject): Promise<Listed> {
+  const told = parseName(name)
+  const known = {
+    name,
+    size,
+    ...(told && { created: told.created, store: told.storeId, revision: told.revision }),
+  }
+  try {
+    await peekBackup({ name, size, read: () => target.get(name) })
+    return { ...known, whole: true }
+  } catch (error) {
+    const wrong = error instanceof SottoError ? error : undefined
+    if (wrong?.code !== 'backup_damaged' && wrong?.code !== 'store_newer') throw error
+    return { ...known, whole: false, reason: wrong.message }
+  }
+}
+
+/** `sotto backup verify FILE`: opens every value of a backup, and prints what it has. */
+export async function backupVerify(invocation: Invocation): Promise<void> {
+  const source = await fileSource(invocation.word(0) ?? '')
+  using keys = providerKeys(
+    providersAtHand(readOpenersConfig((flag) => invocation.text(flag), invocation.env)),
+  )
+  const verified = await withProgress(invocation, (progress, signal) =>
+    verifyBackup(source, keys, { progress, signal }),
+  )
+  await invocation.print({ verified: true, ...verified }, () => table(rowsOf(verified)))
+}
+
+function rowsOf({ manifest, values, openedWith }: VerifiedBackup): string[][] {
+  const { store, log, created, program } = manifest
+  return [
+    ['Verifies:', 'yes'],
+    ['Opened with:', openedWith ?? ''],
+    ['Taken:', created],
+    ['Store:', store.id],
+    ['Revision:', String(store.revision)],
+    ['Schema:', `${store.schema}, release ${program}`],
+    ['Secrets:', String(store.counts.secrets)],
+    ['Values opened:', String(values)],
+    ['Tombstones:', String(store.counts.tombstones)],
+    ['Audit records:', log === null ? 'none' : `${log.after.id + 1} to ${log.last.id}`],
+  ]
+}
+
+function targetOf(path: string | undefined, missing: string): BackupTarget {
+  if (path === undefined || path === '') throw new SottoError('usage', missing || 'DIR is empty')
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path)) {
+    throw new SottoError('usage', `Cannot keep backups at ${quote(path)}: it is no directory`)
+  }
+  return directoryTarget(path)
+}
+
+/** Runs `act`, showing how far it is, and breaks it off on Ctrl-C. */
+async function withProgress<T>(
+  invocation: Invocation,
+  act: (
+    show: (step: string, done: number, total: number) => void,
+    signal: AbortSignal,
+  ) => Promise<T>,
+): Promise<T> {
+  const { io, json } = invocation
+  const progress = new Progress(io, io.stderr.isTTY && !json)
+  const stop = new AbortController()
+  using _ = io.onInterrupt(() => stop.abort())
+  try {
+    return await act((...step) => progress.part(...step), stop.signal)
+  } catch (error) {
+    throw stop.signal.aborted ? new Interrupted('Interrupted', { cause: error }) : error
+  } finally {
+    await progress.end()
+  }
+}

@@ -1,0 +1,134 @@
+/** What stands in the clear at the beginning of a backup: docs/backup-format.md. */
+import { hash } from 'node:crypto'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import { encode } from '../crypto/encoding.ts'
+import type { Wrap } from '../crypto/root-key.ts'
+import type { ByteReader } from './byte-reader.ts'
+import { damaged } from './faults.ts'
+
+/** The version of the file, and the only one that this release knows. */
+const BACKUP_FORMAT = 1
+
+/** Bytes of content in a chunk; the last one may have fewer. */
+export const CHUNK_BYTES = 65_536
+
+/** Bytes that a chunk has beside its content. */
+export const TAG_BYTES = 16
+
+const MAGIC = 'sotto backup'
+const FIXED_BYTES = MAGIC.length + 8
+/** More than the fields of any head have. */
+const MAX_FIELD_BYTES = 1024 * 1024
+/** A sealed key. */
+const SEALED_BYTES = 61
+
+/** What a head tells. */
+export interface Head {
+  readonly storeId: string
+  /** UTC. */
+  readonly created: string
+  /** Bytes of content. */
+  readonly contentBytes: number
+  /** The wraps of the store's root key when the backup was made. */
+  readonly wraps: readonly Wrap[]
+}
+
+/** A head as it was read. */
+export interface SealedHead extends Head {
+  /** The file key, sealed. */
+  readonly sealedKey: Uint8Array
+  /** SHA-256, in hex, of what stands before the sealed key. */
+  readonly hash: string
+  /** Bytes of the whole file. */
+  readonly fileBytes: number
+}
+
+/** The bytes of `head` up to the sealed key, and their hash, which the file key is bound to. */
+export function encodeHead(head: Head): { readonly bytes: Buffer; readonly hash: string } {
+  const { storeId, created, contentBytes, wraps } = head
+  const chunks = Math.ceil(contentBytes / CHUNK_BYTES)
+  const fields = encode([
+    storeId,
+    created,
+    chunks,
+    contentBytes - (chunks - 1) * CHUNK_BYTES,
+    wraps.length,
+    ...wraps.flatMap(({ provider, fingerprint, wrapped }) => [
+      provider,
+      fingerprint,
+      Buffer.from(wrapped).toString('base64'),
+    ]),
+  ])
+  const numbers = Buffer.alloc(8)
+  numbers.writeUInt32BE(BACKUP_FORMAT, 0)
+  numbers.writeUInt32BE(fields.length, 4)
+  const bytes = Buffer.concat([Buffer.from(MAGIC), numbers, fields])
+  return { bytes, hash: hash('sha256', bytes, 'hex') }
+}
+
+/** Bytes of a file whose head, up to the sealed key, has `headBytes`. */
+export function fileBytes(headBytes: number, contentBytes: number): number {
+  const chunks = Math.ceil(contentBytes / CHUNK_BYTES)
+  return headBytes + SEALED_BYTES + contentBytes + chunks * TAG_BYTES
+}
+
+/**
+ * Reads the head of the backup `name`. Throws `backup_damaged` for what is none, and `store_newer`
+ * for the format of a later release.
+ */
+export async function readHead(reader: ByteReader, name: string): Promise<SealedHead> {
+  const fixed = await reader.take(FIXED_BYTES)
+  if (fixed.length < FIXED_BYTES || fixed.toString('latin1', 0, MAGIC.length) !== MAGIC) {
+    throw damaged(name, 'it does not begin as a backup of Sotto does')
+  }
+  const format = fixed.readUInt32BE(MAGIC.length)
+  if (format !== BACKUP_FORMAT) throw otherFormat(name, format)
+  const size = fixed.readUInt32BE(MAGIC.length + 4)
+  const bytes = size <= MAX_FIELD_BYTES ? await reader.take(size) : Buffer.alloc(0)
+  const sealedKey = await reader.take(SEALED_BYTES)
+  const head = bytes.length === size ? parseFields(bytes) : undefined
+  if (head === undefined || sealedKey.length < SEALED_BYTES) {
+    throw damaged(name, 'its head is cut short or altered')
+  }
+  return {
+    ...head,
+    sealedKey,
+    hash: hash('sha256', Buffer.concat([fixed, bytes]), 'hex'),
+    fileBytes: fileBytes(FIXED_BYTES + size, head.contentBytes),
+  }
+}
+
+function otherFormat(name: string, format: number): SottoError {
+  return new SottoError(
+    'store_newer',
+    `Cannot read the backup ${quote(name)}: it has format ${format}, this release reads ${BACKUP_FORMAT}`,
+    { hint: 'Use the release that wrote it, or a later one; if none did, the file is damaged.' },
+  )
+}
+
+/** Undefined for bytes that are no fields of a head. */
+function parseFields(bytes: Buffer): Head | undefined {
+  let at = 0
+  const number = (): number => {
+    const value = at + 4 <= bytes.length ? bytes.readUInt32BE(at) : Number.NaN
+    at += 4
+    return value
+  }
+  const text = (): string => {
+    const size = number()
+    const value = bytes.subarray(at, at + size)
+    at += size
+    return value.toString('utf8')
+  }
+  const [storeId, created] = [text(), text()]
+  const [chunks, last, count] = [number(), number(), number()]
+  const wraps: Wrap[] = []
+  while (wraps.length < count && at < bytes.length) {
+    const [provider, fingerprint] = [text(), text()]
+    wraps.push({ provider, fingerprint, wrapped: Buffer.from(text(), 'base64') })
+  }
+  const whole = at === bytes.length && wraps.length === count
+  if (!whole || !/^[0-9a-f]{32}$/.test(storeId)) return undefined
+  if (!(chunks >= 1) || !(last >= 1 && last <= CHUNK_BYTES)) return undefined
+  return { storeId, created, contentBytes: (chunks - 1) * CHUNK_BYTES + last, wraps }
+}

@@ -1,0 +1,28 @@
+/** Names of backups: they sort by time, and tell the store and its revision. */
+
+/** What a name tells. */
+export interface NameParts {
+  /** UTC, with milliseconds. */
+  readonly created: string
+  readonly storeId: string
+  readonly revision: number
+}
+
+const pattern =
+  /^sotto-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{3})Z-([0-9a-f]{32})-r(\d{1,16})\.backup$/
+
+/** The name of a backup. */
+export function backupName({ created, storeId, revision }: NameParts): string {
+  return `sotto-${created.replaceAll(/[-:]/g, '')}-${storeId}-r${revision}.backup`
+}
+
+/** What `name` tells; undefined where it is not the name of a backup. */
+export function parseName(name: string): NameParts | undefined {
+  const [, year, month, day, hour, minute, second, ms, storeId, revision] = pattern.exec(name) ?? []
+  if (storeId === undefined) return undefined
+  return {
+    created: `${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}Z`,
+    storeId,
+    revision: Number(revision),
+  }
+}

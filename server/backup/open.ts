@@ -1,0 +1,135 @@
+/** Reads a backup: its head, its manifest, and its parts one after another, each byte authenticated. */
+import { createHash, type KeyObject } from 'node:crypto'
+import { ByteReader } from './byte-reader.ts'
+import { openChunks } from './chunks.ts'
+import { damaged } from './faults.ts'
+import { readHead, type SealedHead } from './head.ts'
+import { decodeManifest, type Manifest, MAX_MANIFEST_BYTES, type Part } from './manifest.ts'
+import type { BackupKeys, BackupSource } from './source.ts'
+import { parseName } from './name.ts'
+
+/** The largest piece in which a part is given. */
+const PIECE_BYTES = 65_536
+
+/** A part, and its bytes, which are taken before the next part is. */
+export interface OpenedPart {
+  readonly part: Part
+  readonly content: AsyncIterable<Buffer>
+}
+
+/** The head of a backup, which tells without a key which store it is of and whether it is all there. */
+export async function peekBackup(source: BackupSource): Promise<SealedHead> {
+  await using reader = new ByteReader(await source.read())
+  const head = await readHead(reader, source.name)
+  refuseOtherName(head, source.name)
+  refuseOtherSize(head, source)
+  return head
+}
+
+/** A backup whose manifest was read. */
+export class OpenedBackup implements AsyncDisposable {
+  readonly name: string
+  readonly head: SealedHead
+  readonly manifest: Manifest
+  readonly #content: ByteReader
+  readonly #sealed: ByteReader
+
+  private constructor(
+    source: BackupSource,
+    { head, manifest }: { readonly head: SealedHead; readonly manifest: Manifest },
+    readers: { readonly content: ByteReader; readonly sealed: ByteReader },
+  ) {
+    this.name = source.name
+    this.head = head
+    this.manifest = manifest
+    this.#content = readers.content
+    this.#sealed = readers.sealed
+  }
+
+  /**
+   * Reads up to the manifest. Rejects with `no_backup`, with `backup_damaged` or `store_newer` for
+   * what is no backup or no whole one, and as `keys` do.
+   */
+  static async open(source: BackupSource, keys: BackupKeys): Promise<OpenedBackup> {
+    const { name } = source
+    const sealed = new ByteReader(await source.read())
+    try {
+      const head = await readHead(sealed, name)
+      refuseOtherName(head, name)
+      refuseOtherSize(head, source)
+      const fileKey: KeyObject = await keys.fileKey(head, name)
+      const size = head.contentBytes
+      const content = new ByteReader(openChunks(fileKey, sealed, { name, size }))
+      const manifest = await readManifest(content, head, name)
+      return new OpenedBackup(source, { head, manifest }, { content, sealed })
+    } catch (error) {
+      await sealed[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  /**
+   * Every part in order, once; each is taken whole before the next. Throws `backup_damaged` where
+   * bytes are not those that were written.
+   */
+  async *parts(): AsyncGenerator<OpenedPart> {
+    for (const part of this.manifest.parts) {
+      yield { part, content: this.#partContent(part) }
+    }
+    // What is behind the last part is looked at too: there must be nothing.
+    if ((await this.#content.take(1)).length > 0) {
+      throw damaged(this.name, 'it has content that its manifest does not tell')
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sealed[Symbol.asyncDispose]()
+  }
+
+  async *#partContent({ name, size, sha256 }: Part): AsyncGenerator<Buffer> {
+    const hash = createHash('sha256')
+    for (let left = size; left > 0; ) {
+      const piece = await this.#content.take(Math.min(PIECE_BYTES, left))
+      if (piece.length === 0) throw damaged(this.name, `its part ${name} is cut short`)
+      hash.update(piece)
+      left -= piece.length
+      yield piece
+    }
+    if (hash.digest('hex') !== sha256) {
+      throw damaged(this.name, `its part ${name} is not the one that its manifest tells`)
+    }
+  }
+}
+
+async function readManifest(
+  content: ByteReader,
+  head: SealedHead,
+  name: string,
+): Promise<Manifest> {
+  const length = await content.take(4)
+  const size = length.length === 4 ? length.readUInt32BE() : 0
+  const bytes = await content.take(Math.min(size, MAX_MANIFEST_BYTES))
+  if (bytes.length !== size) throw damaged(name, 'its manifest is cut short')
+  const manifest = decodeManifest(bytes, name)
+  if (manifest.store.id !== head.storeId || manifest.created !== head.created) {
+    throw damaged(name, 'its manifest and its head are of different backups')
+  }
+  const parts = manifest.parts.reduce((sum, part) => sum + part.size, 0)
+  if (4 + size + parts !== head.contentBytes) {
+    throw damaged(name, 'it has another size than its manifest tells')
+  }
+  return manifest
+}
+
+/** A file that was renamed to something else is taken as it is. */
+function refuseOtherName(head: SealedHead, name: string): void {
+  const told = parseName(name)
+  if (told === undefined || told.storeId === head.storeId) return
+  throw damaged(name, `its name tells store ${told.storeId}, and it is of store ${head.storeId}`)
+}
+
+function refuseOtherSize({ fileBytes }: SealedHead, { name, size }: BackupSource): void {
+  if (size === fileBytes) return
+  const why = size < fileBytes ? 'it is cut short' : 'it has bytes behind its end'
+  throw damaged(name, `${why}: it has ${size} bytes where ${fileBytes} are due`)
+}

@@ -1,0 +1,43 @@
+/**
+ * Where backups are kept: whole objects by name. A target knows nothing of what is in them. Every
+ * verb may reject with `target_unavailable`, which names the target and what it was asked for.
+ */
+
+/** An object that is there whole. */
+export interface TargetObject {
+  readonly name: string
+  /** In bytes. */
+  readonly size: number
+}
+
+/** What is put: the bytes, and how many they are. */
+export interface Upload {
+  readonly name: string
+  readonly size: number
+  readonly content: AsyncIterable<Uint8Array>
+  /** Breaks it off. */
+  readonly signal?: AbortSignal
+}
+
+/** A place that keeps backups. Names have letters, digits, dots and hyphens, and begin with a letter. */
+export interface BackupTarget {
+  /** Names it for people and for the audit log, such as `/mnt/backups`. Never a credential. */
+  readonly description: string
+
+  /** Every object that is there whole, by name in byte order. What is still being put is not there. */
+  list(): Promise<TargetObject[]>
+
+  /**
+   * Keeps an object under a name that is not taken. It is there whole and durable when this
+   * resolves; when it rejects, or the process ends first, it is not there. Rejects with what the
+   * content rejects with, and with `target_unavailable` where the name is taken or the content has
+   * another number of bytes than was said.
+   */
+  put(upload: Upload): Promise<void>
+
+  /** The bytes of an object, in pieces; whoever stops early ends it. Rejects with `no_backup` for none. */
+  get(name: string): Promise<AsyncIterable<Uint8Array>>
+
+  /** Removes an object. Nothing happens where there is none. */
+  delete(name: string): Promise<void>
+}

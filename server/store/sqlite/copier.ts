@@ -1,0 +1,88 @@
+/**
+ * The thread that copies a store into another file. It holds one read transaction from the first
+ * page to the last, so that no change of the store makes it begin anew, and ends between two steps
+ * when it is told to.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import Database from 'better-sqlite3'
+import type { StoreCounts } from '../contract.ts'
+import { asStoreError } from './faults.ts'
+import { type Copied, type CopierData, type FromCopier, toPlain } from './messages.ts'
+import { schemaOf } from './migrate.ts'
+import { openReader } from './open.ts'
+import { Reader } from './reader.ts'
+
+/** Pages that are copied in one step. */
+const STEP_PAGES = 1000
+
+/** Copies until `stopped` says so. Throws what SQLite throws. */
+async function copyTo(
+  db: Database.Database,
+  copy: string,
+  stopped: () => boolean,
+  tell: (message: FromCopier) => void,
+): Promise<void> {
+  const pageBytes = db.pragma('page_size', { simple: true }) as number
+  db.exec('BEGIN')
+  // The first read fixes the moment; without one each step would have a moment of its own.
+  db.prepare('SELECT revision FROM meta').get()
+  await db.backup(copy, {
+    progress({ totalPages, remainingPages }) {
+      if (stopped()) throw new Error('it was broken off')
+      tell({ done: (totalPages - remainingPages) * pageBytes, total: totalPages * pageBytes })
+      return STEP_PAGES
+    },
+  })
+  db.exec('COMMIT')
+}
+
+/** Makes the copy one file that needs no log beside it, and tells what it has. */
+function finish(copy: string): Copied {
+  const db = new Database(copy, { fileMustExist: true })
+  try {
+    db.pragma('journal_mode = DELETE')
+    const reader = new Reader(copy)
+    try {
+      const { keys, wraps } = reader.keys()
+      return { head: reader.head(), schema: schemaOf(db), counts: countsOf(db), keys, wraps }
+    } finally {
+      reader.close()
+    }
+  } finally {
+    db.close()
+  }
+}
+
+function countsOf(db: Database.Database): StoreCounts {
+  return db
+    .prepare(`
+      SELECT (SELECT count(*) FROM secret) AS names,
+        (SELECT count(*) FROM secret WHERE active <> 0) AS secrets,
+        (SELECT count(*) FROM version WHERE removed IS NULL) AS versions,
+        (SELECT count(*) FROM version WHERE removed IS NOT NULL) AS tombstones`)
+    .get() as StoreCounts
+}
+
+async function start(): Promise<void> {
+  if (!parentPort) throw new Error('The copier runs as a worker thread')
+  const port = parentPort
+  const tell = (message: FromCopier): void => port.postMessage(message)
+  const { path, copy } = workerData as CopierData
+  let stop = false
+  port.once('message', () => {
+    stop = true
+  })
+  let db: Database.Database | undefined
+  try {
+    db = openReader(path)
+    await copyTo(db, copy, () => stop, tell)
+    tell({ copied: finish(copy) })
+  } catch (error) {
+    tell({ refused: toPlain(asStoreError(error, 'copy it', path)) })
+  } finally {
+    db?.close()
+    port.close()
+  }
+}
+
+void start()

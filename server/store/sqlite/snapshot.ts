@@ -1,0 +1,129 @@
+/** Copies of an open store: each made by a thread of its own, in a file beside the store's. */
+import { randomBytes } from 'node:crypto'
+import { open, readdir, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { SottoError } from '../../../client/api/errors.ts'
+import type { Snapshot, SnapshotOptions } from '../contract.ts'
+import { type Copied, type CopierData, type FromCopier, fromPlain } from './messages.ts'
+
+/** A copy that tells nothing for so long is given up. */
+const STALL_MS = 60_000
+
+const script = import.meta.url.endsWith('.ts')
+  ? new URL('./copier.ts', import.meta.url)
+  : new URL('./copier.js', import.meta.url)
+
+/** The snapshots of the store in one file. */
+export class Snapshots {
+  readonly #file: string
+  /** Breaks off those that are being taken. */
+  readonly #stop = new AbortController()
+  readonly #taking = new Set<Promise<unknown>>()
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  /** Takes one, as the contract says. */
+  async take({ signal, progress = () => {} }: SnapshotOptions): Promise<Snapshot> {
+    const stop = AbortSignal.any([this.#stop.signal, ...(signal ? [signal] : [])])
+    const taking = this.#copy(stop, progress)
+    this.#taking.add(taking)
+    try {
+      return await taking
+    } finally {
+      this.#taking.delete(taking)
+    }
+  }
+
+  /** Breaks off what is under way, and resolves when its connections are closed. */
+  async close(): Promise<void> {
+    this.#stop.abort()
+    await Promise.allSettled(this.#taking)
+  }
+
+  async #copy(
+    signal: AbortSignal,
+    progress: (done: number, total: number) => void,
+  ): Promise<Snapshot> {
+    const path = `${this.#file}.${randomBytes(4).toString('hex')}.snapshot`
+    const remove = (): Promise<void> => removeCopy(path)
+    try {
+      if (signal.aborted) throw broken(this.#file)
+      // Made here, not by SQLite, for the mode, which the files that SQLite adds inherit.
+      await (await open(path, 'wx', 0o600)).close()
+      const copied = await this.#run(path, signal, progress)
+      const { size } = await stat(path)
+      return { path, bytes: size, ...copied, [Symbol.asyncDispose]: remove }
+    } catch (error) {
+      await remove().catch(() => {})
+      if (error instanceof SottoError) throw error
+      const message = `Cannot copy the store "${this.#file}": ${String(error)}`
+      throw new SottoError('local', message, { cause: error })
+    }
+  }
+
+  /** Resolves, or rejects, when the thread is gone. */
+  async #run(
+    copy: string,
+    signal: AbortSignal,
+    progress: (done: number, total: number) => void,
+  ): Promise<Copied> {
+    const data: CopierData = { path: this.#file, copy }
+    const worker = new Worker(script, { workerData: data, env: {}, name: 'store-copier' })
+    let copied: Copied | undefined
+    let failure: Error | undefined
+    const stall = setTimeout(() => {
+      failure ??= stalled(this.#file)
+      void worker.terminate()
+    }, STALL_MS)
+    const stop = (): void => {
+      failure ??= broken(this.#file)
+      // A thread that was ended by force would leave its lock on the store's log.
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
+      worker.postMessage('stop')
+    }
+    signal.addEventListener('abort', stop)
+    worker.on('message', (message: FromCopier) => {
+      stall.refresh()
+      if ('copied' in message) copied = message.copied
+      else if ('refused' in message) failure ??= fromPlain(message.refused)
+      else progress(message.done, message.total)
+    })
+    worker.on('error', (error: Error) => (failure ??= error))
+    try {
+      await new Promise((resolve) => worker.once('exit', resolve))
+    } finally {
+      clearTimeout(stall)
+      signal.removeEventListener('abort', stop)
+    }
+    if (failure) throw failure
+    if (copied) return copied
+    throw new Error('its copier ended too soon')
+  }
+}
+
+/** Removes what a crash left of snapshots of the store in `file`, whose lock is held. Never rejects. */
+export async function removeLeftovers(file: string): Promise<void> {
+  const directory = dirname(file)
+  const start = `${basename(file)}.`
+  const ending = /^[0-9a-f]{8}\.snapshot(?:-journal|-wal|-shm)?$/
+  for (const name of await readdir(directory).catch(() => [])) {
+    if (!name.startsWith(start) || !ending.test(name.slice(start.length))) continue
+    await rm(join(directory, name), { force: true }).catch(() => {})
+  }
+}
+
+async function removeCopy(path: string): Promise<void> {
+  for (const ending of ['', '-journal', '-wal', '-shm']) await rm(path + ending, { force: true })
+}
+
+function broken(file: string): SottoError {
+  return new SottoError('local', `The copy of the store "${file}" was broken off`)
+}
+
+function stalled(file: string): SottoError {
+  const message = `Cannot copy the store "${file}": nothing was copied for ${STALL_MS} ms`
+  return new SottoError('store_unavailable', message, { hint: 'Look at the disk of the store.' })
+}

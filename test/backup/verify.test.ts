@@ -1,0 +1,180 @@
+/** A backup proves itself, and whatever is wrong with one is told by name. */
+import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { CreatedBackup } from '../../server/backup/create.ts'
+import { fileSource, type BackupSource } from '../../server/backup/source.ts'
+import { type VerifiedBackup, verifyBackup } from '../../server/backup/verify.ts'
+import { createKeyFile } from '../../server/crypto/local-key.ts'
+import { recordsIn } from '../support/service.ts'
+import { fill, madeState, type MadeState } from './made.ts'
+
+let made: MadeState
+let backup: CreatedBackup
+let file: Buffer
+/** Where the chunks begin. */
+let body: number
+
+/** Bytes of a whole chunk in the file. */
+const CHUNK = 65_552
+
+beforeAll(async () => {
+  made = madeState()
+  await fill(made.state)
+  backup = await made.backUp()
+  file = readFileSync(made.pathOf(backup))
+  body = 20 + file.readUInt32BE(16) + 61
+})
+
+afterAll(() => made[Symbol.dispose]())
+
+async function verify(source: BackupSource, keyFile?: string): Promise<VerifiedBackup> {
+  using keys = made.keys(keyFile)
+  return await verifyBackup(source, keys)
+}
+
+function inMemory(bytes: Uint8Array, name = backup.name): BackupSource {
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < bytes.byteLength; at += 10_000) yield bytes.subarray(at, at + 10_000)
+  }
+  return { name, size: bytes.byteLength, read: async () => pieces() }
+}
+
+test('a backup of a store with a history verifies, and tells what it has', async () => {
+  expect(backup.name).toMatch(/^sotto-20260506T070809\.010Z-[0-9a-f]{32}-r\d+\.backup$/)
+  const verified = await verify(await fileSource(made.pathOf(backup)))
+  expect(verified).toMatchObject({
+    name: backup.name,
+    size: file.length,
+    values: 6,
+    manifest: {
+      created: '2026-05-06T07:08:09.010Z',
+      store: { counts: { names: 6, secrets: 5, versions: 6, tombstones: 3 } },
+      follows: null,
+    },
+  })
+  expect(verified.openedWith).toMatch(/^local key [0-9a-f]{16}$/)
+  expect(verified.manifest).toEqual(backup.manifest)
+  expect(readdirSync(made.state).filter((name) => name.endsWith('.snapshot'))).toEqual([])
+})
+
+test('nothing of a name, a caller or a time stands in the clear behind the head', () => {
+  const text = file.toString('latin1')
+  for (const word of ['prod/a', 'team/b', 'alice@example.com', 'gone', 'SQLite', '"kind"']) {
+    expect(text).not.toContain(word)
+  }
+})
+
+test('a backup is announced on the audit log before it is there', () => {
+  const found = recordsIn(join(made.state, 'audit')).filter(({ kind }) => kind === 'backup')
+  expect(found).toMatchObject([
+    { backup: backup.name, target: made.backups, operator: 'op on host' },
+  ])
+})
+
+test('a byte that is flipped anywhere is told, by name', async () => {
+  // Every byte up to the manifest, then some of each chunk, its tag above all.
+  const places = [...Array(body + 40).keys()]
+  for (let at = body; at < file.length; at += CHUNK) places.push(at, at + 20_000, at + CHUNK - 1)
+  places.push(file.length - 1, file.length - 16, file.length - 17)
+  for (const at of places.filter((each) => each < file.length)) {
+    const altered = Uint8Array.from(file)
+    altered[at]! ^= 1 << (at % 8)
+    await expect(verify(inMemory(altered)), `byte ${at}`).rejects.toMatchObject({
+      name: 'SottoError',
+      code: expect.stringMatching(/^(?:backup_damaged|store_newer|key_wrong)$/),
+    })
+  }
+}, 60_000)
+
+test('a file that is cut at any place is told, as is one that goes on', async () => {
+  const places = [
+    0,
+    1,
+    12,
+    16,
+    20,
+    100,
+    200,
+    body - 61,
+    body - 1,
+    file.length - 1,
+    file.length - 16,
+  ]
+  for (let at = body; at < file.length; at += CHUNK) places.push(at, at - 1, at + 1)
+  for (const at of places) {
+    const cut = file.subarray(0, at)
+    const error = await verify(inMemory(cut)).catch((reason: unknown) => reason)
+    expect(error, `cut at ${at}`).toMatchObject({ code: 'backup_damaged' })
+    // Where the length is not known beforehand, as on a stream, the chunks tell it.
+    const blind = { ...inMemory(cut), size: file.length }
+    await expect(verify(blind), `cut at ${at}`).rejects.toMatchObject({ code: 'backup_damaged' })
+  }
+  const longer = Buffer.concat([file, Buffer.from([0])])
+  await expect(verify(inMemory(longer))).rejects.toThrow('it has bytes behind its end')
+  const blind = { ...inMemory(longer), size: file.length }
+  await expect(verify(blind)).rejects.toThrow('it has bytes behind its end')
+}, 60_000)
+
+test('chunks that change places, or come from another backup, are told', async () => {
+  const again = await made.backUp('2026-05-06T07:09:00.000Z', true)
+  const other = readFileSync(made.pathOf(again))
+  const at = body + 2 * CHUNK
+  expect(Math.min(file.length, other.length)).toBeGreaterThan(at + CHUNK)
+  const swapped = Buffer.from(file)
+  file.copy(swapped, at - CHUNK, at, at + CHUNK)
+  file.copy(swapped, at, at - CHUNK, at)
+  await expect(verify(inMemory(swapped))).rejects.toThrow(/chunk \d+ was altered/)
+  const mixed = Buffer.from(file)
+  other.copy(mixed, at, at, at + CHUNK)
+  await expect(verify(inMemory(mixed))).rejects.toThrow(/chunk \d+ was altered/)
+})
+
+test('a backup under the name of one of another store is told', async () => {
+  const name = backup.name.replace(/[0-9a-f]{32}/, 'f'.repeat(32))
+  await expect(verify(inMemory(file, name))).rejects.toMatchObject({
+    code: 'backup_damaged',
+    message: expect.stringContaining(`its name tells store ${'f'.repeat(32)}`),
+  })
+  expect((await verify(inMemory(file, 'renamed'))).values).toBe(6)
+})
+
+test('a missing and a wrong key are told with the keys that would do', async () => {
+  await expect(verify(inMemory(file), join(made.path, 'none'))).rejects.toMatchObject({
+    code: 'key_missing',
+  })
+  const other = join(made.path, 'other.key')
+  await createKeyFile(other)
+  await expect(verify(inMemory(file), other)).rejects.toMatchObject({
+    code: 'key_wrong',
+    message: expect.stringMatching(/it was sealed under local key [0-9a-f]{16}, the given key is/),
+  })
+})
+
+test('what is no backup is told as such', async () => {
+  for (const bytes of [Buffer.alloc(0), Buffer.alloc(5000), Buffer.from('sotto local key 1\n')]) {
+    await expect(verify(inMemory(bytes))).rejects.toMatchObject({
+      code: 'backup_damaged',
+      message: expect.stringContaining('does not begin as a backup of Sotto does'),
+    })
+  }
+  await expect(fileSource(join(made.path, 'nothing'))).rejects.toMatchObject({ code: 'no_backup' })
+  await expect(fileSource(made.path)).rejects.toMatchObject({ code: 'no_backup' })
+})
+
+test('a backup that cannot be written leaves none, and the log says so', async () => {
+  const away = `${made.backups}.away`
+  renameSync(made.backups, away)
+  await expect(made.backUp()).rejects.toMatchObject({ code: 'target_unavailable' })
+  renameSync(away, made.backups)
+  writeFileSync(join(made.backups, backup.name.replace('010Z', '099Z')), '')
+  const before = readdirSync(made.backups).length
+  await expect(made.backUp('2026-05-06T07:08:09.099Z')).rejects.toMatchObject({
+    code: 'target_unavailable',
+    message: expect.stringContaining('the name is taken'),
+  })
+  expect(readdirSync(made.backups)).toHaveLength(before)
+  const records = recordsIn(join(made.state, 'audit'))
+  const told = records.findLast(({ kind }) => kind === 'backup')
+  expect(records).toContainEqual(expect.objectContaining({ kind: 'abandoned', of: told?.['id'] }))
+})

@@ -69,7 +69,11 @@ export class Kv {
   /** The newest revision of the entry at `path`; undefined where none was ever written, or all was removed. */
   async read(path: string, attempted: string): Promise<Entry | undefined> {
     const answer = await this.#call('GET', 'data', path)
-    if (!answer.ok && answer.failure.kind === 'not_found') return undefined
+    if (!answer.ok && answer.failure.kind === 'not_found') {
+      // A mount of version 1 that was made in the place of this one says the same.
+      await this.mount()
+      return undefined
+    }
     const deleted = !answer.ok && answer.failure.kind === 'deleted'
     if (!answer.ok && !deleted) throw this.trouble(attempted, answer.failure)
     const { data, metadata } = dataOf(answer.ok ? answer.body : answer.failure.body)
@@ -125,7 +129,10 @@ export class Kv {
     for (;;) {
       const query = { list: 'true', limit: String(this.#page), ...(after !== '' && { after }) }
       const answer = await this.#call('GET', 'metadata', path, undefined, query)
-      if (!answer.ok && answer.failure.kind === 'not_found') return
+      if (!answer.ok && answer.failure.kind === 'not_found') {
+        await this.mount()
+        return
+      }
       if (!answer.ok) throw this.trouble(attempted, answer.failure)
       const { keys } = dataOf(answer.body)
       if (!Array.isArray(keys)) throw this.trouble(attempted, notKv2)

@@ -8,7 +8,7 @@ import { pathOf } from '../../../server/backends/names.ts'
 import type { CallOptions, OpenBao } from '../../support/openbao.ts'
 
 /** The least that a backend needs; docs/backends.md has the same text. */
-const leastPolicy = `path "secret/data/sotto/*" {
+export const leastPolicy = `path "secret/data/sotto/*" {
   capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/sotto/*" {
@@ -20,7 +20,7 @@ path "secret/metadata/sotto/" {
 `
 
 /** The same, and marks. */
-const markingPolicy = `path "secret/data/sotto/*" {
+export const markingPolicy = `path "secret/data/sotto/*" {
   capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/sotto/*" {

@@ -21,7 +21,7 @@ export async function backupCreate(invocation: Invocation): Promise<void> {
   const clock = (): Date => new Date(invocation.io.now())
   const made = await withProgress(invocation, (progress, signal) =>
     backUp(
-      readKeysConfig((flag) => invocation.text(flag), invocation.env),
+      readKeysConfig(invocation.flags(), invocation.env),
       { operator: operator(), clock },
       { target, wholeLog: invocation.on('whole-log'), progress, signal },
     ),
@@ -88,9 +88,7 @@ async function look(target: BackupTarget, { name, size }: TargetObject): Promise
 /** `sotto backup verify FILE`: opens every value of a backup, and prints what it has. */
 export async function backupVerify(invocation: Invocation): Promise<void> {
   const source = await fileSource(invocation.word(0) ?? '')
-  using keys = providerKeys(
-    providersAtHand(readOpenersConfig((flag) => invocation.text(flag), invocation.env)),
-  )
+  using keys = providerKeys(providersAtHand(readOpenersConfig(invocation.flags(), invocation.env)))
   const verified = await withProgress(invocation, (progress, signal) =>
     verifyBackup(source, keys, { progress, signal }),
   )

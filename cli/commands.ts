@@ -3,6 +3,7 @@ import type { Flags } from './arguments.ts'
 import type { Invocation } from './invocation.ts'
 import type { Environment } from './invocation.ts'
 import type { Io } from './io.ts'
+import { settings } from '../server/settings.ts'
 
 /** One command. */
 export interface Command {
@@ -97,7 +98,7 @@ const keyFlags: Flags = {
   'state-dir': { value: 'DIR', help: 'Where the store is. Default: $SOTTO_STATE_DIR.' },
   'key-file': {
     value: 'FILE',
-    help: 'The local key at hand. Default: $SOTTO_KEY_FILE, then local.key in DIR.',
+    help: 'The local key. Default: $SOTTO_KEY_FILE, then local.key in DIR.',
   },
   'kms-key': { value: 'KEY', help: 'The key of AWS KMS at hand. Default: $SOTTO_KMS_KEY.' },
   'kms-region': { value: 'REGION', help: 'Its region. Default: $SOTTO_KMS_REGION, then its ARN.' },
@@ -106,13 +107,24 @@ const keyFlags: Flags = {
     value: 'NAME',
     help: 'The profile of the AWS configuration. Default: $SOTTO_KMS_PROFILE.',
   },
+  ...transitFlags(),
   'recovery-identity': {
     value: 'FILE',
     help: 'The age identity of the recovery key, where it is at hand.',
   },
 }
 
-const keyDetails = 'It works on the files of the store, which no server may be using meanwhile.'
+/** As the server has them. */
+function transitFlags(): Flags {
+  return Object.fromEntries(
+    settings
+      .filter(({ flag }) => flag.startsWith('transit-'))
+      .map(({ flag, value, help }) => [flag, { ...(value !== undefined && { value }), help }]),
+  )
+}
+
+const keyDetails = `It works on the files of the store, which no server may be using meanwhile.
+Flags for the keys at hand have the variables that \`sotto help server\` tells.`
 
 /** Every command that is read by the table. */
 export const commands: readonly Command[] = [
@@ -289,7 +301,7 @@ tried did not open the store, or none was tried.`,
   },
   {
     name: 'key add',
-    args: ['recovery|local|aws-kms'],
+    args: ['recovery|local|aws-kms|openbao-transit'],
     summary: 'Let another key open a store.',
     details: `${keyDetails}
 A key that opens the store already must be at hand.
@@ -299,13 +311,19 @@ Where its identity is at hand too, it is proven at once.
 
 local is a key in a file, which is made where there is none.
 
-aws-kms is a key of AWS KMS, by its ARN, its id or alias/NAME; it is proven at once.`,
+aws-kms is a key of AWS KMS, by its ARN, its id or alias/NAME; it is proven at once.
+
+openbao-transit is a key of OpenBao's Transit engine, which must be derived; it is proven at once.`,
     flags: {
       ...keyFlags,
       recipient: { value: 'AGE1…', help: 'For recovery: the recipient.' },
       'recipient-file': { value: 'FILE', help: 'For recovery: a file that has the recipient.' },
       'new-key-file': { value: 'FILE', help: 'For local: the key to add.' },
       'new-kms-key': { value: 'KEY', help: 'For aws-kms: the key to add. Default: --kms-key.' },
+      'new-transit-key': {
+        value: 'NAME',
+        help: 'For openbao-transit: the key to add. Default: --transit-key.',
+      },
     },
     load: async () => (await import('./key.ts')).keyAdd,
   },

@@ -65,8 +65,9 @@ export function stateFindings(config: DoctorConfig, now: Date): Finding[] {
     const state = stateDirectory(config.stateDir)
     return [
       storeFinding(state),
-      ...(config.awsKms ? [kmsFinding(config.awsKms.key)] : []),
-      ...(config.awsKms && config.keyFile === undefined
+      ...(config.awsKms ? [serviceFinding('AWS KMS', config.awsKms.key)] : []),
+      ...(config.transit ? [serviceFinding('OpenBao Transit', config.transit.key)] : []),
+      ...((config.awsKms ?? config.transit) && config.keyFile === undefined
         ? []
         : [keyFinding(config.keyFile ?? state.keyFile)]),
       spaceFinding(state),
@@ -100,11 +101,11 @@ function storeFinding({ path, store }: StateDirectory): Finding {
   }
 }
 
-function kmsFinding(key: string): Finding {
+function serviceFinding(service: string, key: string): Finding {
   return {
     name: 'key',
     state: 'ok',
-    message: `AWS KMS key ${quote(key)} is named; \`sotto key check\` proves it`,
+    message: `${service} key ${quote(key)} is named; \`sotto key check\` proves it`,
   }
 }
 

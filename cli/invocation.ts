@@ -9,6 +9,12 @@ import { visible } from './text.ts'
 /** The environment, as Node gives it. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
+/** Flags as they were given. */
+export interface FlagValues {
+  readonly value: (flag: string) => string | undefined
+  readonly on: (flag: string) => boolean
+}
+
 /** A command with its arguments and flags, read but not yet believed. */
 export class Invocation {
   readonly io: Io
@@ -51,6 +57,14 @@ export class Invocation {
   /** Whether a switch is on. */
   on(flag: string): boolean {
     return this.#parsed.switches.has(flag)
+  }
+
+  /** The flags, for what reads settings from them; `instead` stands for some of them. */
+  flags(instead: Readonly<Record<string, string | undefined>> = {}): FlagValues {
+    return {
+      value: (flag) => instead[flag] ?? this.text(flag),
+      on: (flag) => this.on(flag),
+    }
   }
 
   /** The version that a flag gives, 0 where it was not given. Throws `usage`. */

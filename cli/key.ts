@@ -1,9 +1,10 @@
 /** The commands that tell and change which keys open a store, on its files, with no server running. */
 import { existsSync, readFileSync } from 'node:fs'
 import { quote, SottoError } from '../client/api/errors.ts'
-import { readKeysConfig } from '../server/config.ts'
+import { type KeysConfig, readKeysConfig } from '../server/config.ts'
 import { awsKmsProvider } from '../server/crypto/aws-kms.ts'
 import { createKeyFile, localKeyProvider } from '../server/crypto/local-key.ts'
+import { openbaoTransitProvider } from '../server/crypto/openbao-transit.ts'
 import type { KeyProvider } from '../server/crypto/provider.ts'
 import { identityProvider, recipientProvider } from '../server/crypto/recovery.ts'
 import { withWraps } from '../server/main.ts'
@@ -66,7 +67,7 @@ const states: Readonly<Record<WrapProof['state'], string>> = {
   failed: 'FAILED',
 }
 
-/** `sotto key add recovery|local|aws-kms`: lets another key open the store. */
+/** `sotto key add recovery|local|aws-kms|openbao-transit`: lets another key open the store. */
 export async function keyAdd(invocation: Invocation): Promise<void> {
   const kind = invocation.word(0) ?? ''
   const read = newKeys.get(kind)
@@ -107,6 +108,7 @@ const newKeys: ReadonlyMap<string, (invocation: Invocation) => Promise<NewKey>> 
   ['recovery', recovery],
   ['local', localKey],
   ['aws-kms', kmsKey],
+  ['openbao-transit', transitKey],
 ])
 
 /** The flags that go with one provider alone. */
@@ -115,6 +117,7 @@ const ownFlags: Readonly<Record<string, string>> = {
   'recipient-file': 'recovery',
   'new-key-file': 'local',
   'new-kms-key': 'aws-kms',
+  'new-transit-key': 'openbao-transit',
 }
 
 async function localKey(invocation: Invocation): Promise<NewKey> {
@@ -134,16 +137,29 @@ async function localKey(invocation: Invocation): Promise<NewKey> {
 
 async function kmsKey(invocation: Invocation): Promise<NewKey> {
   const added = invocation.text('new-kms-key')
-  const { awsKms } = readKeysConfig(
-    (flag) => (flag === 'kms-key' ? added : undefined) ?? invocation.text(flag),
-    invocation.env,
-  )
+  const { awsKms } = configOf(invocation, { 'kms-key': added })
   if (awsKms === undefined) {
     throw new SottoError('usage', 'key add aws-kms needs --kms-key or --new-kms-key', {
       hint: 'Give the ARN of a symmetric key: aws kms describe-key shows it.',
     })
   }
   const target = awsKmsProvider(awsKms)
+  return { target, prover: target }
+}
+
+async function transitKey(invocation: Invocation): Promise<NewKey> {
+  const added = invocation.text('new-transit-key')
+  const { transit } = configOf(invocation, { 'transit-key': added })
+  if (transit === undefined) {
+    throw new SottoError(
+      'usage',
+      'key add openbao-transit needs --transit-key or --new-transit-key',
+      {
+        hint: 'Make one that is derived: bao write -f transit/keys/NAME derived=true',
+      },
+    )
+  }
+  const target = openbaoTransitProvider(transit)
   return { target, prover: target }
 }
 
@@ -196,8 +212,12 @@ function onWraps<T>(invocation: Invocation, act: (wraps: Wraps) => Promise<T>): 
   return withWraps(configOf(invocation), { operator: operator(), clock }, act)
 }
 
-function configOf(invocation: Invocation): ReturnType<typeof readKeysConfig> {
-  return readKeysConfig((flag) => invocation.text(flag), invocation.env)
+/** The keys at hand; `instead` stands for flags that name another one. */
+function configOf(
+  invocation: Invocation,
+  instead: Readonly<Record<string, string | undefined>> = {},
+): KeysConfig {
+  return readKeysConfig(invocation.flags(instead), invocation.env)
 }
 
 function nameOf({ provider, fingerprint }: WrapInfo): string {

@@ -28,12 +28,17 @@ export async function serve(args: readonly string[], env: Environment, io: Io): 
 export async function init(args: readonly string[], env: Environment, io: Io): Promise<number> {
   const config = readInitConfig(args, env)
   const made = await initialise(config)
-  const { awsKms, keyFile } = made
-  const keys = [...(awsKms ? [`aws-kms ${awsKms}`] : []), ...(keyFile ? [keyFile] : [])]
+  const { services, keyFile } = made
+  const keys = [
+    ...services.map(({ provider, fingerprint }) => `${provider} ${fingerprint}`),
+    ...(keyFile ? [keyFile] : []),
+  ]
   await io.stdout.write([`store ${made.store}`, ...keys.map((key) => `key ${key}`), ''].join('\n'))
-  if (awsKms !== undefined) {
+  const [service] = services
+  if (service !== undefined) {
+    const name = service.provider === 'aws-kms' ? 'AWS KMS' : 'OpenBao Transit'
     await io.stderr.write(
-      'The key of AWS KMS opens the store at every start. Were it deleted, nobody could read the store without another key: see `sotto help key add`.\n',
+      `The key of ${name} opens the store at every start. Were it deleted, nobody could read the store without another key: see \`sotto help key add\`.\n`,
     )
     return 0
   }

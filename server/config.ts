@@ -1,40 +1,30 @@
 /** What the commands of the server's own machine run with, read from their flags and the environment. */
 import { parseArgs } from 'node:util'
 import { quote, SottoError } from '../client/api/errors.ts'
-import type { AwsKmsKey } from './crypto/aws-kms.ts'
 import { type Address, refuseWildcard } from './http/bind.ts'
 import type { Tls } from './http/tls.ts'
 import { defaultCapabilities } from './identity/tailscale/rules.ts'
 import { tailscaledSocket } from './identity/tailscale/socket.ts'
+import { type KeysAtHand, keysAtHand, type SettingValues } from './keys-config.ts'
 import { type RawVerb, setecFlags, type Setting, settings } from './settings.ts'
 
 /** What `sotto server` runs with. */
 export type ServerConfig = DevelopmentConfig | TailnetConfig
 
 /** A server for trying things on loopback. */
-export interface DevelopmentConfig {
+export interface DevelopmentConfig extends KeysAtHand {
   readonly dev: true
   /** Undefined: the default development tailnet. */
   readonly tailnet: string | undefined
   /** Undefined: a temporary directory that goes with the process. */
   readonly stateDir: string | undefined
-  /** Undefined: `local.key` in the state directory. */
-  readonly keyFile: string | undefined
-  /** Absent: the recovery key is not at hand. */
-  readonly recoveryIdentity?: string
   readonly listen: Address
 }
 
 /** A server on a tailnet. */
-export interface TailnetConfig {
+export interface TailnetConfig extends KeysAtHand {
   readonly dev: false
   readonly stateDir: string
-  /** Undefined: `local.key` in the state directory. */
-  readonly keyFile: string | undefined
-  /** Absent: no key of AWS KMS is at hand. */
-  readonly awsKms?: AwsKmsKey
-  /** Absent: the recovery key is not at hand. */
-  readonly recoveryIdentity?: string
   readonly tailscaled: TailscaledConfig
   readonly door: Door
 }
@@ -64,24 +54,17 @@ export type Door =
   /** A unix socket behind `tailscale serve`. */
   | { readonly kind: 'socket'; readonly path: string }
 
-/** What `sotto init` runs with. */
-export interface InitConfig {
+/**
+ * What `sotto init` runs with. The store is sealed under each key service that is named, and under a local
+ * key where a file is named, or nothing else is.
+ */
+export interface InitConfig extends Omit<KeysAtHand, 'recoveryIdentity'> {
   readonly stateDir: string
-  /** Undefined: `local.key` in the state directory, where no key of AWS KMS is given. */
-  readonly keyFile: string | undefined
-  /** Absent: the store is sealed under the local key alone. */
-  readonly awsKms?: AwsKmsKey
 }
 
 /** What the commands that change the keys of a store run with. */
-export interface KeysConfig {
+export interface KeysConfig extends KeysAtHand {
   readonly stateDir: string
-  /** Undefined: `local.key` in the state directory. */
-  readonly keyFile: string | undefined
-  /** Absent: no key of AWS KMS is at hand. */
-  readonly awsKms?: AwsKmsKey
-  /** Absent: the recovery key is not at hand. */
-  readonly recoveryIdentity?: string
 }
 
 /** The environment, as Node gives it. */
@@ -120,8 +103,7 @@ export function readDoctorConfig(args: readonly string[], env: Environment): Doc
   }
   return {
     stateDir: values.get('state-dir'),
-    keyFile: values.get('key-file'),
-    ...kmsOf((flag) => values.get(flag)),
+    ...keysAtHand(valuesOf(given)),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
     peer: values.get('peer'),
@@ -131,25 +113,18 @@ export function readDoctorConfig(args: readonly string[], env: Environment): Doc
 
 /** Reads the settings of `sotto init`. Throws `usage` for what does not fit. */
 export function readInitConfig(args: readonly string[], env: Environment): InitConfig {
-  const { values } = read('init', args, env)
-  const stateDir = values.get('state-dir')
+  const given = read('init', args, env)
+  const stateDir = given.values.get('state-dir')
   if (stateDir === undefined) throw new SottoError('usage', 'sotto init needs --state-dir')
-  return {
-    stateDir,
-    keyFile: values.get('key-file'),
-    ...kmsOf((flag) => values.get(flag)),
-  }
+  return { stateDir, ...keysAtHand(valuesOf(given)) }
 }
 
 /**
  * Fills in from the environment which store the key commands work on, and which keys are at hand.
- * `flag` gives the value of a flag. Throws `usage` without a state directory.
+ * `flags` are those of the command. Throws `usage` without a state directory.
  */
-export function readKeysConfig(
-  flag: (name: string) => string | undefined,
-  env: Environment,
-): KeysConfig {
-  const { stateDir, ...openers } = readOpenersConfig(flag, env)
+export function readKeysConfig(flags: SettingValues, env: Environment): KeysConfig {
+  const { stateDir, ...openers } = readOpenersConfig(flags, env)
   if (stateDir !== undefined) return { stateDir, ...openers }
   throw new SottoError('usage', 'No state directory is named', {
     hint: 'Use --state-dir DIR, or set SOTTO_STATE_DIR. This is done where the store is, with no server running.',
@@ -157,26 +132,23 @@ export function readKeysConfig(
 }
 
 /** Which keys are at hand for something that is not in a state directory, such as a backup. */
-export interface OpenersConfig extends Omit<KeysConfig, 'stateDir'> {
+export interface OpenersConfig extends KeysAtHand {
   /** Undefined: none is named. Its `local.key` is at hand where no key file is named. */
   readonly stateDir: string | undefined
 }
 
 /** As `readKeysConfig`, where no state directory is needed. Throws `usage` for what does not fit. */
-export function readOpenersConfig(
-  flag: (name: string) => string | undefined,
-  env: Environment,
-): OpenersConfig {
-  const value = (name: string): string | undefined => {
-    const names = settings.find((setting) => setting.flag === name)?.env ?? []
-    return flag(name) ?? names.map((each) => env[each]).find(Boolean)
+export function readOpenersConfig(flags: SettingValues, env: Environment): OpenersConfig {
+  const variable = (flag: string): string | undefined =>
+    (settings.find((setting) => setting.flag === flag)?.env ?? []).find((name) => env[name])
+  const given: SettingValues = {
+    value: (flag) => flags.value(flag) ?? env[variable(flag) ?? ''],
+    on: (flag) => {
+      const name = variable(flag)
+      return flags.on(flag) || (name !== undefined && isYes(name, env[name] ?? ''))
+    },
   }
-  return {
-    stateDir: value('state-dir'),
-    keyFile: value('key-file'),
-    ...kmsOf(value),
-    ...recovery(value('recovery-identity')),
-  }
+  return { stateDir: given.value('state-dir'), ...keysAtHand(given) }
 }
 
 /** The settings of `verb`, as lines for help. */
@@ -197,9 +169,11 @@ interface Given {
   readonly on: ReadonlySet<string>
 }
 
-function developmentConfig({ values, on }: Given): DevelopmentConfig {
+function developmentConfig(given: Given): DevelopmentConfig {
+  const { values, on } = given
   const odd = [
     'kms-key',
+    'transit-key',
     'tls-cert',
     'plain-http',
     'serve-socket',
@@ -216,8 +190,7 @@ function developmentConfig({ values, on }: Given): DevelopmentConfig {
     dev: true,
     tailnet: values.get('tailnet'),
     stateDir: values.get('state-dir'),
-    keyFile: values.get('key-file'),
-    ...recovery(values.get('recovery-identity')),
+    ...keysAtHand(valuesOf(given)),
     listen: { host, port },
   }
 }
@@ -234,42 +207,17 @@ function tailnetConfig(given: Given): TailnetConfig {
       hint: 'A development tailnet never decides who is calling in production.',
     })
   }
-  const keyFile = given.values.get('key-file')
   return {
     dev: false,
     stateDir,
-    keyFile,
-    ...kmsOf((flag) => given.values.get(flag)),
-    ...recovery(given.values.get('recovery-identity')),
+    ...keysAtHand(valuesOf(given)),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
   }
 }
 
-function recovery(path: string | undefined): { recoveryIdentity?: string } {
-  return path === undefined ? {} : { recoveryIdentity: path }
-}
-
-/** The key of AWS KMS that the flags name; nothing without --kms-key. */
-function kmsOf(value: (flag: string) => string | undefined): { awsKms?: AwsKmsKey } {
-  const key = value('kms-key')
-  const region = value('kms-region')
-  const endpoint = value('kms-endpoint')
-  const profile = value('kms-profile')
-  if (key === undefined) return {}
-  if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
-    throw new SottoError('usage', `Cannot use ${quote(endpoint)} as --kms-endpoint: it is no URL`, {
-      hint: 'It begins with https://.',
-    })
-  }
-  return {
-    awsKms: {
-      key,
-      ...(region !== undefined && { region }),
-      ...(endpoint !== undefined && { endpoint }),
-      ...(profile !== undefined && { profile }),
-    },
-  }
+function valuesOf({ values, on }: Given): SettingValues {
+  return { value: (flag) => values.get(flag), on: (flag) => on.has(flag) }
 }
 
 function tailscaledConfig({ values, on }: Given): TailscaledConfig {

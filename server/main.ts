@@ -15,6 +15,7 @@ import { bounded } from './crypto/bounded.ts'
 import { Keyring } from './crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from './crypto/local-key.ts'
 import { type KeyMetrics, measured } from './crypto/metrics.ts'
+import { openbaoTransitProvider } from './crypto/openbao-transit.ts'
 import type { KeyProvider } from './crypto/provider.ts'
 import { identityProvider } from './crypto/recovery.ts'
 import type { Wrap } from './crypto/root-key.ts'
@@ -181,8 +182,8 @@ export async function initialise(config: InitConfig): Promise<NewStore> {
 /** A store that was just made, and what opens it. */
 export interface NewStore {
   readonly store: string
-  /** Names the key of AWS KMS; absent where none opens it. */
-  readonly awsKms?: string
+  /** The keys of key services, each named by its provider and fingerprint. */
+  readonly services: readonly Pick<Wrap, 'provider' | 'fingerprint'>[]
   /** Absent where no local key opens it. */
   readonly keyFile?: string
 }
@@ -318,25 +319,28 @@ async function openOwnStore(
 
 async function makeStore(
   state: StateDirectory,
-  { keyFile, awsKms }: Pick<InitConfig, 'keyFile' | 'awsKms'>,
+  given: Omit<InitConfig, 'stateDir'>,
   development: boolean,
 ): Promise<NewStore> {
   const id = randomBytes(16).toString('hex')
   const createdAt = new Date().toISOString()
   const { rootKey, keys } = Keyring.create(id)
   try {
-    // First: when KMS cannot be used, nothing was made.
-    const kms = awsKms && (await provenWrap(bounded(awsKmsProvider(awsKms)), rootKey, id))
-    const path = keyFile ?? (kms ? undefined : state.keyFile)
+    // First: when a key service cannot be used, nothing was made.
+    const services: Wrap[] = []
+    for (const service of servicesOf(given)) {
+      services.push(await provenWrap(bounded(service), rootKey, id))
+    }
+    const path = given.keyFile ?? (services.length > 0 ? undefined : state.keyFile)
     const local = path === undefined ? undefined : await localWrap(path, rootKey, id)
     const wraps = [
-      ...(kms ? [{ ...kms, createdAt, provenAt: createdAt }] : []),
+      ...services.map((wrap) => ({ ...wrap, createdAt, provenAt: createdAt })),
       ...(local ? [{ ...local, createdAt }] : []),
     ]
     createStore(state.store, { identity: { id, development, createdAt }, keys, wraps })
     return {
       store: state.store,
-      ...(kms && { awsKms: kms.fingerprint }),
+      services,
       ...(path !== undefined && { keyFile: path }),
     }
   } finally {
@@ -380,15 +384,20 @@ function providersOf(
   return providersNamed({ keyFile: keyFile ?? local, ...others })
 }
 
-function providersNamed({
-  keyFile,
-  awsKms,
-  recoveryIdentity,
-}: Omit<KeysConfig, 'stateDir'>): KeyProvider[] {
+function providersNamed(given: Omit<KeysConfig, 'stateDir'>): KeyProvider[] {
+  const { keyFile, recoveryIdentity } = given
   return [
-    ...(awsKms ? [awsKmsProvider(awsKms)] : []),
+    ...servicesOf(given),
     ...(keyFile === undefined ? [] : [localKeyProvider(keyFile)]),
     ...(recoveryIdentity === undefined ? [] : [identityProvider(recoveryIdentity)]),
+  ]
+}
+
+/** The keys of key services that are at hand. */
+function servicesOf({ awsKms, transit }: Pick<KeysConfig, 'awsKms' | 'transit'>): KeyProvider[] {
+  return [
+    ...(awsKms ? [awsKmsProvider(awsKms)] : []),
+    ...(transit ? [openbaoTransitProvider(transit)] : []),
   ]
 }
 

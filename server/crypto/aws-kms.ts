@@ -6,7 +6,8 @@ import { hash } from 'node:crypto'
 import type { KMSClient } from '@aws-sdk/client-kms'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { type Attempt, kmsFailure, LATE } from './aws-kms-failures.ts'
-import { FORMAT, rootKeyBinding } from './binding.ts'
+import { FORMAT } from './binding.ts'
+import { bindWrap, unbindWrap } from './bound-wrap.ts'
 import { KEY_BYTES } from './envelope.ts'
 import type { KeyProvider } from './provider.ts'
 
@@ -79,14 +80,14 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
           return demand(answer.CiphertextBlob, 'wrap')
         },
       )
-      return Buffer.concat([rootKeyBinding(storeId).bytes, blob])
+      return bindWrap(storeId, blob)
     },
 
     async unwrap(wrapped: Uint8Array, storeId: string) {
       const KeyId = await arn()
       const attempted = `unwrap the root key of store ${storeId}`
       const about = `Cannot ${attempted} with ${PROVIDER} key ${fingerprintOf(KeyId)}`
-      const CiphertextBlob = unbind(wrapped, storeId, about)
+      const CiphertextBlob = unbindWrap(wrapped, storeId, about)
       return call(attempted, async (client, { DecryptCommand }, abortSignal) => {
         const input = { KeyId, CiphertextBlob, EncryptionContext: contextOf(storeId) }
         const answer = await client.send(new DecryptCommand(input), { abortSignal })
@@ -118,24 +119,6 @@ function regionOf({ key, region }: AwsKmsKey): string | undefined {
     `Cannot use the ${PROVIDER} key ${quote(key)} in region ${quote(region)}: its ARN is of region ${quote(own)}`,
     { hint: 'Leave out --kms-region: the ARN says it.' },
   )
-}
-
-/** What KMS made, behind the binding, which tells whose it is before KMS is asked. */
-function unbind(wrapped: Uint8Array, storeId: string, about: string): Uint8Array {
-  const due = rootKeyBinding(storeId).bytes
-  const head = Buffer.from(wrapped.subarray(0, due.length))
-  if (head.equals(due) && wrapped.length > due.length) return wrapped.subarray(due.length)
-  const store = head.subarray(-storeId.length).toString('latin1')
-  if (/^[0-9a-f]{32}$/.test(store) && store !== storeId) {
-    if (head.equals(rootKeyBinding(store).bytes)) {
-      throw new SottoError('key_wrong', `${about}: it was wrapped for another store, ${store}`, {
-        hint: 'The wrap was copied from that store: open this one with another of its keys, or restore it from a backup.',
-      })
-    }
-  }
-  throw new SottoError('key_wrong', `${about}: it was altered or cut short`, {
-    hint: 'The wrap is damaged: open the store with another of its keys, or restore it from a backup.',
-  })
 }
 
 async function callKms<T>(

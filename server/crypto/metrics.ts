@@ -6,7 +6,7 @@ import type { Registry } from '../metrics/registry.ts'
 import type { KeyProvider } from './provider.ts'
 
 /** Names of providers that are told apart; any other is `other`. */
-const providers = ['aws-kms', 'local', 'recovery', 'other'] as const
+const providers = ['aws-kms', 'openbao-transit', 'local', 'recovery', 'other'] as const
 /** Codes of errors that are told apart; any other is `failed`. */
 const results = ['ok', 'key_missing', 'key_wrong', 'key_exposed', 'failed'] as const
 const calls = ['fingerprint', 'wrap', 'unwrap'] as const

@@ -100,6 +100,7 @@ function hintFor(wraps: readonly Wrap[]): string {
   const has = (name: string): boolean => wraps.some(({ provider }) => provider === name)
   const hints = ['Give the key that the store was sealed under.']
   if (has('aws-kms')) hints.push('With its key of AWS KMS: --kms-key ARN')
+  if (has('openbao-transit')) hints.push('With its key of OpenBao Transit: --transit-key NAME')
   if (has('recovery')) hints.push('With the identity of its recovery key: --recovery-identity FILE')
   return hints.join(' ')
 }

@@ -72,7 +72,7 @@ const loopback = /^(?:localhost|127\.[\d.]+|\[::1\])$/
  * Refuses an address that cannot be used: throws `usage` when it is no URL of that form or names no
  * namespace, and `unsafe` when it would carry tokens across a network in the clear.
  */
-function checkAddress({ url, namespace, insecure = false }: OpenBaoAddress): void {
+export function checkAddress({ url, namespace, insecure = false }: OpenBaoAddress): void {
   const address = URL.parse(url)
   if (address === null || !/^https?:$/.test(address.protocol)) {
     throw new SottoError('usage', `Cannot use ${quote(url)} as the address of OpenBao`, {
@@ -101,7 +101,7 @@ function checkAddress({ url, namespace, insecure = false }: OpenBaoAddress): voi
   )
 }
 
-/** Whether `path` can be the path of a mount, or the name of a key or role, as it stands. */
+/** Whether `path` can stand as it is in a path: the name of a mount, a key, a role. */
 export function isCleanPath(path: string): boolean {
   return cleanPath.test(path)
 }

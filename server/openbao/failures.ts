@@ -147,7 +147,7 @@ function explain(method: string, answer: RawAnswer, said: string): Explanation {
         ]
       : ['denied', 'permission denied', 'Allow it in a policy of the token.']
   }
-  if (/check-and-set|cas/i.test(said) && status === 400) {
+  if (/check-and-set parameter did not match/i.test(said)) {
     return ['conflict', told, 'Somebody else wrote in between: look at what is there now.']
   }
   return ['refused', `it refuses the request: ${told}`, 'Look at the log of OpenBao.']

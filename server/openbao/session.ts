@@ -303,6 +303,7 @@ const MAX_ALARM_MS = 2 ** 31 - 1
 function unsure(failure: Failure): Failure {
   return {
     ...failure,
+    kind: 'dead_token',
     found: 'the token was refused: it has expired, was revoked, or is not permitted this',
     hint: 'Give a new token, or allow this in a policy of the token.',
   }

@@ -11,6 +11,7 @@ import type {
   RecoveryWrapVector,
   RootKeyVector,
   StateVector,
+  TransitWrapVector,
   Vector,
   VersionVector,
 } from '../vectors/crypto/vector.ts'
@@ -35,6 +36,7 @@ export function read(vector: Vector): Promise<Record<string, unknown>> {
   if (vector.structure === 'root-key') return readRootKey(vector)
   if (vector.structure === 'recovery-wrap') return readRecoveryWrap(vector)
   if (vector.structure === 'kms-wrap') return readKmsWrap(vector)
+  if (vector.structure === 'transit-wrap') return readTransitWrap(vector)
   return readKeyFile(vector)
 }
 
@@ -99,21 +101,43 @@ async function readRecoveryWrap(vector: RecoveryWrapVector): Promise<{ rootKey: 
 }
 
 async function readKmsWrap(vector: KmsWrapVector): Promise<Record<string, unknown>> {
-  const { storeId: store, keyArn, wrapped } = vector
+  const { storeId: store, keyArn } = vector
+  return {
+    blob: afterFields('kms-wrap', vector),
+    context: { application: 'sotto', purpose: 'root-key', format: '1', store },
+    fingerprint: await named(keyArn),
+  }
+}
+
+async function readTransitWrap(vector: TransitWrapVector): Promise<Record<string, unknown>> {
+  const { storeId: store, namespace, mount, key } = vector
+  const text = Buffer.from(afterFields('transit-wrap', vector), 'hex').toString('latin1')
+  if (!/^vault:v[1-9][0-9]*:[A-Za-z0-9+/]+=*$/.test(text)) {
+    throw new Refusal('transit-wrap', 'malformed')
+  }
+  const context = `{"application":"sotto","purpose":"root-key","format":"1","store":"${store}"}`
+  const path = `${namespace === undefined ? '' : `${namespace}/`}${mount}/${key}`
+  return { ciphertext: text, context: btoa(context), fingerprint: await named(path) }
+}
+
+/** What follows the fields of the root key, at least a byte of it, in hex. */
+function afterFields(
+  of: Part,
+  { storeId: store, wrapped }: KmsWrapVector | TransitWrapVector,
+): string {
   const before = hex(fields('root-key', 1, store))
   const found = wrapped.slice(0, before.length)
-  if (found !== before || wrapped.length === before.length) {
-    const other = Buffer.from(found.slice(-64), 'hex').toString()
-    const foreign = /^[0-9a-f]{32}$/.test(other) && other !== store
-    const whole = found === hex(fields('root-key', 1, other))
-    throw new Refusal('kms-wrap', foreign && whole ? 'store' : 'malformed')
-  }
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(keyArn))
-  return {
-    blob: wrapped.slice(before.length),
-    context: { application: 'sotto', purpose: 'root-key', format: '1', store },
-    fingerprint: hex(new Uint8Array(digest)).slice(0, 16),
-  }
+  if (found === before && wrapped.length > before.length) return wrapped.slice(before.length)
+  const other = Buffer.from(found.slice(-64), 'hex').toString()
+  const foreign = /^[0-9a-f]{32}$/.test(other) && other !== store
+  const whole = found === hex(fields('root-key', 1, other))
+  throw new Refusal(of, foreign && whole ? 'store' : 'malformed')
+}
+
+/** The fingerprint of what has a name alone. */
+async function named(text: string): Promise<string> {
+  const digest = await subtle.digest('SHA-256', new TextEncoder().encode(text))
+  return hex(new Uint8Array(digest)).slice(0, 16)
 }
 
 async function readKeyFile(

@@ -1,12 +1,17 @@
 import { createSecretKey } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { json } from 'node:stream/consumers'
 import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
 import { type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
 import { fingerprint } from '../../server/crypto/derive.ts'
 import { Keyring, type SealedEntry } from '../../server/crypto/keyring.ts'
 import { awsKmsProvider } from '../../server/crypto/aws-kms.ts'
+import { openbaoTransitProvider } from '../../server/crypto/openbao-transit.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
 import { identityProvider } from '../../server/crypto/recovery.ts'
 import { startFaultyKms } from '../support/faulty-kms.ts'
@@ -15,6 +20,7 @@ import {
   type Expected,
   type KmsWrapVector,
   type Reason,
+  type TransitWrapVector,
   type Vector,
   vectorSchema,
   type VersionVector,
@@ -87,6 +93,10 @@ function resultOf(vector: Vector): Record<string, unknown> {
     const { blob, context, fingerprint: named } = vector
     return { blob, context, fingerprint: named }
   }
+  if (vector.structure === 'transit-wrap') {
+    const { ciphertext, context, fingerprint: named } = vector
+    return { ciphertext, context, fingerprint: named }
+  }
   return { localKey: vector.localKey, fingerprint: vector.fingerprint }
 }
 
@@ -118,6 +128,7 @@ async function readByServer(vector: Vector): Promise<Record<string, unknown>> {
     return { rootKey: Buffer.from(unwrapped).toString('hex') }
   }
   if (vector.structure === 'kms-wrap') return askedOfKms(vector)
+  if (vector.structure === 'transit-wrap') return askedOfTransit(vector)
   writeKeyFile(path, vector.text)
   const provider = localKeyProvider(path)
   const found = await provider.fingerprint()
@@ -144,6 +155,38 @@ async function askedOfKms(vector: KmsWrapVector): Promise<Record<string, unknown
     blob: Buffer.from(String(input['CiphertextBlob']), 'base64').toString('hex'),
     context: input['EncryptionContext'],
     fingerprint: await provider.fingerprint(),
+  }
+}
+
+/** What the provider asks of Transit; the answer is one that any Transit could give. */
+async function askedOfTransit(vector: TransitWrapVector): Promise<Record<string, unknown>> {
+  const asked: [path: string | undefined, body: Record<string, unknown>][] = []
+  const plaintext = Buffer.alloc(32, 7).toString('base64')
+  const server = createServer((incoming, answer) => {
+    const take = async (): Promise<void> => {
+      asked.push([incoming.url, (await json(incoming)) as Record<string, unknown>])
+      answer.end(JSON.stringify({ data: { plaintext } }))
+    }
+    void take()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  try {
+    const { namespace, mount, key } = vector
+    const provider = openbaoTransitProvider({
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      ...(namespace !== undefined && { namespace }),
+      mount,
+      key,
+      login: { method: 'token', token: { read: () => Promise.resolve('token') } },
+    })
+    await provider.unwrap(bytes(vector.wrapped), vector.storeId)
+    const [[path, body] = ['', {}]] = asked
+    expect([path, asked.length]).toEqual([`/v1/${mount}/decrypt/${key}`, 1])
+    return { ...body, fingerprint: await provider.fingerprint() }
+  } finally {
+    server.close()
+    server.closeAllConnections()
   }
 }
 
@@ -190,12 +233,13 @@ function expectedErrors(vector: Vector, { of, because }: Refused): Pattern[] {
     const what = `the root key of store ${vector.storeId} with recovery key [0-9a-f]{16}`
     return [pattern('key_wrong', `Cannot unwrap ${what}: ${why}`)]
   }
-  if (vector.structure === 'kms-wrap') {
+  if (vector.structure === 'kms-wrap' || vector.structure === 'transit-wrap') {
+    const provider = vector.structure === 'kms-wrap' ? 'aws-kms' : 'openbao-transit'
     const why =
       because === 'store'
         ? 'it was wrapped for another store, [0-9a-f]{32}'
         : 'it was altered or cut short'
-    const what = `the root key of store ${vector.storeId} with aws-kms key [0-9a-f]{16}`
+    const what = `the root key of store ${vector.storeId} with ${provider} key [0-9a-f]{16}`
     return [pattern('key_wrong', `Cannot unwrap ${what}: ${why}`)]
   }
   const inner = pattern('store_damaged', `Cannot open ${subject(vector, of)}: ${reasons[because]}`)

@@ -261,7 +261,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     await bao.revoke(first)
     expect(await session.call(mine)).toMatchObject({
       failure: {
-        kind: 'denied',
+        kind: 'dead_token',
         found: 'the token was refused: it has expired, was revoked, or is not permitted this',
       },
     })

@@ -6,6 +6,7 @@ import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { keyFiles, keyrings, rootKeys } from './keys.ts'
 import { kmsWraps } from './kms.ts'
+import { transitWraps } from './transit.ts'
 import { recoveryWraps } from './recovery.ts'
 import { states } from './states.ts'
 import type { Vector } from './vector.ts'
@@ -21,6 +22,7 @@ export function vectorFiles(): Map<string, string> {
     ...rootKeys(),
     ...recoveryWraps(),
     ...kmsWraps(),
+    ...transitWraps(),
     ...keyFiles(),
   ] satisfies [string, Vector][]) {
     if (files.has(`${name}.json`)) throw new Error(`Two vectors are named ${name}`)

@@ -13,6 +13,7 @@ const part = z.enum([
   'root-key',
   'recovery-wrap',
   'kms-wrap',
+  'transit-wrap',
   'key-file',
 ])
 
@@ -112,6 +113,22 @@ const kmsWrap = z.strictObject({
   fingerprint: z.string().optional(),
 })
 
+/** A root key wrapped by OpenBao Transit. */
+const transitWrap = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('transit-wrap'),
+  expect: expected,
+  storeId: z.string(),
+  namespace: z.string().optional(),
+  mount: z.string(),
+  key: z.string(),
+  wrapped: hex,
+  /** What Transit is asked to open, and with which context; absent where it must not be asked. */
+  ciphertext: z.string().optional(),
+  context: z.string().optional(),
+  fingerprint: z.string().optional(),
+})
+
 /** A key file. */
 const keyFile = z.strictObject({
   comment: z.string(),
@@ -130,6 +147,7 @@ export const vectorSchema = z.discriminatedUnion('structure', [
   rootKey,
   recoveryWrap,
   kmsWrap,
+  transitWrap,
   keyFile,
 ])
 
@@ -142,5 +160,6 @@ export type StateVector = z.infer<typeof state>
 export type RootKeyVector = z.infer<typeof rootKey>
 export type RecoveryWrapVector = z.infer<typeof recoveryWrap>
 export type KmsWrapVector = z.infer<typeof kmsWrap>
+export type TransitWrapVector = z.infer<typeof transitWrap>
 export type KeyFileVector = z.infer<typeof keyFile>
 export type Vector = z.infer<typeof vectorSchema>

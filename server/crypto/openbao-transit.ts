@@ -1,0 +1,168 @@
+/**
+ * The `openbao-transit` key provider: a key of OpenBao's Transit engine, which never leaves it. The root key
+ * goes there to be wrapped and comes back unwrapped, under a key that is derived for the store.
+ */
+import { hash, randomBytes } from 'node:crypto'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import {
+  type Answer,
+  checkAddress,
+  isCleanPath,
+  type OpenBaoAddress,
+  OpenBaoConnection,
+} from '../openbao/connection.ts'
+import type { Login } from '../openbao/login.ts'
+import { Session } from '../openbao/session.ts'
+import { FORMAT } from './binding.ts'
+import { bindWrap, damagedWrap, unbindWrap } from './bound-wrap.ts'
+import { KEY_BYTES } from './envelope.ts'
+import {
+  isDerived,
+  notDerived,
+  otherThanTransit,
+  transitFailure,
+  type TransitOperation,
+} from './openbao-transit-failures.ts'
+import type { KeyProvider } from './provider.ts'
+
+/** Which key of Transit, where it is, and how to log in there. */
+export interface TransitKey extends OpenBaoAddress {
+  /** The name of the key. */
+  readonly key: string
+  /** Where the engine is mounted. */
+  readonly mount: string
+  readonly login: Login
+}
+
+const PROVIDER = 'openbao-transit'
+
+/** How long a login may take, and a call with all its attempts, in milliseconds: together less than `bounded` waits. */
+const LOGIN_MS = 5000
+const CALL_MS = 12_000
+const MAX_ANSWER_BYTES = 64 * 1024
+
+/** What Transit makes: the version of the key, then base64. */
+const ciphertextForm = /^vault:v[1-9]\d{0,9}:[A-Za-z0-9+/]+={0,2}$/
+
+/** In the place of the bounds of a login and of a call, in milliseconds. */
+export interface TransitTimes {
+  readonly loginMs: number
+  readonly callMs: number
+}
+
+/**
+ * The provider for a key of Transit. Nothing is kept between calls: each logs in anew, and gives back the
+ * token that it got so. Calls reject within a bound, with `key_missing` when OpenBao or its key cannot be
+ * used, `key_exposed` when others can read what logs in. `wrap` refuses a key that is not derived, with
+ * `unsafe`. Throws `usage` for an address or a name that can be none, and `unsafe` for an address that
+ * would carry the root key in the clear.
+ */
+export function openbaoTransitProvider(
+  given: TransitKey,
+  { loginMs, callMs }: TransitTimes = { loginMs: LOGIN_MS, callMs: CALL_MS },
+): KeyProvider {
+  checkAddress(given)
+  checkNames(given)
+  const id = fingerprintOf(given)
+
+  /** Sends `body` to the key in a session of its own, and gives what `act` makes of the answers. */
+  async function using<T>(act: (send: Send) => Promise<T>): Promise<T> {
+    const connection = new OpenBaoConnection(given, {
+      waitMs: loginMs,
+      maxAnswerBytes: MAX_ANSWER_BYTES,
+    })
+    const session = new Session({ connection, login: given.login, keep: false })
+    try {
+      return await act((operation, body) =>
+        session.call({
+          method: 'POST',
+          path: `${given.mount}/${operation}/${given.key}`,
+          body,
+          repeatable: true,
+          waitMs: callMs,
+        }),
+      )
+    } finally {
+      await session.close()
+    }
+  }
+
+  return Object.freeze({
+    name: PROVIDER,
+
+    fingerprint: () => Promise.resolve(id),
+
+    async wrap(rootKey: Uint8Array, storeId: string) {
+      const attempt = { ...given, attempted: `wrap the root key of store ${storeId}` }
+      return using(async (send) => {
+        // First what may get lost: whatever is mounted there might keep what it is sent.
+        const tried = await send('encrypt', {
+          plaintext: randomBytes(KEY_BYTES).toString('base64'),
+        })
+        if (tried.ok) {
+          throw ciphertextIn(tried) === undefined ? otherThanTransit(attempt) : notDerived(attempt)
+        }
+        if (!isDerived(tried.failure)) throw transitFailure(attempt, 'encrypt', tried.failure)
+        const plaintext = Buffer.from(rootKey).toString('base64')
+        const answer = await send('encrypt', { plaintext, context: contextOf(storeId) })
+        if (!answer.ok) throw transitFailure(attempt, 'encrypt', answer.failure)
+        const ciphertext = ciphertextIn(answer)
+        if (ciphertext === undefined) throw otherThanTransit(attempt)
+        return bindWrap(storeId, Buffer.from(ciphertext, 'latin1'))
+      })
+    },
+
+    async unwrap(wrapped: Uint8Array, storeId: string) {
+      const attempt = { ...given, attempted: `unwrap the root key of store ${storeId}` }
+      const about = `Cannot ${attempt.attempted} with ${PROVIDER} key ${id}`
+      const ciphertext = Buffer.from(unbindWrap(wrapped, storeId, about)).toString('latin1')
+      if (!ciphertextForm.test(ciphertext)) throw damagedWrap(about)
+      return using(async (send) => {
+        const answer = await send('decrypt', { ciphertext, context: contextOf(storeId) })
+        if (!answer.ok) throw transitFailure(attempt, 'decrypt', answer.failure)
+        const { data } = (answer.body ?? {}) as { data?: { plaintext?: unknown } }
+        if (typeof data?.plaintext !== 'string') throw otherThanTransit(attempt)
+        const rootKey = Buffer.from(data.plaintext, 'base64')
+        if (rootKey.length === KEY_BYTES) return rootKey
+        rootKey.fill(0)
+        throw new SottoError('key_wrong', `${about}: what was wrapped is no root key`)
+      })
+    },
+  })
+}
+
+type Send = (operation: TransitOperation, body: object) => Promise<Answer>
+
+/**
+ * What the key is derived with for a store: as `associated_data` would, it binds the wrap, and Transit
+ * checks it when it wraps anew under a newer version of the key, too. Base64 of JSON, without a blank.
+ */
+function contextOf(store: string): string {
+  const context = { application: 'sotto', purpose: 'root-key', format: String(FORMAT), store }
+  return Buffer.from(JSON.stringify(context)).toString('base64')
+}
+
+/**
+ * Names a key: the first 16 hex digits of the SHA-256 of its path, which OpenBao tells from no other.
+ * Neither the address, which changes when OpenBao moves, nor what only a right to read the key shows.
+ */
+function fingerprintOf({ namespace, mount, key }: TransitKey): string {
+  const path = [namespace, mount, key].filter((part) => part !== undefined).join('/')
+  return hash('sha256', path, 'hex').slice(0, 16)
+}
+
+function ciphertextIn(answer: Extract<Answer, { ok: true }>): string | undefined {
+  const { data } = (answer.body ?? {}) as { data?: { ciphertext?: unknown } }
+  const { ciphertext } = data ?? {}
+  return typeof ciphertext === 'string' && ciphertextForm.test(ciphertext) ? ciphertext : undefined
+}
+
+function checkNames({ key, mount }: TransitKey): void {
+  const names = { '--transit-key': key, '--transit-mount': mount }
+  for (const [flag, name] of Object.entries(names)) {
+    if (isCleanPath(name) && (flag !== '--transit-key' || !name.includes('/'))) continue
+    throw new SottoError('usage', `Cannot use ${quote(name)} as ${flag}`, {
+      hint: 'Give the name alone, as OpenBao shows it.',
+    })
+  }
+}

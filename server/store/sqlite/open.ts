@@ -7,9 +7,12 @@ import { formatNumbers, hasNumber } from './numbers.ts'
 import { APPLICATION_ID } from './schema.ts'
 
 /** How long the writer waits for a lock: only a program that is no part of Sotto can hold one. */
-export const WRITER_BUSY_MS = 2000
+const WRITER_BUSY_MS = 2000
 
-/** The same for a reader, which waits on the event loop's thread. */
+/** How long moving the log into the file waits for readers: a program that copies the file never ends to read. */
+const CHECKPOINT_BUSY_MS = 50
+
+/** How long a reader waits, which does so on the event loop's thread. */
 const READER_BUSY_MS = 100
 
 /**
@@ -62,11 +65,27 @@ export function openWriter(path: string, maxBytes: number | undefined): Database
       const pageBytes = db.pragma('page_size', { simple: true }) as number
       db.pragma(`max_page_count = ${Math.max(1, Math.floor(maxBytes / pageBytes))}`)
     }
-    db.pragma('wal_checkpoint(TRUNCATE)')
+    emptyLog(db)
     return db
   } catch (error) {
     db?.close()
     throw asStoreError(error, 'open it', path)
+  }
+}
+
+/**
+ * Moves the log into the file and cuts it to nothing. With `secure_delete`, which overwrites deleted
+ * bytes with zeros, neither file has them any more; that the disk keeps no copy of the blocks
+ * (snapshots, worn-out flash, backups) is beyond what is promised. False where a reader is in the
+ * way. Throws what SQLite throws.
+ */
+export function emptyLog(db: Database.Database): boolean {
+  try {
+    db.pragma(`busy_timeout = ${CHECKPOINT_BUSY_MS}`)
+    const [state] = db.pragma('wal_checkpoint(TRUNCATE)') as [{ busy: number }]
+    return state.busy === 0
+  } finally {
+    db.pragma(`busy_timeout = ${WRITER_BUSY_MS}`)
   }
 }
 

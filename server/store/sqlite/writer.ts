@@ -16,13 +16,13 @@ import {
   toPlain,
   type WriterData,
 } from './messages.ts'
-import { openWriter, WRITER_BUSY_MS } from './open.ts'
+import { emptyLog, openWriter } from './open.ts'
 
 /** Erased bytes leave the log at the latest this long after the commit, unless a reader needs it. */
 const ERASE_AFTER_MS = 1000
 
-/** How long moving them may wait for readers, while no change is done. */
-const ERASE_BUSY_MS = 50
+/** What is waited at most between attempts, while a reader is in the way: each keeps changes waiting. */
+const ERASE_AT_MOST_MS = 10_000
 
 /** What leaves bytes behind that must go: values, wraps, and entries of the keyring with all they wrapped. */
 const erasing: ReadonlySet<string> = new Set([
@@ -43,6 +43,7 @@ class Writer {
   readonly #release
   readonly #undo
   #erasing: NodeJS.Timeout | undefined
+  #eraseWait = ERASE_AFTER_MS
 
   constructor(db: Database) {
     this.#db = db
@@ -103,24 +104,17 @@ class Writer {
   #eraseSoon(): void {
     this.#erasing ??= setTimeout(() => {
       this.#erasing = undefined
-      if (!this.#emptyLog()) this.#eraseSoon()
-    }, ERASE_AFTER_MS)
+      const erased = this.#emptyLog()
+      this.#eraseWait = erased ? ERASE_AFTER_MS : Math.min(this.#eraseWait * 2, ERASE_AT_MOST_MS)
+      if (!erased) this.#eraseSoon()
+    }, this.#eraseWait)
   }
 
-  /**
-   * Moves the log into the file and cuts it to nothing. With `secure_delete`, which overwrites
-   * deleted bytes with zeros, neither file has them any more; that the disk keeps no copy of the
-   * blocks (snapshots, worn-out flash, backups) is beyond what is promised.
-   */
   #emptyLog(): boolean {
     try {
-      this.#db.pragma(`busy_timeout = ${ERASE_BUSY_MS}`)
-      const [state] = this.#db.pragma('wal_checkpoint(TRUNCATE)') as [{ busy: number }]
-      return state.busy === 0
+      return emptyLog(this.#db)
     } catch {
       return false
-    } finally {
-      this.#db.pragma(`busy_timeout = ${WRITER_BUSY_MS}`)
     }
   }
 }

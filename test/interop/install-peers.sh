@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
-# repository. Versions are named in test/interop/go/go.mod, in test/interop/openbao/go.mod, and in the requirements.txt
-# of test/interop/python, test/interop/kms and test/interop/metrics alone.
+# repository. Versions are named in test/interop/go/go.mod, in test/interop/openbao/go.mod, in test/interop/released.txt,
+# and in the requirements.txt of test/interop/python, test/interop/kms and test/interop/metrics alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
 # Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for some
@@ -31,6 +31,21 @@ install_setec() {
     say "installing setec $version"
     GOBIN=$bin go install "$module/cmd/setec@$version"
   fi
+}
+
+# The programs of released.txt, each by its package and version.
+install_released() {
+  local package version name
+  while read -r package version; do
+    name=$(basename "$package")
+    if go version -m "$bin/$name" 2>/dev/null | grep -q "mod.*[[:space:]]$version"; then
+      say "$name $version is there"
+    else
+      say "installing $name $version"
+      GOBIN=$bin nice go install "$package@$version"
+    fi
+    touch "$bin/$name"
+  done <"$top/test/interop/released.txt"
 }
 
 # The released server package on loopback, and what uses the released client package.
@@ -88,6 +103,7 @@ install_python() {
 install_python &
 python=$!
 install_setec
+install_released
 build_programs
 install_openbao
 wait "$python"

@@ -23,6 +23,8 @@ const peers = {
   same: { sources: goSources(interop, 'same') },
   /** The tests of test/interop/go, which use the client package of setec. */
   'interop.test': { sources: goSources(interop, '.') },
+  /** Copies a SQLite file as it changes. */
+  litestream: { sources: [join(top, 'test/interop/released.txt')] },
   /** The tester of APIs by their descriptions. */
   schemathesis: { sources: [join(top, 'test/interop/python/requirements.txt')] },
   /** The Python of test/interop/kms/moto_kms.py, which stands for AWS KMS. */

@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { operations } from '../../client/api/operations.ts'
 import { methods } from '../../client/api/wire.ts'
 import { bytes, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
@@ -103,7 +104,6 @@ describe('findings', () => {
       '/debug/',
       '/debug/pprof',
       '/debug/vars',
-      '/metrics',
       '/admin',
       '/api',
       '/api/',
@@ -111,7 +111,8 @@ describe('findings', () => {
     ]) {
       expect((await get(path))[0]).toBe(404)
     }
-    for (const method of Object.keys(methods)) {
+    expect(await get('/metrics')).toEqual([500, 'unable to identify caller\n'])
+    for (const method of Object.keys({ ...methods, ...operations })) {
       expect((await service.post(method, { Name: 'a', Version: 1 })).status).toBe(500)
     }
   })

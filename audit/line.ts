@@ -48,6 +48,13 @@ const shapes: Readonly<Record<Kind, Fields>> = {
   key: { verb: 'string', provider: 'string', fingerprint: 'string', operator: 'string' },
   backup: { backup: 'string', target: 'string', principal: 'principal?', operator: 'string?' },
   restore: { backup: 'string', taken: 'number', skipped: 'number', operator: 'string' },
+  backend: {
+    request: 'string',
+    principal: 'principal',
+    action: 'string',
+    verb: 'string',
+    backend: 'string',
+  },
   abandoned: { of: 'number', reason: 'string' },
   unidentified: { request: 'string', ip: 'string', reason: 'string' },
   refusals: {

@@ -104,6 +104,10 @@ function wordsOf(record: AuditRecord): Words {
     const note = plain(`${backup}, revision ${taken}, ${skipped} numbers passed over`)
     return { who: plain(operator), what: 'restore', note }
   }
+  if (record.kind === 'backend') {
+    const { principal, verb, backend } = record
+    return { who: nameOf(principal), what: plain(`backend ${verb}`), note: plain(backend) }
+  }
   if (record.kind === 'abandoned') {
     return { what: 'abandoned', note: `record ${record.of}: ${plain(record.reason)}` }
   }

@@ -87,8 +87,19 @@ export interface RestoreEntry {
   readonly operator: string
 }
 
+/** The intent to change a backend, durable before it is changed. */
+export interface BackendEntry {
+  readonly kind: 'backend'
+  readonly request: string
+  readonly principal: Principal
+  readonly action: Action
+  readonly verb: 'create' | 'edit' | 'delete'
+  /** Its name. */
+  readonly backend: string
+}
+
 /** What announces a change of the store, and leaves its outcome open. */
-export type IntentEntry = ChangeEntry | KeyEntry
+export type IntentEntry = ChangeEntry | KeyEntry | BackendEntry
 
 /** Tells that what the record `of` announced did not come to pass. */
 interface AbandonedEntry {
@@ -194,5 +205,5 @@ export interface Receipt {
 
 /** Whether an entry announces a change, so that an `abandoned` record may follow. */
 export function isIntent(entry: Entry | SegmentEntry): entry is IntentEntry {
-  return entry.kind === 'change' || entry.kind === 'key'
+  return entry.kind === 'change' || entry.kind === 'key' || entry.kind === 'backend'
 }

@@ -394,6 +394,86 @@ server is needed.`,
     load: async () => (await import('./backup.ts')).backupVerify,
   },
   {
+    name: 'backend list',
+    args: [],
+    summary: 'List the backends: where secrets are kept.',
+    details: 'The backend "default" is the encrypted store of the server; it is always there.',
+    flags: {},
+    load: async () => (await import('./backend.ts')).backendList,
+  },
+  {
+    name: 'backend describe',
+    args: ['NAME'],
+    summary: 'Show how a backend is set up.',
+    details: 'Credentials, and what says where they are, are masked: the output is safe to paste.',
+    flags: {},
+    load: async () => (await import('./backend.ts')).backendDescribe,
+  },
+  {
+    name: 'backend create',
+    args: ['NAME'],
+    summary: 'Set up a backend: a KV v2 mount of an OpenBao or Vault.',
+    details: `The server logs in there with a token that it reads from a secret of its own; you need get on that
+secret. Other ways to log in are set up from a file: see sotto help backend apply.`,
+    flags: {
+      type: { value: 'openbao', help: 'The type of the backend.' },
+      url: { value: 'URL', help: 'Where it is: https://HOST:PORT, as --backend-origin allows.' },
+      'token-secret': { value: 'NAME', help: 'The secret that has the token.' },
+      'token-key': { value: 'KEY', help: 'The field of it, where the secret is a JSON object.' },
+      mount: { value: 'PATH', help: 'Where KV v2 is mounted. Default: secret.' },
+      'path-prefix': { value: 'PATH', help: 'What is before all names. Default: sotto.' },
+      namespace: { value: 'PATH', help: 'The namespace. Default: the root namespace.' },
+      'ca-file': { value: 'FILE', help: 'Certificates of its authority, PEM.' },
+      description: { value: 'TEXT', help: 'Words for people.' },
+      default: { help: 'Keep new secrets there.' },
+    },
+    load: async () => (await import('./backend.ts')).backendCreate,
+  },
+  {
+    name: 'backend apply',
+    args: [],
+    summary: 'Make backends as a file describes them.',
+    details: `The file is YAML, with one backend in each document:
+
+  kind: secretbackend
+  name: vault
+  type: openbao
+  description: The team's OpenBao
+  isDefault: false
+  config:
+    url: https://bao.example.com:8200
+    mount: secret
+    pathPrefix: sotto
+    namespace: team
+    tokenSecretRef: {name: backends/vault, key: token}
+
+In the place of tokenSecretRef there can be auth with a method: approle (roleId, secretIdSecretRef),
+kubernetes (role), jwt (role) or userpass (username, passwordSecretRef), and its mount where that is
+another than its name. caCertificate holds certificates in PEM form. Unknown fields are refused.`,
+    flags: { file: { short: 'f', value: 'FILE', help: 'The file; - is stdin.' } },
+    load: async () => (await import('./backend.ts')).backendApply,
+  },
+  {
+    name: 'backend delete',
+    args: ['NAME'],
+    summary: 'Delete a backend that keeps no secret.',
+    flags: {
+      'leave-values': {
+        help: 'Also while values that were deleted here wait to be removed there: they stay.',
+      },
+    },
+    load: async () => (await import('./backend.ts')).backendDelete,
+  },
+  {
+    name: 'backend test',
+    args: ['NAME'],
+    summary: 'Check that a backend is reached and permits what is needed.',
+    details:
+      'A value is written there, read back and removed. The exit code is 2 when something is wrong.',
+    flags: {},
+    load: async () => (await import('./backend.ts')).backendTest,
+  },
+  {
     name: 'version',
     args: [],
     summary: 'Show the release of this program.',

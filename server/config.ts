@@ -1,6 +1,7 @@
 /** What the commands of the server's own machine run with, read from their flags and the environment. */
 import { parseArgs } from 'node:util'
 import { quote, SottoError } from '../client/api/errors.ts'
+import { type BackendsConfig, backendsConfig } from './backends-config.ts'
 import { type Address, refuseWildcard } from './http/bind.ts'
 import type { Tls } from './http/tls.ts'
 import { defaultCapabilities } from './identity/tailscale/rules.ts'
@@ -12,7 +13,7 @@ import { type RawVerb, setecFlags, type Setting, settings } from './settings.ts'
 export type ServerConfig = DevelopmentConfig | TailnetConfig
 
 /** A server for trying things on loopback. */
-export interface DevelopmentConfig extends KeysAtHand {
+export interface DevelopmentConfig extends KeysAtHand, BackendsConfig {
   readonly dev: true
   /** Undefined: the default development tailnet. */
   readonly tailnet: string | undefined
@@ -22,7 +23,7 @@ export interface DevelopmentConfig extends KeysAtHand {
 }
 
 /** A server on a tailnet. */
-export interface TailnetConfig extends KeysAtHand {
+export interface TailnetConfig extends KeysAtHand, BackendsConfig {
   readonly dev: false
   readonly stateDir: string
   readonly tailscaled: TailscaledConfig
@@ -191,6 +192,7 @@ function developmentConfig(given: Given): DevelopmentConfig {
     tailnet: values.get('tailnet'),
     stateDir: values.get('state-dir'),
     ...keysAtHand(valuesOf(given)),
+    ...backendsConfig((flag) => given.values.get(flag)),
     listen: { host, port },
   }
 }
@@ -211,6 +213,7 @@ function tailnetConfig(given: Given): TailnetConfig {
     dev: false,
     stateDir,
     ...keysAtHand(valuesOf(given)),
+    ...backendsConfig((flag) => given.values.get(flag)),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
   }

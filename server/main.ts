@@ -29,8 +29,13 @@ import { processMetrics } from './metrics/process.ts'
 import { Registry } from './metrics/registry.ts'
 import { refuseUnsafeDevelopment, openNetwork } from './network.ts'
 import { Agreement } from './secrets/agreement.ts'
+import { Backends } from './secrets/backends.ts'
 import { SecretCache } from './secrets/cache.ts'
+import { readCredential } from './secrets/credentials.ts'
 import { Gate } from './secrets/gate.ts'
+import { type OpenBackend, OpenBackends } from './secrets/open-backends.ts'
+import { openBaoOpener, SERVICE_ACCOUNT_TOKEN } from './secrets/openbao.ts'
+import { Roster } from './secrets/roster.ts'
 import { Secrets } from './secrets/secrets.ts'
 import { openKeyring, Wraps } from './secrets/wraps.ts'
 import type { Store, StoredWrap } from './store/contract.ts'
@@ -77,6 +82,8 @@ export interface World {
   readonly load?: LoadLimits
   /** Where metrics are defined. Default: a registry of the server's own. */
   readonly registry?: Registry
+  /** Opens backends. */
+  readonly openBackend?: OpenBackend
 }
 
 /**
@@ -104,6 +111,17 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
 
   const gate = new Gate({ log, keyring, agreement, clock })
   const secrets = new Secrets({ store, keyring, cache, gate })
+  const { backendOrigins: origins = [], backendJwtFile: jwtFile = SERVICE_ACCOUNT_TOKEN } = config
+  const roster = new Roster(store, keyring)
+  const open = new OpenBackends({
+    roster,
+    storeId: store.identity.id,
+    origins,
+    credential: (ref) => readCredential({ cache, gate }, ref),
+    open: world.openBackend ?? openBaoOpener({ origins, jwtFile }),
+  })
+  undo.defer(() => open.close())
+  const backends = new Backends({ store, cache, gate, roster, open, clock })
   const scheduler = new Scheduler({
     say,
     clock,
@@ -119,6 +137,12 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
       operations: {
         'job-status': (call) => jobs.status(call),
         'job-run': (call, request) => jobs.run(call, request),
+        'backend-list': (call) => backends.list(call),
+        'backend-describe': (call, request) => backends.describe(call, request),
+        'backend-create': (call, request) => backends.create(call, request),
+        'backend-apply': (call, request) => backends.apply(call, request),
+        'backend-delete': (call, request) => backends.delete(call, request),
+        'backend-test': (call, request) => backends.test(call, request),
       },
       load: new Load(world.load, metrics.load),
       requests: metrics.requests,

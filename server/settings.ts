@@ -263,6 +263,20 @@ export const settings: readonly Setting[] = [
     help: 'Serve beside a tailscaled in userspace mode, on loopback. Read docs/tailnet.md first.',
   },
   {
+    flag: 'backend-origin',
+    env: ['SOTTO_BACKEND_ORIGIN'],
+    value: 'URL',
+    verbs: ['server'],
+    help: 'Where backends may be: https://HOST:PORT; several are parted by commas. Default: nowhere.',
+  },
+  {
+    flag: 'backend-jwt-file',
+    env: ['SOTTO_BACKEND_JWT_FILE'],
+    value: 'FILE',
+    verbs: ['server'],
+    help: 'The JWT that proves to a backend who the server is. Default: the token of the pod.',
+  },
+  {
     flag: 'peer',
     env: [],
     value: 'ADDRESS',

@@ -51,6 +51,27 @@ describe('where callers come in', () => {
   })
 })
 
+test('where backends may be is an origin each, and nothing more', () => {
+  const of = (given: string): unknown =>
+    readServerConfig(['--dev', '--backend-origin', given], {}).backendOrigins
+  expect(readServerConfig(['--dev'], {}).backendOrigins).toBeUndefined()
+  expect(of('https://BAO.example.com:443, http://127.0.0.1:8200')).toEqual([
+    'https://bao.example.com',
+    'http://127.0.0.1:8200',
+  ])
+  for (const wrong of [
+    '',
+    'bao',
+    'https://a/v1',
+    'https://a,',
+    'https://u@a',
+    'ftp://a',
+    'https://a?b',
+  ]) {
+    expect(() => of(wrong), wrong).toThrow(/--backend-origin/)
+  }
+})
+
 test('the environment stands in for flags, switches too, and flags go before it', () => {
   const env = {
     SETEC_STATE_DIR: '/from-setec',

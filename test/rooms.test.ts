@@ -9,7 +9,7 @@ const floors = [
   ['server/openbao'],
   ['server/crypto', 'server/store', 'server/backends'],
   ['server/identity', 'server/secrets', 'server/backup'],
-  ['server/http', 'server/jobs', 'server/keys-config.ts'],
+  ['server/http', 'server/jobs', 'server/keys-config.ts', 'server/backends-config.ts'],
   ['server/config.ts', 'server/instruments.ts'],
   ['server/network.ts'],
   ['server/main.ts'],

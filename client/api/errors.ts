@@ -214,6 +214,27 @@ export const errorTable = {
     open: true,
     meaning: 'What the backend keeps was altered, deleted or written by someone else.',
   },
+  backend_exists: {
+    status: 409,
+    text: 'the backend exists already',
+    exit: 2,
+    open: true,
+    meaning: 'A backend was to be created under a name that another one has.',
+  },
+  backend_in_use: {
+    status: 409,
+    text: 'the backend is in use',
+    exit: 2,
+    open: true,
+    meaning: 'The backend keeps secrets, or is where new ones are kept, or always stays.',
+  },
+  backend_not_allowed: {
+    status: 400,
+    text: 'the settings of the server allow no backend at that address',
+    exit: 2,
+    open: true,
+    meaning: 'A backend was to be at an address that `--backend-origin` does not name.',
+  },
   backend_too_large: {
     status: 413,
     text: 'value too large for its backend',

@@ -3,6 +3,7 @@
  * request and of its answer. Bodies are strict JSON: fields are spelled as here, and unknown ones refused.
  */
 import { z } from 'zod'
+import { backendName, backendSpec, backendTypes } from './backends.ts'
 import { type ErrorCode, SottoError } from './errors.ts'
 import type { Action } from './types.ts'
 
@@ -33,6 +34,22 @@ const jobState = z
     description: 'What a job of the server did last, and when it runs next.',
   })
 
+const backend = z
+  .object({
+    Name: z.string(),
+    Type: z.enum(backendTypes),
+    Default: z.boolean(),
+    Description: z.string(),
+    CreatedAt: z.string().optional(),
+    Config: z.record(z.string(), z.unknown()).optional(),
+    Secrets: z.int().min(0),
+    Leftovers: z
+      .int()
+      .min(0)
+      .meta({ description: 'Places there that may hold a value which was deleted here.' }),
+  })
+  .meta({ id: 'Backend', description: 'A backend, with credentials masked.' })
+
 /** Every operation, by the last part of its path. */
 export const operations = {
   'job-status': {
@@ -54,6 +71,61 @@ export const operations = {
         .meta({ description: 'The start of a run, to wait for its end and begin no other.' }),
     }),
     response: jobState,
+    errors: ['not_found'],
+  },
+  'backend-list': {
+    summary: 'Tells the backends where secrets are kept.',
+    action: 'backends:view',
+    request: z.strictObject({}),
+    response: z.array(backend),
+    errors: [],
+  },
+  'backend-describe': {
+    summary: 'Tells how a backend is set up, with credentials masked.',
+    action: 'backends:view',
+    request: z.strictObject({ Name: backendName }),
+    response: backend,
+    errors: ['not_found'],
+  },
+  'backend-create': {
+    summary: 'Sets up a backend; `get` on each secret that it logs in with is needed too.',
+    action: 'backends:create',
+    request: backendSpec,
+    response: backend,
+    errors: ['backend_exists', 'backend_not_allowed', 'not_found', 'conflict'],
+  },
+  'backend-apply': {
+    summary:
+      'Makes a backend as it is described; `backends:create` is needed too where there is none.',
+    action: 'backends:edit',
+    request: backendSpec,
+    response: z.object({ Result: z.enum(['created', 'changed', 'unchanged']), Backend: backend }),
+    errors: ['backend_in_use', 'backend_not_allowed', 'not_found', 'conflict'],
+  },
+  'backend-delete': {
+    summary: 'Deletes a backend that keeps no secret.',
+    action: 'backends:delete',
+    request: z.strictObject({
+      Name: backendName,
+      LeaveValues: z.boolean().default(false).meta({
+        description: 'Also while values that were deleted here wait to be removed there.',
+      }),
+    }),
+    response: z.object({}).meta({ id: 'Nothing' }),
+    errors: ['not_found', 'backend_in_use', 'conflict'],
+  },
+  'backend-test': {
+    summary: 'Proves that a backend is reached and permits what is needed of it.',
+    action: 'backends:view',
+    request: z.strictObject({ Name: backendName }),
+    response: z.object({
+      Ok: z.boolean(),
+      Product: z.string().optional(),
+      Notes: z.array(z.string()),
+      Error: z
+        .object({ Code: z.string(), Message: z.string(), Hint: z.string().optional() })
+        .optional(),
+    }),
     errors: ['not_found'],
   },
 } as const satisfies Record<string, OperationShape>

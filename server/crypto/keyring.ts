@@ -56,6 +56,17 @@ export interface State {
   readonly removed: readonly number[]
 }
 
+/** All that a store says of a backend, and a MAC covers. */
+export interface BackendState {
+  readonly id: number
+  readonly name: string
+  readonly type: string
+  readonly description: string
+  readonly isDefault: boolean
+  readonly config: string
+  readonly createdAt: string
+}
+
 /** Where keys and nonces come from. */
 export interface KeyringOptions {
   readonly random?: RandomSource
@@ -234,6 +245,25 @@ export class Keyring {
   /** The file key that `newFileKey` sealed for the same head. Throws `store_damaged` for any other. */
   openFileKey(headHash: string, sealed: Uint8Array): KeyObject {
     return openFileKey(this.#backupKey, this.#storeId, headHash, sealed)
+  }
+
+  /** The MAC of what the store says of a backend: 32 bytes, to be stored beside it. */
+  backendMac(backend: BackendState): Buffer {
+    const { id, name, type, description, isDefault, config, createdAt } = backend
+    const fields = [id, name, type, description, isDefault ? 1 : 0, config, createdAt]
+    const bytes = encode(['backend', FORMAT, this.#storeId, ...fields])
+    return createHmac('sha256', this.#stateKey).update(bytes).digest()
+  }
+
+  /** Throws `store_damaged` unless `mac` is that of `backend`. */
+  verifyBackend(backend: BackendState, mac: Uint8Array): void {
+    const due = this.backendMac(backend)
+    if (mac.length === due.length && timingSafeEqual(mac, due)) return
+    throw new SottoError(
+      'store_damaged',
+      `Cannot trust the record of backend ${quote(backend.name)}: it was altered outside Sotto or moved from another place`,
+      { hint: 'Restore the store from a backup.' },
+    )
   }
 
   /** What is known of each entry, in the order of the store. */

@@ -24,6 +24,8 @@ export interface OpenBaoAddress {
   readonly namespace?: string
   /** PEM of the authorities that its certificate may come from. Absent: those that Node knows. */
   readonly caFile?: string
+  /** The same as text, in the place of a file. */
+  readonly ca?: string
   /** Whether `http://` may leave this machine: what is sent is then for every listener to read. */
   readonly insecure?: boolean
 }
@@ -189,7 +191,7 @@ export class OpenBaoConnection {
 
   async #connect(waitMs: number): Promise<Agent> {
     const { caFile } = this.#address
-    const ca = caFile === undefined ? undefined : await readAuthority(caFile)
+    const ca = this.#address.ca ?? (caFile === undefined ? undefined : await readAuthority(caFile))
     return new Agent({
       connections: CONNECTIONS,
       connect: { timeout: waitMs, ...(ca !== undefined && { ca }) },

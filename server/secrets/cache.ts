@@ -11,6 +11,8 @@ import { type CacheMetrics, cacheMetrics } from './metrics.ts'
 /** A version that is ready to be opened. */
 export interface OpenableVersion {
   readonly version: number
+  /** The id of the backend that keeps the value, and `sealed` is a reference then; absent: the store does. */
+  readonly backend?: number
   readonly sealed: Uint8Array
   readonly dataKey: KeyObject
 }
@@ -145,7 +147,8 @@ export class SecretCache {
   #unwrap(row: SecretRow, stored: SealedVersion): OpenableVersion {
     const place = { name: row.name, incarnation: row.incarnation, version: stored.version }
     const dataKey = this.#keyring.unwrap(place, stored)
-    return { version: stored.version, sealed: stored.sealed, dataKey }
+    const { version, sealed, backend } = stored
+    return { version, sealed, dataKey, ...(backend !== undefined && { backend }) }
   }
 }
 

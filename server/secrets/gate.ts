@@ -4,7 +4,7 @@
  */
 import { timingSafeEqual } from 'node:crypto'
 import type { AuditLog } from '../../audit/log.ts'
-import type { AccessEntry, Result } from '../../audit/record.ts'
+import type { AccessEntry, BackendEntry, Result } from '../../audit/record.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action } from '../../client/api/types.ts'
 import { allows, type Caller, type Grant, grantOf } from '../access.ts'
@@ -69,7 +69,7 @@ export class Gate {
    */
   async operate(call: Call, action: Action, operation: string): Promise<OperatorPass> {
     const entry = { ...entryOf(call, action, undefined), operation }
-    if (allows(call.caller.rules, action, '')) return new OperatorPass(this.#parts.log, entry)
+    if (allows(call.caller.rules, action, '')) return new OperatorPass(this.#parts, entry)
     await this.#parts.refusals.record({
       ...entry,
       authorized: false,
@@ -219,22 +219,39 @@ export class Pass {
 
 /** Leave to do one operation, given by the gate. */
 export class OperatorPass {
-  readonly #log: AuditLog
+  readonly #parts: GateParts
   readonly #entry: Omit<AccessEntry, 'authorized' | 'result'>
 
-  constructor(log: AuditLog, entry: Omit<AccessEntry, 'authorized' | 'result'>) {
-    this.#log = log
+  constructor(parts: GateParts, entry: Omit<AccessEntry, 'authorized' | 'result'>) {
+    this.#parts = parts
     this.#entry = entry
   }
 
   /** Resolves once a record of the act is durable: before it is done. Rejects with `audit_unavailable`. */
   async announce(): Promise<void> {
-    await this.#log.append({ ...this.#entry, authorized: true, result: 'ok' })
+    await this.#parts.log.append({ ...this.#entry, authorized: true, result: 'ok' })
   }
 
   /** Records an outcome that reveals and changes nothing; answers also while the log is down. */
   async tell(result: Result): Promise<void> {
-    await tell(this.#log, { ...this.#entry, authorized: true, result })
+    await tell(this.#parts.log, { ...this.#entry, authorized: true, result })
+  }
+
+  /**
+   * Records the intent to change a backend, runs `commit` once it is durable, and settles the record.
+   * Rejects with `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
+   */
+  async changeBackend(
+    verb: BackendEntry['verb'],
+    backend: string,
+    commit: (stamp: ChangeStamp) => Promise<number>,
+  ): Promise<void> {
+    const { log, agreement, clock } = this.#parts
+    const { request, principal, action } = this.#entry
+    const intent = await log.append({ kind: 'backend', request, principal, action, verb, backend })
+    await agreement.carryOut(undefined, intent, () =>
+      commit({ intent, by: principal, at: clock().toISOString() }),
+    )
   }
 }
 

@@ -51,6 +51,14 @@ const entry: fc.Arbitrary<Entry | SegmentEntry> = fc.oneof(
     },
     { requiredKeys: ['kind', 'request', 'principal', 'action', 'authorized', 'secret', 'verb'] },
   ),
+  fc.record({
+    kind: fc.constant('backend' as const),
+    request: text,
+    principal,
+    action,
+    verb: fc.constantFrom('create' as const, 'edit' as const, 'delete' as const),
+    backend: text,
+  }),
   fc.record({ kind: fc.constant('abandoned' as const), of: number, reason: text }),
   fc.record({ kind: fc.constant('unidentified' as const), request: text, ip: text, reason: text }),
   fc.record(

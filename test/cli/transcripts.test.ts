@@ -42,6 +42,23 @@ const tailnet = {
         { action: ['info'], secret: ['app/*', 'team/*'] },
       ],
     },
+    '127.0.0.3': {
+      name: 'office',
+      user: 'operator@example.com',
+      rules: [
+        {
+          action: [
+            'backends:view',
+            'backends:create',
+            'backends:edit',
+            'backends:delete',
+            'migrate',
+          ],
+          secret: ['*'],
+        },
+        { action: ['get', 'info', 'put'], secret: ['backends/*', 'moved/*'] },
+      ],
+    },
     '127.0.0.4': { name: 'stranger', user: 'nobody@example.com', rules: [] },
   },
 }
@@ -61,7 +78,10 @@ beforeAll(async () => {
   mkdirSync(backups)
   const broken = 'sotto-20260102T030405.006Z-00112233445566778899aabbccddeeff-r7.backup'
   writeFileSync(join(backups, broken), 'none')
-  server = await startSotto({ args: ['--tailnet', file] })
+  server = await startSotto({
+    // Nothing listens there.
+    args: ['--tailnet', file, '--backend-origin', 'http://127.0.0.1:9'],
+  })
 })
 
 afterAll(async () => {

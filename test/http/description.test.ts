@@ -77,6 +77,11 @@ describe.each(names)('%s', (name) => {
       'delete-version': ['Name', 'Version'],
       delete: ['Name'],
       'job-run': ['Name'],
+      'backend-describe': ['Name'],
+      'backend-create': ['Name', 'Type'],
+      'backend-apply': ['Name', 'Type'],
+      'backend-delete': ['Name'],
+      'backend-test': ['Name'],
     }
     expect(required).toEqual(fields[name] ?? [])
     const open = Object.entries(properties as Json).filter(

@@ -63,7 +63,7 @@ export const fourCallers: TailnetFile = {
 /** Starts a server with four callers, on a fresh state directory unless one is given. */
 export async function startService(
   world: World = {},
-  options: { state?: string; tailnet?: TailnetFile } = {},
+  options: { state?: string; tailnet?: TailnetFile; backendOrigins?: readonly string[] } = {},
 ): Promise<Service> {
   const scratch = temporaryDirectory()
   const state = options.state ?? join(scratch.path, 'state')
@@ -78,6 +78,7 @@ export async function startService(
       stateDir: state,
       keyFile: undefined,
       listen: { host: '127.0.0.1', port: 0 },
+      ...(options.backendOrigins && { backendOrigins: options.backendOrigins }),
     },
     { say: (line) => void said.push(line), ...world },
   )

@@ -1,0 +1,61 @@
+/** Reads the secrets that the server logs in to backends with: as a caller of its own, on the audit log. */
+import type { SecretRef } from '../../client/api/backends.ts'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import type { SecretCache } from './cache.ts'
+import type { Gate } from './gate.ts'
+import { systemCall } from './system.ts'
+
+/** What credentials are read with. */
+export interface CredentialParts {
+  readonly cache: SecretCache
+  readonly gate: Gate
+}
+
+/**
+ * The credential that `ref` names. Rejects with `backend_refused` when there is none, and with
+ * `audit_unavailable`.
+ */
+export async function readCredential(
+  { cache, gate }: CredentialParts,
+  { name, key }: SecretRef,
+): Promise<string> {
+  const call = systemCall('backend', [{ action: ['get'], secret: [name] }])
+  const pass = await gate.enter(call, 'get', name)
+  const found = await cache.read(name, 0)
+  const version = found?.versions.get(found.row.active)
+  if (!found || !version) {
+    await pass.tell('not-found')
+    throw unusable(name, 'there is no such secret')
+  }
+  // To log in to one backend it would take another, or the same.
+  if (version.backend !== undefined) {
+    await pass.tell('refused')
+    throw unusable(name, 'it is kept in a backend itself')
+  }
+  const value = await pass.reveal(found.row, version)
+  try {
+    const text = value.toString('utf8')
+    return key === undefined ? text.trim() : fieldOf(text, name, key)
+  } finally {
+    value.fill(0)
+  }
+}
+
+function fieldOf(text: string, name: string, key: string): string {
+  let fields: unknown
+  try {
+    fields = JSON.parse(text)
+  } catch {
+    throw unusable(name, 'it is no JSON object')
+  }
+  const isObject = typeof fields === 'object' && fields !== null && Object.hasOwn(fields, key)
+  const field = isObject ? (fields as Record<string, unknown>)[key] : undefined
+  if (typeof field === 'string') return field
+  throw unusable(name, `it has no text called ${quote(key)}`)
+}
+
+function unusable(name: string, reason: string): SottoError {
+  return new SottoError('backend_refused', `Cannot log in with secret ${quote(name)}: ${reason}`, {
+    hint: 'Put the credential there, or name another secret with `sotto backend apply`.',
+  })
+}

@@ -1,0 +1,117 @@
+/** Which backends there are, each proven to be as it was set up. */
+import { type OpenBaoConfig, openBaoConfig, STORE_BACKEND } from '../../client/api/backends.ts'
+import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
+import type { Keyring } from '../crypto/keyring.ts'
+import type { BackendInUse, Store, StoredBackend } from '../store/contract.ts'
+
+/** A backend of the type `openbao`. */
+export interface BackendRecord extends Omit<BackendInUse, 'config' | 'type'> {
+  readonly type: 'openbao'
+  readonly config: OpenBaoConfig
+}
+
+/** What a backend is set up with, beside what the store counts. */
+export type BackendSettings = Omit<BackendRecord, 'mac' | 'secrets' | 'leftovers'>
+
+/** The backends of one store. */
+export class Roster {
+  readonly #store: Store
+  readonly #keyring: Keyring
+  /** Without what points at them, which changes all the time; undefined: to be read again. */
+  #known: Promise<readonly BackendRecord[]> | undefined
+  /** Whether the outcome of a change is open, so that nothing that is read now can be kept. */
+  #doubtful = false
+
+  constructor(store: Store, keyring: Keyring) {
+    this.#store = store
+    this.#keyring = keyring
+  }
+
+  /**
+   * Every backend but the store itself, as they are now, with what points at them, and the id of the
+   * next. Rejects with `store_damaged` for one that was altered outside Sotto.
+   */
+  async read(): Promise<{ backends: BackendRecord[]; nextId: number }> {
+    const { backends, nextId } = await this.#store.backends()
+    return { backends: backends.map((each) => this.#verified(each)), nextId }
+  }
+
+  /** The backend `id`, whose counts may be old. Rejects with `backend_refused` where there is none. */
+  async find(id: number): Promise<BackendRecord> {
+    const found = (await this.#all()).find((each) => each.id === id)
+    if (found) return found
+    throw new SottoError('backend_refused', `There is no backend ${id} any more`, {
+      hint: 'The store is damaged, or of another time than its backends: restore a backup.',
+    })
+  }
+
+  /** The backend that new secrets are kept in; undefined: the store itself. */
+  async default(): Promise<BackendRecord | undefined> {
+    return (await this.#all()).find(({ isDefault }) => isDefault)
+  }
+
+  /** The backend that is called `name`; null for the store itself. Rejects with `not_found`. */
+  async named(name: string): Promise<BackendRecord | null> {
+    if (name === STORE_BACKEND) return null
+    const found = (await this.#all()).find((each) => each.name === name)
+    if (found) return found
+    throw new SottoError('not_found', `There is no backend ${quote(name)}`, {
+      hint: 'See `sotto backend list`.',
+    })
+  }
+
+  /** Runs `change`, which changes backends; what is known of them is read again before it ends. */
+  async changing<T>(change: () => Promise<T>): Promise<T> {
+    try {
+      const result = await change()
+      this.#doubtful = false
+      return result
+    } catch (error) {
+      if (asSottoError(error).code === 'store_unavailable') this.#doubtful = true
+      throw error
+    } finally {
+      this.#known = undefined
+    }
+  }
+
+  /** The row that the store keeps of `settings`. */
+  sealed({ config, ...settings }: BackendSettings): StoredBackend {
+    const { id, name, type, description, isDefault, createdAt } = settings
+    const row = {
+      id,
+      name,
+      type,
+      description,
+      isDefault,
+      createdAt,
+      config: JSON.stringify(config),
+    }
+    return { ...row, mac: this.#keyring.backendMac(row) }
+  }
+
+  async #all(): Promise<readonly BackendRecord[]> {
+    if (this.#doubtful) this.#known = undefined
+    const known = (this.#known ??= this.read().then(({ backends }) => backends))
+    try {
+      return await known
+    } catch (error) {
+      if (this.#known === known) this.#known = undefined
+      throw error
+    }
+  }
+
+  #verified({ config, type, ...row }: BackendInUse): BackendRecord {
+    this.#keyring.verifyBackend({ ...row, type, config }, row.mac)
+    // What authenticates was written by a release that knew it.
+    if (type !== 'openbao') {
+      throw new SottoError(
+        'store_newer',
+        `Backend ${quote(row.name)} has the type ${quote(type)}`,
+        {
+          hint: 'Upgrade the program to the release that made it, or a later one.',
+        },
+      )
+    }
+    return { ...row, type, config: openBaoConfig.parse(JSON.parse(config)) }
+  }
+}

@@ -4,6 +4,7 @@
  * the clear and never imports crypto; `mac` and `sealed` are bytes to it.
  */
 import type { Principal } from '../../client/api/types.ts'
+import type { MirrorStore } from './mirrors.ts'
 
 /** What a store is, fixed when it was made. */
 export interface StoreIdentity {
@@ -316,7 +317,7 @@ export interface Snapshot extends AsyncDisposable {
  * `invalid_name` for a name that is no well-formed Unicode. Names are otherwise any text, compared
  * by their bytes in UTF-8.
  */
-export interface Store {
+export interface Store extends MirrorStore {
   readonly identity: StoreIdentity
 
   /** The committed revision and the newest audit record that the store knows of. */

@@ -9,6 +9,7 @@ import { bytesAndNames } from './store-bytes.ts'
 import { everything, Hand } from './store-hand.ts'
 import { keyringChanges } from './store-keyring.ts'
 import { manyAtOnce } from './store-many.ts'
+import { mirrors } from './store-mirrors.ts'
 import { snapshots } from './store-snapshot.ts'
 import { wrapChanges } from './store-wraps.ts'
 import { storeProperties } from './store-properties.ts'
@@ -177,6 +178,10 @@ export function storeContract(engine: string, make: MakeStore): void {
       () => made.reopen(),
     )
     keyringChanges(
+      () => store,
+      () => made.reopen(),
+    )
+    mirrors(
       () => store,
       () => made.reopen(),
     )

@@ -7,6 +7,7 @@ import { follows } from './follows.ts'
 import { Head } from './head.ts'
 import { KeyChanges } from './key-changes.ts'
 import { attempted, type ChangeOp, type Op, type OpValue, type SecretColumns } from './messages.ts'
+import { MirrorChanges } from './mirror-changes.ts'
 import { formatNumbers } from './numbers.ts'
 
 interface StoredSecret extends SecretColumns {
@@ -19,6 +20,7 @@ export class Changes {
   readonly #head: Head
   readonly #keys: KeyChanges
   readonly #backends: BackendChanges
+  readonly #mirrors: MirrorChanges
   readonly #find
   readonly #insertSecret
   readonly #updateSecret
@@ -38,6 +40,7 @@ export class Changes {
     this.#head = new Head(db)
     this.#keys = new KeyChanges(db, this.#head)
     this.#backends = new BackendChanges(db, this.#head)
+    this.#mirrors = new MirrorChanges(db)
     this.#find = db.prepare<[string], StoredSecret>(`
       SELECT id, incarnation, active, highest, versions, removed, mac FROM secret WHERE name = ?`)
     this.#insertSecret = db.prepare<[SecretColumns & { name: string; mac: Uint8Array }]>(`
@@ -99,6 +102,7 @@ export class Changes {
     if (op.kind === 'backend') return this.#backends.change(op)
     if (op.kind === 'committed') return this.#whichCommitted(op.intents)
     if (op.kind === 'remember') this.#head.remember(op.mark)
+    else if (op.kind === 'mirror') this.#mirrors.change(op)
     else if (op.kind === 'leftovers') this.#noteLeftovers(op)
     else if (op.kind === 'proven') this.#keys.noteProven(op.provider, op.fingerprint, op.at)
     else void this.#head.revision

@@ -12,6 +12,7 @@ import type {
   StoredKey,
   StoredWrap,
 } from '../contract.ts'
+import type { Mirrored, MirrorHead } from '../mirrors.ts'
 import type { Reader } from './reader.ts'
 
 /** What the writer is started with. */
@@ -77,6 +78,22 @@ interface LeftoverOp {
   readonly cleared: boolean
 }
 
+/** Changes what a mirror shows, or how far it came. */
+export type MirrorOp = {
+  readonly kind: 'mirror'
+  /** The id of the backend. */
+  readonly backend: number
+} & (
+  | {
+      readonly verb: 'take-up'
+      readonly head: MirrorHead
+      readonly due: readonly string[]
+      readonly at: string
+    }
+  | { readonly verb: 'save-mirrored'; readonly mirrored: Mirrored }
+  | { readonly verb: 'drop-mirrored'; readonly name: string }
+)
+
 /** Adds, erases or replaces a wrap of the root key. */
 export interface WrapOp {
   readonly kind: 'wrap'
@@ -121,6 +138,7 @@ export type Op =
   | ProvenOp
   | BackendOp
   | LeftoverOp
+  | MirrorOp
   | { readonly kind: 'remember'; readonly mark: AuditMark }
   | { readonly kind: 'committed'; readonly intents: readonly number[] }
   | { readonly kind: 'ping' }
@@ -150,6 +168,11 @@ export type LookUp =
   | 'wrappedBy'
   | 'backends'
   | 'leftovers'
+  | 'changedSince'
+  | 'mirrorHead'
+  | 'mirrored'
+  | 'findMirrored'
+  | 'mirrorCounts'
   | 'measure'
   | 'states'
   | 'versions'
@@ -213,6 +236,7 @@ export function attempted(op: Op): string {
   if (op.kind === 'wrap') return `${op.verb} the wrap by ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'keyring') return describeKeyring(op)
   if (op.kind === 'backend') return describeBackend(op)
+  if (op.kind === 'mirror') return `note the state of the mirror in backend ${op.backend}`
   if (op.kind === 'leftovers') return 'note places in backends'
   if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
@@ -234,6 +258,11 @@ const describeRead: Record<LookUp | Walk, (name: string) => string> = {
   wrappedBy: () => 'read what an entry of the keyring wraps',
   backends: () => 'read the backends',
   leftovers: () => 'read what is left over in backends',
+  changedSince: () => 'read its changes',
+  mirrorHead: () => 'read the state of a mirror',
+  mirrored: () => 'read what a mirror shows',
+  findMirrored: () => 'read what a mirror shows',
+  mirrorCounts: () => 'read the state of a mirror',
   measure: () => 'measure it',
   states: () => 'read the states of its secrets',
   versions: () => 'read its versions',

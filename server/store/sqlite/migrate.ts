@@ -6,6 +6,7 @@ import {
   backends,
   firstSchema,
   keyringChanges,
+  mirrors,
   restores,
   wrapChanges,
 } from './schema.ts'
@@ -20,6 +21,7 @@ const migrations: readonly ((db: Database) => void)[] = [
   (db) => db.exec(keyringChanges),
   (db) => db.exec(backends),
   (db) => db.exec(restores),
+  (db) => db.exec(mirrors),
 ]
 
 /** The schema that this release writes. */

@@ -22,6 +22,8 @@ import type {
   WrappedVersion,
   VersionPlace,
 } from '../contract.ts'
+import type { MirrorCounts, Mirrored, MirrorHead } from '../mirrors.ts'
+import { MirrorReads } from './mirror-reads.ts'
 import { parseNumbers } from './numbers.ts'
 import { openReader } from './open.ts'
 
@@ -86,6 +88,7 @@ export class Reader {
   readonly #backends
   readonly #lastBackend
   readonly #leftovers
+  readonly #mirrors: MirrorReads
   readonly #homed
   readonly #restored
   readonly #states
@@ -153,6 +156,7 @@ export class Reader {
       SELECT l.id AS cursor, l.backend, s.name, l.incarnation, l.version
       FROM leftover l JOIN secret s ON s.id = l.secret
       WHERE l.waits = 0 AND l.id > ? ORDER BY l.id LIMIT ?`)
+    this.#mirrors = new MirrorReads(this.#db)
     this.#homed = this.#slow
       .prepare<[number | null], string>(`
         SELECT s.name FROM secret s JOIN version v ON v.secret = s.id AND v.number = s.active
@@ -233,6 +237,31 @@ export class Reader {
 
   leftovers(cursor: number, limit: number): (Leftover & { cursor: number })[] {
     return this.#leftovers.all(cursor, limit)
+  }
+
+  changedSince(revision: number, limit: number): { names: string[]; revision: number } {
+    return this.#mirrors.changedSince(revision, limit)
+  }
+
+  mirrorHead(backend: number): MirrorHead | undefined {
+    return this.#mirrors.head(backend)
+  }
+
+  mirrored(
+    backend: number,
+    cursor: number,
+    limit: number,
+    dueBy: string | undefined,
+  ): (Mirrored & { cursor: number })[] {
+    return this.#mirrors.page(backend, cursor, limit, dueBy)
+  }
+
+  findMirrored(backend: number, name: string): Mirrored | undefined {
+    return this.#mirrors.find(backend, name)
+  }
+
+  mirrorCounts(backend: number): MirrorCounts {
+    return this.#mirrors.counts(backend)
   }
 
   /** In slices of one snapshot, that of the first. */

@@ -214,3 +214,31 @@ CREATE TABLE restore (
   at TEXT NOT NULL
 ) STRICT;
 `
+
+/** Migration 6: mirrors. The outbox of all of them is the table change, behind the cursor of each. */
+export const mirrors = `
+CREATE TABLE mirror (
+  backend INTEGER PRIMARY KEY REFERENCES backend (id) ON DELETE CASCADE,
+  cursor INTEGER NOT NULL,  -- the revision up to which changes were taken up
+  scope TEXT NOT NULL,      -- what it is for; another one: everything is looked at
+  place TEXT,               -- what holds the values there, so that another one is noticed
+  checked_at TEXT           -- when everything was last compared
+) STRICT;
+
+-- What a mirror shows of a secret.
+CREATE TABLE mirrored (
+  id INTEGER PRIMARY KEY,
+  backend INTEGER NOT NULL REFERENCES mirror (backend) ON DELETE CASCADE,
+  secret INTEGER NOT NULL REFERENCES secret (id),
+  state TEXT NOT NULL CHECK (state IN ('due', 'ok', 'failed', 'drift', 'kept', 'left')),
+  reason TEXT NOT NULL,
+  since TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  retry_at TEXT,
+  shown TEXT,     -- JSON: the revision there, what of the secret it is, and a keyed fingerprint
+  intended TEXT,  -- the same of what is about to be written, so that a crash does not make it a stranger
+  leaves TEXT NOT NULL,  -- versions that have a leaf, as runs
+  UNIQUE (backend, secret)
+) STRICT;
+CREATE INDEX mirrored_state ON mirrored (backend, state);
+`

@@ -30,6 +30,7 @@ import type {
   WrapChange,
   WrappedVersion,
 } from '../contract.ts'
+import type { MirrorCounts, Mirrored, MirrorHead } from '../mirrors.ts'
 import { copyOfPlace, copyOfSaved, copyOfVersion } from './copies.ts'
 import { type StoreMetrics, storeMetrics } from '../metrics.ts'
 import { asStoreError, foreign } from './faults.ts'
@@ -219,6 +220,54 @@ class SqliteStore implements Store {
 
   async forgetLeftover(place: Leftover): Promise<void> {
     await this.#queue.submit({ kind: 'leftovers', places: [copyOfPlace(place)], cleared: true })
+  }
+
+  async changedSince(
+    revision: number,
+    limit: number,
+  ): Promise<{ names: string[]; revision: number }> {
+    return this.#usable.look('changedSince', revision, limit)
+  }
+
+  async mirrorHead(backend: number): Promise<MirrorHead | undefined> {
+    return this.#usable.look('mirrorHead', backend)
+  }
+
+  async takeUp(
+    backend: number,
+    head: MirrorHead,
+    due: readonly string[],
+    at: string,
+  ): Promise<void> {
+    const copies = { head: { ...head }, due: due.filter((name) => name.isWellFormed()) }
+    await this.#queue.submit({ kind: 'mirror', verb: 'take-up', backend, ...copies, at })
+  }
+
+  async mirrored(
+    backend: number,
+    cursor: number,
+    limit: number,
+    dueBy?: string,
+  ): Promise<(Mirrored & { readonly cursor: number })[]> {
+    return this.#usable.look('mirrored', backend, cursor, limit, dueBy)
+  }
+
+  async findMirrored(backend: number, name: string): Promise<Mirrored | undefined> {
+    return name.isWellFormed() ? this.#usable.look('findMirrored', backend, name) : undefined
+  }
+
+  async mirrorCounts(backend: number): Promise<MirrorCounts> {
+    return this.#usable.look('mirrorCounts', backend)
+  }
+
+  async saveMirrored(backend: number, mirrored: Mirrored): Promise<void> {
+    const copy = { ...mirrored, leaves: [...mirrored.leaves] }
+    await this.#queue.submit({ kind: 'mirror', verb: 'save-mirrored', backend, mirrored: copy })
+  }
+
+  async dropMirrored(backend: number, name: string): Promise<void> {
+    if (!name.isWellFormed()) return
+    await this.#queue.submit({ kind: 'mirror', verb: 'drop-mirrored', backend, name })
   }
 
   async committed(intents: readonly number[]): Promise<Set<number>> {

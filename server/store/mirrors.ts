@@ -1,0 +1,102 @@
+/** What a store keeps of mirrors: how far each came, and what it shows of each secret. */
+
+/** What other readers see of a secret, or are about to. */
+export interface Shown {
+  /** The revision of it in the backend. */
+  readonly revision: number
+  readonly incarnation: number
+  readonly version: number
+  /** Of what is seen: keyed, so that it tells nothing of the value. */
+  readonly fingerprint: string
+}
+
+/**
+ * How a secret stands in a mirror: `due` to be looked at, `ok`, `failed` and tried again, in `drift` since
+ * someone else changed it there, `kept` there though it was deleted here, or `left` there since the mirror
+ * is not for it any more.
+ */
+export const mirroredStates = ['due', 'ok', 'failed', 'drift', 'kept', 'left'] as const
+
+/** A secret in a mirror. Times are UTC. */
+export interface Mirrored {
+  readonly name: string
+  readonly state: (typeof mirroredStates)[number]
+  /** For the operator, half a sentence; empty where there is nothing to say. */
+  readonly reason: string
+  /** Since when it is in this state. */
+  readonly since: string
+  /** Attempts in a row that failed. */
+  readonly attempts: number
+  /** When one that failed is tried again; absent: once the secret changes, or everything is checked. */
+  readonly retryAt?: string
+  /** The last that was written. */
+  readonly shown?: Shown
+  /** What is about to be written, or was when the server stopped. */
+  readonly intended?: Shown
+  /** Versions that have a leaf, ascending. */
+  readonly leaves: readonly number[]
+}
+
+/** How far a mirror came. */
+export interface MirrorHead {
+  /** Changes up to this revision of the store were taken up. */
+  readonly cursor: number
+  /** What the mirror is for, as its owner spells it. */
+  readonly scope: string
+  /** What holds the values in the backend; absent where it was not asked yet. */
+  readonly place?: string
+  /** When everything was last compared with the backend; absent: never. UTC. */
+  readonly checkedAt?: string
+}
+
+/** How many secrets of a mirror are in each state; states that none is in are absent. */
+export interface MirrorCounts {
+  readonly states: Partial<Record<Mirrored['state'], number>>
+  /** Since when the oldest one waits that is due or failed; absent where none does. UTC. */
+  readonly waitsSince?: string
+}
+
+/** The verbs of a store about mirrors. Each is atomic and durable; what is not there is passed over. */
+export interface MirrorStore {
+  /**
+   * Looks at the first `limit` committed changes of secrets behind `revision`. Resolves with the names that
+   * they are of, each once, and the revision of the last; with none and `revision` where there is no more.
+   */
+  changedSince(
+    revision: number,
+    limit: number,
+  ): Promise<{ readonly names: string[]; readonly revision: number }>
+
+  /** How far the mirror in `backend` came; undefined where there never was one. */
+  mirrorHead(backend: number): Promise<MirrorHead | undefined>
+
+  /**
+   * Stores `head`, and makes the secrets that are named `due`, as of `at`, whether the mirror has them
+   * already or not. Names that were never used are passed over. Rejects with `conflict` where there is no
+   * such backend.
+   */
+  takeUp(backend: number, head: MirrorHead, due: readonly string[], at: string): Promise<void>
+
+  /**
+   * Secrets of a mirror, the first `limit` of those behind `cursor` (0: from the first on). With `dueBy`
+   * only those that are due, and those that failed and are tried again by that time.
+   */
+  mirrored(
+    backend: number,
+    cursor: number,
+    limit: number,
+    dueBy?: string,
+  ): Promise<(Mirrored & { readonly cursor: number })[]>
+
+  /** One secret of a mirror; undefined where the mirror does not have it. */
+  findMirrored(backend: number, name: string): Promise<Mirrored | undefined>
+
+  /** How the secrets of a mirror stand. */
+  mirrorCounts(backend: number): Promise<MirrorCounts>
+
+  /** Stores how a secret of a mirror stands; one that the mirror does not have is passed over. */
+  saveMirrored(backend: number, mirrored: Mirrored): Promise<void>
+
+  /** The mirror has the secret no more. */
+  dropMirrored(backend: number, name: string): Promise<void>
+}

@@ -1,13 +1,18 @@
 /** The commands that make, list and prove backups. */
-import { quote, SottoError } from '../client/api/errors.ts'
+import { SottoError } from '../client/api/errors.ts'
 import type { CreatedBackup } from '../server/backup/create.ts'
-import { directoryTarget } from '../server/backup/directory.ts'
 import { parseName } from '../server/backup/name.ts'
 import { peekBackup } from '../server/backup/open.ts'
-import { fileSource, providerKeys } from '../server/backup/source.ts'
+import {
+  type BackupSource,
+  fileSource,
+  providerKeys,
+  targetSource,
+} from '../server/backup/source.ts'
 import type { BackupTarget, TargetObject } from '../server/backup/target.ts'
 import { type VerifiedBackup, verifyBackup } from '../server/backup/verify.ts'
-import { readKeysConfig, readOpenersConfig } from '../server/config.ts'
+import { targetAt } from '../server/backups-config.ts'
+import { readBackupPlace, readKeysConfig, readOpenersConfig } from '../server/config.ts'
 import { backUp, providersAtHand } from '../server/main.ts'
 import { Interrupted } from './interrupted.ts'
 import type { Invocation } from './invocation.ts'
@@ -17,7 +22,7 @@ import { table, visible } from './text.ts'
 
 /** `sotto backup create`: makes a backup of the files of a store, and prints its name. */
 export async function backupCreate(invocation: Invocation): Promise<void> {
-  const target = targetOf(invocation.text('to'), 'backup create needs --to DIR')
+  const target = targetOf(invocation, invocation.text('to'), 'backup create needs --to DIR')
   const clock = (): Date => new Date(invocation.io.now())
   const made = await withProgress(invocation, (progress, signal) =>
     backUp(
@@ -54,7 +59,7 @@ interface Listed {
 
 /** `sotto backup list DIR`: prints the backups that are there, the newest last. */
 export async function backupList(invocation: Invocation): Promise<void> {
-  const target = targetOf(invocation.word(0), '')
+  const target = targetOf(invocation, invocation.word(0))
   const objects = (await target.list()).filter(({ name }) => parseName(name) !== undefined)
   const listed: Listed[] = []
   for (const each of objects) listed.push(await look(target, each))
@@ -87,7 +92,7 @@ async function look(target: BackupTarget, { name, size }: TargetObject): Promise
 
 /** `sotto backup verify FILE`: opens every value of a backup, and prints what it has. */
 export async function backupVerify(invocation: Invocation): Promise<void> {
-  const source = await fileSource(invocation.word(0) ?? '')
+  const source = await sourceOf(invocation, invocation.word(0) ?? '')
   using keys = providerKeys(providersAtHand(readOpenersConfig(invocation.flags(), invocation.env)))
   const verified = await withProgress(invocation, (progress, signal) =>
     verifyBackup(source, keys, { progress, signal }),
@@ -111,12 +116,20 @@ function rowsOf({ manifest, values, openedWith }: VerifiedBackup): string[][] {
   ]
 }
 
-function targetOf(path: string | undefined, missing: string): BackupTarget {
-  if (path === undefined || path === '') throw new SottoError('usage', missing || 'DIR is empty')
-  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(path)) {
-    throw new SottoError('usage', `Cannot keep backups at ${quote(path)}: it is no directory`)
-  }
-  return directoryTarget(path)
+function targetOf(
+  invocation: Invocation,
+  where: string | undefined,
+  missing = 'DIR is empty',
+): BackupTarget {
+  if (where === undefined || where === '') throw new SottoError('usage', missing)
+  return targetAt(readBackupPlace(where, invocation.flags(), invocation.env))
+}
+
+/** The backup in a file, or at `s3://BUCKET/PREFIX/NAME`. */
+async function sourceOf(invocation: Invocation, where: string): Promise<BackupSource> {
+  if (!where.startsWith('s3:')) return fileSource(where)
+  const end = where.lastIndexOf('/')
+  return targetSource(targetOf(invocation, where.slice(0, end)), where.slice(end + 1))
 }
 
 /** Runs `act`, showing how far it is, and breaks it off on Ctrl-C. */

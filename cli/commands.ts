@@ -107,7 +107,7 @@ const keyFlags: Flags = {
     value: 'NAME',
     help: 'The profile of the AWS configuration. Default: $SOTTO_KMS_PROFILE.',
   },
-  ...transitFlags(),
+  ...flagsOf((flag) => flag.startsWith('transit-')),
   'recovery-identity': {
     value: 'FILE',
     help: 'The age identity of the recovery key, where it is at hand.',
@@ -115,13 +115,18 @@ const keyFlags: Flags = {
 }
 
 /** As the server has them. */
-function transitFlags(): Flags {
+function flagsOf(wanted: (flag: string) => boolean): Flags {
   return Object.fromEntries(
     settings
-      .filter(({ flag }) => flag.startsWith('transit-'))
+      .filter(({ flag }) => wanted(flag))
       .map(({ flag, value, help }) => [flag, { ...(value !== undefined && { value }), help }]),
   )
 }
+
+/** How a bucket is reached. */
+const bucketFlags: Flags = flagsOf((flag) =>
+  /^backup-(?:bucket-region|role|profile|endpoint|insecure)$/.test(flag),
+)
 
 const keyDetails = `It works on the files of the store, which no server may be using meanwhile.
 Flags for the keys at hand have the variables that \`sotto help server\` tells.`
@@ -370,27 +375,30 @@ ${keyDetails}
 A key that opens the store must be at hand.`,
     flags: {
       ...keyFlags,
-      to: { value: 'DIR', help: 'The directory that keeps the backup.' },
+      to: { value: 'DIR|s3://…', help: 'The directory or bucket that keeps the backup.' },
       'whole-log': { help: 'Take all of the audit log.' },
+      ...bucketFlags,
+      ...flagsOf((flag) => flag === 'backup-lock'),
     },
     load: async () => (await import('./backup.ts')).backupCreate,
   },
   {
     name: 'backup list',
-    args: ['DIR'],
-    summary: 'List the backups in a directory, and whether each is there whole.',
-    details: 'Needs no key. What is in a backup only backup verify can tell.',
-    flags: {},
+    args: ['DIR|s3://BUCKET/PREFIX'],
+    summary: 'List the backups in a directory or bucket, and whether each is there whole.',
+    details: `Needs no key. What is in a backup only backup verify can tell.
+Flags for the bucket have the variables that \`sotto help server\` tells.`,
+    flags: bucketFlags,
     load: async () => (await import('./backup.ts')).backupList,
   },
   {
     name: 'backup verify',
-    args: ['FILE'],
+    args: ['FILE|s3://BUCKET/PREFIX/NAME'],
     summary: 'Prove a backup: open every value that is in it.',
     details: `Any of the keys that opened the store when the backup was made will do. It is unpacked for as long
 as that takes, in $TMPDIR or the directory for temporary files, and values are never written. No
 server is needed.`,
-    flags: keyFlags,
+    flags: { ...keyFlags, ...bucketFlags },
     load: async () => (await import('./backup.ts')).backupVerify,
   },
   {

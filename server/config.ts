@@ -2,12 +2,13 @@
 import { parseArgs } from 'node:util'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { type BackendsConfig, backendsConfig } from './backends-config.ts'
+import { type BackupPlace, type BackupsConfig, readBackups, readPlace } from './backups-config.ts'
 import { type Address, refuseWildcard } from './http/bind.ts'
 import type { Tls } from './http/tls.ts'
 import { defaultCapabilities } from './identity/tailscale/rules.ts'
 import { tailscaledSocket } from './identity/tailscale/socket.ts'
-import { type KeysAtHand, keysAtHand, type SettingValues } from './keys-config.ts'
-import { type RawVerb, setecFlags, type Setting, settings } from './settings.ts'
+import { type KeysAtHand, keysAtHand } from './keys-config.ts'
+import { type RawVerb, setecFlags, type Setting, type SettingValues, settings } from './settings.ts'
 
 /** What `sotto server` runs with. */
 export type ServerConfig = DevelopmentConfig | TailnetConfig
@@ -19,6 +20,8 @@ export interface DevelopmentConfig extends KeysAtHand, BackendsConfig {
   readonly tailnet: string | undefined
   /** Undefined: a temporary directory that goes with the process. */
   readonly stateDir: string | undefined
+  /** Absent: none are made. */
+  readonly backups?: BackupsConfig
   readonly listen: Address
 }
 
@@ -26,6 +29,8 @@ export interface DevelopmentConfig extends KeysAtHand, BackendsConfig {
 export interface TailnetConfig extends KeysAtHand, BackendsConfig {
   readonly dev: false
   readonly stateDir: string
+  /** Absent: none are made. */
+  readonly backups?: BackupsConfig
   readonly tailscaled: TailscaledConfig
   readonly door: Door
 }
@@ -140,16 +145,34 @@ export interface OpenersConfig extends KeysAtHand {
 
 /** As `readKeysConfig`, where no state directory is needed. Throws `usage` for what does not fit. */
 export function readOpenersConfig(flags: SettingValues, env: Environment): OpenersConfig {
+  const given = withEnvironment(flags, env)
+  return { stateDir: given.value('state-dir'), ...keysAtHand(given) }
+}
+
+/**
+ * The place that a command names as `where`; how a bucket is reached is filled in from the environment.
+ * `flags` are those of the command. Throws `usage` for what does not fit.
+ */
+export function readBackupPlace(
+  where: string,
+  flags: SettingValues,
+  env: Environment,
+): BackupPlace {
+  // What the environment says of a bucket is not for a directory.
+  return readPlace(where, where.startsWith('s3:') ? withEnvironment(flags, env) : flags)
+}
+
+/** Flags, and what the environment gives where they give nothing. */
+function withEnvironment(flags: SettingValues, env: Environment): SettingValues {
   const variable = (flag: string): string | undefined =>
     (settings.find((setting) => setting.flag === flag)?.env ?? []).find((name) => env[name])
-  const given: SettingValues = {
+  return {
     value: (flag) => flags.value(flag) ?? env[variable(flag) ?? ''],
     on: (flag) => {
       const name = variable(flag)
       return flags.on(flag) || (name !== undefined && isYes(name, env[name] ?? ''))
     },
   }
-  return { stateDir: given.value('state-dir'), ...keysAtHand(given) }
 }
 
 /** The settings of `verb`, as lines for help. */
@@ -193,6 +216,7 @@ function developmentConfig(given: Given): DevelopmentConfig {
     stateDir: values.get('state-dir'),
     ...keysAtHand(valuesOf(given)),
     ...backendsConfig((flag) => given.values.get(flag)),
+    ...backupsOf(given),
     listen: { host, port },
   }
 }
@@ -214,9 +238,15 @@ function tailnetConfig(given: Given): TailnetConfig {
     stateDir,
     ...keysAtHand(valuesOf(given)),
     ...backendsConfig((flag) => given.values.get(flag)),
+    ...backupsOf(given),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
   }
+}
+
+function backupsOf(given: Given): { backups?: BackupsConfig } {
+  const backups = readBackups(valuesOf(given))
+  return backups === undefined ? {} : { backups }
 }
 
 function valuesOf({ values, on }: Given): SettingValues {

@@ -3,6 +3,7 @@ import { quote, SottoError } from '../client/api/errors.ts'
 import type { AwsKmsKey } from './crypto/aws-kms.ts'
 import type { TransitKey } from './crypto/openbao-transit.ts'
 import type { Login } from './openbao/login.ts'
+import type { SettingValues } from './settings.ts'
 
 /** The keys that are at hand. */
 export interface KeysAtHand {
@@ -14,12 +15,6 @@ export interface KeysAtHand {
   readonly transit?: TransitKey
   /** Absent: the recovery key is not at hand. */
   readonly recoveryIdentity?: string
-}
-
-/** Gives the value of a setting by its flag, undefined where it is not set; `on` for switches. */
-export interface SettingValues {
-  readonly value: (flag: string) => string | undefined
-  readonly on: (flag: string) => boolean
 }
 
 /** Where Kubernetes puts the token of a pod's service account. */

@@ -6,10 +6,16 @@ import { expect, test } from 'vitest'
 const floors = [
   ['client/api', 'server/version.ts', 'server/settings.ts', 'server/metrics'],
   ['client', 'audit', 'server/access.ts', 'server/private-file.ts'],
-  ['server/openbao'],
+  ['server/openbao', 'server/aws'],
   ['server/crypto', 'server/store', 'server/backends'],
   ['server/identity', 'server/secrets', 'server/backup'],
-  ['server/http', 'server/jobs', 'server/keys-config.ts', 'server/backends-config.ts'],
+  [
+    'server/http',
+    'server/jobs',
+    'server/keys-config.ts',
+    'server/backends-config.ts',
+    'server/backups-config.ts',
+  ],
   ['server/config.ts', 'server/instruments.ts'],
   ['server/network.ts'],
   ['server/main.ts'],

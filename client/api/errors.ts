@@ -398,6 +398,13 @@ export const errorTable = {
     open: true,
     meaning: 'Where backups are kept could not be read or written.',
   },
+  backup_locked: {
+    status: 0,
+    text: '',
+    exit: 1,
+    open: false,
+    meaning: 'A backup cannot be deleted yet: an object lock keeps it.',
+  },
   unsafe: {
     status: 0,
     text: '',

@@ -1,20 +1,12 @@
 /** What went wrong with a call to AWS KMS, in words for an operator. */
-import { type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import { type Finding, findingOf, originOf, partsOf, type Service } from '../aws/failures.ts'
 import type { AwsKmsKey } from './aws-kms.ts'
 
 /** A call to KMS. */
 export interface Attempt extends AwsKmsKey {
   /** What was to be done, after "Cannot". */
   readonly attempted: string
-}
-
-/** Stands for a call that took too long. */
-export const LATE: unique symbol = Symbol('late')
-
-interface Finding {
-  readonly found: string
-  readonly hint: string
-  readonly code?: ErrorCode
 }
 
 /**
@@ -24,11 +16,12 @@ interface Finding {
 export function kmsFailure(attempt: Attempt, error: unknown, waitMs: number): SottoError {
   const { attempted, key, region, endpoint } = attempt
   const where = [region && ` in region ${region}`, endpoint && ` at ${quote(originOf(endpoint))}`]
+  const { name, message } = partsOf(error)
   const {
     found,
     hint,
     code = 'key_missing',
-  } = error === LATE ? late(waitMs) : findingOf(attempt, partsOf(error))
+  } = byName[name]?.(attempt, message) ?? findingOf(serviceOf(attempt), error, waitMs)
   return new SottoError(
     code,
     `Cannot ${attempted} with aws-kms key ${quote(key)}${where.filter(Boolean).join('')}: ${found}`,
@@ -36,66 +29,18 @@ export function kmsFailure(attempt: Attempt, error: unknown, waitMs: number): So
   )
 }
 
-/** What is read of an error of the SDK. */
-interface Parts {
-  readonly name: string
-  readonly message: string
-  /** Of a failed connection. */
-  readonly code: string | undefined
-  readonly status: number | undefined
-}
-
-function findingOf(attempt: Attempt, error: Parts): Finding {
-  const { name, message, code, status } = error
-  const known = byName[name]
-  if (known !== undefined) return known(attempt, message)
-  if (message.startsWith('Region is missing')) {
-    return { found: 'no region is known', hint: 'Give the ARN of the key, or --kms-region.' }
-  }
-  if (throttling.has(name) || status === 429) {
-    return {
-      found: `KMS throttled each attempt (${name})`,
-      hint: 'Wait a moment and try again; the account has a quota of requests.',
-    }
-  }
-  if (code !== undefined || name === 'TimeoutError') {
-    return {
-      found: `KMS could not be reached (${code ?? 'no answer in time'})`,
-      hint: 'Look at the network, at name resolution, and at --kms-endpoint and --kms-region.',
-    }
-  }
-  if (status !== undefined && status >= 500) {
-    return {
-      found: `KMS failed (${name}, status ${status})`,
-      hint: 'Try again, and look at the health of the service.',
-    }
-  }
+function serviceOf({ profile }: Attempt): Service {
   return {
-    found: `KMS gave no answer that can be used (${name}${status ? `, status ${status}` : ''})`,
-    hint: 'Look at what answers at the endpoint.',
+    name: 'KMS',
+    where: '--kms-endpoint and --kms-region',
+    profileFlag: '--kms-profile',
+    profile,
+    page: 'docs/keys.md',
+    regionHint: 'Give the ARN of the key, or --kms-region.',
   }
 }
-
-const throttling: ReadonlySet<string> = new Set([
-  'ThrottlingException',
-  'Throttling',
-  'TooManyRequestsException',
-  'LimitExceededException',
-  'RequestLimitExceeded',
-])
 
 type Explain = (attempt: Attempt, message: string) => Finding
-
-const denied: Explain = (_attempt, message) => ({
-  // KMS names who asked, for what, and which policy lacks it: nothing that is secret.
-  found: `no permission: ${quote(message.slice(0, 400))}`,
-  hint: 'Allow it in the policy of the role or of the key: see docs/keys.md.',
-})
-
-const refused: Explain = ({ profile }, _message) => ({
-  found: `the credentials${profile === undefined ? '' : ` of profile ${quote(profile)}`} were refused: they are wrong or have expired, or the clock is`,
-  hint: 'Renew the credentials, and look at the clock of this machine.',
-})
 
 const absent: Explain = ({ region }, message) =>
   /invalid arn/i.test(message)
@@ -137,16 +82,6 @@ const byName: Readonly<Record<string, Explain>> = {
     found: 'KMS does not understand the name of the key',
     hint: 'Give its ARN, its id, or an alias with alias/ in front.',
   }),
-  AccessDeniedException: denied,
-  AccessDenied: denied,
-  UnrecognizedClientException: refused,
-  InvalidClientTokenId: refused,
-  InvalidSignatureException: refused,
-  SignatureDoesNotMatch: refused,
-  ExpiredTokenException: refused,
-  ExpiredToken: refused,
-  CredentialsProviderError: noCredentials,
-  TokenProviderError: noCredentials,
   IncorrectKeyException: () => ({
     code: 'key_wrong',
     found: 'it was wrapped by another key of KMS',
@@ -158,38 +93,4 @@ const byName: Readonly<Record<string, Explain>> = {
       'KMS does not open it: it was altered, or was wrapped for another store (its encryption context differs)',
     hint: 'The wrap is damaged: open the store with another of its keys, then remove this one and add it again; or restore the store from a backup.',
   }),
-}
-
-function noCredentials({ profile }: Attempt): Finding {
-  return {
-    found: `there are no AWS credentials${profile === undefined ? '' : ` for profile ${quote(profile)}`}`,
-    hint: 'Give this machine a role, or set AWS_PROFILE or --kms-profile.',
-  }
-}
-
-function late(waitMs: number): Finding {
-  return {
-    found: `KMS, or where its credentials come from, did not answer within ${waitMs} ms`,
-    hint: 'Look at the network, and at --kms-endpoint and --kms-region.',
-  }
-}
-
-/** An endpoint without what may be secret in it. */
-function originOf(endpoint: string): string {
-  return URL.canParse(endpoint) ? new URL(endpoint).origin : endpoint
-}
-
-function partsOf(error: unknown): Parts {
-  const { name, message, code, $metadata } = (error ?? {}) as {
-    name?: unknown
-    message?: unknown
-    code?: unknown
-    $metadata?: { httpStatusCode?: number }
-  }
-  return {
-    name: typeof name === 'string' ? name : 'unknown',
-    message: typeof message === 'string' ? message : '',
-    code: typeof code === 'string' ? code : undefined,
-    status: $metadata?.httpStatusCode,
-  }
 }

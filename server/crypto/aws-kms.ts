@@ -5,7 +5,8 @@
 import { hash } from 'node:crypto'
 import type { KMSClient } from '@aws-sdk/client-kms'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { type Attempt, kmsFailure, LATE } from './aws-kms-failures.ts'
+import { clientSettings, refuseClear, within } from '../aws/call.ts'
+import { type Attempt, kmsFailure } from './aws-kms-failures.ts'
 import { FORMAT } from './binding.ts'
 import { bindWrap, unbindWrap } from './bound-wrap.ts'
 import { KEY_BYTES } from './envelope.ts'
@@ -27,7 +28,6 @@ const PROVIDER = 'aws-kms'
 
 /** How long one call may take with all its attempts, in milliseconds: less than `bounded` waits. */
 const WAIT_MS = 15_000
-const ATTEMPTS = 3
 
 const keyArn = /^arn:[a-z-]+:kms:([a-z0-9-]+):\d{12}:key\/[A-Za-z0-9-]+$/
 const arnRegion = /^arn:[^:]*:kms:([^:]+):/
@@ -127,62 +127,26 @@ async function callKms<T>(
   waitMs: number,
 ): Promise<T> {
   const sdk = await import('@aws-sdk/client-kms')
-  const client = clientOf(sdk, attempt, waitMs)
-  const abort = new AbortController()
-  const late = Promise.withResolvers<never>()
-  // The lookup of credentials heeds no signal, so the race decides.
-  const timer = setTimeout(() => {
-    late.reject(LATE)
-    abort.abort()
-  }, waitMs)
+  const client = new sdk.KMSClient(clientSettings(attempt, waitMs))
+  refuseClear(client, clear)
   let region = attempt.region
   try {
-    const answer = async (): Promise<T> => {
+    return await within(waitMs, async (signal) => {
       region = await client.config.region()
-      return send(client, sdk, abort.signal)
-    }
-    return await Promise.race([answer(), late.promise])
+      return send(client, sdk, signal)
+    })
   } catch (error) {
     if (error instanceof SottoError) throw error
     throw kmsFailure({ ...attempt, ...(region !== undefined && { region }) }, error, waitMs)
   } finally {
-    clearTimeout(timer)
     client.destroy()
   }
 }
 
-function clientOf(sdk: Sdk, { region, endpoint, profile }: Attempt, waitMs: number): KMSClient {
-  // All attempts fit into the whole, with the pauses between them.
-  const attemptMs = Math.ceil(waitMs / (ATTEMPTS + 1))
-  const client = new sdk.KMSClient({
-    ...(region !== undefined && { region }),
-    ...(endpoint !== undefined && { endpoint }),
-    ...(profile !== undefined && { profile }),
-    maxAttempts: ATTEMPTS,
-    retryMode: 'standard',
-    requestHandler: {
-      connectionTimeout: attemptMs,
-      requestTimeout: attemptMs,
-      throwOnRequestTimeout: true,
-    },
-  })
-  // An endpoint may also come from the environment or a profile: what counts is where requests go.
-  client.middlewareStack.add(
-    (next) => async (args) => {
-      refuseClear(args.request)
-      return next(args)
-    },
-    { step: 'build', name: 'refuseClear' },
-  )
-  return client
-}
-
-function refuseClear(request: unknown): void {
-  const { protocol, hostname } = request as { protocol?: string; hostname?: string }
-  if (protocol === 'https:' || /^(?:localhost|127\.[\d.]+|\[?::1\]?)$/.test(hostname ?? '')) return
-  throw new SottoError(
+function clear(host: string): SottoError {
+  return new SottoError(
     'unsafe',
-    `Cannot use ${PROVIDER} at ${quote(hostname ?? '')}: the root key would cross the network in the clear`,
+    `Cannot use ${PROVIDER} at ${quote(host)}: the root key would cross the network in the clear`,
     { hint: 'Give an endpoint that begins with https://.' },
   )
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
-# repository. Versions are named in test/interop/go/go.mod, in test/interop/openbao/go.mod, in test/interop/released.txt,
+# repository. Versions are named in the go.mod of test/interop/go, openbao and versitygw, in test/interop/released.txt,
 # and in the requirements.txt of test/interop/python, test/interop/kms and test/interop/metrics alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
@@ -73,6 +73,14 @@ install_openbao() {
   fi
 }
 
+# An S3 server. Go leaves it alone when it is up to date.
+build_versitygw() {
+  say 'building versitygw'
+  cd "$top/test/interop/versitygw"
+  CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/" \
+    github.com/versity/versitygw/cmd/versitygw
+}
+
 # python_environment NAME SOURCES: the packages of SOURCES/requirements.txt in a Python of their own.
 python_environment() {
   local venv=$top/.peers/$1 wanted=$top/test/interop/$2/requirements.txt
@@ -106,7 +114,8 @@ install_setec
 install_released
 build_programs
 install_openbao
+build_versitygw
 wait "$python"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,bao}
+touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,bao,versitygw}
 say "ready after ${SECONDS} s"

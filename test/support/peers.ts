@@ -35,6 +35,10 @@ const peers = {
   },
   /** The Python of test/interop/metrics/read_page.py, which reads pages of metrics. */
   'metrics-python': { sources: [join(top, 'test/interop/metrics/requirements.txt')] },
+  /** An S3 server that keeps what it is given in a directory. */
+  versitygw: {
+    sources: ['go.mod', 'go.sum'].map((file) => join(top, 'test/interop/versitygw', file)),
+  },
   /** The control server of a closed tailnet: test/tailnet/go/ctl. */
   ctl: { sources: goSources(tailnet, 'ctl') },
   /** The daemon of a node, and its command line. */

@@ -8,7 +8,8 @@ import { SottoError } from '../../../client/api/errors.ts'
 import { rootKeyBinding } from '../../../server/crypto/binding.ts'
 import { openRootKey } from '../../../server/crypto/root-key.ts'
 import { keyProviderContract } from '../../contract/key-provider.ts'
-import { type FaultyKms, type KmsFault, startFaultyKms } from '../../support/faulty-kms.ts'
+import type { Fault } from '../../support/fault-proxy.ts'
+import { type FaultyKms, startFaultyKms } from '../../support/faulty-kms.ts'
 import { describeWith } from '../../support/peers.ts'
 import { credentials, type Moto, REGION, SECRET_ACCESS_KEY, startMoto } from './moto.ts'
 
@@ -117,7 +118,7 @@ describeWith(['kms-python'], 'aws-kms', () => {
       }
     })
 
-    test.for<[string, KmsFault]>([
+    test.for<[string, Fault]>([
       ['that is throttled', { kind: 'error', type: 'ThrottlingException' }],
       ['that fails inside', { kind: 'error', type: 'KMSInternalException', status: 500 }],
       ['whose connection is reset', { kind: 'reset' }],
@@ -160,7 +161,7 @@ describeWith(['kms-python'], 'aws-kms', () => {
   describe('the message', () => {
     const region = ` in region ${REGION}`
 
-    test.for<[string, KmsFault, RegExp, RegExp]>([
+    test.for<[string, Fault, RegExp, RegExp]>([
       [
         'of throttling',
         { kind: 'error', type: 'ThrottlingException', message: 'Rate exceeded' },

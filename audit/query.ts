@@ -38,12 +38,12 @@ export async function* queryLog(
   // Behind the record before the segment's first: from its first on.
   const after = Math.max(options.after ?? 0, earliest - 1)
   for await (const found of readLog(path, { ...options, after })) {
-    if (matches(filter, found.record)) yield found
+    if (isAsked(filter, found.record)) yield found
   }
 }
 
 /** Whether a record is one that is asked for. */
-function matches(filter: Filter, record: AuditRecord): boolean {
+export function isAsked(filter: Filter, record: AuditRecord): boolean {
   const { secretMatches, principal, action, result, kinds, since, until } = filter
   if (kinds !== undefined && !kinds.includes(record.kind)) return false
   if (since !== undefined && record.time < since.toISOString()) return false
@@ -162,7 +162,11 @@ function concerns(record: AuditRecord, name: string): boolean {
 }
 
 /** The first id of the last segment that began before a moment; 0 where none did. */
-async function segmentBefore(files: FileSystem, path: string, moment: Date): Promise<number> {
+export async function segmentBefore(
+  files: FileSystem,
+  path: string,
+  moment: Date,
+): Promise<number> {
   const folder = await Folder.open(files, path)
   if (folder.single) return 0
   for (const segment of folder.segments.toReversed()) {

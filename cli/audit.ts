@@ -1,4 +1,4 @@
-/** The commands that read an audit log from its files, with no server in between. */
+/** The commands that read an audit log: from its files, with no server in between, or from a server. */
 import { nodeFiles } from '../audit/files.ts'
 import { Folder } from '../audit/folder.ts'
 import type { Located } from '../audit/damage.ts'
@@ -10,6 +10,7 @@ import type { Timers } from '../audit/timers.ts'
 import { verifyLog } from '../audit/verify.ts'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { matches } from '../server/access.ts'
+import { newestAsked, pagesAsked, type Question } from './audit-server.ts'
 import type { Invocation } from './invocation.ts'
 import { nearest } from './nearest.ts'
 import { table, visible } from './text.ts'
@@ -49,10 +50,18 @@ function rowIfAny(label: string, count: number): string[][] {
   return count > 0 ? [[label, String(count)]] : []
 }
 
-/** `sotto audit tail PATH`: prints the last records, and with --follow those that come. */
+/** `sotto audit tail`: prints the last records, and with --follow those that come to the files. */
 export async function auditTail(invocation: Invocation): Promise<void> {
-  const path = invocation.word(0) ?? ''
-  const last = await lastRecords(path, countFlag(invocation, 'lines', 10))
+  const count = countFlag(invocation, 'lines', 10)
+  const path = pathOf(invocation)
+  if (path === undefined) {
+    refuseFollow(invocation)
+    const { records } = await newestAsked(invocation, {}, count)
+    await printHeader(invocation)
+    for (const record of records) await printRecord(invocation, record)
+    return
+  }
+  const last = await lastRecords(path, count)
   await printHeader(invocation)
   for (const { record } of last) await printRecord(invocation, record)
   if (!invocation.on('follow')) return
@@ -64,6 +73,22 @@ export async function auditTail(invocation: Invocation): Promise<void> {
   }
 }
 
+/** The path of the files to read; undefined where the server is to be asked. Throws `usage` for both. */
+function pathOf(invocation: Invocation): string | undefined {
+  const path = invocation.word(0)
+  if (path === undefined || invocation.text('server') === undefined) return path
+  throw new SottoError('usage', 'PATH and --server do not go together', {
+    hint: 'Give PATH to read files, or --server to ask a server.',
+  })
+}
+
+function refuseFollow(invocation: Invocation): void {
+  if (!invocation.on('follow')) return
+  throw new SottoError('usage', 'A server is not followed: each question to it is on its log', {
+    hint: 'Give PATH on the machine of the server.',
+  })
+}
+
 /** Alarms that keep the process alive: where a log is followed, nothing else does. */
 const waiting: Timers = {
   now: () => performance.now(),
@@ -73,27 +98,63 @@ const waiting: Timers = {
   },
 }
 
-/** `sotto audit query PATH`: prints the records that match all of the flags. */
+/** `sotto audit query`: prints the records that match all of the flags. */
 export async function auditQuery(invocation: Invocation): Promise<void> {
-  const path = invocation.word(0) ?? ''
-  const pattern = invocation.text('secret')
-  const filter: Filter = {
-    ...given('principal', invocation.text('principal')),
-    ...given('action', invocation.text('action')),
-    ...given('result', readResult(invocation.text('result'))),
-    ...given('since', readMoment(invocation, 'since')),
-    ...given('until', readMoment(invocation, 'until')),
-    ...(pattern !== undefined && { secretMatches: (name: string) => matches(pattern, name) }),
-  }
+  const question = readQuestion(invocation)
   const limit = countFlag(invocation, 'limit', undefined)
+  const path = pathOf(invocation)
+  if (path === undefined) return askServer(invocation, question, limit)
   await firstIds(path)
-  const found = queryLog(path, filter, { lenient: invocation.on('lenient') })
+  const found = queryLog(path, filterOf(question), { lenient: invocation.on('lenient') })
   await printHeader(invocation)
   if (limit === undefined) {
     for await (const { record } of found) await printRecord(invocation, record)
   } else {
     for (const { record } of await newest(found, limit)) await printRecord(invocation, record)
   }
+}
+
+function readQuestion(invocation: Invocation): Question {
+  return {
+    ...given('secret', invocation.text('secret')),
+    ...given('principal', invocation.text('principal')),
+    ...given('action', invocation.text('action')),
+    ...given('result', readResult(invocation.text('result'))),
+    ...given('since', readMoment(invocation, 'since')),
+    ...given('until', readMoment(invocation, 'until')),
+  }
+}
+
+function filterOf({ secret, ...question }: Question): Filter {
+  if (secret === undefined) return question
+  return { ...question, secretMatches: (name) => matches(secret, name) }
+}
+
+/** Prints what a server answers. Throws `audit_damaged` behind it where the log does not verify. */
+async function askServer(
+  invocation: Invocation,
+  question: Question,
+  limit: number | undefined,
+): Promise<void> {
+  let damage: string | undefined
+  if (limit === undefined) {
+    let isFirst = true
+    for await (const page of pagesAsked(invocation, question)) {
+      if (isFirst) await printHeader(invocation)
+      isFirst = false
+      for (const record of page.records) await printRecord(invocation, record)
+      damage ??= page.damage
+    }
+  } else {
+    const found = await newestAsked(invocation, question, limit)
+    await printHeader(invocation)
+    for (const record of found.records) await printRecord(invocation, record)
+    damage = found.damage
+  }
+  if (damage === undefined || invocation.on('lenient')) return
+  throw new SottoError('audit_damaged', `The audit log of the server does not verify, ${damage}`, {
+    hint: 'Keep the files as they are, and run `sotto audit verify` on the machine of the server.',
+  })
 }
 
 /**

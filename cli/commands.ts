@@ -93,6 +93,9 @@ The token only guards against accidents.`
 const pathDetails = `PATH is the folder audit in the state directory, or one of the segments in it. It is read from its
 files, also beside a running server. With -o json each record is printed as it stands on the log.`
 
+const askDetails = `Without PATH the server is asked, which needs the action audit and is on its audit log too: a record
+for every page of up to 1000 records.`
+
 /** Which store, and the keys that are at hand. */
 const keyFlags: Flags = {
   'state-dir': { value: 'DIR', help: 'Where the store is. Default: $SOTTO_STATE_DIR.' },
@@ -252,22 +255,26 @@ give it as --head the next time.`,
   },
   {
     name: 'audit tail',
-    args: ['PATH'],
+    args: ['[PATH]'],
     summary: 'Print the last records of an audit log.',
     details: `${pathDetails}
 
+${askDetails}
+
 Damage among the last records is passed over; audit verify tells it. --follow ends at damage.`,
     flags: {
-      follow: { short: 'f', help: 'Go on with what is added.' },
+      follow: { short: 'f', help: 'Go on with what is added; needs PATH.' },
       lines: { short: 'n', value: 'N', help: 'How many records. Default: 10.' },
     },
     load: async () => (await import('./audit.ts')).auditTail,
   },
   {
     name: 'audit query',
-    args: ['PATH'],
+    args: ['[PATH]'],
     summary: 'Print the records of an audit log that match all of the flags.',
-    details: pathDetails,
+    details: `${pathDetails}
+
+${askDetails}`,
     flags: {
       secret: { value: 'GLOB', help: 'The name of the secret; * stands for anything.' },
       principal: {

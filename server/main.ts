@@ -28,6 +28,7 @@ import { Scheduler } from './jobs/scheduler.ts'
 import { processMetrics } from './metrics/process.ts'
 import { Registry } from './metrics/registry.ts'
 import { refuseUnsafeDevelopment, openNetwork } from './network.ts'
+import { Questions } from './questions/questions.ts'
 import { Agreement } from './secrets/agreement.ts'
 import { Backends } from './secrets/backends.ts'
 import { SecretCache } from './secrets/cache.ts'
@@ -129,12 +130,14 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     ...(world.timers && { timers: world.timers }),
   })
   const jobs = new Jobs(scheduler, gate)
+  const questions = new Questions({ directory: state.audit, gate })
   const listener = new Listener(
     {
       identity,
       gate,
       secrets,
       operations: {
+        'audit-query': (call, request) => questions.ask(call, request),
         'job-status': (call) => jobs.status(call),
         'job-run': (call, request) => jobs.run(call, request),
         'backend-list': (call) => backends.list(call),
@@ -173,6 +176,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     })
   })
   undo.defer(() => scheduler.close())
+  undo.defer(() => questions.close())
   undo.defer(() => listener.close())
   await store.noteProven(provider, fingerprint, clock().toISOString()).catch((error: unknown) => {
     say(`when the key was proven was not noted: ${asSottoError(error).message}`)

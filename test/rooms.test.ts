@@ -12,6 +12,7 @@ const floors = [
   [
     'server/http',
     'server/jobs',
+    'server/questions',
     'server/keys-config.ts',
     'server/backends-config.ts',
     'server/backups-config.ts',

@@ -50,8 +50,55 @@ const backend = z
   })
   .meta({ id: 'Backend', description: 'A backend, with credentials masked.' })
 
+const auditRecord = z
+  .looseObject({ id: z.int(), time: z.string(), kind: z.string() })
+  .meta({ id: 'AuditRecord', description: 'A record as it stands on the audit log.' })
+const recordId = z.int().min(0)
+const moment = z
+  .string()
+  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/, 'is no moment')
+  .refine((text) => !Number.isNaN(Date.parse(text)), 'is no moment')
+  .meta({ examples: ['2026-01-31T18:00:00Z'] })
+const word = z.string().min(1).max(1024)
+
 /** Every operation, by the last part of its path. */
 export const operations = {
+  'audit-query': {
+    summary:
+      'Tells records of the audit log that match everything that is given, a page at a time.',
+    action: 'audit',
+    request: z.strictObject({
+      Secret: word.optional().meta({ description: 'A pattern over names, as in rules.' }),
+      Principal: word.optional().meta({
+        description: 'A login name, a tag, the name of a node, an address, or an operator.',
+      }),
+      Action: word.optional(),
+      Result: z.enum(['ok', 'denied', 'not-found', 'unchanged', 'refused']).optional(),
+      Since: moment.optional(),
+      Until: moment.optional().meta({ description: 'The first moment that is not asked for.' }),
+      Newest: z.boolean().optional().meta({
+        description: 'The newest records instead of the oldest; in order all the same.',
+      }),
+      After: recordId.optional().meta({ description: 'Records behind this id alone.' }),
+      Before: recordId.optional().meta({ description: 'Records before this id alone.' }),
+      Limit: z.int().min(1).max(1000).optional().meta({ description: 'Default: 1000.' }),
+    }),
+    response: z
+      .object({
+        Records: z.array(auditRecord),
+        After: recordId.optional().meta({
+          description: 'Where the next page begins; absent when there is none.',
+        }),
+        Before: recordId.optional().meta({
+          description: 'Of the newest: where the next page ends; absent when there is none.',
+        }),
+        Damage: z.string().optional().meta({
+          description: 'The first damage of the log that was met and passed over.',
+        }),
+      })
+      .meta({ id: 'AuditPage', description: 'Some records; there may be none and more pages.' }),
+    errors: [],
+  },
   'job-status': {
     summary: 'Tells what the jobs of the server did last, of those the caller may run.',
     action: null,

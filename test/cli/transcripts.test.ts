@@ -59,6 +59,11 @@ const tailnet = {
         { action: ['get', 'info', 'put'], secret: ['backends/*', 'moved/*'] },
       ],
     },
+    '127.0.0.5': {
+      name: 'auditor',
+      tags: ['tag:audit'],
+      rules: [{ action: ['audit'], secret: ['*'] }],
+    },
     '127.0.0.4': { name: 'stranger', user: 'nobody@example.com', rules: [] },
   },
 }

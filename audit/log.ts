@@ -28,6 +28,8 @@ export interface AuditLogOptions {
   readonly revision: () => number
   /** Sees what was found before anything is written; when it rejects, `open` does. */
   readonly accept?: (recovered: Recovered) => Promise<void>
+  /** Ids that are passed over, since records of a part of the log that is lost may have them. Default: 0. */
+  readonly skipIds?: number
   readonly clock?: () => Date
   /** How long an entry may wait for the disk, in milliseconds. Default: 5000. */
   readonly waitMs?: number
@@ -75,7 +77,7 @@ const SURVEY_MS = 1000
 export class AuditLog implements AsyncDisposable {
   /** What was found when the log was opened. */
   readonly recovered: Recovered
-  readonly #options: Required<Omit<AuditLogOptions, 'accept' | 'metrics'>>
+  readonly #options: Required<Omit<AuditLogOptions, 'accept' | 'skipIds' | 'metrics'>>
   readonly #metrics: LogMetrics
   readonly #tail: Tail
   readonly #queue: Queue
@@ -136,7 +138,9 @@ export class AuditLog implements AsyncDisposable {
       throw unavailable(directory, `the disk did not answer within ${openMs} ms`)
     }
     await options.accept?.(continuation.recovered)
-    const log = new AuditLog(options, continuation)
+    const { skipIds = 0 } = options
+    const nextId = continuation.nextId + skipIds
+    const log = new AuditLog(options, { ...continuation, nextId })
     await orLate(log.#survey(), { timers, ms: openMs })
     return log
   }

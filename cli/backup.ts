@@ -14,10 +14,9 @@ import { type VerifiedBackup, verifyBackup } from '../server/backup/verify.ts'
 import { targetAt } from '../server/backups-config.ts'
 import { readBackupPlace, readKeysConfig, readOpenersConfig } from '../server/config.ts'
 import { backUp, providersAtHand } from '../server/main.ts'
-import { Interrupted } from './interrupted.ts'
 import type { Invocation } from './invocation.ts'
 import { operator } from './operator.ts'
-import { Progress } from './progress.ts'
+import { withProgress } from './progress.ts'
 import { table, visible } from './text.ts'
 
 /** `sotto backup create`: makes a backup of the files of a store, and prints its name. */
@@ -130,25 +129,4 @@ async function sourceOf(invocation: Invocation, where: string): Promise<BackupSo
   if (!where.startsWith('s3:')) return fileSource(where)
   const end = where.lastIndexOf('/')
   return targetSource(targetOf(invocation, where.slice(0, end)), where.slice(end + 1))
-}
-
-/** Runs `act`, showing how far it is, and breaks it off on Ctrl-C. */
-async function withProgress<T>(
-  invocation: Invocation,
-  act: (
-    show: (step: string, done: number, total: number) => void,
-    signal: AbortSignal,
-  ) => Promise<T>,
-): Promise<T> {
-  const { io, json } = invocation
-  const progress = new Progress(io, io.stderr.isTTY && !json)
-  const stop = new AbortController()
-  using _ = io.onInterrupt(() => stop.abort())
-  try {
-    return await act((...step) => progress.part(...step), stop.signal)
-  } catch (error) {
-    throw stop.signal.aborted ? new Interrupted('Interrupted', { cause: error }) : error
-  } finally {
-    await progress.end()
-  }
 }

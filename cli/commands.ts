@@ -409,6 +409,32 @@ server is needed.`,
     load: async () => (await import('./backup.ts')).backupVerify,
   },
   {
+    name: 'restore',
+    args: ['FILE'],
+    summary: 'Make a store out of a backup, in an empty directory.',
+    details: `The backup is proven first, as backup verify does, with a key that is at hand; a local key is not
+in it. Until all of it is in place, there is no store in DIR.
+
+No version number is given twice. --audit names the audit log of the lost store, where that
+survives: numbers go on after the highest that it tells, and it goes on itself. Without it the next
+number of every name passes over 1,000.
+
+--dry-run makes nothing and tells what would come back; with --live also what a live store has that
+the backup does not. A server may run on that one.`,
+    flags: {
+      to: { value: 'DIR', help: 'The state directory to be: absent or empty.' },
+      audit: { value: 'LOG', help: 'The folder of the audit log of the lost store.' },
+      'whole-log': { help: 'Bring back the audit log from the earlier backups beside FILE, too.' },
+      'dry-run': { help: 'Tell what would come back, and make nothing.' },
+      live: {
+        value: 'DIR',
+        help: 'With --dry-run: compare with the store in this state directory.',
+      },
+      ...keyFlags,
+    },
+    load: async () => (await import('./restore.ts')).restore,
+  },
+  {
     name: 'backend list',
     args: [],
     summary: 'List the backends: where secrets are kept.',

@@ -1,4 +1,6 @@
 /** One line on the terminal that changes, where a person is looking. */
+import { Interrupted } from './interrupted.ts'
+import type { Invocation } from './invocation.ts'
 import type { Io } from './io.ts'
 
 /** How often the line changes at most, in milliseconds. */
@@ -41,5 +43,26 @@ export class Progress {
     const line = `\r${text.padEnd(this.#width)}${text === '' ? '\r' : ''}`
     this.#width = text.length
     await this.#io.stderr.write(line)
+  }
+}
+
+/** Runs `act`, showing how far it is, and breaks it off on Ctrl-C. */
+export async function withProgress<T>(
+  invocation: Invocation,
+  act: (
+    show: (step: string, done: number, total: number) => void,
+    signal: AbortSignal,
+  ) => Promise<T>,
+): Promise<T> {
+  const { io, json } = invocation
+  const progress = new Progress(io, io.stderr.isTTY && !json)
+  const stop = new AbortController()
+  using _ = io.onInterrupt(() => stop.abort())
+  try {
+    return await act((...step) => progress.part(...step), stop.signal)
+  } catch (error) {
+    throw stop.signal.aborted ? new Interrupted('Interrupted', { cause: error }) : error
+  } finally {
+    await progress.end()
   }
 }

@@ -300,6 +300,7 @@ async function openFiles(
   const state = stateDirectory(config.stateDir)
   const lock = lockDirectory(state.path)
   undo.defer(() => lock.release())
+  refuseUnfinished(state)
   const store = await openStore(state.store)
   undo.defer(() => store.close())
   return { state, store, providers: providersOf(config, state, (await store.keys()).wraps) }
@@ -325,6 +326,7 @@ async function openOwnStore(
   undo: AsyncDisposableStack,
 ): Promise<Store> {
   if (config.dev && state.empty) await makeStore(state, config, true)
+  refuseUnfinished(state)
   const store = await openStore(state.store, { metrics, ...(waitMs !== undefined && { waitMs }) })
   undo.defer(() => store.close())
   const { development } = store.identity
@@ -476,6 +478,14 @@ async function openAgreement(
 async function refuseBrokenLog(log: AuditLog): Promise<void> {
   const state = log.state()
   if (!state.ok) throw new SottoError('audit_unavailable', `The audit log failed: ${state.reason}`)
+}
+
+/** A restore that was cut short left no store, and this is not the place for a new one. */
+function refuseUnfinished({ path, restoring, entries }: StateDirectory): void {
+  if (restoring.length === 0 || entries.includes('sotto.db')) return
+  throw new SottoError('no_store', `There is no store in ${quote(path)}: a restore was cut short`, {
+    hint: `Run the same \`sotto restore FILE --to ${path}\` again.`,
+  })
 }
 
 function refuseOccupied(state: StateDirectory): void {

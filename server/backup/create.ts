@@ -9,9 +9,8 @@ import { asSottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Snapshot, Store } from '../store/contract.ts'
 import { version } from '../version.ts'
-import { sealChunks } from './chunks.ts'
-import { encodeHead, fileBytes, type Head } from './head.ts'
-import { encodeManifest, type Manifest, STORE_PART } from './manifest.ts'
+import { type Piece, sealBackup } from './file.ts'
+import { type Manifest, STORE_PART } from './manifest.ts'
 import { backupName, parseName } from './name.ts'
 import { OpenedBackup } from './open.ts'
 import { keyringKeys, targetSource } from './source.ts'
@@ -55,13 +54,6 @@ export interface CreatedBackup {
   readonly manifest: Manifest
 }
 
-/** One file of the backup to be. */
-interface Piece {
-  readonly name: string
-  readonly size: number
-  read(): AsyncIterable<Uint8Array>
-}
-
 /**
  * Makes a backup and puts it into its target. When it rejects, no backup is there: with what the
  * store, the log or the target reject with, and with `local` when it was broken off.
@@ -91,7 +83,7 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
     follows: log.follows,
     parts: await Promise.all(pieces.map(described)),
   }
-  const sealed = sealBackup(parts.keyring, snapshot, manifest, pieces)
+  const sealed = sealBackup(parts.keyring, snapshot.wraps, manifest, pieces)
   await records.announce(name)
   try {
     const content = counted(sealed.bytes(), (done) => progress?.('writing', done, sealed.size))
@@ -199,36 +191,6 @@ async function described(piece: Piece): Promise<Manifest['parts'][number]> {
   const hash = createHash('sha256')
   for await (const bytes of piece.read()) hash.update(bytes)
   return { name: piece.name, size: piece.size, sha256: hash.digest('hex') }
-}
-
-/** The whole file, piece by piece. */
-function sealBackup(
-  keyring: Keyring,
-  { wraps }: Snapshot,
-  manifest: Manifest,
-  pieces: readonly Piece[],
-): { readonly size: number; bytes(): AsyncGenerator<Uint8Array> } {
-  const text = encodeManifest(manifest)
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(text.length)
-  const contentBytes = pieces.reduce((sum, { size }) => sum + size, 4 + text.length)
-  const { id: storeId } = manifest.store
-  const plain: Head = { storeId, created: manifest.created, contentBytes, wraps }
-  const head = encodeHead(plain)
-  const { fileKey, sealed } = keyring.newFileKey(head.hash)
-  async function* content(): AsyncGenerator<Uint8Array> {
-    yield length
-    yield text
-    for (const piece of pieces) yield* piece.read()
-  }
-  return {
-    size: fileBytes(head.bytes.length, contentBytes),
-    async *bytes() {
-      yield head.bytes
-      yield sealed
-      yield* sealChunks(fileKey, content(), contentBytes)
-    },
-  }
 }
 
 async function* counted(

@@ -42,7 +42,7 @@ export async function extract(
 }
 
 /** Makes the entries of a folder durable. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   await using folder = await open(path, 'r')
   await folder.sync()
 }

@@ -66,7 +66,7 @@ export async function verifyBackup(
 }
 
 /** Unpacks a backup. Rejects as verifyBackup, and then some of it may be there. */
-async function unpack(
+export async function unpack(
   backup: OpenedBackup,
   directory: string,
   options: VerifyBackupOptions,
@@ -85,7 +85,7 @@ async function unpack(
 }
 
 /** A store that was unpacked and proven; disposing of it closes it. */
-interface ProvenStore extends AsyncDisposable {
+export interface ProvenStore extends AsyncDisposable {
   readonly store: Store
   readonly keyring: Keyring
   /** Values that were opened. */
@@ -98,7 +98,7 @@ interface ProvenStore extends AsyncDisposable {
  * Opens the store of a backup that was unpacked into `directory`, and proves it and its log: the
  * file, every MAC, every value, every record. Rejects as verifyBackup.
  */
-async function provenStore(
+export async function provenStore(
   backup: OpenedBackup,
   directory: string,
   keys: BackupKeys,

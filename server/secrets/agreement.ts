@@ -189,14 +189,18 @@ async function refuseDisagreement(
       throw new SottoError(
         'audit_cut',
         `The store knows of audit record ${known.id}, and the log ends at ${last?.id ?? 0}`,
-        { hint: 'Put the missing part of the audit log back; the store was not changed.' },
+        {
+          hint: 'Put the missing part of the audit log back; the store was not changed. If that part is lost, `sotto restore` makes a store that goes on without it.',
+        },
       )
     }
     if (found.hash !== known.hash) {
       throw new SottoError(
         'audit_cut',
         `Audit record ${known.id} is not the one that the store knows: the log was altered or belongs to another copy`,
-        { hint: 'Put the audit log back that belongs to this store.' },
+        {
+          hint: 'Put the audit log back that belongs to this store. If it is lost, `sotto restore` makes a store that goes on without it.',
+        },
       )
     }
   }
@@ -205,7 +209,7 @@ async function refuseDisagreement(
       'store_behind',
       `The audit log tells of revision ${revision}, and the store is at ${head.revision}: it was rolled back`,
       {
-        hint: 'Put the newer store back; values that were revealed since would be lost otherwise.',
+        hint: 'Put the newer store back. If it is lost, `sotto restore FILE --to DIR --audit LOG` goes on from a backup on purpose, and gives no number twice.',
       },
     )
   }

@@ -111,7 +111,7 @@ export class Secrets {
         const sealed = (await this.#cache.read(Name, latest))?.versions.get(latest)
         if (sealed && (await pass.equals(before, sealed, Value))) return latest
       }
-      const version = (before?.highest ?? 0) + 1
+      const version = this.#highest(before) + 1
       if (version > MAX_VERSION) {
         await pass.tell('refused')
         throw new SottoError(
@@ -134,11 +134,14 @@ export class Secrets {
     const pass = await this.#gate.enter(call, 'create-version', Name)
     await this.#turns.take(Name, async () => {
       const before = (await this.#cache.read(Name, 0))?.row
-      if (before?.versions.includes(version) || before?.removed.includes(version)) {
+      const given = before?.versions.includes(version) || before?.removed.includes(version)
+      // A restored store does not know what was given in the time that it lost.
+      const unsure = this.#store.identity.restored && version <= this.#highest(before)
+      if (given || unsure) {
         await pass.tell('refused', version)
         throw new SottoError(
           'version_taken',
-          `Cannot create version ${version} of ${quote(Name)}: the number was given before`,
+          `Cannot create version ${version} of ${quote(Name)}: the number ${given ? 'was' : 'may have been'} given before`,
         )
       }
       await this.#append(pass, 'create-version', before, { Name, Value, version, active: version })
@@ -251,6 +254,11 @@ export class Secrets {
     await pass.change(verb, version, (stamp) =>
       this.#store.append(this.#changeOf(stamp, before, next), sealed),
     )
+  }
+
+  /** The highest number that a name was ever given, or may have been before the store was restored. */
+  #highest(before: SecretRow | undefined): number {
+    return before?.highest ?? this.#store.identity.restored?.floor ?? 0
   }
 
   #changeOf(stamp: ChangeStamp, before: SecretRow | undefined, next: SecretState): Change {

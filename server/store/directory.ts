@@ -24,6 +24,10 @@ export interface StateDirectory {
   readonly empty: boolean
   /** What an `init` that was cut short left, where nothing else is in it: no store was ever here. */
   readonly leftovers: readonly string[]
+  /** What a restore that was cut short left. */
+  readonly restoring: readonly string[]
+  /** All names in it, the lock of an owner aside. */
+  readonly entries: readonly string[]
 }
 
 /**
@@ -100,6 +104,9 @@ function syncNames(path: string, made: string): void {
 
 const leftover = /^(?:local\.key|sotto\.db\.[0-9a-f]{8}\.new(?:-wal|-shm)?)$/
 
+/** A restore that is not complete, and one that is but for its last step. */
+const restoring = /^restore\.[0-9a-f]{8}\.(?:partial|ready)$/
+
 function describe(path: string): StateDirectory {
   const names = readdirSync(path).filter((name) => !name.startsWith('lock'))
   return {
@@ -108,6 +115,8 @@ function describe(path: string): StateDirectory {
     audit: join(path, 'audit'),
     keyFile: join(path, 'local.key'),
     empty: names.length === 0,
+    entries: names.toSorted(),
+    restoring: names.filter((name) => restoring.test(name)),
     leftovers: names.every((name) => leftover.test(name)) ? names.toSorted() : [],
   }
 }

@@ -1,6 +1,6 @@
 /** A store with a history, and backups of it, for tests. */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { CreatedBackup } from '../../server/backup/create.ts'
 import { directoryTarget } from '../../server/backup/directory.ts'
@@ -24,13 +24,14 @@ export interface MadeState extends Disposable {
   keys(keyFile?: string): BackupKeys
 }
 
-/** Makes an empty state directory; a server makes the store when it first starts. */
-export function madeState(): MadeState {
+/** Makes a state directory: a copy of `template`, or one in which a server makes a store when it starts. */
+export function madeState(template?: string): MadeState {
   const scratch = temporaryDirectory()
   const state = join(scratch.path, 'state')
   const backups = join(scratch.path, 'backups')
   const keyFile = join(state, 'local.key')
   mkdirSync(backups)
+  if (template !== undefined) cpSync(template, state, { recursive: true })
   return {
     path: scratch.path,
     state,

@@ -29,9 +29,7 @@ export async function restore(invocation: Invocation): Promise<void> {
     })
   }
   const source = await fileSource(path)
-  using keys = providerKeys(
-    providersAtHand(readOpenersConfig((flag) => invocation.text(flag), invocation.env)),
-  )
+  using keys = providerKeys(providersAtHand(readOpenersConfig(invocation.flags(), invocation.env)))
   const audit = invocation.text('audit')
   const given = { source, keys, ...(audit !== undefined && { audit }) }
   if (dryRun) {

@@ -6,7 +6,7 @@ import { Folder } from './folder.ts'
 import { decodeLine } from './line.ts'
 import { LineReader } from './line-reader.ts'
 import { type ReadOptions, readLog } from './reader.ts'
-import type { AuditRecord, Result } from './record.ts'
+import type { AuditRecord, KeyActor, Result } from './record.ts'
 
 /** Which records are asked for: those that match everything that is given. */
 export interface Filter {
@@ -90,9 +90,15 @@ function wordsOf(record: AuditRecord): Words {
     return { who: nameOf(principal), what: plain(verb), ...secretWords(secret, secretVersion) }
   }
   if (record.kind === 'key') {
-    const { operator, verb, provider, fingerprint } = record
+    const { verb, provider, fingerprint } = record
     const note = plain(`${provider} key ${fingerprint}`)
-    return { who: plain(operator), what: plain(`key ${verb}`), note }
+    return { who: actorOf(record), what: plain(`key ${verb}`), note }
+  }
+  if (record.kind === 'keyring') {
+    const { verb, entry, fingerprint, versions } = record
+    const note = `entry ${entry}, ${plain(fingerprint)}`
+    const count = versions === undefined ? '' : `, ${versions} versions`
+    return { who: actorOf(record), what: plain(`keyring ${verb}`), note: note + count }
   }
   if (record.kind === 'backup') {
     const { principal, operator = '', backup, target } = record
@@ -133,6 +139,10 @@ function secretWords(name: string | undefined, version: number | undefined): Par
   return { secret: plain(name ?? ''), version: version === undefined ? '' : String(version) }
 }
 
+function actorOf({ operator = '', principal }: KeyActor): string {
+  return principal === undefined ? plain(operator) : nameOf(principal)
+}
+
 function nameOf({ user, tags, hostname }: Principal): string {
   const names = user === undefined ? (tags ?? []) : [user]
   return [...names, hostname]
@@ -153,8 +163,9 @@ function plain(text: string): string {
 function concerns(record: AuditRecord, name: string): boolean {
   if ('ip' in record && record.ip === name) return true
   // The user of the system, and the host.
-  if ('operator' in record && record.operator !== undefined)
+  if ('operator' in record && record.operator !== undefined) {
     return [record.operator, record.operator.split(' on ')[0]].includes(name)
+  }
   const principal = 'principal' in record ? record.principal : undefined
   if (principal === undefined) return false
   const { user, tags = [], hostname, ip } = principal

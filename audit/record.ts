@@ -50,16 +50,35 @@ export interface ChangeEntry {
   readonly verb: string
 }
 
+/**
+ * Who changes the keys: a caller of the server by a request, or else a user of its machine who works on
+ * the files of the store, as the system names it.
+ */
+export type KeyActor =
+  | { readonly request: string; readonly principal: Principal; readonly operator?: never }
+  | { readonly operator: string; readonly request?: never; readonly principal?: never }
+
 /** The intent to change the wraps of the root key, durable before they are changed. */
-export interface KeyEntry {
+export type KeyEntry = KeyActor & {
   readonly kind: 'key'
-  readonly verb: 'add' | 'remove'
+  readonly verb: 'add' | 'remove' | 'rewrap'
   /** The name of the key provider. */
   readonly provider: string
   /** Names the provider's key. */
   readonly fingerprint: string
-  /** Who works on the files of the store: a user of its machine, as the system names it. */
-  readonly operator: string
+}
+
+/** The intent to change the keyring, durable before it is changed. */
+export type KeyringEntry = KeyActor & {
+  readonly kind: 'keyring'
+  /** `add` also retires the entry that was active, `move` wraps data keys by the entry. */
+  readonly verb: 'add' | 'move' | 'erase'
+  /** The id of the entry. */
+  readonly entry: number
+  /** Names its key. */
+  readonly fingerprint: string
+  /** For `move`: of how many versions. */
+  readonly versions?: number
 }
 
 /** A backup is about to be made. It stands here before the backup counts as one. */
@@ -99,7 +118,7 @@ export interface BackendEntry {
 }
 
 /** What announces a change of the store, and leaves its outcome open. */
-export type IntentEntry = ChangeEntry | KeyEntry | BackendEntry
+export type IntentEntry = ChangeEntry | KeyEntry | KeyringEntry | BackendEntry
 
 /** Tells that what the record `of` announced did not come to pass. */
 interface AbandonedEntry {
@@ -203,7 +222,14 @@ export interface Receipt {
   readonly hash: string
 }
 
+const intentKinds: ReadonlySet<string> = new Set([
+  'change',
+  'key',
+  'keyring',
+  'backend',
+] satisfies IntentEntry['kind'][])
+
 /** Whether an entry announces a change, so that an `abandoned` record may follow. */
 export function isIntent(entry: Entry | SegmentEntry): entry is IntentEntry {
-  return entry.kind === 'change' || entry.kind === 'key' || entry.kind === 'backend'
+  return intentKinds.has(entry.kind)
 }

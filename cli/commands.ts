@@ -131,6 +131,9 @@ const bucketFlags: Flags = flagsOf((flag) =>
   /^backup-(?:bucket-region|role|profile|endpoint|insecure)$/.test(flag),
 )
 
+const placeDetails = `It asks the server that -s names, or works on the files in --state-dir, which no server may be using
+meanwhile. Without either flag, the environment says which.`
+
 const keyDetails = `It works on the files of the store, which no server may be using meanwhile.
 Flags for the keys at hand have the variables that \`sotto help server\` tells.`
 
@@ -296,10 +299,36 @@ ${askDetails}`,
   {
     name: 'key status',
     args: [],
-    summary: 'List the keys that open a store, and when each was last proven to.',
-    details: keyDetails,
+    summary: 'List the keys that open a store, and the entries of its keyring.',
+    details: placeDetails,
     flags: keyFlags,
-    load: async () => (await import('./key.ts')).keyStatus,
+    load: async () => (await import('./rotate.ts')).keyStatus,
+  },
+  {
+    name: 'key rotate',
+    args: [],
+    summary: 'Rotate the keyring: a new entry wraps the data keys of all versions.',
+    details: `${placeDetails}
+
+A server goes on serving meanwhile. On a terminal the command shows how far it is and ends when it
+is done; a server goes on also without it, and after a restart. Where a rotation is under way, it is
+joined.`,
+    flags: {
+      ...keyFlags,
+      wait: { help: 'Wait for the end also where there is no terminal.' },
+    },
+    load: async () => (await import('./rotate.ts')).keyRotate,
+  },
+  {
+    name: 'key rewrap',
+    args: ['[KEY]'],
+    summary: 'Wrap the root key anew, after a key was rotated where it is kept.',
+    details: `KEY is a fingerprint, or a provider that has one key alone. Default: every key that is at hand.
+
+${placeDetails}
+The key must be at hand. What it wrapped before is replaced once the new wrap was opened with it.`,
+    flags: keyFlags,
+    load: async () => (await import('./rotate.ts')).keyRewrap,
   },
   {
     name: 'key check',

@@ -1,33 +1,15 @@
-/** The commands that tell and change which keys open a store, on its files, with no server running. */
+/** The commands that prove and change which keys open a store, on its files, with no server running. */
 import { existsSync, readFileSync } from 'node:fs'
 import { quote, SottoError } from '../client/api/errors.ts'
-import { type KeysConfig, readKeysConfig } from '../server/config.ts'
 import { awsKmsProvider } from '../server/crypto/aws-kms.ts'
 import { createKeyFile, localKeyProvider } from '../server/crypto/local-key.ts'
 import { openbaoTransitProvider } from '../server/crypto/openbao-transit.ts'
 import type { KeyProvider } from '../server/crypto/provider.ts'
 import { identityProvider, recipientProvider } from '../server/crypto/recovery.ts'
-import { withWraps } from '../server/main.ts'
 import type { WrapInfo, WrapProof, Wraps } from '../server/secrets/wraps.ts'
 import type { Invocation } from './invocation.ts'
-import { operator } from './operator.ts'
+import { keysConfig, onKeys } from './keys-at.ts'
 import { table, visible } from './text.ts'
-
-/** `sotto key status`: prints each key that opens the store. */
-export async function keyStatus(invocation: Invocation): Promise<void> {
-  const wraps = await onWraps(invocation, (each) => each.status())
-  await invocation.print(wraps, () =>
-    cells([
-      ['PROVIDER', 'FINGERPRINT', 'CREATED', 'LAST PROVEN'],
-      ...wraps.map(({ provider, fingerprint, createdAt, provenAt = 'never' }) => [
-        provider,
-        fingerprint,
-        createdAt,
-        provenAt,
-      ]),
-    ]),
-  )
-}
 
 /**
  * `sotto key check`: proves each key that is at hand, and prints what came of it. Throws `key_wrong`
@@ -137,7 +119,7 @@ async function localKey(invocation: Invocation): Promise<NewKey> {
 
 async function kmsKey(invocation: Invocation): Promise<NewKey> {
   const added = invocation.text('new-kms-key')
-  const { awsKms } = configOf(invocation, { 'kms-key': added })
+  const { awsKms } = keysConfig(invocation, { 'kms-key': added })
   if (awsKms === undefined) {
     throw new SottoError('usage', 'key add aws-kms needs --kms-key or --new-kms-key', {
       hint: 'Give the ARN of a symmetric key: aws kms describe-key shows it.',
@@ -149,7 +131,7 @@ async function kmsKey(invocation: Invocation): Promise<NewKey> {
 
 async function transitKey(invocation: Invocation): Promise<NewKey> {
   const added = invocation.text('new-transit-key')
-  const { transit } = configOf(invocation, { 'transit-key': added })
+  const { transit } = keysConfig(invocation, { 'transit-key': added })
   if (transit === undefined) {
     throw new SottoError(
       'usage',
@@ -165,7 +147,7 @@ async function transitKey(invocation: Invocation): Promise<NewKey> {
 
 async function recovery(invocation: Invocation): Promise<NewKey> {
   const target = await recipientProvider(recipientOf(invocation))
-  const { recoveryIdentity } = configOf(invocation)
+  const { recoveryIdentity } = keysConfig(invocation)
   if (recoveryIdentity === undefined) return { target }
   const prover = identityProvider(recoveryIdentity)
   return (await prover.fingerprint()) === (await target.fingerprint())
@@ -208,16 +190,7 @@ function refuse(invocation: Invocation, provider: string): void {
 }
 
 function onWraps<T>(invocation: Invocation, act: (wraps: Wraps) => Promise<T>): Promise<T> {
-  const clock = (): Date => new Date(invocation.io.now())
-  return withWraps(configOf(invocation), { operator: operator(), clock }, act)
-}
-
-/** The keys at hand; `instead` stands for flags that name another one. */
-function configOf(
-  invocation: Invocation,
-  instead: Readonly<Record<string, string | undefined>> = {},
-): KeysConfig {
-  return readKeysConfig(invocation.flags(instead), invocation.env)
+  return onKeys(invocation, ({ wraps }) => act(wraps))
 }
 
 function nameOf({ provider, fingerprint }: WrapInfo): string {

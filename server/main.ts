@@ -24,6 +24,7 @@ import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
 import { instruments } from './instruments.ts'
 import { Jobs } from './jobs/jobs.ts'
+import { rotationJob } from './jobs/rotation.ts'
 import { Scheduler } from './jobs/scheduler.ts'
 import { processMetrics } from './metrics/process.ts'
 import { Registry } from './metrics/registry.ts'
@@ -34,11 +35,14 @@ import { Backends } from './secrets/backends.ts'
 import { SecretCache } from './secrets/cache.ts'
 import { readCredential } from './secrets/credentials.ts'
 import { Gate } from './secrets/gate.ts'
+import { type KeyActs, keyActs } from './secrets/key-acts.ts'
+import { Keys } from './secrets/keys.ts'
 import { type OpenBackend, OpenBackends } from './secrets/open-backends.ts'
 import { openBaoOpener, SERVICE_ACCOUNT_TOKEN } from './secrets/openbao.ts'
 import { Roster } from './secrets/roster.ts'
+import { entriesOf, type EntryUse, Rotation } from './secrets/rotation.ts'
 import { Secrets } from './secrets/secrets.ts'
-import { openKeyring, Wraps } from './secrets/wraps.ts'
+import { type OpenedKeyring, openKeyring, Wraps } from './secrets/wraps.ts'
 import type { Store, StoredWrap } from './store/contract.ts'
 import {
   madeStateDirectory,
@@ -131,6 +135,19 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   })
   const jobs = new Jobs(scheduler, gate)
   const questions = new Questions({ directory: state.audit, gate })
+  const providers = async (): Promise<KeyProvider[]> =>
+    providersOf(config, state, (await store.keys()).wraps)
+  const rotation = new Rotation({
+    store,
+    keyring,
+    openAnew: async () => openKeyring(store.identity.id, await store.keys(), await providers()),
+    clock,
+    ...(world.timers && { timers: world.timers }),
+  })
+  scheduler.add(rotationJob(rotation, gate))
+  const begun = (): void => scheduler.wake('rotation')
+  const keys = new Keys({ store, gate, rotation, providers, clock, begun })
+  const { provider, fingerprint } = wrap
   const listener = new Listener(
     {
       identity,
@@ -146,6 +163,9 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
         'backend-apply': (call, request) => backends.apply(call, request),
         'backend-delete': (call, request) => backends.delete(call, request),
         'backend-test': (call, request) => backends.test(call, request),
+        'key-status': (call) => keys.status(call),
+        'key-rotate': (call) => keys.rotate(call),
+        'key-rewrap': (call, request) => keys.rewrap(call, request),
       },
       load: new Load(world.load, metrics.load),
       requests: metrics.requests,
@@ -162,12 +182,13 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
         identity: () => identity.check(),
         ...(certificates && { certificate: () => certificates.check() }),
       },
-      facts: () =>
-        certificates ? { certificateEnds: certificates.current.endsAt.toISOString() } : {},
+      facts: () => ({
+        key: `${provider} ${fingerprint}`,
+        ...(certificates && { certificateEnds: certificates.current.endsAt.toISOString() }),
+      }),
     },
     world.limits,
   )
-  const { provider, fingerprint } = wrap
   await log.append({ kind: 'start', version, provider, fingerprint })
   undo.defer(async () => {
     await gate.flush()
@@ -222,27 +243,51 @@ export interface FilesWorld extends Pick<World, 'clock' | 'auditFiles' | 'waitMs
   readonly operator: string
 }
 
+/** The keys of a store that no server has open. */
+export interface KeysOnFiles {
+  readonly wraps: Wraps
+  /** The entries of the keyring; their fingerprints are known only once it was opened. */
+  entries(): Promise<EntryUse[]>
+  /** Begins a rotation of the keyring, or goes on with one, and ends it. Rejects as `Rotation.run`. */
+  rotate(): Promise<void>
+}
+
 /**
- * Runs `act` on the wraps of a store that no server has open. Rejects with what `act` rejects with, or
+ * Runs `act` on the keys of a store that no server has open. Rejects with what `act` rejects with, or
  * with the SottoError of what is in the way.
  */
-export async function withWraps<T>(
+export async function withKeys<T>(
   config: KeysConfig,
   world: FilesWorld,
-  act: (wraps: Wraps) => Promise<T>,
+  act: (keys: KeysOnFiles) => Promise<T>,
 ): Promise<T> {
   const { operator, clock = () => new Date() } = world
   await using undo = new AsyncDisposableStack()
   const { state, store, providers } = await openFiles(config, undo)
-  const wraps = new Wraps({
-    store,
-    providers,
-    openAgreement: (keyring) =>
-      openAgreement(state, store, new SecretCache(store, keyring, 0), world, undo),
-    operator,
-    clock,
+  const begin = async (keyring: Keyring): Promise<KeyActs> => {
+    const cache = new SecretCache(store, keyring, 0)
+    const agreement = await openAgreement(state, store, cache, world, undo)
+    return keyActs({ agreement, actor: { operator }, clock })
+  }
+  // The log is opened by the first change, and once.
+  let begun: Promise<KeyActs> | undefined
+  const acts = (keyring: Keyring): Promise<KeyActs> => (begun ??= begin(keyring))
+  const openAnew = async (): Promise<OpenedKeyring> =>
+    openKeyring(store.identity.id, await store.keys(), providers)
+  let opened: Keyring | undefined
+  return await act({
+    wraps: new Wraps({ store, providers, acts, clock }),
+    entries: () => entriesOf(store, opened),
+    async rotate() {
+      const { keyring, rootKey } = await openAnew()
+      rootKey.fill(0)
+      opened = keyring
+      const rotation = new Rotation({ store, keyring, openAnew, clock, shared: false })
+      const by = await acts(keyring)
+      await rotation.begin(by)
+      await rotation.run(by)
+    },
   })
-  return await act(wraps)
 }
 
 /**

@@ -61,6 +61,46 @@ const moment = z
   .meta({ examples: ['2026-01-31T18:00:00Z'] })
 const word = z.string().min(1).max(1024)
 
+const keyWrap = z
+  .object({
+    Provider: z.string(),
+    Fingerprint: z.string(),
+    Created: z.string(),
+    Proven: z.string().optional(),
+  })
+  .meta({
+    id: 'KeyWrap',
+    description: 'A key that opens the store, and when it was last proven to. Times are UTC.',
+  })
+
+const keyringEntry = z
+  .object({
+    Id: z.number(),
+    Fingerprint: z.string().optional(),
+    Created: z.string(),
+    State: z.enum(['active', 'retiring']),
+    Versions: z.number(),
+  })
+  .meta({
+    id: 'KeyringEntry',
+    description:
+      'An entry of the keyring, and how many versions have their data key wrapped by it.',
+  })
+
+const keyStatus = z
+  .object({
+    Wraps: z.array(keyWrap),
+    Entries: z.array(keyringEntry),
+    Failure: z
+      .string()
+      .optional()
+      .meta({ description: 'Why the rotation that is under way does not go on.' }),
+  })
+  .meta({
+    id: 'KeyStatus',
+    description: 'The keys of the store. A rotation is under way while an entry is retiring.',
+  })
+
 /** Every operation, by the last part of its path. */
 export const operations = {
   'audit-query': {
@@ -174,6 +214,35 @@ export const operations = {
         .optional(),
     }),
     errors: ['not_found'],
+  },
+  'key-status': {
+    summary: 'Tells which keys open the store, and what its keyring holds.',
+    action: 'keys',
+    request: z.strictObject({}),
+    response: keyStatus,
+    errors: [],
+  },
+  'key-rotate': {
+    summary:
+      'Makes a new entry of the keyring, to which all data keys move while the server serves.',
+    action: 'keys',
+    request: z.strictObject({}),
+    response: keyStatus,
+    errors: ['key_missing', 'key_wrong', 'key_exposed'],
+  },
+  'key-rewrap': {
+    summary: 'Wraps the root key anew with a key that was rotated where it is kept.',
+    action: 'keys',
+    request: z.strictObject({
+      Key: z
+        .string()
+        .min(1)
+        .max(256)
+        .optional()
+        .meta({ description: 'A fingerprint or a provider. Absent: every key that is at hand.' }),
+    }),
+    response: z.array(keyWrap),
+    errors: ['not_found', 'key_missing', 'key_wrong', 'key_exposed'],
   },
 } as const satisfies Record<string, OperationShape>
 

@@ -12,6 +12,7 @@ import {
 import { quote, SottoError } from '../../client/api/errors.ts'
 import {
   backupBinding,
+  type Binding,
   dataKeyBinding,
   type EntryHead,
   entryBinding,
@@ -87,17 +88,30 @@ export interface Created {
   readonly keys: readonly SealedEntry[]
 }
 
+/** What rotating a keyring gives. */
+export interface Rotated {
+  /** With the new entry, which is active. */
+  readonly keyring: Keyring
+  /** The new entry, for the store to add. */
+  readonly added: SealedEntry
+  /** The entry that was active so far, sealed anew as one that is retiring, for the store to put in its place. */
+  readonly retired: SealedEntry
+}
+
 interface Entry {
   readonly info: EntryInfo
   /** Wraps data keys. */
   readonly key: KeyObject
 }
 
-/** The keys of one store, opened. */
+/**
+ * The keys of one store, opened. The entries of a keyring that is in use may change: a data key that
+ * was unwrapped before stays good, since it is the same under every entry.
+ */
 export class Keyring {
   readonly #storeId: string
-  readonly #entries: ReadonlyMap<number, Entry>
-  readonly #active: Entry
+  #entries: ReadonlyMap<number, Entry>
+  #active: Entry
   readonly #stateKey: KeyObject
   readonly #backupKey: KeyObject
   readonly #random: RandomSource
@@ -123,9 +137,8 @@ export class Keyring {
     const raw = random(KEY_BYTES)
     const head: EntryHead = { id: 1, createdAt: clock().toISOString(), state: 'active' }
     const sealingKey = deriveKey(createSecretKey(rootKey), storeId, 'keyring-entry')
-    const sealed = seal(sealingKey, entryBinding(storeId, head), raw, random)
+    const keys = [sealEntry(storeId, sealingKey, head, raw, random)]
     raw.fill(0)
-    const keys = [{ ...head, sealed }]
     return { keyring: Keyring.open(storeId, rootKey, keys, { random }), rootKey, keys }
   }
 
@@ -156,6 +169,65 @@ export class Keyring {
     )
   }
 
+  /**
+   * Makes a new active entry for the store `storeId`, and of the one that is active in `storedKeys` one
+   * that is retiring. The caller overwrites `rootKey` afterwards. Throws as `open`.
+   */
+  static rotate(
+    storeId: string,
+    rootKey: Uint8Array,
+    storedKeys: readonly SealedEntry[],
+    options: CreateOptions = {},
+  ): Rotated {
+    const { random = randomBytes, clock = () => new Date() } = options
+    Keyring.open(storeId, rootKey, storedKeys, { random })
+    const active = storedKeys.find(({ state }) => state === 'active') as SealedEntry
+    const rootEntryKey = deriveKey(createSecretKey(rootKey), storeId, 'keyring-entry')
+    const old = openKey(rootEntryKey, entryBinding(storeId, active), active.sealed)
+    const raw = random(KEY_BYTES)
+    // An id is never given again: the newest entry is the active one, and that is never erased.
+    const id = Math.max(...storedKeys.map((each) => each.id)) + 1
+    const head: EntryHead = { id, createdAt: clock().toISOString(), state: 'active' }
+    const { createdAt } = active
+    const older: EntryHead = { id: active.id, createdAt, state: 'retiring' }
+    const added = sealEntry(storeId, rootEntryKey, head, raw, random)
+    const retired = sealEntry(storeId, rootEntryKey, older, old, random)
+    raw.fill(0)
+    old.fill(0)
+    const keys = [...storedKeys.map((each) => (each === active ? retired : each)), added]
+    return { keyring: Keyring.open(storeId, rootKey, keys, { random }), added, retired }
+  }
+
+  /**
+   * Goes on with the entries of `other`, a keyring of the same store that was opened anew. Throws
+   * `internal` for one of another store, and then changes nothing.
+   */
+  adopt(other: Keyring): void {
+    if (other.#storeId !== this.#storeId || !other.#stateKey.equals(this.#stateKey)) {
+      throw new SottoError('internal', 'Cannot go on with the keyring of another store')
+    }
+    this.#entries = other.#entries
+    this.#active = other.#active
+  }
+
+  /** Lets go of the entry `id`. Throws `internal` for the active one, and then changes nothing. */
+  forget(id: number): void {
+    if (id === this.#active.info.id) {
+      throw new SottoError('internal', `Cannot let go of keyring entry ${id}: it is active`)
+    }
+    this.#entries = new Map([...this.#entries].filter(([each]) => each !== id))
+  }
+
+  /** Whether the entry `id` is here. */
+  has(id: number): boolean {
+    return this.#entries.has(id)
+  }
+
+  /** What is known of the entry that seals. */
+  get active(): EntryInfo {
+    return this.#active.info
+  }
+
   /** Seals `value` for `place` under a data key of its own, which the active entry wraps. */
   seal(place: Place, value: Uint8Array): Sealed {
     const raw = this.#random(KEY_BYTES)
@@ -178,19 +250,29 @@ export class Keyring {
    * The data key of the version at `place`, which a caller may keep to spare itself this step.
    * Throws `store_damaged` when it does not open there, or names an entry that the keyring lacks.
    */
-  unwrap(place: Place, { keyId, wrappedKey }: WrappedKey): KeyObject {
+  unwrap(place: Place, wrapped: WrappedKey): KeyObject {
+    return takeKey(this.#openDataKey(dataKeyBinding(this.#storeId, place), wrapped))
+  }
+
+  /**
+   * The data key of the version at `place`, wrapped anew by the active entry. The value stays as it is.
+   * Throws as `unwrap`.
+   */
+  rewrap(place: Place, wrapped: WrappedKey): WrappedKey {
     const binding = dataKeyBinding(this.#storeId, place)
-    const entry = this.#entries.get(keyId)
-    if (entry === undefined) {
-      throw new SottoError(
-        'store_damaged',
-        `Cannot open ${binding.subject()}: it is wrapped by keyring entry ${keyId}, which the store does not have`,
-        {
-          hint: 'The keyring and the secrets are of different times: restore both from one backup.',
-        },
-      )
+    const raw = this.#openDataKey(binding, wrapped)
+    try {
+      const { key, info } = this.#active
+      return { keyId: info.id, wrappedKey: seal(key, binding, raw, this.#random) }
+    } finally {
+      raw.fill(0)
     }
-    return takeKey(openKey(entry.key, binding, wrappedKey))
+  }
+
+  /** What `seal` gave, wrapped by the entry that is active now. */
+  upToDate(place: Place, sealed: Sealed): Sealed {
+    if (sealed.keyId === this.#active.info.id) return sealed
+    return { ...sealed, ...this.rewrap(place, sealed) }
   }
 
   /**
@@ -270,6 +352,26 @@ export class Keyring {
   fingerprints(): EntryInfo[] {
     return [...this.#entries.values()].map(({ info }) => info)
   }
+
+  #openDataKey(binding: Binding, { keyId, wrappedKey }: WrappedKey): Buffer {
+    const entry = this.#entries.get(keyId)
+    if (entry !== undefined) return openKey(entry.key, binding, wrappedKey)
+    throw new SottoError(
+      'store_damaged',
+      `Cannot open ${binding.subject()}: it is wrapped by keyring entry ${keyId}, which the store does not have`,
+      { hint: 'The keyring and the secrets are of different times: restore both from one backup.' },
+    )
+  }
+}
+
+function sealEntry(
+  storeId: string,
+  sealingKey: KeyObject,
+  head: EntryHead,
+  raw: Uint8Array,
+  random: RandomSource,
+): SealedEntry {
+  return { ...head, sealed: seal(sealingKey, entryBinding(storeId, head), raw, random) }
 }
 
 /** The key that seals the file keys of backups of the store `storeId`. */

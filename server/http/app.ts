@@ -93,16 +93,23 @@ export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
 }
 
 function operationHandlers(parts: AppParts): [string, Handler][] {
-  const handler = <O extends OperationName>(name: O): [string, Handler] => [
+  return (Object.keys(parts.operations) as OperationName[]).map((name) => [
     name,
-    handlerOf(
-      parts,
-      name,
-      (body) => decodeOperation(name, body),
-      async (call, request) => JSON.stringify(await parts.operations[name](call, request)),
-    ),
-  ]
-  return (Object.keys(parts.operations) as OperationName[]).map((name) => handler(name))
+    operationHandler(parts, name, parts.operations[name]),
+  ])
+}
+
+function operationHandler<O extends OperationName>(
+  parts: AppParts,
+  name: O,
+  operate: Operations[O],
+): Handler {
+  return handlerOf(
+    parts,
+    name,
+    (body) => decodeOperation(name, body),
+    async (call, request) => JSON.stringify(await operate(call, request)),
+  )
 }
 
 /** What the app is told of a request beside its Fetch form. */

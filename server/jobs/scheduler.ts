@@ -262,7 +262,7 @@ class Entry {
   /** Settles as `task` does, or rejects a while after the abort: a task may not heed it. */
   async #endOf(task: Promise<string>, { signal }: AbortController): Promise<string> {
     const late = Promise.withResolvers<never>()
-    let stop = (): void => {}
+    let stop: (() => void) | undefined
     signal.addEventListener('abort', () => {
       stop = this.#world.timers.after(END_MS, () => {
         this.#stuck = true
@@ -274,7 +274,7 @@ class Entry {
     try {
       return await Promise.race([task, late.promise])
     } finally {
-      stop()
+      stop?.()
     }
   }
 

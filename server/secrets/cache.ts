@@ -5,7 +5,7 @@
 import type { KeyObject } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
-import type { SealedVersion, SecretRow, Store } from '../store/contract.ts'
+import type { ReadResult, SealedVersion, SecretRow, Store } from '../store/contract.ts'
 import { type CacheMetrics, cacheMetrics } from './metrics.ts'
 
 /** A version that is ready to be opened. */
@@ -84,6 +84,18 @@ export class SecretCache {
     }
   }
 
+  /**
+   * What there is to know of `name` beside its values, which need not open. Undefined where the name was
+   * never used. Rejects with `store_damaged` for a record that fails its authentication.
+   */
+  async row(name: string): Promise<SecretRow | undefined> {
+    const entry = this.#entries.get(name)
+    if (entry) return entry.row
+    const row = await this.#store.find(name)
+    if (row) this.#keyring.verify(row, row.mac)
+    return row
+  }
+
   /** Forgets `name`. Called before a change of it is acknowledged. */
   drop(name: string): void {
     this.#reads.delete(name)
@@ -106,7 +118,7 @@ export class SecretCache {
   }
 
   async #load(name: string, version: number): Promise<CachedSecret | undefined> {
-    const found = await this.#store.read(name, version)
+    const found = await this.#read(name, version)
     if (!found) return undefined
     this.#keyring.verify(found.secret, found.secret.mac)
     const loaded: CachedSecret = { row: found.secret, versions: new Map() }
@@ -121,6 +133,13 @@ export class SecretCache {
     }
     if (found.version) loaded.versions.set(wanted, this.#unwrap(found.secret, found.version))
     return loaded
+  }
+
+  /** A keyring entry may be erased between a read of the store and its answer: what it wrapped has moved. */
+  async #read(name: string, version: number): Promise<ReadResult | undefined> {
+    const found = await this.#store.read(name, version)
+    if (!found?.version || this.#keyring.has(found.version.keyId)) return found
+    return this.#store.read(name, version)
   }
 
   #keep(name: string, loaded: CachedSecret): void {

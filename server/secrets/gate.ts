@@ -9,9 +9,10 @@ import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action } from '../../client/api/types.ts'
 import { allows, type Caller, type Grant, grantOf } from '../access.ts'
 import type { Keyring } from '../crypto/keyring.ts'
-import type { Change, SecretState } from '../store/contract.ts'
+import type { Change, KeyChange, SecretState } from '../store/contract.ts'
 import type { Agreement } from './agreement.ts'
 import type { OpenableVersion } from './cache.ts'
+import { type KeyActs, keyActs, type KeyIntent } from './key-acts.ts'
 import { Refusals } from './refusals.ts'
 
 /** One request of a caller that the network has named. */
@@ -218,7 +219,7 @@ export class Pass {
 }
 
 /** Leave to do one operation, given by the gate. */
-export class OperatorPass {
+export class OperatorPass implements KeyActs {
   readonly #parts: GateParts
   readonly #entry: Omit<AccessEntry, 'authorized' | 'result'>
 
@@ -252,6 +253,14 @@ export class OperatorPass {
     await agreement.carryOut(undefined, intent, () =>
       commit({ intent, by: principal, at: clock().toISOString() }),
     )
+  }
+
+  /** Changes the keys by this call: see `KeyActs`. */
+  changeKeys(intent: KeyIntent, commit: (change: KeyChange) => Promise<number>): Promise<void> {
+    const { agreement, clock } = this.#parts
+    const { request, principal } = this.#entry
+    const actor = { request, principal }
+    return keyActs({ agreement, actor, clock }).changeKeys(intent, commit)
   }
 }
 

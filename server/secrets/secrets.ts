@@ -133,7 +133,7 @@ export class Secrets {
     const { Name, Version: version, Value } = request
     const pass = await this.#gate.enter(call, 'create-version', Name)
     await this.#turns.take(Name, async () => {
-      const before = (await this.#cache.read(Name, 0))?.row
+      const before = await this.#cache.row(Name)
       const given = before?.versions.includes(version) || before?.removed.includes(version)
       // A restored store does not know what was given in the time that it lost.
       const unsure = this.#store.identity.restored && version <= this.#highest(before)
@@ -152,7 +152,7 @@ export class Secrets {
   async activate(call: Call, { Name, Version }: Request<'activate'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'activate', Name)
     await this.#turns.take(Name, async () => {
-      const { row } = await this.#existing(pass, Name, 0, Version)
+      const row = await this.#existingRow(pass, Name, Version)
       if (!row.versions.includes(Version)) {
         await pass.tell('not-found', Version)
         throw missing(Name, Version)
@@ -172,7 +172,7 @@ export class Secrets {
   async deleteVersion(call: Call, { Name, Version }: Request<'delete-version'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'delete', Name)
     await this.#turns.take(Name, async () => {
-      const { row } = await this.#existing(pass, Name, 0, Version)
+      const row = await this.#existingRow(pass, Name, Version)
       if (!row.versions.includes(Version)) {
         await pass.tell('not-found', Version)
         throw missing(Name, Version)
@@ -199,7 +199,7 @@ export class Secrets {
   async delete(call: Call, { Name }: Request<'delete'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'delete', Name)
     await this.#turns.take(Name, async () => {
-      const row = (await this.#cache.read(Name, 0))?.row
+      const row = await this.#cache.row(Name)
       if (!row || row.active === 0) return pass.tell('not-found')
       const removed = ascending([...row.removed, ...row.versions])
       const next = { ...row, active: 0, versions: [], removed }
@@ -249,11 +249,13 @@ export class Secrets {
       removed: before?.removed ?? [],
     }
     const place = { name, incarnation: next.incarnation, version }
-    const sealed = { version, ...this.#keyring.seal(place, Value) }
+    const sealed = this.#keyring.seal(place, Value)
     Value.fill(0)
-    await pass.change(verb, version, (stamp) =>
-      this.#store.append(this.#changeOf(stamp, before, next), sealed),
-    )
+    await pass.change(verb, version, (stamp) => {
+      // No entry that was retired meanwhile may get new versions: it is erased once it has none.
+      const current = { version, ...this.#keyring.upToDate(place, sealed) }
+      return this.#store.append(this.#changeOf(stamp, before, next), current)
+    })
   }
 
   /** The highest number that a name was ever given, or may have been before the store was restored. */
@@ -270,14 +272,20 @@ export class Secrets {
   }
 
   /** The secret, or the record and the error that it, or the version asked for, does not exist. */
-  async #existing(
-    pass: Pass,
-    name: string,
-    wanted: number,
-    asked: number = wanted,
-  ): Promise<CachedSecret> {
+  async #existing(pass: Pass, name: string, wanted: number): Promise<CachedSecret> {
     const secret = await this.#cache.read(name, wanted)
     if (secret && secret.row.active > 0) return secret
+    return this.#missing(pass, name, wanted)
+  }
+
+  /** The same for what needs no value: a secret can be mended whose active version does not open. */
+  async #existingRow(pass: Pass, name: string, asked: number): Promise<SecretRow> {
+    const row = await this.#cache.row(name)
+    if (row && row.active > 0) return row
+    return this.#missing(pass, name, asked)
+  }
+
+  async #missing(pass: Pass, name: string, asked: number): Promise<never> {
     await pass.tell('not-found', asked || undefined)
     throw missing(name, asked)
   }

@@ -1,24 +1,22 @@
 /**
- * The wraps of a store's root key: which keys open the store. They are changed while no server runs,
- * each change announced on the audit log, and none that would leave a store which nobody can open.
+ * The wraps of a store's root key: which keys open the store. Each change of them is announced on the
+ * audit log, and none is made that would leave a store which nobody can open.
  */
 import { SottoError } from '../../client/api/errors.ts'
 import { bounded } from '../crypto/bounded.ts'
 import { Keyring } from '../crypto/keyring.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import { openRootKey, type OpenedRootKey } from '../crypto/root-key.ts'
-import type { Store, StoredKey, StoredWrap } from '../store/contract.ts'
-import type { Agreement } from './agreement.ts'
+import type { KeyChange, Store, StoredKey, StoredWrap } from '../store/contract.ts'
+import type { KeyActs } from './key-acts.ts'
 
 /** What the wraps are changed with. */
 export interface WrapsParts {
   readonly store: Store
   /** The keys that are here, in the order in which they are asked. */
   readonly providers: readonly KeyProvider[]
-  /** Opens the audit log beside the store. */
-  readonly openAgreement: (keyring: Keyring) => Promise<Agreement>
-  /** Who works on the files of the store, for the audit log. */
-  readonly operator: string
+  /** Called once the keys are open, before the first change. */
+  readonly acts: (keyring: Keyring) => Promise<KeyActs>
   readonly clock: () => Date
 }
 
@@ -88,7 +86,7 @@ export class Wraps {
    */
   async add(key: KeyProvider, prover?: KeyProvider): Promise<WrapInfo> {
     const target = bounded(key)
-    const { store, providers, operator, clock } = this.#parts
+    const { store, providers, clock } = this.#parts
     const { id } = store.identity
     const stored = await store.keys()
     const fingerprint = await target.fingerprint()
@@ -102,9 +100,7 @@ export class Wraps {
       const at = clock().toISOString()
       if (prover) await demandProof({ ...named, createdAt: at, wrapped }, stored.keys, prover, id)
       const wrap = { ...named, createdAt: at, ...(prover && { provenAt: at }), wrapped }
-      await this.#change(opened, 'add', named, (intent) =>
-        store.addWrap({ intent, by: operator, at }, wrap),
-      )
+      await this.#change(opened, 'add', named, (change) => store.addWrap(change, wrap))
       return infoOf(wrap)
     } finally {
       opened.rootKey.fill(0)
@@ -118,7 +114,7 @@ export class Wraps {
    * not set.
    */
   async remove(selector: string, { recoveryAlone = false } = {}): Promise<WrapInfo> {
-    const { store, providers, operator, clock } = this.#parts
+    const { store, providers } = this.#parts
     const stored = await store.keys()
     const wrap = select(stored.wraps, selector)
     const rest = stored.wraps.filter((each) => each !== wrap)
@@ -137,11 +133,60 @@ export class Wraps {
       )
     })
     opened.rootKey.fill(0)
-    const at = clock().toISOString()
-    await this.#change(opened, 'remove', wrap, (intent) =>
-      store.removeWrap({ intent, by: operator, at }, wrap.provider, wrap.fingerprint),
+    await this.#change(opened, 'remove', wrap, (change) =>
+      store.removeWrap(change, wrap.provider, wrap.fingerprint),
     )
     return infoOf(wrap)
+  }
+
+  /**
+   * Wraps the root key anew with the same key, for one that was rotated where it is kept: the wrap that
+   * `selector`, a provider's name or a fingerprint, names, or without it each wrap whose key is here. The
+   * wrap before goes once the new one was proven by an unwrap. Rejects with `usage` when not exactly one is
+   * named, with `key_missing` when no key that is here made any, and with what a provider rejects with;
+   * wraps before that one in the answer's order were then made anew.
+   */
+  async rewrap(selector?: string): Promise<WrapInfo[]> {
+    const { store, providers } = this.#parts
+    const { wraps } = await store.keys()
+    const asked = selector === undefined ? wraps : [select(wraps, selector)]
+    const given = await Promise.all(providers.map(asGiven))
+    const done: WrapInfo[] = []
+    for (const wrap of asked) {
+      const own = given.filter(({ provider }) => provider.name === wrap.provider)
+      const right = own.find(({ fingerprint }) => fingerprint === wrap.fingerprint)
+      if (right !== undefined) done.push(await this.#rewrap(wrap, right.provider))
+      else if (selector !== undefined) throw notHere(wrap, own)
+    }
+    if (done.length > 0) return done
+    throw new SottoError(
+      'key_missing',
+      'Cannot wrap the root key anew: no key of this store is here',
+      {
+        hint: `The store has ${wraps.map(nameOf).join(', ')}.`,
+      },
+    )
+  }
+
+  async #rewrap(old: StoredWrap, key: KeyProvider): Promise<WrapInfo> {
+    const { store, clock } = this.#parts
+    const { id } = store.identity
+    const { keys } = await store.keys()
+    const { provider, fingerprint } = old
+    // From the wrap itself: what it opens to now is what the new one must open to.
+    const opened = await openKeyring(id, { keys, wraps: [old] }, [key])
+    try {
+      const wrapped = await bounded(key).wrap(opened.rootKey, id)
+      const at = clock().toISOString()
+      const wrap = { provider, fingerprint, createdAt: at, provenAt: at, wrapped }
+      await demandProof(wrap, keys, key, id)
+      await this.#change(opened, 'rewrap', wrap, (change) =>
+        store.replaceWrap(change, wrap, old.wrapped),
+      )
+      return infoOf(wrap)
+    } finally {
+      opened.rootKey.fill(0)
+    }
   }
 
   async #prove(
@@ -168,20 +213,13 @@ export class Wraps {
   /** Announces a change on the audit log, then carries it out. */
   async #change(
     { keyring, wrap: used }: OpenedKeyring,
-    verb: 'add' | 'remove',
+    verb: 'add' | 'remove' | 'rewrap',
     { provider, fingerprint }: Named,
-    commit: (intent: { id: number; hash: string }) => Promise<number>,
+    commit: (change: KeyChange) => Promise<number>,
   ): Promise<void> {
-    const { store, operator, clock, openAgreement } = this.#parts
-    const agreement = await openAgreement(keyring)
-    const intent = await agreement.log.append({
-      kind: 'key',
-      verb,
-      provider,
-      fingerprint,
-      operator,
-    })
-    await agreement.carryOut(undefined, intent, () => commit(intent))
+    const { store, clock, acts } = this.#parts
+    const by = await acts(keyring)
+    await by.changeKeys({ kind: 'key', verb, provider, fingerprint }, commit)
     // The change is made; that a date was not noted is no failure of it.
     const noted = store.noteProven(used.provider, used.fingerprint, clock().toISOString())
     await noted.catch(() => {})
@@ -231,6 +269,17 @@ function whyUntried(wrap: StoredWrap, own: readonly Given[]): Omit<WrapProof, 'w
       hint: 'With its identity it can be proven: --recovery-identity FILE',
     }),
   }
+}
+
+function notHere(wrap: StoredWrap, own: readonly Given[]): SottoError {
+  const { reason = '', hint } = whyUntried(wrap, own)
+  return new SottoError(
+    'key_missing',
+    `Cannot wrap the root key anew with ${nameOf(wrap)}: ${reason}`,
+    {
+      ...(hint !== undefined && { hint }),
+    },
+  )
 }
 
 function failed(wrap: WrapInfo, error: SottoError): WrapProof {

@@ -193,21 +193,12 @@ export interface StoredWrap {
   readonly wrapped: Uint8Array
 }
 
-/** What a change of the wraps carries. */
-export interface WrapChange {
+/** What a change of the keys carries. */
+export interface KeyChange {
   /** The durable record of the intent. No two changes share one, whatever they change. */
   readonly intent: AuditMark
-  /** Who works on the files of the store. */
-  readonly by: string
-  /** UTC. */
-  readonly at: string
-}
-
-/** What a change of the keyring carries. */
-export interface KeyringChange {
-  /** The durable record of the intent. No two changes share one, whatever they change. */
-  readonly intent: AuditMark
-  readonly by: Principal
+  /** A caller, or else who works on the files of the store. */
+  readonly by: Principal | string
   /** UTC. */
   readonly at: string
 }
@@ -416,19 +407,19 @@ export interface Store extends MirrorStore {
    * Adds a wrap of the root key. Resolves with the new revision. Rejects with `conflict` when the
    * provider's key of that fingerprint has a wrap already.
    */
-  addWrap(change: WrapChange, wrap: StoredWrap): Promise<number>
+  addWrap(change: KeyChange, wrap: StoredWrap): Promise<number>
 
   /**
    * Erases the wrap of a provider's key. Resolves with the new revision. Rejects with `conflict` when
    * there is no such wrap, with `internal` when it is the last one.
    */
-  removeWrap(change: WrapChange, provider: string, fingerprint: string): Promise<number>
+  removeWrap(change: KeyChange, provider: string, fingerprint: string): Promise<number>
 
   /**
    * Stores `wrap` in the place of the wrap `expected` of the same provider's key. Resolves with the new
    * revision. Rejects with `conflict` when that is not the stored one.
    */
-  replaceWrap(change: WrapChange, wrap: StoredWrap, expected: Uint8Array): Promise<number>
+  replaceWrap(change: KeyChange, wrap: StoredWrap, expected: Uint8Array): Promise<number>
 
   /** Notes when the root key was got back from a wrap. Nothing happens where there is no such wrap. */
   noteProven(provider: string, fingerprint: string, at: string): Promise<void>
@@ -439,7 +430,7 @@ export interface Store extends MirrorStore {
    * than the one that `retired` names, with `internal` when the states of the two are others, and when
    * the id of `added` is not above all others.
    */
-  addKey(change: KeyringChange, added: StoredKey, retired: StoredKey): Promise<number>
+  addKey(change: KeyChange, added: StoredKey, retired: StoredKey): Promise<number>
 
   /** How many versions have their data key wrapped by each entry; an entry that wraps none is absent. */
   keyUse(): Promise<Map<number, number>>
@@ -455,14 +446,14 @@ export interface Store extends MirrorStore {
    * there any more, or not as expected, is passed over. Rejects with `conflict` when `keyId` is not the
    * active entry.
    */
-  moveKeys(change: KeyringChange, keyId: number, moved: readonly MovedKey[]): Promise<Moved>
+  moveKeys(change: KeyChange, keyId: number, moved: readonly MovedKey[]): Promise<Moved>
 
   /**
    * Erases the entry `keyId` of the keyring, behind the changes that were called before. Resolves with the
    * new revision. Rejects with `conflict` when it is no retiring entry, or still wraps the data key of a
    * version.
    */
-  eraseKey(change: KeyringChange, keyId: number): Promise<number>
+  eraseKey(change: KeyChange, keyId: number): Promise<number>
 
   /** How much there is: each number was so at some moment since the call. */
   measure(): Promise<StoreMeasure>

@@ -144,7 +144,8 @@ function fieldsOf(text: Buffer): Fields | undefined {
 const kinds: Readonly<Record<string, string>> = {
   access: 'request principal action !authorized secret? #secretVersion? result reason?',
   change: 'request principal action !authorized secret #secretVersion? verb',
-  key: 'verb provider fingerprint operator',
+  key: 'verb provider fingerprint operator? request? principal?',
+  keyring: 'verb #entry fingerprint #versions? operator? request? principal?',
   abandoned: '#of reason',
   unidentified: 'request ip reason',
   refusals: 'principal? ip #count first last',

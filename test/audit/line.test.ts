@@ -9,7 +9,7 @@ import {
   isKnown,
   MIN_LINE_BYTES,
 } from '../../audit/line.ts'
-import type { Entry, SegmentEntry } from '../../audit/record.ts'
+import type { Entry, KeyActor, SegmentEntry } from '../../audit/record.ts'
 import { access, change } from './fixtures.ts'
 
 const stamp = { id: 7, time: '2026-02-03T04:05:06.789Z', revision: 3, prev: 'ab'.repeat(32) }
@@ -21,6 +21,17 @@ const principal = fc.oneof(
   fc.record({ hostname: text, ip: text, tags: fc.array(text, { maxLength: 3 }) }),
 )
 const action = fc.constantFrom('get' as const, 'info' as const, 'put' as const)
+
+/** Entries with either of those who change keys. */
+function withActor<T extends object>(
+  fields: { [K in keyof T]: fc.Arbitrary<T[K]> },
+): fc.Arbitrary<T & KeyActor> {
+  const actor: fc.Arbitrary<KeyActor> = fc.oneof(
+    fc.record({ operator: text }),
+    fc.record({ request: text, principal }),
+  )
+  return fc.tuple(fc.record(fields), actor).map(([rest, who]) => ({ ...(rest as T), ...who }))
+}
 
 /** Every kind of entry, with fields that may be absent present or not. */
 const entry: fc.Arbitrary<Entry | SegmentEntry> = fc.oneof(
@@ -72,12 +83,24 @@ const entry: fc.Arbitrary<Entry | SegmentEntry> = fc.oneof(
     },
     { requiredKeys: ['kind', 'ip', 'count', 'first', 'last'] },
   ),
-  fc.record({
+  withActor({
     kind: fc.constant('key' as const),
-    verb: fc.constantFrom('add' as const, 'remove' as const),
+    verb: fc.constantFrom('add' as const, 'remove' as const, 'rewrap' as const),
     provider: text,
     fingerprint: text,
-    operator: text,
+  }),
+  withActor({
+    kind: fc.constant('keyring' as const),
+    verb: fc.constantFrom('add' as const, 'erase' as const),
+    entry: number,
+    fingerprint: text,
+  }),
+  withActor({
+    kind: fc.constant('keyring' as const),
+    verb: fc.constant('move' as const),
+    entry: number,
+    fingerprint: text,
+    versions: number,
   }),
   fc.record({ kind: fc.constant('stop' as const), version: text }),
   fc.record(

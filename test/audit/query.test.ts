@@ -127,6 +127,18 @@ test('a row tells who changed the keys, and which key opened the store', () => {
     what: 'key add',
     note: 'recovery key f00d',
   })
+  const principal = { hostname: '', ip: '', user: 'system:rotation' }
+  const actor = { request: 'r', principal }
+  const moved = { ...stamp, kind: 'keyring', verb: 'move', entry: 2, fingerprint: 'cafe' } as const
+  expect(toRow({ ...moved, ...actor, versions: 200 })).toMatchObject({
+    who: 'system:rotation',
+    what: 'keyring move',
+    note: 'entry 2, cafe, 200 versions',
+  })
+  expect(toRow({ ...stamp, ...key, ...actor, kind: 'key', verb: 'rewrap' })).toMatchObject({
+    who: 'system:rotation',
+    what: 'key rewrap',
+  })
   expect(toRow({ ...stamp, ...key, kind: 'start', version: '1.0' })).toMatchObject({
     what: 'start',
     note: '1.0, opened with recovery key f00d',

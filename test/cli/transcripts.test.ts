@@ -53,6 +53,7 @@ const tailnet = {
             'backends:edit',
             'backends:delete',
             'migrate',
+            'keys',
           ],
           secret: ['*'],
         },
@@ -104,7 +105,7 @@ const noTerminal =
     : undefined
 if (noTerminal) console.warn(`Transcripts of the terminal are skipped: ${noTerminal}`)
 
-test.concurrent.for(files)('%s', async (file, { skip }) => {
+test.concurrent.for(files)('%s', { timeout: 60_000 }, async (file, { skip }) => {
   if (noTerminal && file.startsWith('terminal')) skip(noTerminal)
   const steps = readTranscript(readFileSync(join(here, file), 'utf8'))
   const variables: Variables = new Map([

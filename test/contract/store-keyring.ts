@@ -1,7 +1,7 @@
 /** How entries of the keyring come and go, and data keys move from one to another, in every store. */
 import { beforeEach, describe, expect, test } from 'vitest'
 import type {
-  KeyringChange,
+  KeyChange,
   MovedKey,
   Store,
   StoredKey,
@@ -26,7 +26,7 @@ const retired: StoredKey = {
   sealed: bytes('key 2, retiring'),
 }
 
-function keyringChange(intent: number): KeyringChange {
+function keyringChange(intent: number): KeyChange {
   return { intent: { id: intent, hash: hashOf(intent) }, by: alice, at: timeOf(intent) }
 }
 

@@ -1,6 +1,6 @@
 /** How the wraps of the root key come and go, in every store. */
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { Store, StoredWrap, WrapChange } from '../../server/store/contract.ts'
+import type { Store, StoredWrap, KeyChange } from '../../server/store/contract.ts'
 import { Hand } from './store-hand.ts'
 import { bytes, hashOf, seed, timeOf } from './store-states.ts'
 
@@ -11,7 +11,7 @@ const recovery: StoredWrap = {
   wrapped: bytes('wrapped by recovery'),
 }
 
-function wrapChange(intent: number): WrapChange {
+function wrapChange(intent: number): KeyChange {
   return { intent: { id: intent, hash: hashOf(intent) }, by: 'root@host', at: timeOf(intent) }
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { verifyLog } from '../../audit/verify.ts'
 import { createKeyFile } from '../../server/crypto/local-key.ts'
-import { withWraps } from '../../server/main.ts'
+import { withKeys } from '../../server/main.ts'
 import { bytes, type Line, recordsIn, startService } from '../support/service.ts'
 import { cli, temporaryDirectory } from '../support/sotto.ts'
 
@@ -24,7 +24,7 @@ test('a key command that is killed leaves a store that opens, and a log that tel
     await service.client().put('prod/a', bytes('one'))
   }
   const keys = (): Promise<string[]> =>
-    withWraps({ stateDir: state, keyFile: undefined }, { operator: 'test' }, async (wraps) =>
+    withKeys({ stateDir: state, keyFile: undefined }, { operator: 'test' }, async ({ wraps }) =>
       (await wraps.status()).map(({ fingerprint }) => fingerprint).toSorted(),
     )
   const [first = ''] = await keys()

@@ -167,6 +167,7 @@ describe('HTTPS', () => {
           store: 'ok',
           audit: 'ok',
           identity: 'ok',
+          key: expect.stringMatching(/^local /),
           certificate: 'ok',
           certificateEnds: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
         },

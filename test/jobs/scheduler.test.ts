@@ -216,8 +216,8 @@ test('a run that takes too long is told to end; one that does not is left, and n
 test('to close is to tell runs to end, and to begin no others', async () => {
   const { scheduler, timers, runs, said } = scheduled()
   void scheduler.run('copy')
-  const { signal, fail } = runs[0] as (typeof runs)[0]
-  signal.addEventListener('abort', () => fail(signal.reason))
+  const run = runs[0] as (typeof runs)[0]
+  run.signal.addEventListener('abort', () => run.fail(run.signal.reason))
   await scheduler.close()
   timers.advance(600 * MINUTE)
   expect(runs).toHaveLength(1)

@@ -98,7 +98,11 @@ describe('findings', () => {
       return [answer.status, await answer.text()]
     }
     expect(await get('/healthz')).toEqual([200, 'ok\n'])
-    expect(await get('/readyz')).toEqual([200, '{"store":"ok","audit":"ok","identity":"ok"}'])
+    const [status, ready] = await get('/readyz')
+    expect([status, JSON.parse(String(ready))]).toEqual([
+      200,
+      { store: 'ok', audit: 'ok', identity: 'ok', key: expect.stringMatching(/^local \S{16}$/) },
+    ])
     for (const path of [
       '/',
       '/debug/',

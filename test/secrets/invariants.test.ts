@@ -436,7 +436,7 @@ describe('invariant 10: every wait has a bound', () => {
     const ready = await fetch(`${service.url}/readyz`)
     expect([ready.status, await ready.json()]).toEqual([
       503,
-      { store: 'ok', audit: 'failed', identity: 'ok' },
+      { store: 'ok', audit: 'failed', identity: 'ok', key: expect.any(String) },
     ])
     disk.set('works')
   })

@@ -8,7 +8,7 @@ import { nodeFiles } from '../../audit/files.ts'
 import type { KeysConfig } from '../../server/config.ts'
 import { createKeyFile, localKeyProvider } from '../../server/crypto/local-key.ts'
 import { identityProvider, recipientProvider } from '../../server/crypto/recovery.ts'
-import { startServer, withWraps } from '../../server/main.ts'
+import { startServer, withKeys } from '../../server/main.ts'
 import type { Wraps } from '../../server/secrets/wraps.ts'
 import { bytes, type Line, recordsIn, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
@@ -34,10 +34,10 @@ afterEach(() => scratch[Symbol.dispose]())
 const clock = (): Date => new Date('2026-03-04T05:06:07.000Z')
 
 function on<T>(act: (wraps: Wraps) => Promise<T>, config: Partial<KeysConfig> = {}): Promise<T> {
-  return withWraps(
+  return withKeys(
     { stateDir: state, keyFile: undefined, ...config },
     { operator: 'op', clock },
-    act,
+    ({ wraps }) => act(wraps),
   )
 }
 
@@ -278,10 +278,10 @@ test('while the audit log cannot be written, no key is added', async () => {
     create: () => Promise.reject(Object.assign(new Error('no room'), { code: 'ENOSPC' })),
   }
   await expect(
-    withWraps(
+    withKeys(
       { stateDir: state, keyFile: undefined },
       { operator: 'op', clock, auditFiles },
-      (wraps) => wraps.add(target),
+      ({ wraps }) => wraps.add(target),
     ),
   ).rejects.toMatchObject({ code: 'audit_unavailable' })
   expect(await on((wraps) => wraps.status())).toHaveLength(1)

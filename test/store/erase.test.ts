@@ -3,7 +3,7 @@ import { readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { expect, test, vi } from 'vitest'
-import type { KeyringChange, StoredWrap } from '../../server/store/contract.ts'
+import type { KeyChange, StoredWrap } from '../../server/store/contract.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
 import { alice, bytes, hashOf, timeOf } from '../contract/store-states.ts'
 import { type Made, makeStore } from './made.ts'
@@ -52,7 +52,7 @@ test('an erased entry of the keyring takes with it what it wrapped, in all files
     const wrappedKey = bytes(`[gone-${count}]`)
     await hand.append(`s/${count}`, { sealed: { version: 1, keyId: 1, wrappedKey, sealed } })
   }
-  const stamp = (): KeyringChange => ({
+  const stamp = (): KeyChange => ({
     intent: { id: ++hand.intent, hash: hashOf(hand.intent) },
     by: alice,
     at: timeOf(hand.intent),

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
-import type { KeyringChange, StoredKey, StoredWrap } from '../../server/store/contract.ts'
+import type { KeyChange, StoredKey, StoredWrap } from '../../server/store/contract.ts'
 import { NEWEST_SCHEMA } from '../../server/store/sqlite/migrate.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
 import { Hand } from '../contract/store-hand.ts'
@@ -62,7 +62,7 @@ test('a store of schema 2 opens, migrates, and has its keyring rotated', async (
   ])
   expect(await store.keyUse()).toEqual(new Map([[2, 2]]))
   const at = '2026-03-01T00:00:00.000Z'
-  const stamp = (id: number): KeyringChange => ({ intent: { id, hash: hashOf(id) }, by: alice, at })
+  const stamp = (id: number): KeyChange => ({ intent: { id, hash: hashOf(id) }, by: alice, at })
   const entry = { id: 3, createdAt: at, state: 'active', sealed: bytes('key 3') } as const
   const active = keys[1] as StoredKey
   expect(await store.addKey(stamp(43), entry, { ...active, state: 'retiring' })).toBe(9)

@@ -113,7 +113,7 @@ export interface WrapOp {
 export type KeyringOp = {
   readonly kind: 'keyring'
   readonly intent: AuditMark
-  /** The principal as JSON. */
+  /** The principal as JSON, or text. */
   readonly by: string
   readonly at: string
 } & (

@@ -9,7 +9,7 @@ import type {
   BackendInUse,
   Change,
   HistoryItem,
-  KeyringChange,
+  KeyChange,
   Leftover,
   Moved,
   MovedKey,
@@ -27,7 +27,6 @@ import type {
   StoreIdentity,
   StoreMeasure,
   VersionPlace,
-  WrapChange,
   WrappedVersion,
 } from '../contract.ts'
 import type { MirrorCounts, Mirrored, MirrorHead } from '../mirrors.ts'
@@ -287,7 +286,7 @@ class SqliteStore implements Store {
     return this.#usable.look('keys')
   }
 
-  async addWrap(change: WrapChange, wrap: StoredWrap): Promise<number> {
+  async addWrap(change: KeyChange, wrap: StoredWrap): Promise<number> {
     return this.#changeWraps(change, 'add', wrap, { added: copyOfWrap(wrap) })
   }
 
@@ -304,11 +303,11 @@ class SqliteStore implements Store {
     return this.#snapshots.take(options)
   }
 
-  async removeWrap(change: WrapChange, provider: string, fingerprint: string): Promise<number> {
+  async removeWrap(change: KeyChange, provider: string, fingerprint: string): Promise<number> {
     return this.#changeWraps(change, 'remove', { provider, fingerprint })
   }
 
-  async replaceWrap(change: WrapChange, wrap: StoredWrap, expected: Uint8Array): Promise<number> {
+  async replaceWrap(change: KeyChange, wrap: StoredWrap, expected: Uint8Array): Promise<number> {
     const bytes = { added: copyOfWrap(wrap), expected: new Uint8Array(expected) }
     return this.#changeWraps(change, 'rewrap', wrap, bytes)
   }
@@ -317,10 +316,9 @@ class SqliteStore implements Store {
     await this.#queue.submit({ kind: 'proven', provider, fingerprint, at })
   }
 
-  async addKey(change: KeyringChange, added: StoredKey, retired: StoredKey): Promise<number> {
+  async addKey(change: KeyChange, added: StoredKey, retired: StoredKey): Promise<number> {
     const entries = { added: copyOfKey(added), retired: copyOfKey(retired) }
-    const op: KeyringOp = { ...asOp(change), verb: 'add', ...entries }
-    return this.#commit(op)
+    return this.#commit({ kind: 'keyring', ...asOp(change), verb: 'add', ...entries })
   }
 
   async keyUse(): Promise<Map<number, number>> {
@@ -331,20 +329,19 @@ class SqliteStore implements Store {
     return this.#usable.look('wrappedBy', keyId, cursor, limit)
   }
 
-  async moveKeys(change: KeyringChange, keyId: number, moved: readonly MovedKey[]): Promise<Moved> {
+  async moveKeys(change: KeyChange, keyId: number, moved: readonly MovedKey[]): Promise<Moved> {
     const copies = moved.map(({ name, version, wrappedKey, expected }) => ({
       name,
       version,
       wrappedKey: new Uint8Array(wrappedKey),
       expected: new Uint8Array(expected),
     }))
-    const op: KeyringOp = { ...asOp(change), verb: 'move', keyId, moved: copies }
+    const op: KeyringOp = { kind: 'keyring', ...asOp(change), verb: 'move', keyId, moved: copies }
     return this.#commit<Moved>(op)
   }
 
-  async eraseKey(change: KeyringChange, keyId: number): Promise<number> {
-    const op: KeyringOp = { ...asOp(change), verb: 'erase', keyId }
-    return this.#commit(op)
+  async eraseKey(change: KeyChange, keyId: number): Promise<number> {
+    return this.#commit({ kind: 'keyring', ...asOp(change), verb: 'erase', keyId })
   }
 
   async measure(): Promise<StoreMeasure> {
@@ -402,13 +399,12 @@ class SqliteStore implements Store {
   }
 
   async #changeWraps(
-    { intent, by, at }: WrapChange,
+    change: KeyChange,
     verb: WrapOp['verb'],
     { provider, fingerprint }: Pick<StoredWrap, 'provider' | 'fingerprint'>,
     { added, expected }: { added?: StoredWrap; expected?: Uint8Array } = {},
   ): Promise<number> {
-    const { id, hash } = intent
-    const op = { by, at, provider, fingerprint, added, expected, intent: { id, hash } }
+    const op = { ...asOp(change), provider, fingerprint, added, expected }
     return this.#commit({ kind: 'wrap', verb, ...op })
   }
 
@@ -446,10 +442,10 @@ class SqliteStore implements Store {
   }
 }
 
-/** What every op on the keyring has. */
-function asOp({ intent, by, at }: KeyringChange): Pick<KeyringOp, 'kind' | 'intent' | 'by' | 'at'> {
+/** What every op on keys has. */
+function asOp({ intent, by, at }: KeyChange): Pick<WrapOp, 'intent' | 'by' | 'at'> {
   const { id, hash } = intent
-  return { kind: 'keyring', intent: { id, hash }, by: JSON.stringify(by), at }
+  return { intent: { id, hash }, by: typeof by === 'string' ? by : JSON.stringify(by), at }
 }
 
 function copyOfKey({ id, createdAt, state, sealed }: StoredKey): StoredKey {

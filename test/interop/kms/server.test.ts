@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { startServer, withWraps } from '../../../server/main.ts'
+import { startServer, withKeys } from '../../../server/main.ts'
 import { type FaultyKms, startFaultyKms } from '../../support/faulty-kms.ts'
 import { describeWith } from '../../support/peers.ts'
 import { type Finished, runSotto, temporaryDirectory } from '../../support/sotto.ts'
@@ -125,10 +125,10 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
     /** A development store, which needs no tailnet, with a wrap by KMS beside its local key. */
     async function makeStore(): Promise<void> {
       await (await start().server).stop()
-      const made = await withWraps(
+      const made = await withKeys(
         { stateDir: state, keyFile: undefined, awsKms: { key: arn, endpoint: kms.url } },
         { operator: 'test' },
-        (wraps) => wraps.status(),
+        ({ wraps }) => wraps.status(),
       )
       expect(made.map(({ provider }) => provider)).toEqual(['aws-kms'])
       const file = join(state, 'local.key')

@@ -1,4 +1,6 @@
 /** `sotto import setec` between two real servers; test/interop/import.test.ts has a real setec. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Report, runImport } from '../../cli/import/importer.ts'
@@ -8,6 +10,7 @@ import { run } from '../../cli/run.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import { type Client, ServerError } from '../../client/client.ts'
 import { scripted } from '../client/scripted.ts'
+import { cli } from '../support/sotto.ts'
 import { bytes, everything, fourCallers, type Service, startService } from '../support/service.ts'
 
 /** Found in no output, whatever happens. */
@@ -452,6 +455,22 @@ describe('a run that does not come to its end', () => {
     expect((await importing()).exit).toBe(0)
     expect(await contents(destination)).toEqual(await contents(source))
     expect(changes(destination).filter((line) => line.startsWith('create'))).toHaveLength(72)
+  })
+
+  test('the signals of a real process do that: SIGINT twice ends it with 130', async () => {
+    const asked = Promise.withResolvers<void>()
+    // No answer ever comes.
+    await using server = await scripted(() => asked.resolve())
+    const argv = [cli, 'import', 'setec', '--from', server.url, '-s', destination.url]
+    const child = spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'pipe'] })
+    const closed = once(child, 'close')
+    await asked.promise
+    child.kill('SIGINT')
+    // It says what the second one does.
+    await once(child.stderr, 'data')
+    child.kill('SIGINT')
+    await closed
+    expect(child.exitCode).toBe(130)
   })
 
   test('a call that is broken off leaves what a later run mends', async () => {

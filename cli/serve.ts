@@ -1,6 +1,6 @@
 /** `sotto server` and `sotto init`: the two verbs that are not clients of a server. */
 import { quote } from '../client/api/errors.ts'
-import { type Environment, readInitConfig, readServerConfig } from '../server/config.ts'
+import { type Environment, readInitConfig, readServerConfig, setecNotes } from '../server/config.ts'
 import { initialise, type RunningServer, startServer } from '../server/main.ts'
 import type { Io, Output } from './io.ts'
 
@@ -10,6 +10,7 @@ import type { Io, Output } from './io.ts'
  */
 export async function serve(args: readonly string[], env: Environment, io: Io): Promise<number> {
   const config = readServerConfig(args, env)
+  for (const note of setecNotes(env)) await tell(io.stderr, `${note}\n`)
   // SIGUSR1 would open Node's debugger, which reads memory.
   process.on('SIGUSR1', () => {})
   const stopping = stopSignal()

@@ -175,6 +175,14 @@ function withEnvironment(flags: SettingValues, env: Environment): SettingValues 
   }
 }
 
+/** What to say of variables of setec's server that are set, and that nothing here reads. */
+export function setecNotes(env: Environment): string[] {
+  return Object.entries(setecFlags).flatMap(([flag, advice]) => {
+    const name = `SETEC_${flag.replaceAll('-', '_').toUpperCase()}`
+    return env[name] ? [`${name} is set, and is not used here. ${advice}`] : []
+  })
+}
+
 /** The settings of `verb`, as lines for help. */
 export function settingsHelp(verb: RawVerb): string {
   return settings

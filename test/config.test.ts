@@ -1,7 +1,12 @@
 /** The settings of the server: what goes together, what stands in for what, what is refused. */
 import { describe, expect, test } from 'vitest'
 import type { SottoError } from '../client/api/errors.ts'
-import { readDoctorConfig, readServerConfig, type TailnetConfig } from '../server/config.ts'
+import {
+  readDoctorConfig,
+  readServerConfig,
+  setecNotes,
+  type TailnetConfig,
+} from '../server/config.ts'
 
 const state = ['--state-dir', '/s']
 
@@ -106,6 +111,13 @@ test('setec’s name for the key of KMS is taken, as a flag and in the environme
     tailnet([], { SOTTO_KMS_KEY: arn, SETEC_KMS_KEY_NAME: 'other' }),
   ]
   expect(given.map(({ awsKms }) => awsKms)).toEqual(given.map(() => ({ key: arn })))
+})
+
+test('variables of setec’s server that nothing reads are told, with what stands for them', () => {
+  const env = { SETEC_HOSTNAME: 'secrets', SETEC_LOGIN_SERVER: '', SETEC_STATE_DIR: '/s' }
+  expect(setecNotes(env)).toEqual([
+    'SETEC_HOSTNAME is set, and is not used here. The name is the one of the node: set it with `tailscale set --hostname`.',
+  ])
 })
 
 test('without settings, setec’s capability is read under both of its names', () => {

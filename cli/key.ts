@@ -35,6 +35,7 @@ export async function keyCheck(invocation: Invocation): Promise<void> {
     bad === 0
       ? 'No key that opens the store is at hand'
       : `${bad} of ${proofs.length} keys did not open the store`,
+    { hint: 'What opens it is named above: give that key, or mend what its note tells.' },
   )
 }
 

@@ -1,22 +1,13 @@
 /** Plays the transcripts beside this file against one server. */
-import { isUtf8 } from 'node:buffer'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Io, Output } from '../../cli/io.ts'
-import { run } from '../../cli/run.ts'
 import { cli, type Running, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { talk } from '../support/terminal.ts'
 import { makeLogs } from './made-log.ts'
-import {
-  mismatch,
-  readTranscript,
-  splitWords,
-  type Step,
-  substitute,
-  type Variables,
-} from './transcript.ts'
+import { type Answered, environmentOf, inProcess, play, type Played } from './play.ts'
+import { readTranscript, type Variables } from './transcript.ts'
 
 const here = import.meta.dirname
 const files = readdirSync(here).filter((name) => name.endsWith('.txt'))
@@ -114,86 +105,23 @@ test.concurrent.for(files)('%s', { timeout: 60_000 }, async (file, { skip }) => 
     ['dir', directory.path],
   ])
   const clock = { now: Date.UTC(2026, 0, 1) }
-  for (const step of steps) await play(step, file, variables, clock)
+  for (const step of steps) {
+    await play(step, file, variables, act(clock, `${file}:${step.line}`))
+  }
 })
 
-async function play(
-  step: Step,
-  file: string,
-  variables: Variables,
-  clock: { now: number },
-): Promise<void> {
-  const field = (key: Parameters<typeof step.fields.get>[0]) =>
-    substitute(step.fields.get(key) ?? '', variables)
-  const [program, ...args] = splitWords(substitute(step.command, variables))
-  if (program !== 'sotto') throw new Error(`${file}:${step.line} runs ${program}, not sotto`)
-  const env: Record<string, string> = { SOTTO_SERVER: server.url }
-  for (const line of field('env').split('\n').filter(Boolean)) {
-    const at = line.indexOf('=')
-    env[line.slice(0, at)] = line.slice(at + 1)
-  }
-  clock.now += Number(field('clock')) * 1000
-  const input = step.fields.has('stdin-hex')
-    ? Buffer.from(field('stdin-hex').trim(), 'hex')
-    : Buffer.from(field('stdin'))
-  const answered = step.fields.has('dialog')
-    ? await onTerminal(args, env, field('dialog'))
-    : await inProcess(args, env, input, clock)
-  const expected = {
-    screen: step.fields.get('screen') ?? '',
-    stdout: step.fields.get('stdout') ?? '',
-    stderr: step.fields.get('stderr') ?? '',
-    exit: (step.fields.get('exit') ?? '0').trim(),
-  }
-  const wanted: Record<string, string> = {}
-  for (const [key, actual] of Object.entries(answered)) {
-    const text = expected[key as keyof typeof expected]
-    wanted[key] = mismatch(text, actual, variables) ?? actual
-  }
-  expect(answered, `${file}:${step.line}: ${step.command}`).toEqual(wanted)
-}
-
-interface Answered {
-  readonly screen: string
-  readonly stdout: string
-  readonly stderr: string
-  readonly exit: string
-}
-
-/** Most steps run inside this process: the same code over the same sockets, without a start-up each. */
-async function inProcess(
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-  input: Uint8Array,
-  clock: { readonly now: number },
-): Promise<Answered> {
-  const stdout = collector()
-  const stderr = collector()
-  const io: Io = {
-    stdin: {
-      isTTY: false,
-      chunks: async function* chunks() {
-        yield input
-      },
-    },
-    stdout,
-    stderr,
-    now: () => clock.now,
-    onInterrupt: () => ({ [Symbol.dispose]: () => {} }),
-  }
-  const exit = String(await run(args, io, env))
-  return { screen: '', stdout: stdout.text(), stderr: stderr.text(), exit }
-}
-
-function collector(): Output & { text(): string } {
-  const parts: Buffer[] = []
-  return {
-    isTTY: false,
-    write: async (data) => void parts.push(Buffer.from(data as string)),
-    text: () => {
-      const all = Buffer.concat(parts)
-      return all.toString(isUtf8(all) ? 'utf8' : 'hex')
-    },
+/** Runs a step of a transcript against the server. */
+function act(clock: { now: number }, where: string): (played: Played) => Promise<Answered> {
+  return async (played) => {
+    const { program, args, field, has } = played
+    if (program !== 'sotto') throw new Error(`${where} runs ${program}, not sotto`)
+    const env = { SOTTO_SERVER: server.url, ...environmentOf(played) }
+    clock.now += Number(field('clock')) * 1000
+    if (has('dialog')) return onTerminal(args, env, field('dialog'))
+    const input = has('stdin-hex')
+      ? Buffer.from(field('stdin-hex').trim(), 'hex')
+      : Buffer.from(field('stdin'))
+    return inProcess(args, env, input, () => clock.now)
   }
 }
 

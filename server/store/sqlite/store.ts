@@ -465,7 +465,7 @@ async function inodeOf(path: string): Promise<string> {
     const absent = found.code === 'ENOENT' || found.code === 'ENOTDIR'
     throw absent
       ? new SottoError('no_store', `Cannot open the store "${path}": there is no such file`, {
-          hint: 'Make one with `sotto init`, or give the directory that has it.',
+          hint: 'Check the path and that the volume is mounted; a store that was lost comes from a backup. `sotto init` makes a new, empty one.',
         })
       : new SottoError('store_unavailable', `Cannot open the store "${path}": ${found.message}`)
   }

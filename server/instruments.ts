@@ -15,6 +15,7 @@ import { type WhoIsMetrics, whoIsMetrics } from './identity/tailscale/metrics.ts
 import { type JobMetrics, jobMetrics } from './jobs/metrics.ts'
 import type { Gauge } from './metrics/instruments.ts'
 import type { Registry } from './metrics/registry.ts'
+import { BackendMetrics } from './secrets/backend-metrics.ts'
 import { type CacheMetrics, cacheMetrics } from './secrets/metrics.ts'
 import { type StoreMetrics, storeMetrics } from './store/metrics.ts'
 
@@ -27,6 +28,7 @@ export interface Instruments {
   readonly cache: CacheMetrics
   readonly keys: KeyMetrics
   readonly whoIs: WhoIsMetrics
+  readonly backends: BackendMetrics
   readonly jobs: JobMetrics
   /** When the certificate ends. */
   readonly certificate: Gauge
@@ -42,6 +44,7 @@ export function instruments(registry: Registry): Instruments {
     cache: cacheMetrics(registry),
     keys: keyMetrics(registry),
     whoIs: whoIsMetrics(registry),
+    backends: new BackendMetrics(registry),
     jobs: jobMetrics(registry),
     certificate: certificateMetric(registry),
   }

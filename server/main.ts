@@ -124,6 +124,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     origins,
     credential: (ref) => readCredential({ cache, gate }, ref),
     open: world.openBackend ?? openBaoOpener({ origins, jwtFile }),
+    metrics: metrics.backends,
   })
   undo.defer(() => open.close())
   const backends = new Backends({ store, cache, gate, roster, open, clock })
@@ -134,9 +135,13 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     ...(world.timers && { timers: world.timers }),
   })
   const jobs = new Jobs(scheduler, gate)
-  const questions = new Questions({ directory: state.audit, gate })
+  const questions = new Questions({
+    directory: state.audit,
+    gate,
+    ...(world.waitMs !== undefined && { waitMs: world.waitMs }),
+  })
   const providers = async (): Promise<KeyProvider[]> =>
-    providersOf(config, state, (await store.keys()).wraps)
+    measuredAll(providersOf(config, state, (await store.keys()).wraps), metrics.keys)
   const rotation = new Rotation({
     store,
     keyring,
@@ -476,6 +481,11 @@ function servicesOf({ awsKms, transit }: Pick<KeysConfig, 'awsKms' | 'transit'>)
   ]
 }
 
+/** A call that does not come back is noted when its time is up. */
+function measuredAll(providers: readonly KeyProvider[], metrics: KeyMetrics): KeyProvider[] {
+  return providers.map((each) => measured(bounded(each), metrics))
+}
+
 async function openKeys(
   config: ServerConfig,
   state: StateDirectory,
@@ -483,7 +493,7 @@ async function openKeys(
   { say, metrics }: { readonly say: (line: string) => void; readonly metrics: KeyMetrics },
 ): Promise<{ keyring: Keyring; wrap: StoredWrap }> {
   const stored = await store.keys()
-  const providers = providersOf(config, state, stored.wraps).map((each) => measured(each, metrics))
+  const providers = measuredAll(providersOf(config, state, stored.wraps), metrics)
   const opened = await openKeyring(store.identity.id, stored, providers)
   const { keyring, rootKey, wrap, failures } = opened
   rootKey.fill(0)

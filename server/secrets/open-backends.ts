@@ -5,6 +5,7 @@
 import type { OpenBaoConfig, SecretRef } from '../../client/api/backends.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Backend, BackendReport } from '../backends/contract.ts'
+import { BackendMetrics, type CallResult } from './backend-metrics.ts'
 import type { BackendRecord, Roster } from './roster.ts'
 
 /** What a backend is opened with, beside how it is set up. */
@@ -26,6 +27,7 @@ export interface OpenBackendsParts extends BackendWorld {
   readonly open: OpenBackend
   /** Milliseconds that only go up. */
   readonly now?: () => number
+  readonly metrics?: BackendMetrics
 }
 
 /** Calls to one backend that may be under way at once. */
@@ -37,11 +39,13 @@ const REST_MS = 1000
 export class OpenBackends {
   readonly #parts: OpenBackendsParts
   readonly #now: () => number
+  readonly #metrics: BackendMetrics
   readonly #opened = new Map<number, Opened>()
 
   constructor(parts: OpenBackendsParts) {
     this.#parts = parts
     this.#now = parts.now ?? (() => performance.now())
+    this.#metrics = parts.metrics ?? new BackendMetrics()
   }
 
   /**
@@ -89,8 +93,12 @@ export class OpenBackends {
     this.#opened.delete(id)
     void known?.backend.close()
     this.#demandStillAllowed(name, config.url)
-    const opened = new Opened(open(config, { storeId, credential }), mac, this.#now)
+    const opened = new Opened(open(config, { storeId, credential }), mac, {
+      now: this.#now,
+      note: (result, ms) => this.#metrics.called(name, result, ms / 1000),
+    })
     this.#opened.set(id, opened)
+    this.#metrics.follow(name, () => this.#opened.get(id)?.backend)
     return opened
   }
 
@@ -107,20 +115,29 @@ export class OpenBackends {
   }
 }
 
+/** What an open backend has of the world. */
+interface OpenedWorld {
+  readonly now: () => number
+  /** Told how each call came out, and how many milliseconds it took. */
+  readonly note: (result: CallResult, ms: number) => void
+}
+
 /** A backend with its calls under way. */
 class Opened {
   readonly backend: Backend
   /** Of the row that it was opened from. */
   readonly mac: Uint8Array
   readonly #now: () => number
+  readonly #note: OpenedWorld['note']
   #calls = 0
   #restUntil = Number.NEGATIVE_INFINITY
   #failure: SottoError | undefined
 
-  constructor(backend: Backend, mac: Uint8Array, now: () => number) {
+  constructor(backend: Backend, mac: Uint8Array, { now, note }: OpenedWorld) {
     this.backend = backend
     this.mac = mac
     this.#now = now
+    this.#note = note
   }
 
   async run<T>(act: (backend: Backend) => Promise<T>): Promise<T> {
@@ -133,21 +150,30 @@ class Opened {
       )
     }
     this.#calls++
+    const began = this.#now()
     try {
       const result = await act(this.backend)
       this.#failure = undefined
+      this.#note('ok', this.#now() - began)
       return result
     } catch (error) {
-      this.#note(asSottoError(error))
+      const known = asSottoError(error)
+      this.#restAfter(known)
+      this.#note(resultOf(known), this.#now() - began)
       throw error
     } finally {
       this.#calls--
     }
   }
 
-  #note(error: SottoError): void {
+  #restAfter(error: SottoError): void {
     if (error.code !== 'backend_unavailable') return
     this.#failure = error
     this.#restUntil = this.#now() + REST_MS
   }
+}
+
+function resultOf({ code }: SottoError): CallResult {
+  if (code === 'backend_unavailable') return 'unavailable'
+  return code === 'backend_refused' ? 'refused' : 'failed'
 }

@@ -4,20 +4,28 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
+import { awsKmsProvider } from '../../server/crypto/aws-kms.ts'
 import { bounded } from '../../server/crypto/bounded.ts'
+import { localKeyProvider } from '../../server/crypto/local-key.ts'
 import { keyMetrics, measured } from '../../server/crypto/metrics.ts'
+import { openbaoTransitProvider } from '../../server/crypto/openbao-transit.ts'
 import type { KeyProvider } from '../../server/crypto/provider.ts'
+import { identityProvider } from '../../server/crypto/recovery.ts'
 import { whoIsMetrics } from '../../server/identity/tailscale/metrics.ts'
 import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
 import { jobMetrics } from '../../server/jobs/metrics.ts'
 import { Scheduler } from '../../server/jobs/scheduler.ts'
 import { Registry } from '../../server/metrics/registry.ts'
+import { BackendMetrics } from '../../server/secrets/backend-metrics.ts'
+import { OpenBackends } from '../../server/secrets/open-backends.ts'
+import type { Roster } from '../../server/secrets/roster.ts'
 import { followStore, storeMetrics } from '../../server/store/metrics.ts'
 import { afterAppend, changeTo, sealedVersion } from '../contract/store-states.ts'
 import { makeStore } from '../store/made.ts'
 import { ManualTimers, settled } from '../audit/fixtures.ts'
 import { makePair } from '../support/certificates.ts'
 import { recorded, StubLocalApi, withFields } from '../support/local-api.ts'
+import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
 import { Page } from '../support/scrape.ts'
 import { loopbackDoor, startOnTailnet } from '../support/tailnet-service.ts'
 
@@ -95,6 +103,25 @@ test('calls to key providers are told by provider and outcome, those that are la
   expect(page.get('sotto_key_call_seconds_sum{provider="recovery"}')).toBeGreaterThan(0.005)
 })
 
+test('every key provider that there is goes by its own name', () => {
+  const registry = new Registry()
+  keyMetrics(registry)
+  const named = registry.heads.map(({ labels }) => labels['provider'] ?? [])
+  for (const { name } of [
+    localKeyProvider('/none'),
+    identityProvider('/none'),
+    awsKmsProvider({ key: 'alias/a', region: 'eu-central-1' }),
+    openbaoTransitProvider({
+      url: 'http://127.0.0.1:1',
+      key: 'k',
+      mount: 'transit',
+      login: { method: 'token', token: { file: '/none' } },
+    }),
+  ]) {
+    expect(named.every((names) => names.includes(name))).toBe(true)
+  }
+})
+
 test('questions to tailscaled are told by outcome', async () => {
   const registry = new Registry()
   await using stub = await StubLocalApi.start()
@@ -143,6 +170,62 @@ test('a server on a tailnet tells of its questions, of its certificate and of it
   expect(page.get('sotto_identity_calls_total{result="failed"}')).toBe(0)
   localApi.status = { status: 500, text: 'down' }
   expect((await pageOf(registry)).get('sotto_ready{part="identity"}')).toBe(0)
+})
+
+test('backends tell how calls came out, and of their logins while they are open', async () => {
+  const registry = new Registry()
+  const shared = new SharedMemory()
+  const record = {
+    id: 1,
+    name: 'vault',
+    mac: new Uint8Array([1]),
+    config: { url: 'https://bao.example.com:8200' },
+  }
+  const open = new OpenBackends({
+    roster: { find: async () => record } as unknown as Roster,
+    storeId: 'id',
+    origins: ['https://bao.example.com:8200'],
+    credential: async () => 'token',
+    open: () => {
+      const backend = new MemoryBackend('id', shared)
+      backend.status = () => ({
+        tokenTtlMs: 1500,
+        logins: 3,
+        failedLogins: 1,
+        renewals: 7,
+        failedRenewals: 2,
+      })
+      return backend
+    },
+    metrics: new BackendMetrics(registry),
+    now: () => 0,
+  })
+  const read = () => open.use(1, (backend) => backend.leaves('a'))
+  await read()
+  for (const code of ['backend_refused', 'conflict', 'backend_unavailable'] as const) {
+    shared.before = () => {
+      throw new SottoError(code, 'so it is')
+    }
+    await expect(read()).rejects.toThrow('so it is')
+  }
+  // While it rests nobody calls it.
+  await expect(read()).rejects.toThrow('so it is')
+  const numbers = async (start: string) => (await pageOf(registry)).all(start)
+  const calls = (result: string) => `sotto_backend_calls_total{backend="vault",result="${result}"}`
+  expect(await numbers('sotto_backend_calls_total')).toEqual([
+    [calls('ok'), 1],
+    [calls('unavailable'), 1],
+    [calls('refused'), 1],
+    [calls('failed'), 1],
+  ])
+  const page = await pageOf(registry)
+  expect(page.get('sotto_backend_call_seconds_count{backend="vault"}')).toBe(4)
+  expect(page.get('sotto_backend_token_ttl_seconds{backend="vault"}')).toBe(1.5)
+  expect(page.all('sotto_backend_logins_total').map(([, count]) => count)).toEqual([3, 1])
+  expect(page.all('sotto_backend_renewals_total').map(([, count]) => count)).toEqual([7, 2])
+  await open.close()
+  expect(await numbers('sotto_backend_logins_total')).toEqual([])
+  expect(await numbers('sotto_backend_token_ttl_seconds')).toEqual([])
 })
 
 test('jobs tell how their runs ended, whether they run, and when one last succeeded', async () => {

@@ -16,6 +16,8 @@ export type Result =
   | 'unchanged'
   /** Allowed, but the state of the secret does not permit it. */
   | 'refused'
+  /** Allowed, but a system that it takes did not do it. */
+  | 'failed'
 
 /** A read, or an act that changed nothing, or one that was refused. */
 export interface AccessEntry {

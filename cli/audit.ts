@@ -232,7 +232,7 @@ function countFlag<T>(invocation: Invocation, flag: string, absent: T): number |
   throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no number above 0`)
 }
 
-const results: readonly Result[] = ['ok', 'denied', 'not-found', 'unchanged', 'refused']
+const results: readonly Result[] = ['ok', 'denied', 'not-found', 'unchanged', 'refused', 'failed']
 
 function readResult(text: string | undefined): Result | undefined {
   const result = results.find((each) => each === text)

@@ -287,7 +287,7 @@ ${askDetails}`,
       action: { value: 'A', help: 'An action of the rules, such as get.' },
       result: {
         value: 'R',
-        help: 'How a call ended: ok, denied, not-found, unchanged or refused.',
+        help: 'How a call ended: ok, denied, not-found, unchanged, refused or failed.',
       },
       since: { value: 'T', help: 'From this moment on: a date, a date and time, or 30m, 24h, 7d.' },
       until: { value: 'T', help: 'Before this moment.' },

@@ -24,6 +24,7 @@ import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
 import { instruments } from './instruments.ts'
 import { Jobs } from './jobs/jobs.ts'
+import { LEFTOVERS_JOB, leftoversJob } from './jobs/leftovers.ts'
 import { rotationJob } from './jobs/rotation.ts'
 import { Scheduler } from './jobs/scheduler.ts'
 import { processMetrics } from './metrics/process.ts'
@@ -34,14 +35,18 @@ import { Agreement } from './secrets/agreement.ts'
 import { Backends } from './secrets/backends.ts'
 import { SecretCache } from './secrets/cache.ts'
 import { readCredential } from './secrets/credentials.ts'
+import { Deposits } from './secrets/deposits.ts'
 import { Gate } from './secrets/gate.ts'
+import { Homes } from './secrets/homes.ts'
 import { type KeyActs, keyActs } from './secrets/key-acts.ts'
 import { Keys } from './secrets/keys.ts'
+import { Leftovers } from './secrets/leftovers.ts'
 import { type OpenBackend, OpenBackends } from './secrets/open-backends.ts'
 import { openBaoOpener, SERVICE_ACCOUNT_TOKEN } from './secrets/openbao.ts'
 import { Roster } from './secrets/roster.ts'
 import { entriesOf, type EntryUse, Rotation } from './secrets/rotation.ts'
 import { Secrets } from './secrets/secrets.ts'
+import { Turns } from './secrets/turns.ts'
 import { type OpenedKeyring, openKeyring, Wraps } from './secrets/wraps.ts'
 import type { Store, StoredWrap } from './store/contract.ts'
 import {
@@ -114,8 +119,6 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const { log } = agreement
   followFolder(registry, metrics.log, new FolderSize(world.auditFiles ?? nodeFiles, state.audit))
 
-  const gate = new Gate({ log, keyring, agreement, clock })
-  const secrets = new Secrets({ store, keyring, cache, gate })
   const { backendOrigins: origins = [], backendJwtFile: jwtFile = SERVICE_ACCOUNT_TOKEN } = config
   const roster = new Roster(store, keyring)
   const open = new OpenBackends({
@@ -127,6 +130,12 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     metrics: metrics.backends,
   })
   undo.defer(() => open.close())
+  const homes = new Homes({ keyring, backends: open })
+  const gate = new Gate({ log, homes, agreement, clock })
+  const turns = new Turns()
+  const left = (): void => scheduler.wake(LEFTOVERS_JOB)
+  const deposits = new Deposits({ store, keyring, homes, left })
+  const secrets = new Secrets({ store, keyring, cache, gate, roster, deposits, turns, left })
   const backends = new Backends({ store, cache, gate, roster, open, clock })
   const scheduler = new Scheduler({
     say,
@@ -134,6 +143,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     metrics: metrics.jobs,
     ...(world.timers && { timers: world.timers }),
   })
+  scheduler.add(leftoversJob(new Leftovers({ store, cache, homes, turns })))
   const jobs = new Jobs(scheduler, gate)
   const questions = new Questions({
     directory: state.audit,

@@ -113,7 +113,7 @@ export const operations = {
         description: 'A login name, a tag, the name of a node, an address, or an operator.',
       }),
       Action: word.optional(),
-      Result: z.enum(['ok', 'denied', 'not-found', 'unchanged', 'refused']).optional(),
+      Result: z.enum(['ok', 'denied', 'not-found', 'unchanged', 'refused', 'failed']).optional(),
       Since: moment.optional(),
       Until: moment.optional().meta({ description: 'The first moment that is not asked for.' }),
       Newest: z.boolean().optional().meta({

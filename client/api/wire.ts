@@ -68,6 +68,9 @@ const info = z
 const nothing = z.object({}).meta({ id: 'Nothing', description: 'Nothing to tell.' })
 const bytesAnswer = z.string().regex(base64).meta({ description: 'Standard base64 with padding.' })
 
+/** Where the value of a secret is kept in a backend. */
+const backendErrors = ['backend_unavailable', 'backend_refused', 'backend_altered'] as const
+
 /** One method of the API. */
 interface MethodShape {
   readonly summary: string
@@ -108,21 +111,34 @@ export const methods = {
     response: z
       .object({ Value: bytesAnswer, Version: versionAnswer })
       .meta({ id: 'SecretValue', description: 'A value and its version.' }),
-    errors: ['not_found', 'unchanged'],
+    errors: ['not_found', 'unchanged', ...backendErrors],
   },
   put: {
     summary: 'Adds a version; the first of a secret becomes active.',
     action: 'put',
     request: z.object({ Name: newName, Value: value }),
     response: versionAnswer.meta({ description: 'The number of the version.' }),
-    errors: ['invalid_name', 'versions_exhausted', 'conflict'],
+    errors: [
+      'invalid_name',
+      'versions_exhausted',
+      'conflict',
+      ...backendErrors,
+      'backend_too_large',
+    ],
   },
   'create-version': {
     summary: 'Adds a version under a number of the caller’s choice and activates it.',
     action: 'create-version',
     request: z.object({ Name: newName, Version: someVersion, Value: value }),
     response: nothing,
-    errors: ['invalid_name', 'invalid_version', 'version_taken', 'conflict'],
+    errors: [
+      'invalid_name',
+      'invalid_version',
+      'version_taken',
+      'conflict',
+      ...backendErrors,
+      'backend_too_large',
+    ],
   },
   activate: {
     summary: 'Makes an existing version the active one.',

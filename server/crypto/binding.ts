@@ -6,7 +6,7 @@ import { encode } from './encoding.ts'
 export const FORMAT = 1
 
 /** Everything that is ever sealed. */
-export type Purpose = 'value' | 'data-key' | 'keyring-entry' | 'root-key' | 'backup'
+export type Purpose = 'value' | 'reference' | 'data-key' | 'keyring-entry' | 'root-key' | 'backup'
 
 /** Where a version of a secret belongs. */
 export interface Place {
@@ -35,6 +35,14 @@ export function valueBinding(storeId: string, place: Place): Binding {
   return {
     bytes: placeBytes('value', storeId, place),
     subject: () => `the value of ${quote(place.name)} version ${place.version}`,
+  }
+}
+
+/** Binds what the store keeps of a version whose value is in a backend. */
+export function referenceBinding(storeId: string, place: Place): Binding {
+  return {
+    bytes: placeBytes('reference', storeId, place),
+    subject: () => `the reference of ${quote(place.name)} version ${place.version}`,
   }
 }
 

@@ -4,10 +4,10 @@ import { FORMAT, type Purpose } from './binding.ts'
 import { KEY_BYTES } from './envelope.ts'
 
 /**
- * What a derived key does: seal what the purpose names, or authenticate the states of secrets.
- * There is none for values: a data key seals one value, and is used as it is.
+ * What a derived key does: seal what the purpose names, authenticate the states of secrets, or tell values
+ * apart. There is none for values and references: a data key seals one of them, and is used as it is.
  */
-export type Use = Exclude<Purpose, 'value'> | 'state'
+export type Use = Exclude<Purpose, 'value' | 'reference'> | 'state' | 'value-fingerprint'
 
 const FINGERPRINT_BYTES = 8
 

@@ -18,11 +18,13 @@ import {
   entryBinding,
   FORMAT,
   type Place,
+  referenceBinding,
   valueBinding,
 } from './binding.ts'
 import { deriveKey, fingerprint } from './derive.ts'
 import { encode, runs } from './encoding.ts'
 import { KEY_BYTES, open, openKey, type RandomSource, seal } from './envelope.ts'
+import { decodeReference, encodeReference, fingerprintOf, type Reference } from './reference.ts'
 
 /** A keyring entry as a store keeps it. */
 export interface SealedEntry extends EntryHead {
@@ -104,6 +106,13 @@ interface Entry {
   readonly key: KeyObject
 }
 
+/** Keys that the root key gives beside that of the entries. */
+interface DerivedKeys {
+  readonly stateKey: KeyObject
+  readonly backupKey: KeyObject
+  readonly fingerprintKey: KeyObject
+}
+
 /**
  * The keys of one store, opened. The entries of a keyring that is in use may change: a data key that
  * was unwrapped before stays good, since it is the same under every entry.
@@ -114,12 +123,13 @@ export class Keyring {
   #active: Entry
   readonly #stateKey: KeyObject
   readonly #backupKey: KeyObject
+  readonly #fingerprintKey: KeyObject
   readonly #random: RandomSource
 
   private constructor(
     storeId: string,
     entries: readonly Entry[],
-    { stateKey, backupKey }: { readonly stateKey: KeyObject; readonly backupKey: KeyObject },
+    { stateKey, backupKey, fingerprintKey }: DerivedKeys,
     random: RandomSource,
   ) {
     this.#storeId = storeId
@@ -127,6 +137,7 @@ export class Keyring {
     this.#active = activeOf(entries)
     this.#stateKey = stateKey
     this.#backupKey = backupKey
+    this.#fingerprintKey = fingerprintKey
     this.#random = random
   }
 
@@ -164,7 +175,11 @@ export class Keyring {
     return new Keyring(
       storeId,
       storedKeys.map((stored) => openEntry(storeId, openingKey, stored)),
-      { stateKey: deriveKey(root, storeId, 'state'), backupKey: backupKeyOf(rootKey, storeId) },
+      {
+        stateKey: deriveKey(root, storeId, 'state'),
+        backupKey: backupKeyOf(rootKey, storeId),
+        fingerprintKey: deriveKey(root, storeId, 'value-fingerprint'),
+      },
       options.random ?? randomBytes,
     )
   }
@@ -230,6 +245,16 @@ export class Keyring {
 
   /** Seals `value` for `place` under a data key of its own, which the active entry wraps. */
   seal(place: Place, value: Uint8Array): Sealed {
+    return this.#sealAs(valueBinding(this.#storeId, place), place, value)
+  }
+
+  /** The same for a reference, where the value is in a backend. */
+  sealReference(place: Place, reference: Reference): Sealed {
+    const binding = referenceBinding(this.#storeId, place)
+    return this.#sealAs(binding, place, encodeReference(reference))
+  }
+
+  #sealAs(binding: Binding, place: Place, plain: Uint8Array): Sealed {
     const raw = this.#random(KEY_BYTES)
     try {
       const wrappedKey = seal(
@@ -238,8 +263,7 @@ export class Keyring {
         raw,
         this.#random,
       )
-      const binding = valueBinding(this.#storeId, place)
-      const sealed = seal(createSecretKey(raw), binding, value, this.#random)
+      const sealed = seal(createSecretKey(raw), binding, plain, this.#random)
       return { keyId: this.#active.info.id, wrappedKey, sealed }
     } finally {
       raw.fill(0)
@@ -283,9 +307,29 @@ export class Keyring {
     return open(dataKey, valueBinding(this.#storeId, place), sealed)
   }
 
+  /** The same for a reference. */
+  openReference(place: Place, dataKey: KeyObject, sealed: Uint8Array): Reference {
+    const binding = referenceBinding(this.#storeId, place)
+    return decodeReference(open(dataKey, binding, sealed), binding)
+  }
+
   /** The value at `place`: `unwrap` and `openSealed` in one. */
   open(place: Place, version: Sealed): Buffer {
     return this.openSealed(place, this.unwrap(place, version), version.sealed)
+  }
+
+  /**
+   * Opens what a store keeps of the version at `place`: its value, or the reference to the backend that has
+   * it. Throws `store_damaged` when it does not open there.
+   */
+  prove(place: Place, { backend, ...version }: Sealed & { readonly backend?: number }): void {
+    if (backend === undefined) this.open(place, version).fill(0)
+    else this.openReference(place, this.unwrap(place, version), version.sealed)
+  }
+
+  /** Tells `value` at `place` from any other, without telling anything of it: 32 bytes. */
+  fingerprintOf(place: Place, value: Uint8Array): Buffer {
+    return fingerprintOf(this.#fingerprintKey, this.#storeId, place, value)
   }
 
   /** The MAC of a secret's state: 32 bytes, to be stored beside it. */

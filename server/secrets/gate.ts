@@ -2,16 +2,15 @@
  * The gate: the only place that decides access, writes audit records and opens sealed values. Every
  * verb of the service enters through `enter` and acts through the pass that it is given.
  */
-import { timingSafeEqual } from 'node:crypto'
 import type { AuditLog } from '../../audit/log.ts'
 import type { AccessEntry, BackendEntry, Result } from '../../audit/record.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action } from '../../client/api/types.ts'
 import { allows, type Caller, type Grant, grantOf } from '../access.ts'
-import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, KeyChange, SecretState } from '../store/contract.ts'
 import type { Agreement } from './agreement.ts'
 import type { OpenableVersion } from './cache.ts'
+import type { Homes } from './homes.ts'
 import { type KeyActs, keyActs, type KeyIntent } from './key-acts.ts'
 import { Refusals } from './refusals.ts'
 
@@ -25,7 +24,7 @@ export interface Call {
 /** What the gate works with. */
 export interface GateParts {
   readonly log: AuditLog
-  readonly keyring: Keyring
+  readonly homes: Homes
   readonly agreement: Agreement
   readonly clock: () => Date
 }
@@ -138,14 +137,14 @@ export class Pass {
   }
 
   /**
-   * Opens exactly `sealed`, after a record that it left is durable. Rejects with
-   * `audit_unavailable`, and then nothing was opened; with `store_damaged` when the bytes fail their
-   * authentication, which is recorded too.
+   * Opens exactly `sealed`, after a record that it left is durable; where a backend has the value, it is
+   * asked only then. Rejects with `audit_unavailable`, and then nothing was opened; with `store_damaged`
+   * when the bytes fail their authentication, and with what the backend rejects with: both are recorded.
    */
   async reveal(secret: SecretState, sealed: OpenableVersion): Promise<Buffer> {
     const receipt = await this.#parts.log.append(this.#access('ok', sealed.version))
     try {
-      return this.#open(secret, sealed)
+      return await this.#parts.homes.open(secret, sealed)
     } catch (error) {
       this.#parts.agreement.abandon(receipt.id, asSottoError(error).message)
       throw error
@@ -157,9 +156,7 @@ export class Pass {
    * `unchanged`, durable before the answer, or rejects with `audit_unavailable`.
    */
   async equals(secret: SecretState, sealed: OpenableVersion, value: Uint8Array): Promise<boolean> {
-    const stored = this.#open(secret, sealed)
-    const same = stored.length === value.length && timingSafeEqual(stored, value)
-    stored.fill(0)
+    const same = this.#parts.homes.same(secret, sealed, value)
     if (same) await this.#parts.log.append(this.#access('unchanged', sealed.version))
     return same
   }
@@ -201,11 +198,6 @@ export class Pass {
     await agreement.carryOut(this.#name, intent, () =>
       commit({ intent, by, at: clock().toISOString() }),
     )
-  }
-
-  #open(secret: SecretState, { version, dataKey, sealed }: OpenableVersion): Buffer {
-    const place = { name: secret.name, incarnation: secret.incarnation, version }
-    return this.#parts.keyring.openSealed(place, dataKey, sealed)
   }
 
   #access(result: Result, version: number | undefined): AccessEntry {

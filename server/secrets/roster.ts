@@ -38,7 +38,7 @@ export class Roster {
 
   /** The backend `id`, whose counts may be old. Rejects with `backend_refused` where there is none. */
   async find(id: number): Promise<BackendRecord> {
-    const found = (await this.#all()).find((each) => each.id === id)
+    const found = (await this.all()).find((each) => each.id === id)
     if (found) return found
     throw new SottoError('backend_refused', `There is no backend ${id} any more`, {
       hint: 'The store is damaged, or of another time than its backends: restore a backup.',
@@ -47,13 +47,13 @@ export class Roster {
 
   /** The backend that new secrets are kept in; undefined: the store itself. */
   async default(): Promise<BackendRecord | undefined> {
-    return (await this.#all()).find(({ isDefault }) => isDefault)
+    return (await this.all()).find(({ isDefault }) => isDefault)
   }
 
   /** The backend that is called `name`; null for the store itself. Rejects with `not_found`. */
   async named(name: string): Promise<BackendRecord | null> {
     if (name === STORE_BACKEND) return null
-    const found = (await this.#all()).find((each) => each.name === name)
+    const found = (await this.all()).find((each) => each.name === name)
     if (found) return found
     throw new SottoError('not_found', `There is no backend ${quote(name)}`, {
       hint: 'See `sotto backend list`.',
@@ -89,7 +89,8 @@ export class Roster {
     return { ...row, mac: this.#keyring.backendMac(row) }
   }
 
-  async #all(): Promise<readonly BackendRecord[]> {
+  /** Every backend but the store itself, whose counts may be old. */
+  async all(): Promise<readonly BackendRecord[]> {
     if (this.#doubtful) this.#known = undefined
     const known = (this.#known ??= this.read().then(({ backends }) => backends))
     try {

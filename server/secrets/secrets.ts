@@ -6,8 +6,11 @@ import type { Request } from '../../client/api/wire.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretRow, SecretState, Store } from '../store/contract.ts'
 import type { CachedSecret, SecretCache } from './cache.ts'
+import { type Deposits, takenThere } from './deposits.ts'
 import type { Call, ChangeStamp, Gate, Pass } from './gate.ts'
-import { Turns } from './turns.ts'
+import type { Roster } from './roster.ts'
+import { type Addition, appended, ascending, changeOf } from './states.ts'
+import type { Turns } from './turns.ts'
 
 /** What the service works with. */
 export interface SecretsParts {
@@ -15,6 +18,12 @@ export interface SecretsParts {
   readonly keyring: Keyring
   readonly cache: SecretCache
   readonly gate: Gate
+  readonly roster: Roster
+  readonly deposits: Deposits
+  /** Changes to one secret run one after another. */
+  readonly turns: Turns
+  /** Called when values were removed here that a backend still has. */
+  readonly left: () => void
 }
 
 /** What `whoami` tells a caller about itself. */
@@ -51,14 +60,20 @@ export class Secrets {
   readonly #keyring: Keyring
   readonly #cache: SecretCache
   readonly #gate: Gate
-  /** Changes to one secret run one after another. */
-  readonly #turns = new Turns()
+  readonly #roster: Roster
+  readonly #deposits: Deposits
+  readonly #turns: Turns
+  readonly #left: () => void
 
-  constructor({ store, keyring, cache, gate }: SecretsParts) {
+  constructor({ store, keyring, cache, gate, roster, deposits, turns, left }: SecretsParts) {
     this.#store = store
     this.#keyring = keyring
     this.#cache = cache
     this.#gate = gate
+    this.#roster = roster
+    this.#deposits = deposits
+    this.#turns = turns
+    this.#left = left
   }
 
   /** The secrets that the caller has `info` on, by name in byte order. Needs no permission itself. */
@@ -105,13 +120,19 @@ export class Secrets {
   async put(call: Call, { Name, Value }: Request<'put'>): Promise<number> {
     const pass = await this.#gate.enter(call, 'put', Name)
     return this.#turns.take(Name, async () => {
-      const before = (await this.#cache.read(Name, 0))?.row
+      const found = await this.#cache.read(Name, 0)
+      const before = found?.row
       const latest = before?.versions.at(-1)
       if (before && latest !== undefined && latest === before.highest) {
         const sealed = (await this.#cache.read(Name, latest))?.versions.get(latest)
         if (sealed && (await pass.equals(before, sealed, Value))) return latest
       }
-      const version = this.#highest(before) + 1
+      const home = await this.#homeOf(Name, before)
+      const next = this.#highest(before) + 1
+      const version =
+        home === undefined || next > MAX_VERSION
+          ? next
+          : await this.#deposits.vacant(home, before, Name, next)
       if (version > MAX_VERSION) {
         await pass.tell('refused')
         throw new SottoError(
@@ -120,7 +141,8 @@ export class Secrets {
         )
       }
       const active = before && before.active > 0 ? before.active : version
-      await this.#append(pass, 'put', before, { Name, Value, version, active })
+      const addition = { name: Name, version, active }
+      await this.#add(pass, 'put', before, { home, addition, value: Value })
       return version
     })
   }
@@ -144,7 +166,16 @@ export class Secrets {
           `Cannot create version ${version} of ${quote(Name)}: the number ${given ? 'was' : 'may have been'} given before`,
         )
       }
-      await this.#append(pass, 'create-version', before, { Name, Value, version, active: version })
+      const home = await this.#homeOf(Name, before)
+      if (home !== undefined) {
+        const vacant = await this.#deposits.vacant(home, before, Name, version)
+        if (vacant !== version) {
+          await pass.tell('refused', version)
+          throw takenThere(Name, version)
+        }
+      }
+      const addition = { name: Name, version, active: version }
+      await this.#add(pass, 'create-version', before, { home, addition, value: Value })
     })
   }
 
@@ -192,6 +223,7 @@ export class Secrets {
       await pass.change('delete-version', Version, (stamp) =>
         this.#store.removeVersion(this.#changeOf(stamp, row, next), Version),
       )
+      await this.#removed()
     })
   }
 
@@ -206,6 +238,7 @@ export class Secrets {
       await pass.change('delete', undefined, (stamp) =>
         this.#store.remove(this.#changeOf(stamp, row, next)),
       )
+      await this.#removed()
     })
   }
 
@@ -232,25 +265,33 @@ export class Secrets {
     }
   }
 
+  async #add(
+    pass: Pass,
+    verb: string,
+    before: SecretRow | undefined,
+    { home, addition, value }: NewVersion,
+  ): Promise<void> {
+    try {
+      await (home === undefined
+        ? this.#append(pass, verb, before, addition, value)
+        : this.#deposits.add(pass, home, before, { ...addition, verb, value }))
+    } finally {
+      value.fill(0)
+    }
+  }
+
   async #append(
     pass: Pass,
     verb: string,
     before: SecretRow | undefined,
-    added: Added,
+    addition: Addition,
+    value: Uint8Array,
   ): Promise<void> {
-    const { Name: name, Value, version, active } = added
-    const again = before !== undefined && before.active === 0
-    const next = {
-      name,
-      incarnation: before ? before.incarnation + (again ? 1 : 0) : 1,
-      active,
-      highest: Math.max(before?.highest ?? 0, version),
-      versions: ascending([...(before?.versions ?? []), version]),
-      removed: before?.removed ?? [],
-    }
+    const next = appended(before, addition)
+    const { name, version } = addition
     const place = { name, incarnation: next.incarnation, version }
-    const sealed = this.#keyring.seal(place, Value)
-    Value.fill(0)
+    const sealed = this.#keyring.seal(place, value)
+    value.fill(0)
     await pass.change(verb, version, (stamp) => {
       // No entry that was retired meanwhile may get new versions: it is erased once it has none.
       const current = { version, ...this.#keyring.upToDate(place, sealed) }
@@ -263,12 +304,20 @@ export class Secrets {
     return before?.highest ?? this.#store.identity.restored?.floor ?? 0
   }
 
+  /** The backend that keeps a new version: that of the others, or else that of new secrets. */
+  async #homeOf(name: string, before: SecretRow | undefined): Promise<number | undefined> {
+    if (!before || before.active === 0) return (await this.#roster.default())?.id
+    return (await this.#cache.read(name, before.active))?.versions.get(before.active)?.backend
+  }
+
+  /** Values were removed here: where there are backends, they may still have them. */
+  async #removed(): Promise<void> {
+    const backends = await this.#roster.all().catch(() => undefined)
+    if (backends?.length !== 0) this.#left()
+  }
+
   #changeOf(stamp: ChangeStamp, before: SecretRow | undefined, next: SecretState): Change {
-    return {
-      ...stamp,
-      expected: before?.mac ?? null,
-      next: { ...next, mac: this.#keyring.mac(next) },
-    }
+    return changeOf(this.#keyring, stamp, before, next)
   }
 
   /** The secret, or the record and the error that it, or the version asked for, does not exist. */
@@ -291,12 +340,11 @@ export class Secrets {
   }
 }
 
-/** A version to be added, and the one that is active after that. */
-interface Added {
-  readonly Name: string
-  readonly Value: Uint8Array
-  readonly version: number
-  readonly active: number
+/** A version to be added, and where its value is kept. */
+interface NewVersion {
+  readonly home: number | undefined
+  readonly addition: Addition
+  readonly value: Uint8Array
 }
 
 function infoOf(row: SecretState): SecretInfo {
@@ -306,8 +354,4 @@ function infoOf(row: SecretState): SecretInfo {
 function missing(name: string, version: number): SottoError {
   const what = version > 0 ? `version ${version} of ${quote(name)}` : quote(name)
   return new SottoError('not_found', `There is no ${what}`)
-}
-
-function ascending(numbers: number[]): number[] {
-  return numbers.toSorted((a, b) => a - b)
 }

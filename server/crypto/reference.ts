@@ -1,0 +1,45 @@
+/** What a store keeps of a value that is in a backend: where it is, and what it must be. */
+import { createHmac, type KeyObject } from 'node:crypto'
+import { SottoError } from '../../client/api/errors.ts'
+import { type Binding, FORMAT, type Place } from './binding.ts'
+import { encode } from './encoding.ts'
+
+/** Where a value is kept, and what it must be. */
+export interface Reference {
+  /** The id of the backend. */
+  readonly backend: number
+  /** Tells this value from any other, and nothing of it to whoever lacks the key. */
+  readonly fingerprint: Uint8Array
+}
+
+const FINGERPRINT_BYTES = 32
+
+/** The bytes of a reference, before they are sealed. */
+export function encodeReference({ backend, fingerprint }: Reference): Buffer {
+  return Buffer.concat([encode([backend]), fingerprint])
+}
+
+/** The reference of these bytes. Throws `store_damaged`, naming the subject of the binding. */
+export function decodeReference(bytes: Buffer, binding: Binding): Reference {
+  if (bytes.length === 4 + FINGERPRINT_BYTES) {
+    return { backend: bytes.readUInt32BE(0), fingerprint: bytes.subarray(4) }
+  }
+  throw new SottoError(
+    'store_damaged',
+    `Cannot read ${binding.subject()}: it has ${bytes.length} bytes where ${4 + FINGERPRINT_BYTES} are due`,
+  )
+}
+
+/**
+ * The fingerprint of `value` at `place` under `key`. The same value has another one at every place, so that
+ * fingerprints do not tell which secrets are alike.
+ */
+export function fingerprintOf(
+  key: KeyObject,
+  storeId: string,
+  { name, incarnation, version }: Place,
+  value: Uint8Array,
+): Buffer {
+  const place = encode(['value-fingerprint', FORMAT, storeId, name, incarnation, version])
+  return createHmac('sha256', key).update(place).update(value).digest()
+}

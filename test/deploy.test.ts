@@ -1,4 +1,5 @@
 /** What the documents tell operators to install, type and write is what the program understands. */
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -175,3 +176,15 @@ function understand([verb = '', ...rest]: readonly string[]): void {
   const { words } = parseArguments(long ? others : rest, { ...command.flags, ...globalFlags })
   if (words.length > command.args.length) throw new Error(`${verb} takes fewer arguments`)
 }
+
+test('the unit keeps memory from core files, from swap and from debuggers', () => {
+  for (const line of ['LimitCORE=0', 'MemorySwapMax=0']) expect(unit.split('\n')).toContain(line)
+  const options = /^Environment=NODE_OPTIONS=(.*)$/m.exec(unit)?.[1] ?? ''
+  // Without the option, Node opens a debugger that any user of the host can reach.
+  const script = "process.kill(process.pid, 'SIGUSR1'); setTimeout(() => {}, 300)"
+  const run = (env: Record<string, string>): string =>
+    spawnSync(process.execPath, ['--inspect-port=0', '-e', script], { env, encoding: 'utf8' })
+      .stderr
+  expect(run({ NODE_OPTIONS: options })).toBe('')
+  expect(run({})).toContain('Debugger listening')
+})

@@ -239,7 +239,7 @@ export class Keyring {
   }
 
   /** What is known of the entry that seals. */
-  get active(): EntryInfo {
+  active(): EntryInfo {
     return this.#active.info
   }
 

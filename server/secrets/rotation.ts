@@ -96,7 +96,7 @@ export class Rotation {
     const opened = await openAnew()
     const { keys } = await store.keys()
     const rotated = rotate(store.identity.id, opened, keys, clock)
-    const { id: entry, fingerprint } = rotated.keyring.active
+    const { id: entry, fingerprint } = rotated.keyring.active()
     await acts.changeKeys({ kind: 'keyring', verb: 'add', entry, fingerprint }, (change) =>
       store.addKey(change, rotated.added, rotated.retired),
     )
@@ -152,7 +152,7 @@ export class Rotation {
   async #move(moves: readonly MovedKey[], acts: KeyActs): Promise<number> {
     if (moves.length === 0) return 0
     const { store, keyring } = this.#parts
-    const { id: entry, fingerprint } = keyring.active
+    const { id: entry, fingerprint } = keyring.active()
     let moved = 0
     const versions = moves.length
     await acts.changeKeys(

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Place } from '../../server/crypto/binding.ts'
-import { Keyring, type State } from '../../server/crypto/keyring.ts'
+import { Keyring, type SealedEntry, type State } from '../../server/crypto/keyring.ts'
 
 const storeId = '00112233445566778899aabbccddeeff'
 const { keyring, rootKey, keys } = Keyring.create(storeId)
@@ -191,4 +191,78 @@ test('a MAC that does not fit names the secret', () => {
       'Cannot trust the record of secret "prod/\\"x\\"": it was altered outside Sotto or moved from another place',
     )
   }
+})
+
+describe('a keyring that is rotated', () => {
+  const clock = (): Date => new Date('2026-02-03T04:05:06.789Z')
+  const sealedBefore = keyring.seal(place, Buffer.from('before'))
+
+  test('has a new active entry, and the one before is retiring and sealed anew', () => {
+    const { keyring: next, added, retired } = Keyring.rotate(storeId, rootKey, keys, { clock })
+    const [old] = keys
+    expect(added).toMatchObject({ id: 2, createdAt: clock().toISOString(), state: 'active' })
+    expect(retired).toMatchObject({ id: 1, createdAt: old?.createdAt, state: 'retiring' })
+    expect(retired.sealed).not.toEqual(old?.sealed)
+    expect(next.fingerprints().map(({ id, state }) => [id, state])).toEqual([
+      [1, 'retiring'],
+      [2, 'active'],
+    ])
+    expect(next.fingerprints()[0]?.fingerprint).toBe(keyring.active().fingerprint)
+    const again = Keyring.open(storeId, rootKey, [retired, added])
+    expect(again.fingerprints()).toEqual(next.fingerprints())
+    expect(again.open(place, sealedBefore).toString()).toBe('before')
+    expect(again.seal(place, Buffer.from('x')).keyId).toBe(2)
+    // What is in the clear is covered: an entry does not open in a state that it was not sealed in.
+    expect(() => Keyring.open(storeId, rootKey, [{ ...retired, state: 'active' }])).toThrow(damaged)
+    expect(() => Keyring.open(storeId, rootKey, [old as SealedEntry, added])).toThrow(damaged)
+  })
+
+  test('wraps a data key anew without the value, which then opens without the old entry', () => {
+    const { keyring: next } = Keyring.rotate(storeId, rootKey, keys)
+    const moved = { ...sealedBefore, ...next.rewrap(place, sealedBefore) }
+    expect(moved).toMatchObject({ keyId: 2, sealed: sealedBefore.sealed })
+    const dataKey = next.unwrap(place, sealedBefore)
+    next.forget(1)
+    expect([next.has(1), next.has(2)]).toEqual([false, true])
+    expect(next.open(place, moved).toString()).toBe('before')
+    expect(next.openSealed(place, dataKey, sealedBefore.sealed).toString()).toBe('before')
+    expect(() => next.open(place, sealedBefore)).toThrow(
+      'it is wrapped by keyring entry 1, which the store does not have',
+    )
+    expect(() => next.rewrap({ ...place, version: 4 }, moved)).toThrow(damaged)
+    expect(() => next.forget(2)).toThrow('Cannot let go of keyring entry 2: it is active')
+  })
+
+  test('is gone on with by one that is in use, which seals under the new entry from then on', () => {
+    const used = Keyring.open(storeId, rootKey, keys)
+    const sealed = used.seal(place, Buffer.from('value'))
+    expect(used.upToDate(place, sealed)).toBe(sealed)
+    const state = fc.sample(states, 1)[0] as State
+    const mac = used.mac(state)
+    used.adopt(Keyring.rotate(storeId, rootKey, keys).keyring)
+    used.verify(state, mac)
+    const current = used.upToDate(place, sealed)
+    expect(current).toMatchObject({ keyId: 2, sealed: sealed.sealed })
+    used.forget(1)
+    expect(used.open(place, current).toString()).toBe('value')
+  })
+
+  test('is not gone on with by one of another store, or under another root key', () => {
+    const used = Keyring.open(storeId, rootKey, keys)
+    const before = used.fingerprints()
+    for (const other of [Keyring.create('f'.repeat(32)), Keyring.create(storeId)]) {
+      expect(() => used.adopt(other.keyring)).toThrow('the keyring of another store')
+    }
+    expect(used.fingerprints()).toEqual(before)
+  })
+
+  test('never gives an id again, and overwrites the bytes of keys that it was made with', () => {
+    const { random, given } = watched()
+    const once = Keyring.rotate(storeId, rootKey, keys, { random })
+    expect(given.filter((bytes) => bytes.length === 32)).toEqual([Buffer.alloc(32)])
+    const twice = Keyring.rotate(storeId, rootKey, [once.added])
+    expect(twice.added.id).toBe(3)
+    expect(() => Keyring.rotate(storeId, Buffer.alloc(32), keys)).toThrow(damaged)
+    expect(() => Keyring.rotate(storeId, rootKey, [once.retired])).toThrow(damaged)
+  })
 })

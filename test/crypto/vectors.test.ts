@@ -262,7 +262,7 @@ const reasons: Partial<Record<Reason, string>> = {
   format: 'it has format [0-9]+, and this release reads format 1',
   length: 'it has [0-9]+ bytes where (61|at least 29) are due',
   authentication: 'the bytes failed their authentication',
-  'unknown-entry': 'it is wrapped by keyring entry 3, which the store does not have',
+  'unknown-entry': 'it is wrapped by keyring entry [13], which the store does not have',
   'active-entries': '(0|2) of its [0-9] entries are active where one is due',
   'same-id': 'two of its entries have the same id',
 }

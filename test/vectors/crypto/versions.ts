@@ -1,6 +1,12 @@
 /** Versions of secrets that must open, and those that must not. */
 import { createSecretKey } from 'node:crypto'
-import { dataKeyBinding, type Place, valueBinding } from '../../../server/crypto/binding.ts'
+import {
+  dataKeyBinding,
+  type EntryHead,
+  entryBinding,
+  type Place,
+  valueBinding,
+} from '../../../server/crypto/binding.ts'
 import { deriveKey } from '../../../server/crypto/derive.ts'
 import {
   alterations,
@@ -8,6 +14,8 @@ import {
   dataKeyBytes,
   entries,
   entryBytes,
+  entrySealingKey,
+  heads,
   keyBytes,
   largest,
   type Named,
@@ -23,11 +31,17 @@ import {
   wrapped,
   wrappingKey,
 } from './base.ts'
-import type { Part, VersionVector } from './vector.ts'
+import type { Part, VectorEntry, VersionVector } from './vector.ts'
 
 /** Every case of a version. */
 export function versions(): Named<VersionVector>[] {
-  return [...goodVersions(), ...alteredVersions(), ...movedVersions(), ...forgedVersions()]
+  return [
+    ...goodVersions(),
+    ...rotatedVersions(),
+    ...alteredVersions(),
+    ...movedVersions(),
+    ...forgedVersions(),
+  ]
 }
 
 /** A version that opens, made by the keyring itself. */
@@ -69,6 +83,62 @@ function goodVersions(): Named<VersionVector>[] {
       }),
     ],
   ]
+}
+
+/** The version of `version-retiring-entry` before, in and after a rotation from entry 1 to entry 2. */
+function rotatedVersions(): Named<VersionVector>[] {
+  const oldKey = deriveKey(createSecretKey(entryBytes[0]), storeId, 'data-key')
+  const before = {
+    keyId: 1,
+    wrappedKey: sealedBy(oldKey, dataKeyBinding(storeId, place), dataKeyBytes),
+  }
+  const alone = resealed({ ...heads[0], state: 'active' }, 0)
+  return [
+    [
+      'rotation-before',
+      version('Before a rotation: the one entry is active.', 'ok', { ...before, keyring: [alone] }),
+    ],
+    [
+      'rotation-moved',
+      version('In a rotation: the data key has moved, and the old entry is there still.', 'ok'),
+    ],
+    [
+      'rotation-after',
+      version('After a rotation: the old entry is erased.', 'ok', { keyring: [entries[1]] }),
+    ],
+    [
+      'rotation-left-behind',
+      version(
+        'After a rotation that left this version behind.',
+        refused('data-key', 'unknown-entry'),
+        { ...before, keyring: [entries[1]] },
+      ),
+    ],
+    [
+      'rotation-not-retired',
+      version(
+        'The old entry stands as it was sealed before the rotation, with its state changed.',
+        refused('keyring-entry'),
+        { keyring: [{ ...alone, state: 'retiring' }, entries[1]] },
+      ),
+    ],
+    [
+      'rotation-half-begun',
+      version(
+        'The new entry was added, and the old one was not retired.',
+        refused('keyring', 'active-entries'),
+        { ...before, keyring: [alone, entries[1]] },
+      ),
+    ],
+  ]
+}
+
+/** An entry under another head, such as another state. */
+function resealed(head: EntryHead, at: 0 | 1): VectorEntry {
+  return {
+    ...head,
+    sealed: sealedBy(entrySealingKey, entryBinding(storeId, head), entryBytes[at]),
+  }
 }
 
 /** Each part altered and cut in each region of its envelope. */

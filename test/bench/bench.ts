@@ -2,13 +2,14 @@
  * `npm run bench [-- SECTION…]`: ratios of alternating runs in one process tree. Absolute figures
  * move with the machine and its neighbours; ratios of adjacent runs are what is compared.
  *
- * Sections: get, conditional, put, start, memory. Needs wrk; setec's server joins in when `npm run
+ * Sections: get, conditional, put, rotation, start, memory. Needs wrk; setec's server joins in when `npm run
  * peers` has built it.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { cli, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { hasWrk, median, Poster, requestsPerSecond, type Shot, timed } from './load.ts'
 import { bare, type Contestant, residentBytes, setec, sotto } from './servers.ts'
@@ -46,7 +47,14 @@ using scratch = temporaryDirectory()
 let folders = 0
 let puts = 0
 const rows: Row[] = []
-const sections: Record<string, () => Promise<void>> = { get, conditional, put, start, memory }
+const sections: Record<string, () => Promise<void>> = {
+  get,
+  conditional,
+  put,
+  rotation,
+  start,
+  memory,
+}
 const asked = process.argv.slice(2).filter((arg) => arg in sections)
 
 if (!hasWrk()) throw new Error('The bench needs wrk: on Debian, apt-get install wrk')
@@ -140,6 +148,85 @@ async function fill(url: string, count: number, connections = 64): Promise<void>
   }
   await Promise.all(Array.from({ length: connections }, worker))
   poster.close()
+}
+
+/** The keyring of a large store is rotated: for how long, and what callers notice of it. */
+async function rotation(): Promise<void> {
+  const server = await sotto(folder('rotation'))
+  await fill(server.url, 100_000)
+  const poster = new Poster(server.url)
+  const value = Buffer.alloc(32, 'x').toString('base64')
+  await poster.post('/api/put', { Name: 'prod/app/key', Value: value })
+  const spare = { connections: 16, scratch: scratch.path }
+  const many = (): Promise<number> =>
+    requestsPerSecond(server.url, getShot, { ...spare, seconds: SECONDS })
+  const lone = (): Promise<number> => medianGet(poster)
+  const added = (): Promise<number> => medianPut(server)
+  const measures = new Map([
+    ['get, 16 connections', { unit: 'req/s', measure: many }],
+    ['get, time, any of 100,000 secrets', { unit: 'ms', measure: lone }],
+    ['put, time', { unit: 'ms', measure: added }],
+  ])
+  await requestsPerSecond(server.url, getShot, { ...spare, seconds: WARM_UP_SECONDS })
+  const busy = { name: 'while rotating' }
+  const rest = { name: 'at rest' }
+  const results = new Map([...measures.keys()].map((what) => [what, emptyPair(busy, rest)]))
+  const lengths = emptyPair(busy, rest)
+  for (let round = 0; round < ROUNDS; round++) {
+    lengths.get(rest)?.push(await rotated(poster, async () => {}))
+    for (const [what, { measure }] of measures)
+      results
+        .get(what)
+        ?.get(rest)
+        ?.push(await measure())
+    const length = await rotated(poster, async () => {
+      for (const [what, { measure }] of measures) {
+        results
+          .get(what)
+          ?.get(busy)
+          ?.push(await measure())
+      }
+    })
+    lengths.get(busy)?.push(length)
+  }
+  for (const [what, { unit }] of measures) {
+    rows.push(row(what, busy, rest, results.get(what) ?? new Map(), unit))
+  }
+  const loaded = { name: 'under this load' }
+  rows.push(row('rotation of 100,000 versions', loaded, rest, lengths, 's', busy))
+  poster.close()
+  await server.stop()
+}
+
+function emptyPair<T>(one: T, other: T): Map<T, number[]> {
+  return new Map([
+    [one, []],
+    [other, []],
+  ])
+}
+
+/** Rotates the keyring, and resolves with how many seconds it took. */
+async function rotated(poster: Poster, meanwhile: () => Promise<void>): Promise<number> {
+  interface Status {
+    readonly Entries: readonly unknown[]
+  }
+  const ask = async (operation: string): Promise<Status> =>
+    JSON.parse(await poster.post(`/api/${operation}`, {})) as Status
+  const begun = performance.now()
+  await ask('key-rotate')
+  await meanwhile()
+  while ((await ask('key-status')).Entries.length > 1) await pause(50)
+  return (performance.now() - begun) / 1000
+}
+
+/** The median time of 100 gets, one after another, of secrets that are for the most part not in the cache. */
+async function medianGet(poster: Poster): Promise<number> {
+  const times: number[] = []
+  for (let at = 0; at < 100; at++) {
+    const Name = `fill/${Math.floor(Math.random() * 100_000)}`
+    times.push(await timed(() => poster.post('/api/get', { Name })))
+  }
+  return median(times)
 }
 
 async function start(): Promise<void> {

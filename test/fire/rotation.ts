@@ -186,7 +186,7 @@ async function judge(state: string, rotations: number): Promise<void> {
     .get(rotations + 1)
   db.close()
   demand(String(left) === String(rotations + 1), `the store has the entries ${left.join(', ')}`)
-  demand(strays === 0, `${strays} versions are under an entry that is gone`)
+  demand(strays === 0, `${String(strays)} versions are under an entry that is gone`)
 }
 
 function demand(holds: boolean, otherwise: string): void {

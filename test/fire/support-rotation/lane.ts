@@ -141,7 +141,7 @@ export class Lane {
         ActiveVersion: number
       }
     } catch (error) {
-      if (/^\/api\/info: 404 /.test((error as Error).message)) return undefined
+      if ((error as Error).message.startsWith('/api/info: 404 ')) return undefined
       throw error
     }
   }

@@ -138,9 +138,7 @@ async function readShared(kind: string, path: string): Promise<string> {
     return await readFile(path, 'latin1')
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    throw new SottoError('key_missing', `Cannot read the ${kind} ${quote(path)} (${code})`, {
-      hint: 'Give the path of the file that the platform puts it in.',
-    })
+    throw new SottoError('key_missing', `Cannot read the ${kind} ${quote(path)} (${code})`)
   }
 }
 
@@ -152,14 +150,17 @@ function checked(kind: string, path: string | undefined, text: string): string {
   throw new SottoError(
     'key_missing',
     `Cannot use ${where}: it is ${line === '' ? 'empty' : 'not one line of visible characters'}`,
-    { hint: `The file holds the ${kind} alone.` },
   )
 }
 
 function unreadable({ code, message, hint }: SottoError): Failure {
-  const kind: FailureKind = code === 'key_exposed' ? 'exposed' : 'credentials'
   const found = message.replace(/^C/, 'c')
-  return ownFailure(kind, found, hint ?? 'Look at the file.')
+  if (code === 'key_exposed') return ownFailure('exposed', found, hint ?? 'Look at the file.')
+  return ownFailure(
+    'credentials',
+    found,
+    'Name the file that has it, readable by the user that the program runs as, with nothing else in it.',
+  )
 }
 
 /** What a login met, in words of logins. */

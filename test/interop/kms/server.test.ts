@@ -65,7 +65,7 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
     const bare = await runSotto(['key', 'check', '--state-dir', state])
     expect(bare.stderr).toMatch(/^sotto: No key that opens the store is at hand\nhint: /)
     const shown = (await sotto('key', 'status')).stdout
-    expect(shown).toMatch(/\naws-kms {2}[0-9a-f]{16} \S{24} \S{24}\n$/)
+    expect(shown).toMatch(/\naws-kms {2}[0-9a-f]{16} \S{24} \S{24}\n/)
     expect(operations()).toHaveLength(3)
   })
 

@@ -42,6 +42,7 @@ import { type KeyActs, keyActs } from './secrets/key-acts.ts'
 import { Keys } from './secrets/keys.ts'
 import { Leftovers } from './secrets/leftovers.ts'
 import { type OpenBackend, OpenBackends } from './secrets/open-backends.ts'
+import { Migration } from './secrets/migration.ts'
 import { openBaoOpener, SERVICE_ACCOUNT_TOKEN } from './secrets/openbao.ts'
 import { Roster } from './secrets/roster.ts'
 import { entriesOf, type EntryUse, Rotation } from './secrets/rotation.ts'
@@ -136,6 +137,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const left = (): void => scheduler.wake(LEFTOVERS_JOB)
   const deposits = new Deposits({ store, keyring, homes, left })
   const secrets = new Secrets({ store, keyring, cache, gate, roster, deposits, turns, left })
+  const migration = new Migration({ store, keyring, cache, gate, homes, roster, turns, left })
   const backends = new Backends({ store, cache, gate, roster, open, clock })
   const scheduler = new Scheduler({
     say,
@@ -181,6 +183,8 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
         'key-status': (call) => keys.status(call),
         'key-rotate': (call) => keys.rotate(call),
         'key-rewrap': (call, request) => keys.rewrap(call, request),
+        'migrate-plan': (call, request) => migration.plan(call, request),
+        'migrate-secret': (call, request) => migration.move(call, request),
       },
       load: new Load(world.load, metrics.load),
       requests: metrics.requests,

@@ -370,6 +370,13 @@ export const errorTable = {
     open: false,
     meaning: 'There is no certificate for the name of the server.',
   },
+  migration_incomplete: {
+    status: 0,
+    text: '',
+    exit: 2,
+    open: false,
+    meaning: 'Secrets were not migrated.',
+  },
   import_incomplete: {
     status: 0,
     text: '',

@@ -5,7 +5,8 @@
 import { z } from 'zod'
 import { backendName, backendSpec, backendTypes } from './backends.ts'
 import { type ErrorCode, SottoError } from './errors.ts'
-import type { Action } from './types.ts'
+import { nameProblem } from './names.ts'
+import { type Action, MAX_NAME_BYTES } from './types.ts'
 
 /** One operation. */
 interface OperationShape {
@@ -33,6 +34,11 @@ const jobState = z
     id: 'JobState',
     description: 'What a job of the server did last, and when it runs next.',
   })
+
+const secretName = z
+  .string()
+  .refine((name) => nameProblem(name) === undefined, 'must be the name of a secret')
+  .meta({ description: 'The name of a secret.' })
 
 const backend = z
   .object({
@@ -214,6 +220,54 @@ export const operations = {
         .optional(),
     }),
     errors: ['not_found'],
+  },
+  'migrate-plan': {
+    summary: 'Tells which secrets a move between backends concerns.',
+    action: 'migrate',
+    request: z.strictObject({
+      From: backendName,
+      To: backendName,
+      Names: z
+        .array(z.string().min(1).max(MAX_NAME_BYTES))
+        .max(1000)
+        .default([])
+        .meta({ description: 'Patterns that names must match one of; none: every secret.' }),
+    }),
+    response: z.object({
+      Names: z.array(z.string()).meta({ description: 'Those at the source that you may get.' }),
+      There: z.int().min(0).meta({ description: 'How many are at the destination already.' }),
+      Hidden: z.int().min(0).meta({ description: 'How many at the source you may not get.' }),
+    }),
+    errors: ['not_found'],
+  },
+  'migrate-secret': {
+    summary: 'Moves a secret to another backend; `get` on it is needed too.',
+    action: 'migrate',
+    request: z.strictObject({
+      Name: secretName,
+      From: backendName,
+      To: backendName,
+      KeepSource: z
+        .boolean()
+        .default(false)
+        .meta({ description: 'Leave the values at the source, too, where that is a backend.' }),
+    }),
+    response: z.object({
+      Result: z.enum(['migrated', 'skipped']),
+      Versions: z.int().min(0).optional(),
+      Reason: z
+        .string()
+        .optional()
+        .meta({ description: 'Why it was skipped, or what is still to be done at the source.' }),
+    }),
+    errors: [
+      'not_found',
+      'conflict',
+      'backend_unavailable',
+      'backend_refused',
+      'backend_altered',
+      'backend_too_large',
+    ],
   },
   'key-status': {
     summary: 'Tells which keys open the store, and what its keyring holds.',

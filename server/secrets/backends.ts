@@ -264,7 +264,9 @@ export class Backends {
         throw new SottoError(
           'bad_request',
           `The secret ${quote(name)} cannot be used to log in: it is kept in a backend itself`,
-          { hint: `Credentials are kept in the backend ${quote(STORE_BACKEND)}.` },
+          {
+            hint: `Move it first: sotto migrate secrets --to ${STORE_BACKEND}, with --from and --names.`,
+          },
         )
       }
     }

@@ -47,12 +47,14 @@ export class Gate {
 
   /**
    * Lets `call` perform `action` on `name`, or rejects with `denied` when no rule allows it. Nothing
-   * about the name is looked up first, so that a refusal tells nothing.
+   * about the name is looked up first, so that a refusal tells nothing. `operation` is what it is a part
+   * of, where it is one of an operation.
    */
-  async enter(call: Call, action: Action, name: string): Promise<Pass> {
-    if (allows(call.caller.rules, action, name)) return new Pass(this.#parts, call, action, name)
+  async enter(call: Call, action: Action, name: string, operation?: string): Promise<Pass> {
+    const entry = { ...entryOf(call, action, name), ...(operation !== undefined && { operation }) }
+    if (allows(call.caller.rules, action, name)) return new Pass(this.#parts, entry, name)
     await this.#parts.refusals.record({
-      ...entryOf(call, action, name),
+      ...entry,
       authorized: false,
       result: 'denied',
       reason: call.caller.rules.length === 0 ? 'the caller has no rules' : 'no rule allows it',
@@ -125,14 +127,12 @@ export class Gate {
  */
 export class Pass {
   readonly #parts: PassParts
-  readonly #call: Call
-  readonly #action: Action
+  readonly #entry: Omit<AccessEntry, 'authorized' | 'result'>
   readonly #name: string
 
-  constructor(parts: PassParts, call: Call, action: Action, name: string) {
+  constructor(parts: PassParts, entry: Omit<AccessEntry, 'authorized' | 'result'>, name: string) {
     this.#parts = parts
-    this.#call = call
-    this.#action = action
+    this.#entry = entry
     this.#name = name
   }
 
@@ -183,26 +183,12 @@ export class Pass {
     version: number | undefined,
     commit: (stamp: ChangeStamp) => Promise<number>,
   ): Promise<void> {
-    const { log, agreement, clock } = this.#parts
-    const { principal: by } = this.#call.caller
-    const intent = await log.append({
-      kind: 'change',
-      request: this.#call.request,
-      principal: by,
-      action: this.#action,
-      authorized: true,
-      secret: this.#name,
-      ...(version !== undefined && { secretVersion: version }),
-      verb,
-    })
-    await agreement.carryOut(this.#name, intent, () =>
-      commit({ intent, by, at: clock().toISOString() }),
-    )
+    await changeSecret(this.#parts, this.#entry, { name: this.#name, verb, version }, commit)
   }
 
   #access(result: Result, version: number | undefined): AccessEntry {
     return {
-      ...entryOf(this.#call, this.#action, this.#name),
+      ...this.#entry,
       authorized: true,
       ...(version !== undefined && { secretVersion: version }),
       result,
@@ -230,6 +216,15 @@ export class OperatorPass implements KeyActs {
     await tell(this.#parts.log, { ...this.#entry, authorized: true, result })
   }
 
+  /** As the `change` of a pass, for an operation that changes the whole secret `name`. */
+  async changeSecret(
+    verb: string,
+    name: string,
+    commit: (stamp: ChangeStamp) => Promise<number>,
+  ): Promise<void> {
+    await changeSecret(this.#parts, this.#entry, { name, verb, version: undefined }, commit)
+  }
+
   /**
    * Records the intent to change a backend, runs `commit` once it is durable, and settles the record.
    * Rejects with `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
@@ -254,6 +249,25 @@ export class OperatorPass implements KeyActs {
     const actor = { request, principal }
     return keyActs({ agreement, actor, clock }).changeKeys(intent, commit)
   }
+}
+
+async function changeSecret(
+  { log, agreement, clock }: GateParts,
+  { request, principal: by, action }: Omit<AccessEntry, 'authorized' | 'result'>,
+  { name, verb, version }: { name: string; verb: string; version: number | undefined },
+  commit: (stamp: ChangeStamp) => Promise<number>,
+): Promise<void> {
+  const intent = await log.append({
+    kind: 'change',
+    request,
+    principal: by,
+    action,
+    authorized: true,
+    secret: name,
+    ...(version !== undefined && { secretVersion: version }),
+    verb,
+  })
+  await agreement.carryOut(name, intent, () => commit({ intent, by, at: clock().toISOString() }))
 }
 
 /** Writes a record of what reveals nothing; while the log is down it is counted as lost. */

@@ -352,8 +352,8 @@ export interface Store extends MirrorStore {
 
   /**
    * Stores `versions`, every version of the secret, in the place of what is there, and erases that; `next`
-   * is the stored state. Where they were kept in a backend before, its places are left over unless
-   * `keepSource`. Resolves with the new revision.
+   * is the stored state. Where they were kept in a backend before, its places are left over, with
+   * `keepSource` not before their versions are removed. Resolves with the new revision.
    */
   rehome(change: Change, versions: readonly SealedVersion[], keepSource: boolean): Promise<number>
 

@@ -82,6 +82,8 @@ describe.each(names)('%s', (name) => {
       'backend-apply': ['Name', 'Type'],
       'backend-delete': ['Name'],
       'backend-test': ['Name'],
+      'migrate-plan': ['From', 'To'],
+      'migrate-secret': ['Name', 'From', 'To'],
     }
     expect(required).toEqual(fields[name] ?? [])
     const open = Object.entries(properties as Json).filter(

@@ -19,7 +19,7 @@ interface Elsewhere extends AsyncDisposable {
   readonly shared: SharedMemory
   readonly calls: string[]
   /** Makes the methods of the backend that are named fail. */
-  fail(...methods: (keyof Backend)[]): void
+  readonly fail: (...methods: (keyof Backend)[]) => void
 }
 
 interface Options {

@@ -184,7 +184,7 @@ export class Changes {
     const source = this.#kept.all(secret)
     if (source.some(({ backend }) => backend === first?.backend)) throw misfit(op)
     for (const version of moved) this.#moveVersion.run(columnsOf(version, placed))
-    if (!keepSource) for (const each of source) this.#backends.leave({ ...each, secret })
+    for (const each of source) this.#backends.leave({ ...each, secret }, keepSource)
     if (first?.backend !== undefined) this.#backends.settleAll(first.backend, secret)
   }
 

@@ -449,7 +449,9 @@ survives: numbers go on after the highest that it tells, and it goes on itself. 
 number of every name passes over 1,000.
 
 --dry-run makes nothing and tells what would come back; with --live also what a live store has that
-the backup does not. A server may run on that one.`,
+the backup does not. A server may run on that one.
+
+FILE may also be a copy of a store alone, as Litestream makes it: see docs/litestream.md.`,
     flags: {
       to: { value: 'DIR', help: 'The state directory to be: absent or empty.' },
       audit: { value: 'LOG', help: 'The folder of the audit log of the lost store.' },

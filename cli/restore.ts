@@ -1,10 +1,11 @@
 /** `sotto restore`: makes a store out of a backup, or tells what would come back. */
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { SottoError } from '../client/api/errors.ts'
+import { quote, SottoError } from '../client/api/errors.ts'
 import type { LostChange } from '../server/backup/aftermath.ts'
 import type { Manifest } from '../server/backup/manifest.ts'
 import { type Preview, previewRestore } from '../server/backup/preview.ts'
+import { isCopy, restoreCopy } from '../server/backup/restore-copy.ts'
 import { type RestoredStore, restoreBackup } from '../server/backup/restore.ts'
 import { type BackupSource, fileSource, providerKeys } from '../server/backup/source.ts'
 import { readOpenersConfig } from '../server/config.ts'
@@ -28,6 +29,7 @@ export async function restore(invocation: Invocation): Promise<void> {
       hint: 'DIR is the state directory to be: absent or empty.',
     })
   }
+  if (await isCopy(path)) return restoreTheCopy(invocation, path, to)
   const source = await fileSource(path)
   using keys = providerKeys(providersAtHand(readOpenersConfig(invocation.flags(), invocation.env)))
   const audit = invocation.text('audit')
@@ -51,6 +53,35 @@ export async function restore(invocation: Invocation): Promise<void> {
     }),
   )
   await tellRestored(invocation, to ?? '', restored)
+}
+
+/** Restores a copy of a store's file, of which there are no earlier ones and nothing to be told before. */
+async function restoreTheCopy(
+  invocation: Invocation,
+  copy: string,
+  to: string | undefined,
+): Promise<void> {
+  const odd = ['dry-run', 'whole-log'].find((flag) => invocation.on(flag))
+  if (odd !== undefined || to === undefined) {
+    throw new SottoError(
+      'usage',
+      `--${odd} goes with a backup, and ${quote(copy)} is a copy of a store`,
+    )
+  }
+  const audit = invocation.text('audit')
+  const providers = providersAtHand(readOpenersConfig(invocation.flags(), invocation.env))
+  const restored = await withProgress(invocation, (progress) =>
+    restoreCopy({
+      copy,
+      providers,
+      to,
+      progress,
+      ...(audit !== undefined && { audit }),
+      operator: operator(),
+      clock: () => new Date(invocation.io.now()),
+    }),
+  )
+  await tellRestored(invocation, to, restored)
 }
 
 /** An earlier backup in the same directory as the one at `path`. */

@@ -11,6 +11,7 @@ import { damageError, recover } from '../../audit/recovery.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { extract, syncFolder } from './extract.ts'
+import type { Manifest } from './manifest.ts'
 import { OpenedBackup } from './open.ts'
 import type { BackupKeys, BackupSource } from './source.ts'
 
@@ -50,14 +51,13 @@ export async function gatherLog(
 /**
  * Puts a copy of the log in the folder `from` into the folder `to`, in the place of what is there.
  * Resolves with the record that it begins behind. Rejects with `audit_cut` or `audit_damaged` where
- * it is not whole or not the log behind `backup`, with `store_foreign` for that of another store.
+ * it is not whole or not the log behind the backup of that manifest, with `store_foreign` for that of another store.
  */
 export async function survivingLog(
   from: string,
   to: string,
-  backup: OpenedBackup,
+  { store, log }: Pick<Manifest, 'store' | 'log'>,
 ): Promise<Receipt> {
-  const { store, log } = backup.manifest
   const { recovered } = await recoverAt(from, store.id)
   const last = recovered.last
   if (last === null || last.id < (log?.last.id ?? 0)) {

@@ -40,7 +40,7 @@ export async function previewRestore(parts: PreviewParts): Promise<Preview> {
     const { name, manifest } = backup
     await using proven = await provenStore(backup, scratch, keys, parts)
     const log = join(scratch, 'audit')
-    if (audit !== undefined) await survivingLog(audit, log, backup)
+    if (audit !== undefined) await survivingLog(audit, log, manifest)
     const { lost } = await aftermathOf(log, proven.store, manifest)
     const newer = live === undefined ? undefined : compareLive(live, join(scratch, STORE_PART))
     const { values } = proven

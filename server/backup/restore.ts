@@ -19,7 +19,7 @@ import { gatherLog, survivingLog } from './gathered-log.ts'
 import { type Manifest, STORE_PART } from './manifest.ts'
 import { OpenedBackup } from './open.ts'
 import type { BackupKeys, BackupSource } from './source.ts'
-import { provenStore, unpack } from './verify.ts'
+import { type ProvenStore, provenStore, unpack } from './verify.ts'
 
 /** Version numbers of each name that are passed over where no log tells which were given. */
 export const NUMBERS_SKIPPED = 1000
@@ -69,7 +69,18 @@ export interface RestoredStore {
  * resolves there is no store in the directory, whenever it is cut short.
  */
 export async function restoreBackup(parts: RestoreParts): Promise<RestoredStore | 'finished'> {
-  const state = madeStateDirectory(parts.to)
+  return restoreInto(parts.to, (draft) => build(parts, draft))
+}
+
+/**
+ * Makes the directory `to` a state directory of what `fill` puts into an empty directory: at once,
+ * and whenever it is cut short, not at all or to be finished by the next call.
+ */
+export async function restoreInto<T>(
+  to: string,
+  fill: (draft: string) => Promise<T>,
+): Promise<T | 'finished'> {
+  const state = madeStateDirectory(to)
   const lock = lockDirectory(state.path)
   try {
     if (state.restoring.some((name) => name.endsWith('.ready'))) {
@@ -80,7 +91,8 @@ export async function restoreBackup(parts: RestoreParts): Promise<RestoredStore 
     for (const name of state.restoring) await rm(join(state.path, name), { recursive: true })
     const draft = `restore.${randomBytes(4).toString('hex')}.partial`
     try {
-      const restored = await build(parts, join(state.path, draft))
+      await mkdir(join(state.path, draft), { mode: 0o700 })
+      const restored = await fill(join(state.path, draft))
       const ready = draft.replace(/partial$/, 'ready')
       await rename(join(state.path, draft), join(state.path, ready))
       await publish(state, [ready])
@@ -96,32 +108,68 @@ export async function restoreBackup(parts: RestoreParts): Promise<RestoredStore 
 
 /** Builds the whole state in the directory `draft`. */
 async function build(parts: RestoreParts, draft: string): Promise<RestoredStore> {
-  const { source, keys, operator, clock = () => new Date() } = parts
-  await mkdir(draft, { mode: 0o700 })
+  const { source, keys } = parts
   const audit = join(draft, 'audit')
   await using backup = await OpenedBackup.open(source, keys)
   await unpack(backup, draft, parts)
   const { name, manifest } = backup
-  await using undo = new AsyncDisposableStack()
-  const proven = undo.use(await provenStore(backup, draft, keys, parts))
+  await using proven = await provenStore(backup, draft, keys, parts)
   const logAfter =
     parts.audit === undefined
       ? await gatherLog(backup, audit, parts)
-      : await survivingLog(parts.audit, audit, backup)
+      : await survivingLog(parts.audit, audit, manifest)
+  const { openedWith } = keys
+  return await goOn({ ...parts, exact: parts.audit !== undefined }, draft, {
+    name,
+    manifest,
+    openedWith,
+    logAfter,
+    proven,
+  })
+}
+
+/** What a store goes on from. */
+export interface Origin {
+  /** Names what it came from. */
+  readonly name: string
+  readonly manifest: Manifest
+  readonly openedWith: string | undefined
+  /** The record that its log begins behind. */
+  readonly logAfter: Receipt
+  /** The store in the draft; it is closed. */
+  readonly proven: Pick<ProvenStore, 'store' | 'keyring'> & AsyncDisposable
+}
+
+/** How it goes on. */
+export interface GoingOn extends Pick<RestoreParts, 'to' | 'operator' | 'clock'> {
+  /** Whether the log tells every number that was given. */
+  readonly exact: boolean
+}
+
+/** Makes the store and the log in `draft` go on as those that were lost. */
+export async function goOn(
+  { to, operator, clock = () => new Date(), exact }: GoingOn,
+  draft: string,
+  { name, manifest, openedWith, logAfter, proven }: Origin,
+): Promise<RestoredStore> {
+  const audit = join(draft, 'audit')
   const aftermath = await aftermathOf(audit, proven.store, manifest)
-  const skipped = parts.audit === undefined ? NUMBERS_SKIPPED : 0
+  const skipped = exact ? 0 : NUMBERS_SKIPPED
   const last = Math.max(manifest.store.revision, aftermath.revision)
   const revision = last + skipped + 1
   const entry = { backup: name, taken: manifest.store.revision, skipped, operator } as const
   const mark = await tellRestore(audit, manifest, aftermath, {
     entry: { kind: 'restore', ...entry },
     revision: last,
-    skipIds: parts.audit === undefined ? IDS_SKIPPED : 0,
+    // Where no part of the log is left, it begins behind the newest record that the store knows.
+    skipIds: exact
+      ? 0
+      : IDS_SKIPPED + (manifest.log === null ? (manifest.store.audit?.id ?? 0) : 0),
     clock,
   })
   const { keyring, store } = proven
   const floor = (store.identity.restored?.floor ?? 0) + skipped
-  await undo.disposeAsync()
+  await proven[Symbol.asyncDispose]()
   reviveStore(join(draft, STORE_PART), {
     mark,
     revision,
@@ -139,9 +187,8 @@ async function build(parts: RestoreParts, draft: string): Promise<RestoredStore>
   })
   await syncFolder(audit)
   await syncFolder(draft)
-  const { openedWith } = keys
   const { lost } = aftermath
-  return { to: parts.to, backup: name, manifest, openedWith, revision, skipped, logAfter, lost }
+  return { to, backup: name, manifest, openedWith, revision, skipped, logAfter, lost }
 }
 
 /** Records the restore, and what it undid, on the log that goes on. Resolves with its record. */

@@ -189,10 +189,11 @@ async function compareStates(
   }
 }
 
-async function openValues(
+/** Opens every value, and zeroes it. Resolves with how many; throws `store_damaged`. */
+export async function openValues(
   store: Store,
   keyring: Keyring,
-  { store: { counts } }: Manifest,
+  { store: { counts } }: Pick<Manifest, 'store'>,
   progress: Progress | undefined,
 ): Promise<number> {
   let opened = 0

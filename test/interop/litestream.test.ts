@@ -5,7 +5,13 @@ import Database from 'better-sqlite3'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
 import { describeWith } from '../support/peers.ts'
-import { runSotto, type Running, startSotto, temporaryDirectory } from '../support/sotto.ts'
+import {
+  type Finished,
+  runSotto,
+  type Running,
+  startSotto,
+  temporaryDirectory,
+} from '../support/sotto.ts'
 import { type Copying, startLitestream } from './litestream.ts'
 
 const CANARY = 'canary-93ab'
@@ -132,6 +138,23 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
       /The audit log tells of revision \d+, and the store is at \d+: it was rolled back/,
     )
     expect(readFileSync(join(path, 'sotto.db')).equals(copied)).toBe(true)
+
+    // `sotto restore` makes it a store that goes on: what is lost is told, and its numbers stay given.
+    const to = join(scratch.path, 'restored')
+    const restored = await restore(path, to, ['--audit', join(state, 'audit')])
+    expect(restored.stderr).toMatch(/\d+ changes that the audit log tells of did not come back/)
+    expect(restored.stderr).toContain('go on after those that the audit log tells')
+    const given = highest(join(state, 'sotto.db'))
+    const latest = highest(join(path, 'sotto.db'))
+    sotto = await startSotto({ args: ['--state-dir', to] })
+    const client = new Client({ server: sotto.url })
+    for (const [name, version] of given) {
+      const next = await client.put(name, Buffer.from(`after ${version}`))
+      expect(next, `${name}: the copy has ${latest.get(name)}`).toBeGreaterThan(version)
+    }
+    client.close()
+    expect(await sotto.stop()).toBe(0)
+    expect(await runSotto(['audit', 'verify', join(to, 'audit')])).toMatchObject({ code: 0 })
   })
 
   test('without the audit log is not served', async () => {
@@ -140,9 +163,20 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
     client.close()
     await follows()
     await Promise.all([copying.kill(), sotto.kill()])
-    expect(await refusal(broughtBack({ log: false }))).toMatch(
+    const path = broughtBack({ log: false })
+    expect(await refusal(path)).toMatch(
       /The store knows of audit record \d+, and the log ends at 0/,
     )
+
+    // Restored, it passes over numbers that may have been given.
+    const to = join(scratch.path, 'restored')
+    expect((await restore(path, to)).stderr).toContain('passes over 1000')
+    sotto = await startSotto({ args: ['--state-dir', to] })
+    const again = new Client({ server: sotto.url })
+    expect(Buffer.from((await again.get('a')).Value).toString()).toBe(CANARY)
+    expect(await again.put('a', Buffer.from('next'))).toBe(1002)
+    expect(await again.put('new', Buffer.from('first'))).toBe(1001)
+    again.close()
   })
 
   test('holds no value in the clear', async () => {
@@ -174,6 +208,20 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
         if (attempt > 200) throw error
       }
     }
+  }
+
+  /** Restores the copy in the directory `from`. */
+  async function restore(
+    from: string,
+    to: string,
+    more: readonly string[] = [],
+  ): Promise<Finished> {
+    const key = join(from, 'local.key')
+    const args = ['restore', join(from, 'sotto.db'), '--to', to, '--key-file', key, ...more]
+    const finished = await runSotto(args)
+    expect(finished).toMatchObject({ code: 0, stderr: expect.any(String) })
+    cpSync(key, join(to, 'local.key'))
+    return finished
   }
 
   /** What the server says that does not start with this directory. */
@@ -215,4 +263,10 @@ function versionsIn(path: string): Set<string> {
     'SELECT s.name, v.number FROM version v JOIN secret s ON s.id = v.secret',
   )
   return new Set(rows.map(({ name, number }) => `${name} ${number}`))
+}
+
+/** The highest number that each name had. */
+function highest(path: string): Map<string, number> {
+  const rows = query<{ name: string; highest: number }>(path, 'SELECT name, highest FROM secret')
+  return new Map(rows.map(({ name, highest: number }) => [name, number]))
 }

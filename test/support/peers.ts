@@ -33,7 +33,7 @@ const peers = {
   bao: {
     sources: ['go.mod', 'go.sum'].map((file) => join(top, 'test/interop/openbao', file)),
   },
-  /** The Python of test/interop/metrics/read_page.py, which reads pages of metrics. */
+  /** The Python of test/interop/metrics: readers of pages of metrics, of YAML and of PromQL. */
   'metrics-python': { sources: [join(top, 'test/interop/metrics/requirements.txt')] },
   /** An S3 server that keeps what it is given in a directory. */
   versitygw: {

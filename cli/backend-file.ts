@@ -3,6 +3,7 @@ import { LineCounter, parseAllDocuments, type Document } from 'yaml'
 import { z } from 'zod'
 import { backendName, backendSpec, type BackendSpec, backendTypes } from '../client/api/backends.ts'
 import { quote, SottoError } from '../client/api/errors.ts'
+import { mirrorSpec } from '../client/api/mirrors.ts'
 import { nearest } from './nearest.ts'
 
 const { Description, Default, Config } = backendSpec.shape
@@ -76,7 +77,17 @@ function offsetOf(document: Document, path: readonly PropertyKey[]): number | un
 function fieldsAt(path: readonly PropertyKey[]): string[] {
   if (path.length === 0) return Object.keys(file.shape)
   if (path.length === 1) {
-    return ['url', 'mount', 'pathPrefix', 'namespace', 'caCertificate', 'tokenSecretRef', 'auth']
+    return [
+      'url',
+      'mount',
+      'pathPrefix',
+      'namespace',
+      'caCertificate',
+      'tokenSecretRef',
+      'auth',
+      'mirror',
+    ]
   }
+  if (path.at(-1) === 'mirror') return Object.keys(mirrorSpec.shape)
   return ['name', 'key', 'method', 'role', 'roleId', 'secretIdSecretRef', 'passwordSecretRef']
 }

@@ -1,6 +1,7 @@
 /** `sotto job status` and `sotto job run`: the jobs of the server. */
 import type { OperationResponse } from '../client/api/operations.ts'
 import { SottoError } from '../client/api/errors.ts'
+import type { Client } from '../client/client.ts'
 import type { Invocation } from './invocation.ts'
 import { table, visible } from './text.ts'
 
@@ -22,7 +23,17 @@ export async function jobStatus(invocation: Invocation): Promise<void> {
 export async function jobRun(invocation: Invocation): Promise<void> {
   const client = invocation.client()
   const Name = invocation.word(0) ?? ''
-  let state = await client.operate('job-run', { Name })
+  await followRun(invocation, client, await client.operate('job-run', { Name }))
+}
+
+/** Waits for the end of the run that `begun` is of, and prints it. Throws `job_failed` when it failed. */
+export async function followRun(
+  invocation: Invocation,
+  client: Client,
+  begun: JobState,
+): Promise<void> {
+  const { Name } = begun
+  let state = begun
   // A long run is answered before its end.
   const Started = state.LastStart
   while (state.Running && state.LastStart === Started) {

@@ -25,6 +25,16 @@ export function allows(rules: readonly Rule[], action: Action, name: string): bo
   return grantOf(rules, action, name) !== undefined
 }
 
+/**
+ * Whether `rules` allow `action` on every name that `pattern` matches, by one of their patterns alone: what
+ * only several of them cover together counts as not allowed.
+ */
+export function allowsEach(rules: readonly Rule[], action: Action, pattern: string): boolean {
+  return rules.some(
+    (rule) => rule.action.includes(action) && rule.secret.some((each) => covers(each, pattern)),
+  )
+}
+
 /** The first thing in `rules` that allows `action` on `name`, or undefined when nothing does. */
 export function grantOf(rules: readonly Rule[], action: Action, name: string): Grant | undefined {
   for (const [rule, each] of rules.entries()) {
@@ -55,4 +65,10 @@ export function matches(pattern: string, name: string): boolean {
     at = found + part.length
   }
   return true
+}
+
+/** Whether `wide` matches every name that `pattern` matches: its stars take those of `pattern`. */
+function covers(wide: string, pattern: string): boolean {
+  // Stands for a star of `pattern`, and is in no text that is well-formed.
+  return matches(wide, pattern.replaceAll('*', '\uD800'))
 }

@@ -6,7 +6,7 @@ import { type FileSystem, nodeFiles } from '../audit/files.ts'
 import { AuditLog, findRecord } from '../audit/log.ts'
 import { followFolder, type LogMetrics } from '../audit/metrics.ts'
 import { FolderSize } from '../audit/size.ts'
-import type { Timers } from '../audit/timers.ts'
+import { processTimers, type Timers } from '../audit/timers.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
 import { createBackup, type CreatedBackup, type CreateParts } from './backup/create.ts'
 import type { InitConfig, KeysConfig, OpenersConfig, ServerConfig } from './config.ts'
@@ -26,6 +26,7 @@ import { instruments } from './instruments.ts'
 import { Jobs } from './jobs/jobs.ts'
 import { LEFTOVERS_JOB, leftoversJob } from './jobs/leftovers.ts'
 import { rotationJob } from './jobs/rotation.ts'
+import { Mirrors } from './jobs/mirror/mirrors.ts'
 import { Scheduler } from './jobs/scheduler.ts'
 import { processMetrics } from './metrics/process.ts'
 import { Registry } from './metrics/registry.ts'
@@ -132,7 +133,8 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   })
   undo.defer(() => open.close())
   const homes = new Homes({ keyring, backends: open })
-  const gate = new Gate({ log, homes, agreement, clock })
+  const changed = (): void => mirrors.changed()
+  const gate = new Gate({ log, homes, agreement, clock, changed })
   const turns = new Turns()
   const left = (): void => scheduler.wake(LEFTOVERS_JOB)
   const deposits = new Deposits({ store, keyring, homes, left })
@@ -165,6 +167,21 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const begun = (): void => scheduler.wake('rotation')
   const keys = new Keys({ store, gate, rotation, providers, clock, begun })
   const { provider, fingerprint } = wrap
+  const mirrors = new Mirrors({
+    store,
+    secrets,
+    keyring,
+    gate,
+    scheduler,
+    clock,
+    timers: world.timers ?? processTimers,
+    use: (id, act) => open.use(id, act),
+    setups: async () =>
+      (await roster.read()).backends.flatMap(({ id, name, config: { mirror } }) =>
+        mirror ? [{ backend: id, name, spec: mirror }] : [],
+      ),
+  })
+  scheduler.add(mirrors.job())
   const listener = new Listener(
     {
       identity,
@@ -174,6 +191,9 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
         'audit-query': (call, request) => questions.ask(call, request),
         'job-status': (call) => jobs.status(call),
         'job-run': (call, request) => jobs.run(call, request),
+        'mirror-status': (call, request) => mirrors.status(call, request),
+        'mirror-sync': (call, request) => mirrors.sync(call, request),
+        'mirror-plan': (call, request) => mirrors.plan(call, request),
         'backend-list': (call) => backends.list(call),
         'backend-describe': (call, request) => backends.describe(call, request),
         'backend-create': (call, request) => backends.create(call, request),

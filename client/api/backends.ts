@@ -1,5 +1,6 @@
 /** What a backend is set up with: the schema that the API, the server and files for `apply` share. */
 import { z } from 'zod'
+import { mirrorSpec } from './mirrors.ts'
 import { nameProblem } from './names.ts'
 
 /** Names of mounts, namespaces and prefixes: segments that need no escape in a path. */
@@ -63,6 +64,7 @@ export const openBaoConfig = z
       .optional(),
     tokenSecretRef: secretRef.optional(),
     auth: auth.optional(),
+    mirror: mirrorSpec.optional(),
   })
   .refine(
     ({ tokenSecretRef, auth: given }) => (tokenSecretRef === undefined) !== (given === undefined),

@@ -107,6 +107,40 @@ const keyStatus = z
     description: 'The keys of the store. A rotation is under way while an entry is retiring.',
   })
 
+const mirrorStatus = z
+  .object({
+    Backend: z.string(),
+    Secrets: z.array(z.string()),
+    History: z.string(),
+    OnDrift: z.string(),
+    OnDelete: z.string(),
+    Counts: z
+      .record(z.string(), z.int().min(0))
+      .meta({ description: 'How many secrets are in each state.' }),
+    LagSeconds: z.int().min(0).meta({ description: 'How long the oldest change waits.' }),
+    CheckedAt: z
+      .string()
+      .optional()
+      .meta({ description: 'When everything was last compared with the backend.' }),
+    LastRun: z.string().optional(),
+    LastResult: z.enum(['ok', 'failed']).optional(),
+    LastMessage: z.string().optional(),
+    Items: z
+      .array(
+        z.object({ Name: z.string(), State: z.string(), Reason: z.string(), Since: z.string() }),
+      )
+      .meta({
+        description:
+          'Secrets that are not as they should be, at most 1000, of those the caller has `info` on.',
+      }),
+  })
+  .meta({ id: 'MirrorStatus', description: 'How a mirror is doing.' })
+
+const drift = z
+  .enum(['overwrite', 'adopt'])
+  .optional()
+  .meta({ description: 'In the place of what the mirror is set up with, this time.' })
+
 /** Every operation, by the last part of its path. */
 export const operations = {
   'audit-query': {
@@ -297,6 +331,47 @@ export const operations = {
     }),
     response: z.array(keyWrap),
     errors: ['not_found', 'key_missing', 'key_wrong', 'key_exposed'],
+  },
+  'mirror-status': {
+    summary: 'Tells how the mirrors are doing, and which secrets someone else changed there.',
+    action: 'mirror',
+    request: z.strictObject({ Backend: backendName.optional() }),
+    response: z.array(mirrorStatus),
+    errors: ['not_found'],
+  },
+  'mirror-sync': {
+    summary: 'Compares mirrors with their backends and brings them up, and tells how that ended.',
+    action: 'mirror',
+    request: z.strictObject({
+      Backend: backendName.optional(),
+      Secrets: z
+        .array(z.string().min(1).max(4096))
+        .min(1)
+        .max(1000)
+        .optional()
+        .meta({ description: 'Only these.' }),
+      OnDrift: drift,
+      AcceptMount: z
+        .boolean()
+        .default(false)
+        .meta({ description: 'The mount that is there now is the right one.' }),
+    }),
+    response: jobState,
+    errors: ['not_found'],
+  },
+  'mirror-plan': {
+    summary: 'Tells what a sync would do, for a page of secrets, and does nothing.',
+    action: 'mirror',
+    request: z.strictObject({
+      Backend: backendName,
+      After: z.string().max(4096).optional(),
+      OnDrift: drift,
+    }),
+    response: z.object({
+      Items: z.array(z.object({ Name: z.string(), Action: z.string(), Reason: z.string() })),
+      After: z.string().optional().meta({ description: 'Where the next page goes on.' }),
+    }),
+    errors: ['not_found', 'backend_unavailable', 'backend_refused'],
   },
 } as const satisfies Record<string, OperationShape>
 

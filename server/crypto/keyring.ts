@@ -392,6 +392,15 @@ export class Keyring {
     )
   }
 
+  /**
+   * Names what other readers see of the version at `place`, in 64 hex digits: the same for the same bytes,
+   * of no use to anyone else for finding them, and made by nobody else.
+   */
+  mirrorFingerprint({ name, incarnation, version }: Place, content: Uint8Array): string {
+    const bytes = encode(['mirror', FORMAT, this.#storeId, name, incarnation, version])
+    return createHmac('sha256', this.#stateKey).update(bytes).update(content).digest('hex')
+  }
+
   /** What is known of each entry, in the order of the store. */
   fingerprints(): EntryInfo[] {
     return [...this.#entries.values()].map(({ info }) => info)

@@ -43,7 +43,8 @@ export class Jobs {
   }
 }
 
-function shown(state: JobState): OperationResponse<'job-run'> {
+/** A state of a job as operators see it. */
+export function shown(state: JobState): OperationResponse<'job-run'> {
   const { name, running, lastStart, lastEnd, lastResult, lastMessage, lastSuccess, nextRun } = state
   return {
     Name: name,

@@ -59,7 +59,8 @@ export class Backends {
   }
 
   /**
-   * Sets up a backend. Needs `backends:create`, and `get` on each secret that it names to log in with.
+   * Sets up a backend. Needs `backends:create`, and `get` on each secret that it names to log in with or to
+   * mirror.
    * Rejects with `backend_exists`, with `backend_not_allowed` for an address that the server's settings do
    * not allow, and with `not_found` for a secret that is not there.
    */
@@ -251,6 +252,7 @@ export class Backends {
   async #demandAllowed(call: Call, config: OpenBaoConfig): Promise<void> {
     const { open, gate, cache } = this.#parts
     open.demandAllowed(config.url)
+    for (const pattern of config.mirror?.secrets ?? []) await gate.demandEach(call, 'get', pattern)
     for (const { name } of credentialsOf(config)) {
       await gate.enter(call, 'get', name)
       const found = await cache.read(name, 0)

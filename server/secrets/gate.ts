@@ -6,7 +6,7 @@ import type { AuditLog } from '../../audit/log.ts'
 import type { AccessEntry, BackendEntry, Result } from '../../audit/record.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action } from '../../client/api/types.ts'
-import { allows, type Caller, type Grant, grantOf } from '../access.ts'
+import { allows, allowsEach, type Caller, type Grant, grantOf } from '../access.ts'
 import type { Change, KeyChange, SecretState } from '../store/contract.ts'
 import type { Agreement } from './agreement.ts'
 import type { OpenableVersion } from './cache.ts'
@@ -27,6 +27,8 @@ export interface GateParts {
   readonly homes: Homes
   readonly agreement: Agreement
   readonly clock: () => Date
+  /** Told after each change that was committed. */
+  readonly changed?: () => void
 }
 
 /** What a pass works with. */
@@ -79,6 +81,22 @@ export class Gate {
       reason: 'no rule allows it on the empty name',
     })
     throw new SottoError('denied', `${call.caller.principal.hostname} may not ${operation}`)
+  }
+
+  /**
+   * Rejects with `denied` unless `call` may perform `action` on every secret whose name `pattern` matches,
+   * those that are yet to come included.
+   */
+  async demandEach(call: Call, action: Action, pattern: string): Promise<void> {
+    if (allowsEach(call.caller.rules, action, pattern)) return
+    await this.#parts.refusals.record({
+      ...entryOf(call, action, pattern),
+      authorized: false,
+      result: 'denied',
+      reason: 'no rule allows it on every name of this pattern',
+    })
+    const { hostname } = call.caller.principal
+    throw new SottoError('denied', `${hostname} may not ${action} each of ${quote(pattern)}`)
   }
 
   /** Whether `call` may perform `action` on `name`; for filtering lists that are recorded as one. */
@@ -240,6 +258,7 @@ export class OperatorPass implements KeyActs {
     await agreement.carryOut(undefined, intent, () =>
       commit({ intent, by: principal, at: clock().toISOString() }),
     )
+    this.#parts.changed?.()
   }
 
   /** Changes the keys by this call: see `KeyActs`. */
@@ -252,7 +271,7 @@ export class OperatorPass implements KeyActs {
 }
 
 async function changeSecret(
-  { log, agreement, clock }: GateParts,
+  { log, agreement, clock, changed }: GateParts,
   { request, principal: by, action }: Omit<AccessEntry, 'authorized' | 'result'>,
   { name, verb, version }: { name: string; verb: string; version: number | undefined },
   commit: (stamp: ChangeStamp) => Promise<number>,
@@ -268,6 +287,7 @@ async function changeSecret(
     verb,
   })
   await agreement.carryOut(name, intent, () => commit({ intent, by, at: clock().toISOString() }))
+  changed?.()
 }
 
 /** Writes a record of what reveals nothing; while the log is down it is counted as lost. */

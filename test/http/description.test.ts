@@ -84,6 +84,7 @@ describe.each(names)('%s', (name) => {
       'backend-test': ['Name'],
       'migrate-plan': ['From', 'To'],
       'migrate-secret': ['Name', 'From', 'To'],
+      'mirror-plan': ['Backend'],
     }
     expect(required).toEqual(fields[name] ?? [])
     const open = Object.entries(properties as Json).filter(

@@ -15,7 +15,7 @@ export class MirrorChanges {
 
   constructor(db: Database) {
     const secret = '(SELECT id FROM secret WHERE name = :name)'
-    this.#backend = db.prepare<[number], unknown>('SELECT 1 FROM backend WHERE id = ?')
+    this.#backend = db.prepare<[number]>('SELECT 1 FROM backend WHERE id = ?')
     this.#setHead = db.prepare<[Record<string, unknown>]>(`
       INSERT INTO mirror (backend, cursor, scope, place, checked_at)
       VALUES (:backend, :cursor, :scope, :place, :checkedAt)

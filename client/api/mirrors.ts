@@ -1,0 +1,27 @@
+/** What a mirror is set up with: the schema that the API, the server and files for `apply` share. */
+import { z } from 'zod'
+
+/** How a mirror of some secrets is kept in a backend. */
+export const mirrorSpec = z
+  .strictObject({
+    secrets: z
+      .array(z.string().min(1).max(512))
+      .min(1)
+      .max(100)
+      .meta({ description: 'Names, or patterns of names as rules have them.' }),
+    history: z
+      .enum(['none', 'active', 'all'])
+      .default('none')
+      .meta({ description: 'The versions that are kept there beside what other readers see.' }),
+    onDrift: z.enum(['report', 'overwrite', 'adopt']).default('report').meta({
+      description:
+        'What becomes of a secret that someone else changed there: it is reported and left, or written again; `adopt` also takes over what someone else made.',
+    }),
+    onDelete: z.enum(['keep', 'remove']).default('keep').meta({
+      description: 'What becomes there of a secret, or a version, that was deleted here.',
+    }),
+  })
+  .meta({ id: 'Mirror', description: 'Secrets that a backend shows to other readers, too.' })
+
+/** How a mirror is kept, defaults filled in. */
+export type MirrorSpec = z.output<typeof mirrorSpec>

@@ -9,6 +9,7 @@ import {
 } from '../server/config.ts'
 
 const state = ['--state-dir', '/s']
+const transit = [...state, '--transit-key', 'k', '--transit-url', 'https://bao']
 
 function tailnet(args: readonly string[], env: Record<string, string> = {}): TailnetConfig {
   const config = readServerConfig([...state, ...args], env)
@@ -113,6 +114,45 @@ test('setec’s name for the key of KMS is taken, as a flag and in the environme
   expect(given.map(({ awsKms }) => awsKms)).toEqual(given.map(() => ({ key: arn })))
 })
 
+test('a key of Transit is read with its way to log in, from flags and the environment', () => {
+  const env = { SOTTO_TRANSIT_KEY: 'sotto', SOTTO_TRANSIT_URL: 'https://bao:8200' }
+  const key = { key: 'sotto', url: 'https://bao:8200', mount: 'transit' }
+  const token = { method: 'token', token: { file: 't' } }
+  expect(tailnet(['--transit-token-file', 't'], env).transit).toEqual({ ...key, login: token })
+  const whole = [
+    ...['--transit-mount', 'm', '--transit-namespace', 'n', '--transit-ca-file', 'c'],
+    ...['--transit-insecure', '--transit-token-file', 't'],
+  ]
+  expect(tailnet(whole, env).transit).toEqual({
+    ...key,
+    ...{ mount: 'm', namespace: 'n', caFile: 'c', insecure: true },
+    login: token,
+  })
+  const login = (method: string, ...flags: string[]) =>
+    tailnet(['--transit-auth', method, ...flags], env).transit?.login
+  expect(login('approle', '--transit-role-id', 'r', '--transit-secret-id-file', 's')).toEqual({
+    method: 'approle',
+    roleId: 'r',
+    secretId: { file: 's' },
+  })
+  expect(login('kubernetes', '--transit-role', 'r', '--transit-auth-mount', 'k8s')).toEqual({
+    method: 'kubernetes',
+    mount: 'k8s',
+    role: 'r',
+    jwtFile: '/var/run/secrets/kubernetes.io/serviceaccount/token',
+  })
+  expect(login('jwt', '--transit-role', 'r', '--transit-jwt-file', 'j')).toEqual({
+    method: 'jwt',
+    role: 'r',
+    jwtFile: 'j',
+  })
+  expect(login('userpass', '--transit-username', 'u', '--transit-password-file', 'p')).toEqual({
+    method: 'userpass',
+    username: 'u',
+    password: { file: 'p' },
+  })
+})
+
 test('variables of setec’s server that nothing reads are told, with what stands for them', () => {
   const env = { SETEC_HOSTNAME: 'secrets', SETEC_LOGIN_SERVER: '', SETEC_STATE_DIR: '/s' }
   expect(setecNotes(env)).toEqual([
@@ -159,6 +199,12 @@ describe('refused with what to do', () => {
     [[...state, '--login-server', 'x'], /Unknown option '--login-server'\. .*tailscale up/],
     [[...state, '--kms-key', 'k', '--kms-endpoint', 'x'], /Cannot use "x" as --kms-endpoint/],
     [['--dev', '--kms-key', 'k'], /--kms-key does not go with --dev/],
+    [['--dev', '--transit-key', 'k'], /--transit-key does not go with --dev/],
+    [[...state, '--transit-key', 'k'], /--transit-key needs --transit-url/],
+    [[...transit], /--transit-auth token needs --transit-token-file/],
+    [[...transit, '--transit-auth', 'approle'], /approle needs --transit-role-id/],
+    [[...transit, '--transit-auth', 'jwt'], /--transit-auth jwt needs --transit-role\./],
+    [[...transit, '--transit-auth', 'x'], /Cannot log in by "x": .*It is token, approle/],
     [[...state, '--nope'], /Unknown option '--nope'\. See `sotto help server`/],
   ])('%s', (args, reason) => {
     expect(refusal(args)).toMatch(reason)

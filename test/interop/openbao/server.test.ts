@@ -125,6 +125,18 @@ describeWith(['bao'], 'a store under OpenBao Transit', () => {
     expect(last.stderr).toMatch(/it is the last one/)
   })
 
+  test('is wrapped anew under a newer version of its key, and the older one can go', async () => {
+    await bao.must('POST', 'transit/keys/turning', { derived: true })
+    const turning = ['--transit-key', 'turning']
+    expect(await sotto('init', ...turning)).toMatchObject({ code: 0 })
+    await bao.must('POST', 'transit/keys/turning/rotate', {})
+    expect((await sotto('key', 'check', ...turning)).stdout).toContain(' proven\n')
+    const rewrapped = await sotto('key', 'rewrap', 'openbao-transit', ...turning)
+    expect(rewrapped).toMatchObject({ code: 0 })
+    await bao.must('POST', 'transit/keys/turning/config', { min_decryption_version: 2 })
+    expect((await sotto('key', 'check', ...turning)).stdout).toContain(' proven\n')
+  })
+
   describe('starts', () => {
     const start = (url = bao.url, keyFile?: string) => {
       const said: string[] = []

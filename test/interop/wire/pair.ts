@@ -1,10 +1,15 @@
 /** setec's server and Sotto side by side, with the same callers, asked the same questions. */
 import type { Rule } from '../../../client/api/types.ts'
+import type { OpenBao } from '../../support/openbao.ts'
 import { startSotto, temporaryDirectory } from '../../support/sotto.ts'
+import { allow, keepElsewhere, operatorRule } from '../backends/elsewhere.ts'
 import { exchange, type RawAnswer, type RawRequest } from '../raw.ts'
 import { startSetecd } from '../setecd.ts'
 import { root, writeTailnet } from '../tailnet.ts'
 import { usual } from './heads.ts'
+
+/** Sets up the backend. */
+const operator = '127.0.0.9'
 
 /** Which of the two. */
 export type Side = 'setec' | 'sotto'
@@ -34,16 +39,23 @@ export interface Pair {
   stop(): Promise<void>
 }
 
-/** Starts both with empty stores; `more` adds callers, by loopback address. */
+/**
+ * Starts both with empty stores; `more` adds callers, by loopback address. With `bao` the values of Sotto's
+ * secrets are there.
+ */
 export async function startPair(
   more: Readonly<Record<string, readonly Rule[]>> = {},
+  bao?: OpenBao,
 ): Promise<Pair> {
   const directory = temporaryDirectory()
-  const tailnet = writeTailnet(directory.path, more)
+  const callers = { ...more, ...(bao && { [operator]: [operatorRule] }) }
+  const tailnet = writeTailnet(directory.path, callers)
+  const backend = bao ? await allow(bao, directory.path) : []
   const [setecd, sotto] = await Promise.all([
     startSetecd(directory.path, tailnet),
-    startSotto({ args: ['--tailnet', tailnet] }),
+    startSotto({ args: ['--tailnet', tailnet, ...backend] }),
   ])
+  if (bao) await keepElsewhere(bao, sotto.url, operator)
   const ports: Record<Side, number> = { setec: setecd.port, sotto: sotto.port }
 
   const call: Pair['call'] = (side, method, request, from = root) =>

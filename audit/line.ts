@@ -63,6 +63,15 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     principal: 'principal?',
   },
   backup: { backup: 'string', target: 'string', principal: 'principal?', operator: 'string?' },
+  prune: { backup: 'string', target: 'string', principal: 'principal' },
+  rehearsal: {
+    backup: 'string',
+    target: 'string',
+    principal: 'principal',
+    values: 'number',
+    result: 'string',
+    reason: 'string?',
+  },
   restore: { backup: 'string', taken: 'number', skipped: 'number', operator: 'string' },
   backend: {
     request: 'string',

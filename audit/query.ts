@@ -105,6 +105,15 @@ function wordsOf(record: AuditRecord): Words {
     const who = principal ? nameOf(principal) : plain(operator)
     return { who, what: 'backup', note: plain(`${backup} to ${target}`) }
   }
+  if (record.kind === 'prune') {
+    const { principal, backup, target } = record
+    return { who: nameOf(principal), what: 'prune', note: plain(`${backup} in ${target}`) }
+  }
+  if (record.kind === 'rehearsal') {
+    const { principal, backup, values, result, reason } = record
+    const note = plain(`${backup}: ${reason ?? `${values} values opened`}`)
+    return { who: nameOf(principal), what: 'rehearsal', result: plain(result), note }
+  }
   if (record.kind === 'restore') {
     const { operator, backup, taken, skipped } = record
     const note = plain(`${backup}, revision ${taken}, ${skipped} numbers passed over`)

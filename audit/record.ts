@@ -96,6 +96,31 @@ export interface BackupEntry {
   readonly operator?: string
 }
 
+/** A backup is about to be deleted: it is not to be kept any longer. */
+export interface PruneEntry {
+  readonly kind: 'prune'
+  /** The name of the backup. */
+  readonly backup: string
+  /** Where it is. */
+  readonly target: string
+  readonly principal: Principal
+}
+
+/** A backup was restored to a temporary place, opened, and destroyed there. */
+export interface RehearsalEntry {
+  readonly kind: 'rehearsal'
+  /** The name of the backup. */
+  readonly backup: string
+  /** Where it is. */
+  readonly target: string
+  readonly principal: Principal
+  /** Values that were opened. */
+  readonly values: number
+  readonly result: 'ok' | 'failed'
+  /** What it failed of. */
+  readonly reason?: string
+}
+
 /** The store came back from a backup; the log goes on behind what is known of it. */
 export interface RestoreEntry {
   readonly kind: 'restore'
@@ -175,6 +200,8 @@ export type Entry =
   | UnidentifiedEntry
   | RefusalsEntry
   | BackupEntry
+  | PruneEntry
+  | RehearsalEntry
   | RestoreEntry
   | StartEntry
   | StopEntry

@@ -11,6 +11,7 @@ import {
 } from '../server/backup/source.ts'
 import type { BackupTarget, TargetObject } from '../server/backup/target.ts'
 import { type VerifiedBackup, verifyBackup } from '../server/backup/verify.ts'
+import { followRun } from './job.ts'
 import { targetAt } from '../server/backups-config.ts'
 import { readBackupPlace, readKeysConfig, readOpenersConfig } from '../server/config.ts'
 import { backUp, providersAtHand } from '../server/main.ts'
@@ -19,9 +20,18 @@ import { operator } from './operator.ts'
 import { withProgress } from './progress.ts'
 import { table, visible } from './text.ts'
 
-/** `sotto backup create`: makes a backup of the files of a store, and prints its name. */
+/**
+ * `sotto backup create`: makes a backup of the files of a store and prints its name; without `--to`, has a
+ * server make one.
+ */
 export async function backupCreate(invocation: Invocation): Promise<void> {
-  const target = targetOf(invocation, invocation.text('to'), 'backup create needs --to DIR')
+  const to = invocation.text('to')
+  if (to === undefined) {
+    const client = invocation.client()
+    await followRun(invocation, client, await client.operate('backup-create', {}))
+    return
+  }
+  const target = targetOf(invocation, to)
   const clock = (): Date => new Date(invocation.io.now())
   const made = await withProgress(invocation, (progress, signal) =>
     backUp(
@@ -115,17 +125,13 @@ function rowsOf({ manifest, values, openedWith }: VerifiedBackup): string[][] {
   ]
 }
 
-function targetOf(
-  invocation: Invocation,
-  where: string | undefined,
-  missing = 'DIR is empty',
-): BackupTarget {
-  if (where === undefined || where === '') throw new SottoError('usage', missing)
+function targetOf(invocation: Invocation, where: string | undefined): BackupTarget {
+  if (!where) throw new SottoError('usage', 'DIR is empty')
   return targetAt(readBackupPlace(where, invocation.flags(), invocation.env))
 }
 
 /** The backup in a file, or at `s3://BUCKET/PREFIX/NAME`. */
-async function sourceOf(invocation: Invocation, where: string): Promise<BackupSource> {
+export async function sourceOf(invocation: Invocation, where: string): Promise<BackupSource> {
   if (!where.startsWith('s3:')) return fileSource(where)
   const end = where.lastIndexOf('/')
   return targetSource(targetOf(invocation, where.slice(0, end)), where.slice(end + 1))

@@ -402,10 +402,13 @@ with the key that was removed.`,
   {
     name: 'backup create',
     args: [],
-    summary: 'Make a backup of a store, on its files.',
-    details: `DIR must be there: a directory for backups is never made, so that none is made where a volume is
-not mounted. The backup is one file, sealed under the keys of the store, and is there whole or not
-at all. It has what no earlier backup in DIR has of the audit log; --whole-log takes all of it.
+    summary: 'Make a backup: of a store on its files, or have the server make one.',
+    details: `Without --to the server is asked, which makes it where --backup-to of its settings says.
+
+With --to it works on the files. DIR must be there: a directory for backups is never made, so that
+none is made where a volume is not mounted. The backup is one file, sealed under the keys of the
+store, and is there whole or not at all. It has what no earlier backup in DIR has of the audit log;
+--whole-log takes all of it.
 
 ${keyDetails}
 A key that opens the store must be at hand.`,
@@ -417,6 +420,14 @@ A key that opens the store must be at hand.`,
       ...flagsOf((flag) => flag === 'backup-lock'),
     },
     load: async () => (await import('./backup.ts')).backupCreate,
+  },
+  {
+    name: 'backup status',
+    args: [],
+    summary: 'Show how old the backups of the server are, and whether they were proven.',
+    details: 'The exit code is 2 when the last backup or the last rehearsal failed.',
+    flags: {},
+    load: async () => (await import('./backup-status.ts')).backupStatus,
   },
   {
     name: 'backup list',
@@ -439,7 +450,7 @@ server is needed.`,
   },
   {
     name: 'restore',
-    args: ['FILE'],
+    args: ['FILE|s3://BUCKET/PREFIX/NAME'],
     summary: 'Make a store out of a backup, in an empty directory.',
     details: `The backup is proven first, as backup verify does, with a key that is at hand; a local key is not
 in it. Until all of it is in place, there is no store in DIR.
@@ -462,6 +473,7 @@ FILE may also be a copy of a store alone, as Litestream makes it: see docs/lites
         help: 'With --dry-run: compare with the store in this state directory.',
       },
       ...keyFlags,
+      ...bucketFlags,
     },
     load: async () => (await import('./restore.ts')).restore,
   },

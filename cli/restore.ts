@@ -1,5 +1,4 @@
 /** `sotto restore`: makes a store out of a backup, or tells what would come back. */
-import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
 import type { LostChange } from '../server/backup/aftermath.ts'
@@ -7,9 +6,10 @@ import type { Manifest } from '../server/backup/manifest.ts'
 import { type Preview, previewRestore } from '../server/backup/preview.ts'
 import { isCopy, restoreCopy } from '../server/backup/restore-copy.ts'
 import { type RestoredStore, restoreBackup } from '../server/backup/restore.ts'
-import { type BackupSource, fileSource, providerKeys } from '../server/backup/source.ts'
+import { type BackupSource, providerKeys } from '../server/backup/source.ts'
 import { readOpenersConfig } from '../server/config.ts'
 import { providersAtHand } from '../server/main.ts'
+import { sourceOf } from './backup.ts'
 import type { Invocation } from './invocation.ts'
 import { operator } from './operator.ts'
 import { withProgress } from './progress.ts'
@@ -30,7 +30,7 @@ export async function restore(invocation: Invocation): Promise<void> {
     })
   }
   if (await isCopy(path)) return restoreTheCopy(invocation, path, to)
-  const source = await fileSource(path)
+  const source = await sourceOf(invocation, path)
   using keys = providerKeys(providersAtHand(readOpenersConfig(invocation.flags(), invocation.env)))
   const audit = invocation.text('audit')
   const given = { source, keys, ...(audit !== undefined && { audit }) }
@@ -47,7 +47,9 @@ export async function restore(invocation: Invocation): Promise<void> {
       to: to ?? '',
       operator: operator(),
       clock: () => new Date(invocation.io.now()),
-      ...(invocation.on('whole-log') && { earlier: (name) => beside(path, name) }),
+      ...(invocation.on('whole-log') && {
+        earlier: (name: string) => beside(invocation, path, name),
+      }),
       progress,
       signal,
     }),
@@ -84,10 +86,21 @@ async function restoreTheCopy(
   await tellRestored(invocation, to, restored)
 }
 
-/** An earlier backup in the same directory as the one at `path`. */
-async function beside(path: string, name: string): Promise<BackupSource | undefined> {
-  const other = join(dirname(resolve(path)), name)
-  return existsSync(other) ? fileSource(other) : undefined
+/** An earlier backup in the same directory or bucket as the one at `path`. */
+async function beside(
+  invocation: Invocation,
+  path: string,
+  name: string,
+): Promise<BackupSource | undefined> {
+  const place = path.startsWith('s3:')
+    ? path.slice(0, path.lastIndexOf('/'))
+    : dirname(resolve(path))
+  try {
+    return await sourceOf(invocation, `${place}/${name}`)
+  } catch (error) {
+    if (error instanceof SottoError && error.code === 'no_backup') return undefined
+    throw error
+  }
 }
 
 async function tellPreview(invocation: Invocation, preview: Preview): Promise<void> {

@@ -12,7 +12,7 @@ import {
   requestMetrics,
 } from './http/metrics.ts'
 import { type WhoIsMetrics, whoIsMetrics } from './identity/tailscale/metrics.ts'
-import { type JobMetrics, jobMetrics } from './jobs/metrics.ts'
+import { type BackupMetrics, backupMetrics, type JobMetrics, jobMetrics } from './jobs/metrics.ts'
 import type { Gauge } from './metrics/instruments.ts'
 import type { Registry } from './metrics/registry.ts'
 import { BackendMetrics } from './secrets/backend-metrics.ts'
@@ -30,6 +30,7 @@ export interface Instruments {
   readonly whoIs: WhoIsMetrics
   readonly backends: BackendMetrics
   readonly jobs: JobMetrics
+  readonly backups: BackupMetrics
   /** When the certificate ends. */
   readonly certificate: Gauge
 }
@@ -46,6 +47,7 @@ export function instruments(registry: Registry): Instruments {
     whoIs: whoIsMetrics(registry),
     backends: new BackendMetrics(registry),
     jobs: jobMetrics(registry),
+    backups: backupMetrics(registry),
     certificate: certificateMetric(registry),
   }
 }

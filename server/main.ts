@@ -8,6 +8,7 @@ import { followFolder, type LogMetrics } from '../audit/metrics.ts'
 import { FolderSize } from '../audit/size.ts'
 import { processTimers, type Timers } from '../audit/timers.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
+import { type BackupsConfig, targetAt } from './backups-config.ts'
 import { createBackup, type CreatedBackup, type CreateParts } from './backup/create.ts'
 import type { InitConfig, KeysConfig, OpenersConfig, ServerConfig } from './config.ts'
 import { awsKmsProvider } from './crypto/aws-kms.ts'
@@ -23,10 +24,14 @@ import type { Schedule } from './http/certificates.ts'
 import { Listener, type ListenerLimits } from './http/listener.ts'
 import { Load, type LoadLimits } from './http/load.ts'
 import { instruments } from './instruments.ts'
+import { BACKUP_JOB, BackupJob } from './jobs/backup.ts'
+import { BackupMemory } from './jobs/backup-memory.ts'
+import { Backups } from './jobs/backups.ts'
 import { Jobs } from './jobs/jobs.ts'
 import { LEFTOVERS_JOB, leftoversJob } from './jobs/leftovers.ts'
 import { rotationJob } from './jobs/rotation.ts'
 import { Mirrors } from './jobs/mirror/mirrors.ts'
+import { rehearsalJob } from './jobs/rehearsal.ts'
 import { Scheduler } from './jobs/scheduler.ts'
 import { processMetrics } from './metrics/process.ts'
 import { Registry } from './metrics/registry.ts'
@@ -182,6 +187,12 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
       ),
   })
   scheduler.add(mirrors.job())
+  const backups = await openBackups(
+    config.backups,
+    { ...world, say, clock },
+    { state, store, keyring, agreement, gate, scheduler, providers },
+  )
+  backups.follow(metrics.backups)
   const listener = new Listener(
     {
       identity,
@@ -194,6 +205,8 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
         'mirror-status': (call, request) => mirrors.status(call, request),
         'mirror-sync': (call, request) => mirrors.sync(call, request),
         'mirror-plan': (call, request) => mirrors.plan(call, request),
+        'backup-create': (call) => backups.create(call),
+        'backup-status': (call) => backups.status(call),
         'backend-list': (call) => backends.list(call),
         'backend-describe': (call, request) => backends.describe(call, request),
         'backend-create': (call, request) => backends.create(call, request),
@@ -224,6 +237,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
       facts: () => ({
         key: `${provider} ${fingerprint}`,
         ...(certificates && { certificateEnds: certificates.current.endsAt.toISOString() }),
+        ...backups.facts(),
       }),
     },
     world.limits,
@@ -534,6 +548,47 @@ async function openKeys(
   for (const { message } of failures) say(`a key did not open the store: ${message}`)
   say(`the store was opened with ${wrap.provider} key ${wrap.fingerprint}`)
   return { keyring, wrap }
+}
+
+/** What the backups of a server are made of. */
+interface BackedUp {
+  readonly state: StateDirectory
+  readonly store: Store
+  readonly keyring: Keyring
+  readonly agreement: Agreement
+  readonly gate: Gate
+  readonly scheduler: Scheduler
+  readonly providers: () => Promise<KeyProvider[]>
+}
+
+/** The backups of a server, with their jobs begun. */
+async function openBackups(
+  config: BackupsConfig | undefined,
+  { say, clock, auditFiles }: Required<Pick<World, 'say' | 'clock'>> & Pick<World, 'auditFiles'>,
+  { state, agreement, scheduler, providers, ...others }: BackedUp,
+): Promise<Backups> {
+  if (config === undefined) return new Backups(others.gate, undefined)
+  const { keep, rehearsal } = config
+  const target = targetAt(config.place)
+  const memory = await BackupMemory.open(state.backups)
+  const { log } = agreement
+  const auditDirectory = state.audit
+  const parts = { ...others, target, memory, clock }
+  const job = new BackupJob({
+    ...parts,
+    keep,
+    log,
+    auditDirectory,
+    say,
+    ...(auditFiles && { auditFiles }),
+  })
+  scheduler.add(job.job())
+  agreement.whenChanged(() => scheduler.wake(BACKUP_JOB))
+  if (rehearsal) {
+    const { everyMs, directory = state.path } = rehearsal
+    scheduler.add(rehearsalJob({ ...parts, providers, directory, everyMs }))
+  }
+  return new Backups(others.gate, { scheduler, job, target, keep, memory })
 }
 
 async function openAgreement(

@@ -141,6 +141,26 @@ const drift = z
   .optional()
   .meta({ description: 'In the place of what the mirror is set up with, this time.' })
 
+const backupShape = {
+  Name: z.string(),
+  Created: z.string(),
+  Size: z.number().int(),
+} as const
+
+const backupStatus = z
+  .object({
+    Target: z.string(),
+    Keep: z.string(),
+    Newest: z.object(backupShape).optional(),
+    Proven: z.object({ ...backupShape, At: z.string(), Values: z.number().int() }).optional(),
+    Backup: jobState.optional(),
+    Rehearsal: jobState.optional(),
+  })
+  .meta({
+    id: 'BackupStatus',
+    description: 'The newest backup, the last one that was proven, and the jobs that do that.',
+  })
+
 /** Every operation, by the last part of its path. */
 export const operations = {
   'audit-query': {
@@ -198,6 +218,20 @@ export const operations = {
         .meta({ description: 'The start of a run, to wait for its end and begin no other.' }),
     }),
     response: jobState,
+    errors: ['not_found'],
+  },
+  'backup-create': {
+    summary: 'Makes a backup now, and tells how that ended, or that it goes on.',
+    action: 'backup',
+    request: z.strictObject({}),
+    response: jobState,
+    errors: ['not_found'],
+  },
+  'backup-status': {
+    summary: 'Tells how old the newest backup is, and the last one that was proven.',
+    action: 'backup',
+    request: z.strictObject({}),
+    response: backupStatus,
     errors: ['not_found'],
   },
   'backend-list': {

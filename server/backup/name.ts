@@ -26,3 +26,23 @@ export function parseName(name: string): NameParts | undefined {
     revision: Number(revision),
   }
 }
+
+/** The backups of the store `storeId` among `objects`, the oldest first; of one moment by revision, then by name. */
+export function ownBackups<T extends { readonly name: string }>(
+  objects: readonly T[],
+  storeId: string,
+): (T & NameParts)[] {
+  return objects
+    .flatMap((object) => {
+      const parts = parseName(object.name)
+      return parts?.storeId === storeId ? [{ ...object, ...parts }] : []
+    })
+    .toSorted(byAge)
+}
+
+type Named = NameParts & { readonly name: string }
+
+function byAge(a: Named, b: Named): number {
+  if (a.created !== b.created) return a.created < b.created ? -1 : 1
+  return a.revision - b.revision || (a.name < b.name ? -1 : 1)
+}

@@ -1,6 +1,6 @@
 /** Which backups are kept. Pure: names tell all that it needs. */
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { type NameParts, parseName } from './name.ts'
+import { type NameParts, ownBackups } from './name.ts'
 
 /** How many backups are kept of each kind; one may be of several. */
 export interface Keep {
@@ -56,12 +56,10 @@ export function expired(
   keep: Keep,
   needed: ReadonlySet<string> = new Set(),
 ): string[] {
-  const backups = names
-    .flatMap((name) => {
-      const parts = parseName(name)
-      return parts?.storeId === storeId ? [{ ...parts, name }] : []
-    })
-    .toSorted(byAge)
+  const backups = ownBackups(
+    names.map((name) => ({ name })),
+    storeId,
+  )
   const newestDay = firsts(backups, dayOf).slice(-1)
   const kept = new Set([
     ...backups.slice(-Math.max(1, keep.last)),
@@ -74,12 +72,6 @@ export function expired(
 }
 
 type Named = NameParts & { readonly name: string }
-
-/** The oldest first; of one moment in the order of their revisions, then of their names. */
-function byAge(a: Named, b: Named): number {
-  if (a.created !== b.created) return a.created < b.created ? -1 : 1
-  return a.revision - b.revision || (a.name < b.name ? -1 : 1)
-}
 
 /** The first of each period, in order. */
 function firsts(backups: readonly Named[], periodOf: (created: string) => string): Named[] {

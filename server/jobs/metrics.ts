@@ -39,3 +39,25 @@ export function jobMetrics(registry: Registry = new Registry()): JobMetrics {
     }),
   }
 }
+
+/** What is known of the backups. */
+export interface BackupMetrics {
+  readonly newest: Gauge
+  readonly size: Gauge
+  readonly proven: Gauge
+}
+
+/** Defines the metrics of backups. They have no number where none are made. */
+export function backupMetrics(registry: Registry = new Registry()): BackupMetrics {
+  return {
+    newest: registry.gauge({
+      name: 'sotto_backup_newest_timestamp_seconds',
+      help: 'When the newest backup was made, in seconds since 1970; none is known: no number.',
+    }),
+    size: registry.gauge({ name: 'sotto_backup_bytes', help: 'Bytes of the newest backup.' }),
+    proven: registry.gauge({
+      name: 'sotto_backup_proven_timestamp_seconds',
+      help: 'When a backup was last restored and opened whole, in seconds since 1970; never: no number.',
+    }),
+  }
+}

@@ -37,6 +37,7 @@ export class Agreement {
   #remembered = 0
   #remembering: NodeJS.Timeout | undefined
   #closed = false
+  #changed = (): void => {}
   /** Commits that failed and whose outcome the store did not tell yet. */
   #doubts = 0
   readonly #unresolved = new Set<Promise<void>>()
@@ -74,6 +75,11 @@ export class Agreement {
     return this.#log
   }
 
+  /** Has `act` called after each change of the store. */
+  whenChanged(act: () => void): void {
+    this.#changed = act
+  }
+
   /**
    * Runs `commit`, which carries out `intent` on the secret `name` (undefined: on none), and settles
    * the intent. Rejects with what `commit` rejects with; an outcome that is not known then is looked
@@ -89,6 +95,7 @@ export class Agreement {
       this.#revision = Math.max(this.#revision, revision)
       this.#log.settle(intent.id)
       if (name !== undefined) this.#cache.drop(name)
+      this.#changed()
     } catch (error) {
       const { code } = asSottoError(error)
       if (code === 'store_unavailable') {

@@ -9,6 +9,7 @@ import type { Action } from '../../client/api/types.ts'
 import { allows, allowsEach, type Caller, type Grant, grantOf } from '../access.ts'
 import type { Change, KeyChange, SecretState } from '../store/contract.ts'
 import type { Agreement } from './agreement.ts'
+import { BackupRecords } from './backup-records.ts'
 import type { OpenableVersion } from './cache.ts'
 import type { Homes } from './homes.ts'
 import { type KeyActs, keyActs, type KeyIntent } from './key-acts.ts'
@@ -241,6 +242,11 @@ export class OperatorPass implements KeyActs {
     commit: (stamp: ChangeStamp) => Promise<number>,
   ): Promise<void> {
     await changeSecret(this.#parts, this.#entry, { name, verb, version: undefined }, commit)
+  }
+
+  /** Records of what is done to the backups in `target`. */
+  backups(target: string): BackupRecords {
+    return new BackupRecords(this.#parts, this.#entry.principal, target)
   }
 
   /**

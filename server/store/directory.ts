@@ -20,6 +20,8 @@ export interface StateDirectory {
   readonly store: string
   readonly audit: string
   readonly keyFile: string
+  /** What is known of the backups that were made of it. */
+  readonly backups: string
   /** Whether nothing is in it, the lock of an owner aside. */
   readonly empty: boolean
   /** What an `init` that was cut short left, where nothing else is in it: no store was ever here. */
@@ -114,6 +116,7 @@ function describe(path: string): StateDirectory {
     store: join(path, 'sotto.db'),
     audit: join(path, 'audit'),
     keyFile: join(path, 'local.key'),
+    backups: join(path, 'backups.json'),
     empty: names.length === 0,
     entries: names.toSorted(),
     restoring: names.filter((name) => restoring.test(name)),

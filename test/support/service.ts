@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { actions } from '../../client/api/types.ts'
 import { Client } from '../../client/client.ts'
+import type { BackupsConfig } from '../../server/backups-config.ts'
 import type { TailnetFile } from '../../server/identity/development.ts'
 import { type RunningServer, startServer, type World } from '../../server/main.ts'
 import { writeFileSync } from 'node:fs'
@@ -63,7 +64,12 @@ export const fourCallers: TailnetFile = {
 /** Starts a server with four callers, on a fresh state directory unless one is given. */
 export async function startService(
   world: World = {},
-  options: { state?: string; tailnet?: TailnetFile; backendOrigins?: readonly string[] } = {},
+  options: {
+    state?: string
+    tailnet?: TailnetFile
+    backendOrigins?: readonly string[]
+    backups?: BackupsConfig
+  } = {},
 ): Promise<Service> {
   const scratch = temporaryDirectory()
   const state = options.state ?? join(scratch.path, 'state')
@@ -77,6 +83,7 @@ export async function startService(
       tailnet,
       stateDir: state,
       keyFile: undefined,
+      ...(options.backups && { backups: options.backups }),
       listen: { host: '127.0.0.1', port: 0 },
       ...(options.backendOrigins && { backendOrigins: options.backendOrigins }),
     },

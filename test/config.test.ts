@@ -120,12 +120,18 @@ test('a key of Transit is read with its way to log in, from flags and the enviro
   const token = { method: 'token', token: { file: 't' } }
   expect(tailnet(['--transit-token-file', 't'], env).transit).toEqual({ ...key, login: token })
   const whole = [
-    ...['--transit-mount', 'm', '--transit-namespace', 'n', '--transit-ca-file', 'c'],
-    ...['--transit-insecure', '--transit-token-file', 't'],
+    '--transit-mount=m',
+    '--transit-namespace=n',
+    '--transit-ca-file=c',
+    '--transit-insecure',
+    '--transit-token-file=t',
   ]
   expect(tailnet(whole, env).transit).toEqual({
     ...key,
-    ...{ mount: 'm', namespace: 'n', caFile: 'c', insecure: true },
+    mount: 'm',
+    namespace: 'n',
+    caFile: 'c',
+    insecure: true,
     login: token,
   })
   const login = (method: string, ...flags: string[]) =>

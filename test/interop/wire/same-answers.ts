@@ -1,3 +1,4 @@
+// oxlint-disable vitest/no-conditional-tests -- the caller says which of them apply
 /** Every request of the corpus, sent to setec and to Sotto: the same answers, and the same secrets after. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type BodyCase, bodyCases, bodyFor, readers } from './corpus.ts'

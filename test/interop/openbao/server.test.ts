@@ -125,16 +125,36 @@ describeWith(['bao'], 'a store under OpenBao Transit', () => {
     expect(last.stderr).toMatch(/it is the last one/)
   })
 
-  test('is wrapped anew under a newer version of its key, and the older one can go', async () => {
-    await bao.must('POST', 'transit/keys/turning', { derived: true })
-    const turning = ['--transit-key', 'turning']
-    expect(await sotto('init', ...turning)).toMatchObject({ code: 0 })
-    await bao.must('POST', 'transit/keys/turning/rotate', {})
-    expect((await sotto('key', 'check', ...turning)).stdout).toContain(' proven\n')
-    const rewrapped = await sotto('key', 'rewrap', 'openbao-transit', ...turning)
-    expect(rewrapped).toMatchObject({ code: 0 })
-    await bao.must('POST', 'transit/keys/turning/config', { min_decryption_version: 2 })
-    expect((await sotto('key', 'check', ...turning)).stdout).toContain(' proven\n')
+  test('has its root key wrapped anew after the key was rotated, and needs the old one no more', async () => {
+    await bao.must('POST', 'transit/keys/turned', { derived: true })
+    const key = ['--transit-key', 'turned']
+    expect(await sotto('init', ...key)).toMatchObject({ code: 0 })
+    await bao.must('POST', 'transit/keys/turned/rotate', {})
+    expect(await sotto('key', 'check', ...key)).toMatchObject({ code: 0 })
+    from = bao.audit().length
+    const done = await sotto('key', 'rewrap', 'openbao-transit', ...key)
+    expect(done).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(
+        /^Wrapped the root key anew with openbao-transit key [0-9a-f]{16}\n$/,
+      ),
+    })
+    const turned = asked().filter((path) => path.startsWith('transit/'))
+    expect(turned.map((path) => path.replace('turned', 'sotto'))).toEqual([
+      decrypt,
+      encrypt,
+      encrypt,
+      decrypt,
+    ])
+    await bao.must('POST', 'transit/keys/turned/config', { min_decryption_version: 2 })
+    expect(await sotto('key', 'check', ...key)).toMatchObject({ code: 0 })
+    // A wrap that was left as it is would be lost now.
+    await bao.must('POST', 'transit/keys/turned/rotate', {})
+    await bao.must('POST', 'transit/keys/turned/config', { min_decryption_version: 3 })
+    const late = await sotto('key', 'rewrap', ...key)
+    expect(late).toMatchObject({ code: 1, stdout: '' })
+    await bao.must('POST', 'transit/keys/turned/config', { min_decryption_version: 2 })
+    expect(await sotto('key', 'check', ...key)).toMatchObject({ code: 0 })
   })
 
   describe('starts', () => {
@@ -182,8 +202,12 @@ describeWith(['bao'], 'a store under OpenBao Transit', () => {
         expect(await call('put', { Name: 'a', Value })).toBe(200)
         expect(await call('get', { Name: 'a' })).toBe(200)
       }
-      await running.stop()
       expect(asked()).toEqual(session(decrypt))
+      // A rotation asks once more.
+      expect(await call('key-rotate', {})).toBe(200)
+      expect(asked()).toEqual([...session(decrypt), ...session(decrypt)])
+      expect(await call('get', { Name: 'a' })).toBe(200)
+      await running.stop()
       expect(said).toContain('the store was opened with openbao-transit key bf1b31efbe4c337a')
     })
 

@@ -18,7 +18,7 @@ const BATCH_VERSIONS = 100
 const TURN_VERSIONS = 10
 
 /** How long a rotation rests after a batch, as a multiple of the time that the batch took. */
-const REST = 1
+const REST = 2
 
 /** What a keyring is rotated with. */
 export interface RotationParts {

@@ -150,59 +150,51 @@ async function fill(url: string, count: number, connections = 64): Promise<void>
   poster.close()
 }
 
-/** The keyring of a large store is rotated: for how long, and what callers notice of it. */
+/** What callers notice of a rotation of the keyring, and how long it takes. */
 async function rotation(): Promise<void> {
   const server = await sotto(folder('rotation'))
-  await fill(server.url, 100_000)
+  await fill(server.url, 20_000)
   const poster = new Poster(server.url)
   const value = Buffer.alloc(32, 'x').toString('base64')
   await poster.post('/api/put', { Name: 'prod/app/key', Value: value })
   const spare = { connections: 16, scratch: scratch.path }
+  await requestsPerSecond(server.url, getShot, { ...spare, seconds: WARM_UP_SECONDS })
   const many = (): Promise<number> =>
     requestsPerSecond(server.url, getShot, { ...spare, seconds: SECONDS })
-  const lone = (): Promise<number> => medianGet(poster)
-  const added = (): Promise<number> => medianPut(server)
-  const measures = new Map([
-    ['get, 16 connections', { unit: 'req/s', measure: many }],
-    ['get, time, any of 100,000 secrets', { unit: 'ms', measure: lone }],
-    ['put, time', { unit: 'ms', measure: added }],
-  ])
-  await requestsPerSecond(server.url, getShot, { ...spare, seconds: WARM_UP_SECONDS })
-  const busy = { name: 'while rotating' }
-  const rest = { name: 'at rest' }
-  const results = new Map([...measures.keys()].map((what) => [what, emptyPair(busy, rest)]))
-  const lengths = emptyPair(busy, rest)
-  for (let round = 0; round < ROUNDS; round++) {
-    lengths.get(rest)?.push(await rotated(poster, async () => {}))
-    for (const [what, { measure }] of measures)
-      results
-        .get(what)
-        ?.get(rest)
-        ?.push(await measure())
-    const length = await rotated(poster, async () => {
-      for (const [what, { measure }] of measures) {
-        results
-          .get(what)
-          ?.get(busy)
-          ?.push(await measure())
-      }
-    })
-    lengths.get(busy)?.push(length)
+  const pairs = [
+    await besideRest('get, 16 connections', poster, many),
+    await besideRest('get, time, any of 20,000 secrets', poster, () => medianGet(poster)),
+    await besideRest('put, time', poster, () => medianPut(server)),
+  ]
+  for (const [index, unit] of ['req/s', 'ms', 'ms'].entries()) {
+    const { what, busy, rest, results } = pairs[index] as (typeof pairs)[0]
+    rows.push(row(what, busy, rest, results, unit))
   }
-  for (const [what, { unit }] of measures) {
-    rows.push(row(what, busy, rest, results.get(what) ?? new Map(), unit))
-  }
-  const loaded = { name: 'under this load' }
-  rows.push(row('rotation of 100,000 versions', loaded, rest, lengths, 's', busy))
-  poster.close()
-  await server.stop()
+  const large = await sotto(folder('rotation-large'))
+  await fill(large.url, 100_000)
+  const stores = [
+    { name: '100,000 versions', poster: new Poster(large.url) },
+    { name: '20,000 versions', poster },
+  ]
+  const lengths = await alternate(stores, (each) => rotated(each.poster, async () => {}))
+  rows.push(row('rotation, time', stores[0], stores[1], lengths, 's'))
+  for (const each of stores) each.poster.close()
+  await Promise.all([server.stop(), large.stop()])
 }
 
-function emptyPair<T>(one: T, other: T): Map<T, number[]> {
-  return new Map([
-    [one, []],
-    [other, []],
-  ])
+/** Measures at rest and while the keyring is rotated, in turn. */
+async function besideRest(what: string, poster: Poster, measure: () => Promise<number>) {
+  const busy = { name: 'while rotating' }
+  const rest = { name: 'at rest' }
+  const rotating = async (): Promise<number> => {
+    let measured = 0
+    await rotated(poster, async () => {
+      measured = await measure()
+    })
+    return measured
+  }
+  const results = await alternate([busy, rest], (each) => (each === busy ? rotating() : measure()))
+  return { what, busy, rest, results }
 }
 
 /** Rotates the keyring, and resolves with how many seconds it took. */
@@ -219,11 +211,11 @@ async function rotated(poster: Poster, meanwhile: () => Promise<void>): Promise<
   return (performance.now() - begun) / 1000
 }
 
-/** The median time of 100 gets, one after another, of secrets that are for the most part not in the cache. */
+/** The median time of 100 gets, one after another, of any of 20,000 secrets. */
 async function medianGet(poster: Poster): Promise<number> {
   const times: number[] = []
   for (let at = 0; at < 100; at++) {
-    const Name = `fill/${Math.floor(Math.random() * 100_000)}`
+    const Name = `fill/${Math.floor(Math.random() * 20_000)}`
     times.push(await timed(() => poster.post('/api/get', { Name })))
   }
   return median(times)

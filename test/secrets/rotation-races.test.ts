@@ -102,16 +102,12 @@ test.each(['addKey', 'moveKeys', 'eraseKey'] as const)(
       },
     }
     const broken = rotation(unanswered)
-    const begun = broken.begin(acts)
-    if (verb === 'addKey') {
-      await expect(begun).rejects.toThrow('no answer')
-      // Until the next run, versions go on to be sealed under the entry before.
-      expect(keyring.active().id).toBe(1)
-    } else {
-      await begun
-      await expect(broken.run(acts)).rejects.toThrow('no answer')
-      expect(broken.failure?.message).toContain('no answer')
-    }
+    const failed = broken.begin(acts).then(() => broken.run(acts))
+    await expect(failed).rejects.toThrow('no answer')
+    const early = verb === 'addKey'
+    expect(broken.failure?.message).toBe(early ? undefined : 'no answer')
+    // Until a run has caught up, versions go on to be sealed under the entry before.
+    expect(keyring.active().id).toBe(early ? 1 : 2)
     expect(lost).toBe(1)
     await rotation().run(acts)
     expect(keyring.fingerprints().map(({ id }) => id)).toEqual([2])

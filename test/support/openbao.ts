@@ -159,7 +159,12 @@ export async function startOpenBao(options: OpenBaoOptions = {}): Promise<OpenBa
     }
   }
 
+  // A run that is cut short leaves none behind.
+  const end = (): void => void child?.kill('SIGKILL')
+  process.once('exit', end)
+
   async function dispose(): Promise<void> {
+    process.off('exit', end)
     await kill()
     await agent.destroy()
     rmSync(scratch, { recursive: true, force: true })

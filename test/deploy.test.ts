@@ -1,6 +1,6 @@
 /** What the documents tell operators to install, type and write is what the program understands. */
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parseArguments } from '../cli/arguments.ts'
@@ -15,6 +15,7 @@ import {
 } from '../server/config.ts'
 import { rulesIn } from '../server/identity/tailscale/rules.ts'
 import { splitWords } from './cli/transcript.ts'
+import { runSotto, temporaryDirectory } from './support/sotto.ts'
 
 const docs = new URL('../docs', import.meta.url).pathname
 const read = (name: string): string => readFileSync(join(docs, name), 'utf8')
@@ -81,6 +82,56 @@ describe('settings', () => {
     const uid = /^USER (\d+)$/m.exec(read('deploy/Containerfile'))?.[1]
     expect(compose).toContain(`TS_PERMIT_CERT_UID: "${uid}"`)
   })
+})
+
+describe('a store that is gone', () => {
+  test('is never replaced by the unit or the containers: they run the server alone', () => {
+    const lines = unit.match(/^Exec\w+=.*$/gm)
+    expect(lines).toEqual(['ExecStart=/usr/local/bin/sotto server'])
+    const container = read('deploy/Containerfile')
+    expect(container.match(/^(?:ENTRYPOINT|CMD) .*$/gm)).toEqual([
+      'ENTRYPOINT ["node", "/opt/sotto/dist/cli/main.js"]',
+      'CMD ["server"]',
+    ])
+    const run = [...compose.matchAll(/^ {4}(?:command|entrypoint|post_start|develop):/gm)]
+    expect(run).toEqual([])
+    const files = [unit, container, compose].map((text) => text.replaceAll(/^#.*$/gm, ''))
+    for (const text of files) expect(text).not.toMatch(/\binit\b/)
+  })
+
+  test.each<[string, (state: string) => void, RegExp]>([
+    [
+      'an empty volume',
+      (state) => mkdirSync(state, { mode: 0o700 }),
+      /Cannot open the store .*: there is no such file/,
+    ],
+    ['no volume', () => {}, /There is no state directory/],
+    [
+      'a volume that lost the store and kept the rest',
+      (state) => {
+        mkdirSync(join(state, 'audit'), { recursive: true, mode: 0o700 })
+        writeFileSync(join(state, 'local.key'), 'key', { mode: 0o600 })
+        writeFileSync(join(state, 'backups.json'), '{}', { mode: 0o600 })
+      },
+      /Cannot open the store .*: there is no such file/,
+    ],
+  ])('%s is refused by the server as they start it, and left as it is', async (_, make, said) => {
+    using scratch = temporaryDirectory()
+    const state = join(scratch.path, 'state')
+    make(state)
+    const before = filesIn(scratch.path)
+    const backups = join(scratch.path, 'backups')
+    const env = { SOTTO_STATE_DIR: state, SOTTO_BACKUP_TO: backups }
+    const { code, stdout, stderr } = await runSotto(['server'], { env })
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(said)
+    expect(filesIn(scratch.path)).toEqual(before)
+  })
+
+  function filesIn(path: string): string[] {
+    const names = readdirSync(path, { recursive: true, encoding: 'utf8' })
+    return names.filter((name) => !name.includes('lock')).toSorted()
+  }
 })
 
 describe('policies', () => {

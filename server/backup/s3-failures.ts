@@ -43,7 +43,7 @@ function serviceOf({ profile }: S3Attempt): Service {
     where: '--backup-endpoint and --backup-bucket-region',
     profileFlag: '--backup-profile',
     profile,
-    page: 'docs/backup.md',
+    page: 'docs/scheduled-backups.md',
     regionHint: 'Give --backup-bucket-region; most servers other than those of AWS take us-east-1.',
   }
 }
@@ -58,7 +58,7 @@ function own(attempt: S3Attempt, parts: Parts): Finding | undefined {
   if (status === 403 && !/^[A-Z][a-z]+[A-Z]/.test(name)) {
     return {
       found: 'no permission',
-      hint: 'Allow it in the policy: see docs/backup.md.',
+      hint: 'Allow it in the policy: see docs/scheduled-backups.md.',
     }
   }
   return undefined

@@ -98,7 +98,7 @@ export class BackupJob {
     const { name, size, manifest } = made
     await this.#note({ name, size, created: manifest.created })
     const { secrets, versions } = manifest.store.counts
-    const words = `${name}: ${secrets} secrets, ${versions} values, ${size} bytes`
+    const words = `${name}: ${size} bytes; secrets: ${secrets}; values: ${versions}`
     return words + (await this.#prune(records, memory.proven?.name, signal))
   }
 

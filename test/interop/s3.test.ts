@@ -1,6 +1,6 @@
 /** Backups in a real S3 server over real HTTP: the contract, and each failure's message. */
 import { randomBytes } from 'node:crypto'
-import { globSync, rmSync } from 'node:fs'
+import { globSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import {
@@ -18,6 +18,26 @@ import { type FaultyS3, startFaultyS3 } from '../support/faulty-s3.ts'
 import { describeWith } from '../support/peers.ts'
 import { S3_REGION, type S3Server, type S3User, startS3 } from '../support/s3.ts'
 import { credentials, type Moto, startMoto } from './kms/moto.ts'
+
+interface IamStatement {
+  readonly Action: readonly string[]
+  readonly Resource: string
+}
+
+/** What IAM calls the right to each call, where that has another name. */
+const actionOf: Readonly<Record<string, string>> = {
+  CreateMultipartUpload: 's3:PutObject',
+  UploadPart: 's3:PutObject',
+  CompleteMultipartUpload: 's3:PutObject',
+  PutObject: 's3:PutObject',
+  HeadObject: 's3:GetObject',
+  GetObject: 's3:GetObject',
+  DeleteObject: 's3:DeleteObject',
+  GetObjectRetention: 's3:GetObjectRetention',
+  AbortMultipartUpload: 's3:AbortMultipartUpload',
+  ListObjectsV2: 's3:ListBucket',
+  ListMultipartUploads: 's3:ListBucketMultipartUploads',
+}
 
 const MIB = 1024 * 1024
 /** The smallest parts that S3 takes. */
@@ -310,7 +330,7 @@ describeWith(['versitygw'], 'S3', () => {
         const error = await failure(call)
         expect(error.code).toBe('target_unavailable')
         expect(error.message).toMatch(/: no permission/)
-        expect(error.hint).toContain('docs/backup.md')
+        expect(error.hint).toContain('docs/scheduled-backups.md')
       }
       as(s3.owner)
       expect(await target().list()).toHaveLength(1)
@@ -427,6 +447,54 @@ describeWith(['versitygw'], 'S3', () => {
         expect(error.hint).toContain('--backup-lock')
       }
       expect(await own.list()).toEqual([])
+    })
+  })
+
+  describe('the policy in docs/scheduled-backups.md', () => {
+    const page = readFileSync(new URL('../../docs/scheduled-backups.md', import.meta.url), 'utf8')
+    const [, text = ''] = /<!-- iam -->\n```json\n([^]*?)```/.exec(page) ?? []
+    const { Statement } = JSON.parse(text) as { Statement: IamStatement[] }
+    const allowed = Statement.flatMap(({ Action }) => Action)
+
+    test('is enough for every verb, with a lock and in parts', async () => {
+      const locked = await s3.bucket({ locks: true })
+      await s3.allow(locked, allowed)
+      as(s3.other)
+      const now = { clock: () => new Date() }
+      const later = { clock: () => new Date(Date.now() + 3 * DAY_MS) }
+      const place = { bucket: locked, lock: { mode: 'GOVERNANCE', days: 2 } } as const
+      const left = { Bucket: locked, Key: 'sotto/left.backup' }
+      await s3.client.send(new CreateMultipartUploadCommand(left))
+      await put('a.backup', small, target(place, now))
+      await put('b.backup', large, target(place, later))
+      expect(await s3.unfinished(locked)).toBe(0)
+      expect(await target(place).list()).toHaveLength(2)
+      expect(await read('b.backup', target(place))).toEqual(large)
+      expect((await failure(() => target(place).delete('a.backup'))).code).toBe('backup_locked')
+      await target(place, later).delete('a.backup')
+      expect(await target(place).list()).toHaveLength(1)
+    })
+
+    test('allows the calls that are made, on what they are made on, and no more', async () => {
+      const locked = await s3.bucket({ locks: true })
+      const place = { bucket: locked, lock: { mode: 'GOVERNANCE', days: 1 } } as const
+      await put('a.backup', large, target(place))
+      proxy.fail({ kind: 'error', type: 'BadDigest' }, 1, 'UploadPart')
+      await failure(() => put('b.backup', large, target(place)))
+      await read('a.backup', target(place))
+      await target(place).list()
+      const later = { clock: () => new Date(Date.now() + 3 * DAY_MS) }
+      await target(place, later).delete('a.backup')
+      // Of an object that is put with a lock, IAM asks for the right to put one.
+      const asked = proxy.calls.flatMap(({ operation, headers }) => [
+        actionOf[operation] ?? operation,
+        ...('x-amz-object-lock-mode' in headers ? ['s3:PutObjectRetention'] : []),
+      ])
+      expect([...new Set(asked)].toSorted()).toEqual(allowed.toSorted())
+      for (const { Action, Resource } of Statement) {
+        const onBucket = !Resource.endsWith('/*')
+        for (const action of Action) expect(action.includes('Bucket')).toBe(onBucket)
+      }
     })
   })
 

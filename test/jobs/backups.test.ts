@@ -96,7 +96,7 @@ describe('a backup', () => {
       Target: directory,
       Keep: 'all',
       Newest: { Name: name, Created: '2026-01-01T00:00:20.000Z' },
-      Backup: { LastResult: 'ok', LastMessage: expect.stringContaining('1 secrets, 1 values') },
+      Backup: { LastResult: 'ok', LastMessage: expect.stringContaining('secrets: 1; values: 1') },
       Rehearsal: { Running: false },
     })
     expect(await ready(service)).toMatchObject({

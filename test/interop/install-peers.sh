@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
 # repository. Versions are named in the go.mod of test/interop/go, openbao and versitygw, in test/interop/released.txt,
-# and in the requirements.txt of test/interop/python, test/interop/kms and test/interop/metrics alone.
+# in the requirements.txt of test/interop/python, kms, metrics and readers, and in the package.json of readers alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
 # Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for some
@@ -100,16 +100,34 @@ install_python() {
   python_environment venv python
   ln -sf ../venv/bin/schemathesis "$bin/schemathesis"
   local name
-  for name in kms metrics; do
+  for name in kms metrics readers; do
     python_environment "$name" "$name"
     printf '#!/bin/sh\nexec "${0%%/*}/../%s/bin/python" "$@"\n' "$name" >"$bin/$name-python"
     chmod +x "$bin/$name-python"
   done
 }
 
-# Python waits for the network while Go compiles.
+# The packages of test/interop/readers/package.json, for a Node that finds them.
+install_node_readers() {
+  local wanted=$top/test/interop/readers target=$top/.peers/readers-node
+  if cmp -s "$wanted/package-lock.json" "$target/installed.json"; then
+    say "packages of Node for readers are there"
+  else
+    say "installing packages of Node for readers"
+    rm -rf "$target"
+    mkdir -p "$target"
+    cp "$wanted"/package{,-lock}.json "$target"
+    (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    cp "$wanted/package-lock.json" "$target/installed.json"
+  fi
+  printf '#!/bin/sh\nNODE_PATH="${0%%/*}/../readers-node/node_modules" exec node "$@"\n' >"$bin/readers-node"
+  chmod +x "$bin/readers-node"
+}
+
+# Python and npm wait for the network while Go compiles.
 install_python &
 python=$!
+install_node_readers
 install_setec
 install_released
 build_programs
@@ -117,5 +135,5 @@ install_openbao
 build_versitygw
 wait "$python"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,bao,versitygw}
+touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,readers-python,readers-node,bao,versitygw}
 say "ready after ${SECONDS} s"

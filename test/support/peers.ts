@@ -29,6 +29,9 @@ const peers = {
   schemathesis: { sources: [join(top, 'test/interop/python/requirements.txt')] },
   /** The Python of test/interop/kms/moto_kms.py, which stands for AWS KMS. */
   'kms-python': { sources: [join(top, 'test/interop/kms/requirements.txt')] },
+  /** Readers of KV engines that others wrote: hvac, and node-vault. */
+  'readers-python': { sources: [join(top, 'test/interop/readers/requirements.txt')] },
+  'readers-node': { sources: [join(top, 'test/interop/readers/package-lock.json')] },
   /** OpenBao: Transit, KV and the ways to log in. */
   bao: {
     sources: ['go.mod', 'go.sum'].map((file) => join(top, 'test/interop/openbao', file)),

@@ -1,0 +1,156 @@
+/** Programs that others wrote read what a server mirrors to a real OpenBao. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type OpenBao, startOpenBao } from '../../support/openbao.ts'
+import { describeWith, requirePeer } from '../../support/peers.ts'
+import { bytes, type Service, startService } from '../../support/service.ts'
+import { prepare } from '../backends/fixture.ts'
+
+const run = promisify(execFile)
+const here = import.meta.dirname
+
+/** What readers are given: only what they need to read. */
+const readerPolicy = `path "secret/data/sotto/active/*" { capabilities = ["read"] }
+path "secret/metadata/sotto/active/*" { capabilities = ["list"] }
+`
+
+const values = {
+  'prod/app/db': '{"username":"app","password":"p<w>&1","port":5432,"tls":true}',
+  'prod/app/token': 'a token\nof two lines',
+  'prod/binary': Buffer.from([0, 255, 254, 10]),
+  'prod/ünï code/=': 'x',
+}
+
+const seen = {
+  'sotto/active/prod/app/db': { username: 'app', password: 'p<w>&1', port: 5432, tls: true },
+  'sotto/active/prod/app/token': { value: 'a token\nof two lines' },
+  'sotto/active/prod/binary': { value_b64: 'AP/+Cg==' },
+  'sotto/active/prod/=C3=BCn=C3=AF=20code/=3D': { value: 'x' },
+}
+
+describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', () => {
+  let bao: OpenBao
+  let service: Service
+  let env: Record<string, string | undefined>
+
+  async function read(program: string, ...args: string[]): Promise<unknown> {
+    const { stdout } = await run(program, args, { env })
+    return JSON.parse(stdout)
+  }
+
+  beforeAll(async () => {
+    bao = await startOpenBao()
+    await prepare(bao)
+    await bao.policy('reader', readerPolicy)
+    const token = await bao.token({ policies: ['reader'] })
+    env = {
+      PATH: process.env['PATH'],
+      HOME: here,
+      VAULT_TOKEN: token,
+      BAO_TOKEN: token,
+      BAO_ADDR: bao.url,
+    }
+    service = await startService({}, { backendOrigins: [bao.url] })
+    const client = service.client()
+    await client.put('backends/vault', bytes(await bao.token({ policies: ['least'] })))
+    for (const [name, value] of Object.entries(values)) await client.put(name, Buffer.from(value))
+    await client.operate('backend-create', {
+      Name: 'vault',
+      Type: 'openbao',
+      Description: '',
+      Default: false,
+      Config: {
+        url: bao.url,
+        mount: 'secret',
+        pathPrefix: 'sotto',
+        tokenSecretRef: { name: 'backends/vault' },
+        mirror: { secrets: ['prod/*'], history: 'none', onDrift: 'report', onDelete: 'keep' },
+      },
+    })
+    const ended = await client.operate('mirror-sync', { Backend: 'vault', AcceptMount: false })
+    expect(ended).toMatchObject({ LastResult: 'ok' })
+  })
+
+  afterAll(async () => {
+    await service?.[Symbol.asyncDispose]()
+    await bao?.[Symbol.asyncDispose]()
+  })
+
+  test('hvac reads every kind of value, and lists', async () => {
+    const paths = Object.keys(seen)
+    const script = join(here, 'hvac_read.py')
+    const found = await read(
+      requirePeer('readers-python'),
+      script,
+      bao.url,
+      'secret',
+      ...paths,
+      'sotto/active/prod/',
+    )
+    expect(found).toEqual({
+      ...seen,
+      'sotto/active/prod/': ['=C3=BCn=C3=AF=20code/', 'app/', 'binary'],
+    })
+  })
+
+  test('node-vault reads every kind of value, and lists', async () => {
+    const paths = Object.keys(seen)
+    const script = join(here, 'node_vault_read.cjs')
+    const found = await read(
+      requirePeer('readers-node'),
+      script,
+      bao.url,
+      'secret',
+      ...paths,
+      'sotto/active/prod/app/',
+    )
+    expect(found).toEqual({ ...seen, 'sotto/active/prod/app/': ['db', 'token'] })
+  })
+
+  test('the command line of OpenBao reads values and fields, and lists', async () => {
+    const program = requirePeer('bao')
+    const kv = (...args: string[]): Promise<unknown> =>
+      read(program, 'kv', ...args.slice(0, 1), '-format=json', '-mount=secret', ...args.slice(1))
+    for (const [path, data] of Object.entries(seen)) {
+      expect(await kv('get', path)).toMatchObject({ data: { data, metadata: { version: 1 } } })
+    }
+    expect(await kv('list', 'sotto/active/prod/app')).toEqual(['db', 'token'])
+    const field = ['kv', 'get', '-mount=secret', '-field=password', 'sotto/active/prod/app/db']
+    expect((await run(program, field, { env })).stdout.trim()).toBe('p<w>&1')
+  })
+
+  test('a rollback is what each of them sees next', async () => {
+    const client = service.client()
+    const shown = async (): Promise<unknown> => {
+      const script = join(here, 'hvac_read.py')
+      const path = 'sotto/active/prod/app/token'
+      return read(requirePeer('readers-python'), script, bao.url, 'secret', path)
+    }
+    await client.put('prod/app/token', bytes('newer'))
+    await client.activate('prod/app/token', 2)
+    await client.operate('mirror-sync', { AcceptMount: false })
+    expect(await shown()).toEqual({ 'sotto/active/prod/app/token': { value: 'newer' } })
+    await client.activate('prod/app/token', 1)
+    await client.operate('mirror-sync', { AcceptMount: false })
+    expect(await shown()).toEqual({
+      'sotto/active/prod/app/token': { value: 'a token\nof two lines' },
+    })
+  })
+
+  test('readers see nothing else, and change nothing', async () => {
+    const program = requirePeer('bao')
+    const refused = (...args: string[]): Promise<unknown> =>
+      run(program, args, { env }).then(
+        () => 'allowed',
+        ({ stderr }: { stderr: string }) => stderr,
+      )
+    expect(await refused('kv', 'put', '-mount=secret', 'sotto/active/prod/app/db', 'a=b')).toMatch(
+      /permission denied/,
+    )
+    expect(await refused('kv', 'list', '-mount=secret', 'sotto/versions')).toMatch(
+      /permission denied/,
+    )
+  })
+})

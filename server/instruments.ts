@@ -15,6 +15,7 @@ import { type WhoIsMetrics, whoIsMetrics } from './identity/tailscale/metrics.ts
 import { type BackupMetrics, backupMetrics, type JobMetrics, jobMetrics } from './jobs/metrics.ts'
 import type { Gauge } from './metrics/instruments.ts'
 import type { Registry } from './metrics/registry.ts'
+import { MirrorMetrics } from './jobs/mirror/metrics.ts'
 import { BackendMetrics } from './secrets/backend-metrics.ts'
 import { type CacheMetrics, cacheMetrics } from './secrets/metrics.ts'
 import { type StoreMetrics, storeMetrics } from './store/metrics.ts'
@@ -29,6 +30,7 @@ export interface Instruments {
   readonly keys: KeyMetrics
   readonly whoIs: WhoIsMetrics
   readonly backends: BackendMetrics
+  readonly mirrors: MirrorMetrics
   readonly jobs: JobMetrics
   readonly backups: BackupMetrics
   /** When the certificate ends. */
@@ -46,6 +48,7 @@ export function instruments(registry: Registry): Instruments {
     keys: keyMetrics(registry),
     whoIs: whoIsMetrics(registry),
     backends: new BackendMetrics(registry),
+    mirrors: new MirrorMetrics(registry),
     jobs: jobMetrics(registry),
     backups: backupMetrics(registry),
     certificate: certificateMetric(registry),

@@ -180,6 +180,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     scheduler,
     clock,
     timers: world.timers ?? processTimers,
+    metrics: metrics.mirrors,
     use: (id, act) => open.use(id, act),
     setups: async () =>
       (await roster.read()).backends.flatMap(({ id, name, config: { mirror } }) =>

@@ -50,10 +50,9 @@ export class Leaves {
       kept.add(version)
     }
     const deleted = [...kept].filter((version) => !versions.includes(version))
-    if (onDelete === 'remove') {
-      await this.#remove(name, deleted)
-      for (const version of deleted) kept.delete(version)
-    }
+    if (onDelete === 'remove') await this.#remove(name, deleted)
+    // What stays there now is not removed later because a setting changed.
+    for (const version of deleted) kept.delete(version)
     const leaves = [...kept].toSorted((a, b) => a - b)
     const gone = lost.filter((version) => kept.has(version) && !again.includes(version))
     if (gone.length === 0) return { leaves }

@@ -1,37 +1,15 @@
 /** Keeps in one backend what its mirror is for: one way, and without touching what someone else wrote. */
 import { isDeepStrictEqual } from 'node:util'
-import type { Timers } from '../../../audit/timers.ts'
-import type { MirrorSpec } from '../../../client/api/mirrors.ts'
 import { asSottoError, SottoError } from '../../../client/api/errors.ts'
-import { matches } from '../../access.ts'
 import { contentOf } from '../../backends/content.ts'
 import type { Backend, Projection } from '../../backends/contract.ts'
-import type { Keyring } from '../../crypto/keyring.ts'
-import type { Secrets } from '../../secrets/secrets.ts'
 import { systemCall } from '../../secrets/system.ts'
-import type { SecretRow, Store } from '../../store/contract.ts'
-import type { Mirrored, MirrorHead, Shown } from '../../store/mirrors.ts'
+import type { SecretRow } from '../../store/contract.ts'
+import type { Mirrored, Shown } from '../../store/mirrors.ts'
 import { type Decision, decide, type Drift, driftReasons, type Seen } from './decide.ts'
 import { Leaves } from './leaves.ts'
-
-/** A mirror as it is set up. */
-export interface MirrorSetup {
-  /** The id of the backend. */
-  readonly backend: number
-  readonly name: string
-  readonly spec: MirrorSpec
-}
-
-/** What mirrors work with. */
-export interface MirrorParts {
-  readonly store: Store
-  readonly secrets: Secrets
-  readonly keyring: Keyring
-  /** Runs `act` on the backend of that id. */
-  readonly use: <T>(backend: number, act: (backend: Backend) => Promise<T>) => Promise<T>
-  readonly clock: () => Date
-  readonly timers: Timers
-}
+import type { MirrorParts, MirrorSetup } from './setup.ts'
+import { Uptake } from './uptake.ts'
 
 /** What a run did, in secrets. */
 export interface Tally {
@@ -80,12 +58,14 @@ export class Mirror {
   readonly #parts: MirrorParts
   readonly #setup: MirrorSetup
   readonly #leaves: Leaves
+  readonly #uptake: Uptake
   readonly #tally: Tally = { checked: 0, written: 0, removed: 0, failed: 0, drifted: 0 }
   #refusals = 0
 
   constructor(parts: MirrorParts, setup: MirrorSetup) {
     this.#parts = parts
     this.#setup = setup
+    this.#uptake = new Uptake(parts, setup)
     this.#leaves = new Leaves({
       store: parts.store,
       backend: setup.backend,
@@ -100,22 +80,15 @@ export class Mirror {
    * a whole, or with the server; what is wrong with single secrets is kept beside them.
    */
   async run({ signal, check }: RunOptions): Promise<Tally> {
-    const head = await this.#takeUp()
+    await this.#uptake.run()
     await this.#through(signal, check)
-    if (check && !signal.aborted) {
-      await this.#parts.store.takeUp(
-        this.#setup.backend,
-        { ...head, checkedAt: this.#now() },
-        [],
-        this.#now(),
-      )
-    }
+    if (check && !signal.aborted) await this.#uptake.checked()
     return this.#tally
   }
 
   /** Brings the secrets up that are named, at once, whether they are in drift or wait for another attempt. */
   async runOn(names: readonly string[]): Promise<Tally> {
-    await this.#takeUp()
+    await this.#uptake.run()
     for (const name of names) {
       const mirrored = await this.#parts.store.findMirrored(this.#setup.backend, name)
       if (mirrored) await this.#bring(mirrored, true)
@@ -125,90 +98,17 @@ export class Mirror {
 
   /** What a run that checks everything would do about the secrets of this page of states. */
   async plan(rows: readonly SecretRow[]): Promise<Planned[]> {
-    await this.#demandSamePlace(await this.#head())
+    await this.#uptake.demandSamePlace()
     const planned: (Planned | undefined)[] = []
     for (const row of rows) {
-      if (this.#isFor(row.name)) planned.push(await this.#planFor(row))
+      if (this.#uptake.isFor(row.name)) planned.push(await this.#planFor(row))
     }
     return planned.filter((each) => each !== undefined)
   }
 
   /** The mount that is there now is the one that the mirror is kept in from now on. */
   async acceptPlace(): Promise<void> {
-    const place = await this.#use((backend) => backend.identity())
-    const { backend } = this.#setup
-    await this.#parts.store.takeUp(backend, { ...(await this.#head()), place }, [], this.#now())
-  }
-
-  async #head(): Promise<MirrorHead> {
-    return (await this.#parts.store.mirrorHead(this.#setup.backend)) ?? { cursor: 0, scope: '' }
-  }
-
-  /** What was there is gone as a whole, or is another's: nobody asked for it to be made again. */
-  async #demandSamePlace({ place: before }: MirrorHead): Promise<string> {
-    const place = await this.#use((backend) => backend.identity())
-    if (before === undefined || before === place) return place
-    throw new SottoError(
-      'backend_refused',
-      `Cannot mirror to backend "${this.#setup.name}": its mount was removed and made again, or is another one`,
-      {
-        hint: `If that is as it should be: \`sotto mirror sync ${this.#setup.name} --accept-mount\``,
-      },
-    )
-  }
-
-  /** Makes due what changed here, or everything where the mirror is for others than before. */
-  async #takeUp(): Promise<MirrorHead> {
-    const { store } = this.#parts
-    const { backend, spec } = this.#setup
-    const before = await this.#head()
-    const place = await this.#demandSamePlace(before)
-    const scope = JSON.stringify([spec.secrets, spec.history])
-    if (before.scope !== scope) return this.#takeUpAll({ ...before, place }, scope)
-    let head = { ...before, place }
-    for (;;) {
-      const { names, revision } = await store.changedSince(head.cursor, 1000)
-      if (revision === head.cursor && before.place === place) return head
-      head = { ...head, cursor: revision }
-      const due = names.filter((name) => this.#isFor(name))
-      await store.takeUp(backend, head, due, this.#now())
-      if (names.length === 0) return head
-    }
-  }
-
-  async #takeUpAll(before: MirrorHead, scope: string): Promise<MirrorHead> {
-    const { store } = this.#parts
-    const { backend } = this.#setup
-    const { revision: cursor } = await store.head()
-    let after: string | undefined
-    for (;;) {
-      const rows = await store.states(after)
-      after = rows.at(-1)?.name
-      if (after === undefined) break
-      const due = rows.filter(({ name, active }) => active > 0 && this.#isFor(name))
-      const names = due.map(({ name }) => name)
-      await store.takeUp(backend, before, names, this.#now())
-    }
-    await this.#leaveOthers()
-    const head = { ...before, cursor, scope }
-    await store.takeUp(backend, head, [], this.#now())
-    return head
-  }
-
-  /** Nothing is removed because a setting changed. */
-  async #leaveOthers(): Promise<void> {
-    const { store } = this.#parts
-    const { backend } = this.#setup
-    for (let cursor = 0; ; ) {
-      const page = await store.mirrored(backend, cursor, PAGE)
-      for (const each of page) {
-        if (this.#isFor(each.name) || each.state === 'left') continue
-        await this.#save(each, 'left', 'the mirror is not for it any more')
-      }
-      const last = page.at(-1)
-      if (!last) return
-      cursor = last.cursor
-    }
+    await this.#uptake.acceptPlace()
   }
 
   async #through(signal: AbortSignal, check: boolean): Promise<void> {
@@ -249,6 +149,8 @@ export class Mirror {
     let mirrored = given
     for (let attempt = 1; ; attempt++) {
       const row = await this.#row(mirrored.name)
+      // What was kept is not removed because a setting changed.
+      if (!row && mirrored.state === 'kept') return
       try {
         await this.#carryOut(await this.#decide(row, mirrored), row, mirrored, check)
         return
@@ -427,10 +329,6 @@ export class Mirror {
     }
     if (isDeepStrictEqual(after, before)) return
     await store.saveMirrored(this.#setup.backend, after)
-  }
-
-  #isFor(name: string): boolean {
-    return this.#setup.spec.secrets.some((pattern) => matches(pattern, name))
   }
 
   #use<T>(act: (backend: Backend) => Promise<T>): Promise<T> {

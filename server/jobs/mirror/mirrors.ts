@@ -5,7 +5,9 @@ import type { Call, Gate } from '../../secrets/gate.ts'
 import type { Mirrored } from '../../store/mirrors.ts'
 import { shown } from '../jobs.ts'
 import type { Job, Run, Scheduler } from '../scheduler.ts'
-import { Mirror, type MirrorParts, type MirrorSetup, type Tally } from './mirror.ts'
+import { Mirror, type Tally } from './mirror.ts'
+import { MirrorMetrics } from './metrics.ts'
+import type { MirrorParts, MirrorSetup } from './setup.ts'
 
 /** What the service works with. */
 export interface MirrorsParts extends MirrorParts {
@@ -15,6 +17,7 @@ export interface MirrorsParts extends MirrorParts {
   readonly scheduler: Scheduler
   /** From one comparison of everything to the next, in milliseconds. */
   readonly checkMs?: number
+  readonly metrics?: MirrorMetrics
 }
 
 /** How the last run on a mirror ended. */
@@ -31,15 +34,6 @@ interface Demand {
   readonly onDrift?: 'overwrite' | 'adopt'
 }
 
-/** How a mirror is doing, in numbers. */
-export interface MirrorFigures {
-  readonly backend: string
-  readonly states: Partial<Record<Mirrored['state'], number>>
-  /** How long the oldest change waits, in seconds; 0 where none does. */
-  readonly lagSeconds: number
-  readonly ok: boolean
-}
-
 const JOB = 'mirror'
 const EVERY_MS = 60_000
 const REST_MS = 500
@@ -54,11 +48,13 @@ const PLAN_MS = 10_000
 /** The mirrors, as callers with rules see them. */
 export class Mirrors {
   readonly #parts: MirrorsParts
+  readonly #metrics: MirrorMetrics
   readonly #last = new Map<number, LastRun>()
   readonly #demands = new Map<number, Demand>()
 
   constructor(parts: MirrorsParts) {
     this.#parts = parts
+    this.#metrics = parts.metrics ?? new MirrorMetrics()
   }
 
   /** What keeps the mirrors up. */
@@ -80,23 +76,6 @@ export class Mirrors {
   /** A secret was changed. */
   changed(): void {
     this.#parts.scheduler.wake(JOB)
-  }
-
-  /** How the mirrors are doing, for metrics. */
-  async figures(): Promise<MirrorFigures[]> {
-    const { store, clock } = this.#parts
-    const setups = await this.#parts.setups()
-    return Promise.all(
-      setups.map(async ({ backend, name }) => {
-        const { states, waitsSince } = await store.mirrorCounts(backend)
-        return {
-          backend: name,
-          states,
-          lagSeconds: waitsSince === undefined ? 0 : secondsBetween(waitsSince, clock()),
-          ok: this.#last.get(backend)?.error === undefined,
-        }
-      }),
-    )
   }
 
   /**
@@ -182,6 +161,7 @@ export class Mirrors {
         failures.push(known)
         this.#last.set(setup.backend, { at: this.#now(), error: known })
       }
+      await this.#note(setup)
     }
     const [first] = failures
     if (first) throw first
@@ -210,6 +190,13 @@ export class Mirrors {
       stop()
       if (enough.signal.aborted) this.changed()
     }
+  }
+
+  async #note({ backend, name }: MirrorSetup): Promise<void> {
+    const { store, clock } = this.#parts
+    const counts = await store.mirrorCounts(backend)
+    const ok = this.#last.get(backend)?.error === undefined
+    this.#metrics.note(name, counts, ok, () => clock().getTime())
   }
 
   #ended(backend: number, tally: Tally): Tally {

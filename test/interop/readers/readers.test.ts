@@ -69,8 +69,7 @@ describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', (
         mirror: { secrets: ['prod/*'], history: 'none', onDrift: 'report', onDelete: 'keep' },
       },
     })
-    const ended = await client.operate('mirror-sync', { Backend: 'vault', AcceptMount: false })
-    expect(ended).toMatchObject({ LastResult: 'ok' })
+    await client.operate('mirror-sync', { Backend: 'vault', AcceptMount: false })
   })
 
   afterAll(async () => {

@@ -284,8 +284,9 @@ describe('a mirror', () => {
     await client.delete('prod/b')
     await sync()
     expect(seen('prod/b')).toBeUndefined()
-    expect(seen('prod/a')).toBeUndefined()
-    expect(await status()).toMatchObject({ Counts: {}, Items: [] })
+    // It was kept, and is not removed because a setting changed.
+    expect(seen('prod/a')).toEqual({ value: 'one' })
+    expect(await status()).toMatchObject({ Counts: { kept: 1 } })
   })
 
   test('what is deleted here is not removed there once someone changed it', async () => {
@@ -338,13 +339,16 @@ describe('a mirror', () => {
     expect(leaves()).toHaveLength(3)
     await setUp({ history: 'all', onDelete: 'remove' })
     await sync()
-    expect(leaves()).toEqual(['prod/a,1', 'prod/a,2'])
+    expect(leaves()).toHaveLength(3)
+    await client.deleteVersion('prod/a', 1)
+    await sync()
+    expect(leaves()).toEqual(['prod/a,2', 'prod/a,3'])
     await client.delete('prod/a')
     await sync()
-    expect(leaves()).toEqual([])
+    expect(leaves()).toEqual(['prod/a,3'])
     await client.put('prod/a', bytes('again'))
     await sync()
-    expect(leaves()).toEqual(['prod/a,4'])
+    expect(leaves()).toEqual(['prod/a,3', 'prod/a,4'])
   })
 
   test('a kept version that someone removed is reported, and written again when that is asked for', async () => {
@@ -373,7 +377,11 @@ describe('a mirror', () => {
       LastMessage: expect.stringContaining('sealed'),
     })
     now = new Date(now.getTime() + 90_000)
-    expect(await status()).toMatchObject({ LastResult: 'failed' })
+    expect(await status()).toMatchObject({ LastResult: 'failed', LagSeconds: 90 })
+    const page = await (await fetch(`${service.url}/metrics`)).text()
+    expect(page).toContain('sotto_mirror_lag_seconds{backend="vault"} 90')
+    expect(page).toContain('sotto_mirror_ok{backend="vault"} 0')
+    expect(page).toContain('sotto_mirror_secrets{backend="vault",state="due"} 1')
     shared.before = () => {}
     while ((await sync()).LastResult !== 'ok') await new Promise(setImmediate)
     expect(seen('prod/a')).toEqual({ value: 'one' })

@@ -1,7 +1,8 @@
 /** `sotto completion SHELL`, made from the table of commands. */
 import { quote, SottoError } from '../client/api/errors.ts'
 import type { Flags } from './arguments.ts'
-import { type Command, commandNames, commands, globalFlags, rawCommands } from './commands.ts'
+import type { Command } from './command.ts'
+import { allCommands, globalFlags, rawCommands } from './commands.ts'
 import type { Invocation } from './invocation.ts'
 
 /**
@@ -19,34 +20,39 @@ export async function completion(invocation: Invocation): Promise<void> {
       hint: 'It is one of: bash, zsh, fish.',
     })
   }
-  await invocation.io.stdout.write(script())
+  await invocation.io.stdout.write(script(await allCommands()))
 }
 
-const scripts: Readonly<Record<string, () => string>> = { bash, zsh, fish }
+type Commands = readonly Command[]
+
+const scripts: Readonly<Record<string, (commands: Commands) => string>> = { bash, zsh, fish }
 
 /** First words of commands: `audit` stands for all that begin with it. */
-function firstWords(): string[] {
-  return [...new Set(commandNames().map((name) => name.split(' ')[0] as string))]
+function firstWords(commands: Commands): string[] {
+  return [...new Set([...rawCommands, ...commands].map(({ name }) => name.split(' ')[0] as string))]
 }
 
 /** Second words, by the first. */
-function groups(): [first: string, seconds: string[]][] {
-  return firstWords()
+function groups(commands: Commands): [first: string, seconds: string[]][] {
+  return firstWords(commands)
     .map((first): [string, string[]] => [
       first,
-      commandNames()
-        .filter((name) => name.startsWith(`${first} `))
-        .map((name) => name.slice(first.length + 1)),
+      commands
+        .filter(({ name }) => name.startsWith(`${first} `))
+        .map(({ name }) => name.slice(first.length + 1)),
     ])
     .filter(([, seconds]) => seconds.length > 0)
 }
 
 /** What stands at the first argument of a command. */
-function argumentKind({ args }: Command): 'secret' | 'path' | readonly string[] {
+function argumentKind(
+  { args }: Command,
+  commands: Commands,
+): 'secret' | 'path' | readonly string[] {
   const first = args[0]?.replace(/[[\]]/g, '')
   if (first === 'NAME') return 'secret'
   if (first === 'PATH') return 'path'
-  if (first === 'COMMAND') return firstWords()
+  if (first === 'COMMAND') return firstWords(commands)
   return first?.includes('|') ? first.split('|') : []
 }
 
@@ -57,7 +63,7 @@ function flagWords(flags: Flags): string {
 }
 
 /** A shell pattern of the flags that take a value, so that the value is not taken for an argument. */
-function valueFlags(): string {
+function valueFlags(commands: Commands): string {
   const all: Flags = Object.assign({}, globalFlags, ...commands.map(({ flags }) => flags))
   return Object.entries(all)
     .filter(([, { value }]) => value !== undefined)
@@ -69,19 +75,19 @@ function valueFlags(): string {
  * The part that bash and zsh have in common: which command is being typed, and at which argument.
  * Only a known word is a command, since bash takes a URL apart at its colons.
  */
-function findCommand(word: string, last: string): string {
-  const seconds = groups()
+function findCommand(commands: Commands, word: string, last: string): string {
+  const seconds = groups(commands)
     .map(([first, words]) => `        ${first}) second='${words.join(' ')}' ;;\n`)
     .join('')
   return `  local command= second= count=0 at
   for ((at = ${last === 'COMP_CWORD' ? 1 : 2}; at < ${last}; at++)); do
     case ${word} in
-      ${valueFlags()}) ((at++)) ;;
+      ${valueFlags(commands)}) ((at++)) ;;
       -*) ;;
       *)
         if [[ -z $command ]]; then
           case ${word} in
-            ${firstWords().join('|')}) command=${word} ;;
+            ${firstWords(commands).join('|')}) command=${word} ;;
           esac
           case $command in
 ${seconds.replace(/^ {8}/gm, '            ')}          esac
@@ -95,10 +101,10 @@ ${seconds.replace(/^ {8}/gm, '            ')}          esac
 `
 }
 
-function bash(): string {
+function bash(commands: Commands): string {
   const cases = commands
     .map((command) => {
-      const kind = argumentKind(command)
+      const kind = argumentKind(command, commands)
       const argument =
         kind === 'secret'
           ? 'names=yes'
@@ -111,9 +117,9 @@ function bash(): string {
   return `# Completes sotto in bash.
 _sotto() {
   local cur=\${COMP_WORDS[COMP_CWORD]} flags= words= names= paths= name
-${findCommand('${COMP_WORDS[at]}', 'COMP_CWORD')}  COMPREPLY=()
+${findCommand(commands, '${COMP_WORDS[at]}', 'COMP_CWORD')}  COMPREPLY=()
   case $command in
-    '') words='${firstWords().join(' ')}' ;;
+    '') words='${firstWords(commands).join(' ')}' ;;
 ${cases}  esac
   if [[ $cur == -* ]]; then
     COMPREPLY=($(compgen -W "$flags ${flagWords(globalFlags)}" -- "$cur"))
@@ -133,17 +139,17 @@ complete -F _sotto sotto
 `
 }
 
-function zsh(): string {
+function zsh(commands: Commands): string {
   const described = [...rawCommands, ...commands]
     .filter(({ name }) => !name.includes(' '))
     .map(({ name, summary }) => `    ${single(`${name}:${summary}`)}\n`)
     .join('')
-  const grouped = groups()
+  const grouped = groups(commands)
     .map(([first, seconds]) => `    ${single(`${first}:${seconds.join(', ')}`)}\n`)
     .join('')
   const cases = commands
     .map((command) => {
-      const kind = argumentKind(command)
+      const kind = argumentKind(command, commands)
       const argument =
         kind === 'secret'
           ? 'names=yes'
@@ -159,7 +165,7 @@ _sotto() {
   local names= paths=
   local -a flags choices found all=(
 ${described}${grouped}  )
-${findCommand('${words[at]}', 'CURRENT')}  case $command in
+${findCommand(commands, '${words[at]}', 'CURRENT')}  case $command in
 ${cases}  esac
   if [[ $PREFIX == -* ]]; then
     compadd -- $flags ${flagWords(globalFlags)}
@@ -180,15 +186,15 @@ ${cases}  esac
 `
 }
 
-function fish(): string {
+function fish(commands: Commands): string {
   const lines = ['# Completes sotto in fish.', 'complete -c sotto -f']
   for (const [name, flag] of Object.entries(globalFlags)) lines.push(fishFlag('', name, flag))
   const first = '-n __fish_use_subcommand'
-  for (const word of firstWords()) {
+  for (const word of firstWords(commands)) {
     const known = [...rawCommands, ...commands].find(({ name }) => name === word)
     lines.push(`complete -c sotto ${first} -a ${word} -d ${single(known?.summary ?? '')}`)
   }
-  for (const [word, seconds] of groups()) {
+  for (const [word, seconds] of groups(commands)) {
     const when = `__fish_seen_subcommand_from ${word}; and not __fish_seen_subcommand_from ${seconds.join(' ')}`
     lines.push(`complete -c sotto -n ${single(when)} -a ${single(seconds.join(' '))}`)
   }
@@ -201,7 +207,7 @@ function fish(): string {
     for (const [name, flag] of Object.entries(command.flags)) {
       lines.push(fishFlag(condition, name, flag))
     }
-    const kind = argumentKind(command)
+    const kind = argumentKind(command, commands)
     if (kind === 'secret') lines.push(`complete -c sotto${condition} -a '(sotto ${askNames})'`)
     else if (kind === 'path') lines.push(`complete -c sotto${condition} -F`)
     else if (kind.length > 0) {

@@ -1,14 +1,8 @@
 /** `sotto help`, made from the table of commands. */
 import { quote, SottoError } from '../client/api/errors.ts'
 import type { Flags } from './arguments.ts'
-import {
-  type Command,
-  commandNamed,
-  commandNames,
-  commands,
-  globalFlags,
-  rawCommands,
-} from './commands.ts'
+import type { Command } from './command.ts'
+import { allCommands, commandNamed, commandNames, globalFlags, rawCommands } from './commands.ts'
 import type { Invocation } from './invocation.ts'
 import { table } from './text.ts'
 import type { RawVerb } from '../server/settings.ts'
@@ -18,12 +12,15 @@ export async function help(invocation: Invocation): Promise<void> {
   const name = [invocation.word(0), invocation.word(1)]
     .filter((word) => word !== undefined)
     .join(' ')
-  await invocation.io.stdout.write(name === '' ? overview() : await helpFor(name))
+  await invocation.io.stdout.write(await (name === '' ? overview() : helpFor(name)))
 }
 
 /** What `sotto help` prints: every command, and the flags that all of them know. */
-export function overview(): string {
-  const rows = [...rawCommands, ...commands].map(({ name, summary }) => [`  ${name} `, summary])
+export async function overview(): Promise<string> {
+  const rows = [...rawCommands, ...(await allCommands())].map(({ name, summary }) => [
+    `  ${name} `,
+    summary,
+  ])
   return `Usage: sotto [flags] COMMAND [flags] [arguments]
 
 Sotto is a secrets server for a tailnet, and this is its command line.
@@ -38,10 +35,10 @@ Run \`sotto help COMMAND\` for more.
 
 /** What `sotto help COMMAND` prints. Throws `usage` for a name that is no command. */
 export async function helpFor(name: string): Promise<string> {
-  const command = commandNamed(name)
+  const command = await commandNamed(name)
   if (command && 'args' in command) return helpOf(command)
   if (command) return helpOfServer(command.name as RawVerb, command.summary)
-  const group = commandNames().filter((each) => each.startsWith(`${name} `))
+  const group = (await commandNames()).filter((each) => each.startsWith(`${name} `))
   if (group.length > 0) {
     return (await Promise.all(group.map(helpFor))).join('\n')
   }

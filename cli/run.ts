@@ -1,7 +1,8 @@
 /** Finds the command, runs it, and tells how it ended: the exit code and, if it failed, why. */
 import { type ErrorCode, errorTable, quote, SottoError } from '../client/api/errors.ts'
 import { flagNamed, parseArguments } from './arguments.ts'
-import { type Command, commandNamed, commandNames, globalFlags } from './commands.ts'
+import type { Command, RawCommand } from './command.ts'
+import { commandNamed, commandNames, globalFlags } from './commands.ts'
 import { type Environment, Invocation } from './invocation.ts'
 import type { Io } from './io.ts'
 import { nearest } from './nearest.ts'
@@ -20,10 +21,10 @@ export async function run(args: readonly string[], io: Io, env: Environment): Pr
 }
 
 async function dispatch(args: readonly string[], io: Io, env: Environment): Promise<number> {
-  const { before, name, after } = split(args.map((arg, at) => (at === 0 ? asCommand(arg) : arg)))
-  if (name === undefined) return withoutCommand(before, io, env)
-  const command = commandNamed(name)
-  if (!command) throw unknownCommand(name)
+  const { before, rest } = split(args.map((arg, at) => (at === 0 ? asCommand(arg) : arg)))
+  if (rest.length === 0) return withoutCommand(before, io, env)
+  const { command, after } = await findCommand(rest)
+  const { name } = command
   if (!('args' in command)) {
     if (isHelp(after[0])) return showHelp([name], io, env)
     return (await command.load())([...before, ...after], env, io)
@@ -42,11 +43,10 @@ async function dispatch(args: readonly string[], io: Io, env: Environment): Prom
 
 interface Split {
   readonly before: readonly string[]
-  readonly name: string | undefined
-  readonly after: readonly string[]
+  readonly rest: readonly string[]
 }
 
-/** Finds the command behind the flags that stand before it. A name of two words is joined. */
+/** Parts the flags that stand before the command from the rest. */
 function split(args: readonly string[]): Split {
   let at = 0
   while (at < args.length) {
@@ -57,10 +57,18 @@ function split(args: readonly string[]): Split {
     if (flag === undefined) break
     at += globalFlags[flag]?.value !== undefined && typed[2] === undefined ? 2 : 1
   }
-  const before = args.slice(0, at)
-  const pair = args.slice(at, at + 2).join(' ')
-  if (commandNames().includes(pair)) return { before, name: pair, after: args.slice(at + 2) }
-  return { before, name: args[at], after: args.slice(at + 1) }
+  return { before: args.slice(0, at), rest: args.slice(at) }
+}
+
+/** The command whose name, of one word or two, `words` begin with, and the words after it. */
+async function findCommand(
+  words: readonly string[],
+): Promise<{ command: Command | RawCommand; after: readonly string[] }> {
+  for (const length of [1, 2]) {
+    const command = await commandNamed(words.slice(0, length).join(' '))
+    if (command) return { command, after: words.slice(length) }
+  }
+  throw await unknownCommand(words[0] as string)
 }
 
 /** Nearly every program knows its release under this flag. */
@@ -88,9 +96,9 @@ function isHelp(arg: string | undefined): boolean {
   return arg === '-h' || arg === '-help' || arg === '--help'
 }
 
-function unknownCommand(name: string): SottoError {
+async function unknownCommand(name: string): Promise<SottoError> {
   const bare = name.replace(/^--?/, '')
-  const known = commandNames()
+  const known = await commandNames()
   const meant = known.includes(bare) ? bare : nearest(bare, known)
   const group = known.filter((each) => each.startsWith(`${name} `))
   const hint =

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parseArguments } from '../cli/arguments.ts'
-import { commandNamed, globalFlags } from '../cli/commands.ts'
+import { allCommands, globalFlags } from '../cli/commands.ts'
 import { actions } from '../client/api/types.ts'
 import {
   type Environment,
@@ -22,6 +22,7 @@ const read = (name: string): string => readFileSync(join(docs, name), 'utf8')
 const pages = readdirSync(docs).filter((name) => name.endsWith('.md'))
 const unit = read('deploy/sotto.service')
 const compose = read('deploy/compose.yaml')
+const commands = await allCommands()
 
 describe('commands', () => {
   /** Lines of shell that are shown and not run, by the file that shows them. */
@@ -221,9 +222,9 @@ function understand([verb = '', ...rest]: readonly string[]): void {
   const reader = readers[verb]
   if (reader) return void reader(rest, { SOTTO_STATE_DIR: '/var/lib/sotto' })
   const [second = '', ...others] = rest
-  const long = commandNamed(`${verb} ${second}`)
-  const command = long ?? commandNamed(verb)
-  if (!command || !('args' in command)) throw new Error(`There is no command ${verb}`)
+  const long = commands.find(({ name }) => name === `${verb} ${second}`)
+  const command = long ?? commands.find(({ name }) => name === verb)
+  if (!command) throw new Error(`There is no command ${verb}`)
   const { words } = parseArguments(long ? others : rest, { ...command.flags, ...globalFlags })
   if (words.length > command.args.length) throw new Error(`${verb} takes fewer arguments`)
 }

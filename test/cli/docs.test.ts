@@ -2,10 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { Flags } from '../../cli/arguments.ts'
-import { commandNames, commands, globalFlags, rawCommands } from '../../cli/commands.ts'
+import { allCommands, commandNames, globalFlags, rawCommands } from '../../cli/commands.ts'
 import { helpFor, overview } from '../../cli/help.ts'
 import { errorTable } from '../../client/api/errors.ts'
 
+const [commands, names] = await Promise.all([allCommands(), commandNames()])
 const path = new URL('../../docs/cli.md', import.meta.url).pathname
 
 const exitMeanings: Readonly<Record<number, string>> = {
@@ -26,9 +27,9 @@ test('docs/cli.md shows the exit codes of the error table and the help of each c
     `<!-- exit codes -->\n${exitCodes()}<!-- end -->`,
   )
   const sections = await Promise.all(
-    commandNames().map(async (name) => `### ${name}\n\n\`\`\`text\n${await helpFor(name)}\`\`\`\n`),
+    names.map(async (name) => `### ${name}\n\n\`\`\`text\n${await helpFor(name)}\`\`\`\n`),
   )
-  const reference = `## Commands\n\n\`\`\`text\n${overview()}\`\`\`\n\n${sections.join('\n')}`
+  const reference = `## Commands\n\n\`\`\`text\n${await overview()}\`\`\`\n\n${sections.join('\n')}`
   await expect(withTable + reference).toMatchFileSnapshot(path)
 })
 
@@ -48,7 +49,7 @@ test('each exit code of the error table has a meaning', () => {
 })
 
 test('help fits a terminal of a hundred columns', async () => {
-  const texts = [overview(), ...(await Promise.all(commandNames().map(helpFor)))]
+  const texts = await Promise.all([overview(), ...names.map(helpFor)])
   const lines = texts.flatMap((text) => text.split('\n'))
   expect(lines.filter((line) => line.length > 100)).toEqual([])
 })
@@ -61,10 +62,17 @@ test('the table has nothing that the completion scripts would have to quote', ()
 })
 
 test('no command has a flag by the name of one that all have', () => {
-  const names = (flags: Flags) =>
+  const flagNames = (flags: Flags) =>
     Object.entries(flags).flatMap(([name, { short }]) => [name, ...(short ? [short] : [])])
-  const taken = new Set(names(globalFlags))
-  expect(commands.flatMap(({ flags }) => names(flags)).filter((name) => taken.has(name))).toEqual(
-    [],
+  const taken = new Set(flagNames(globalFlags))
+  expect(
+    commands.flatMap(({ flags }) => flagNames(flags)).filter((name) => taken.has(name)),
+  ).toEqual([])
+})
+
+test('no command is the first word of another', () => {
+  const first = new Set(
+    names.filter((name) => name.includes(' ')).map((name) => name.split(' ')[0]),
   )
+  expect(names.filter((name) => first.has(name))).toEqual([])
 })

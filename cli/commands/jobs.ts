@@ -1,0 +1,21 @@
+/** The commands of what the server does by the clock. */
+import type { Command } from '../command.ts'
+
+export const jobCommands: readonly Command[] = [
+  {
+    name: 'job status',
+    args: [],
+    summary: 'Show what the jobs of the server did last, and when they run next.',
+    details: 'It shows the jobs that you may run.',
+    flags: {},
+    load: async () => (await import('../job.ts')).jobStatus,
+  },
+  {
+    name: 'job run',
+    args: ['JOB'],
+    summary: 'Run a job of the server now, and wait for its end.',
+    details: `A run that is under way is joined. The exit code is 2 when the job fails.`,
+    flags: {},
+    load: async () => (await import('../job.ts')).jobRun,
+  },
+]

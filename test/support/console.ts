@@ -12,12 +12,12 @@ export interface Example {
   readonly expected: readonly string[]
 }
 
-/** The examples of `markdown`, in order. */
-export function examplesIn(markdown: string): Example[] {
+/** The examples of `markdown` in blocks of that kind, in order. */
+export function examplesIn(markdown: string, kind = 'console'): Example[] {
   const examples: { line: number; command: string; expected: string[] }[] = []
   let inside = false
   for (const [index, line] of markdown.split('\n').entries()) {
-    if (line.startsWith('```')) inside = line === '```console'
+    if (line.startsWith('```')) inside = line === `\`\`\`${kind}`
     else if (!inside) continue
     else if (line.startsWith('$ ')) {
       examples.push({ line: index + 1, command: line.slice(2), expected: [] })

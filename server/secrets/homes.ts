@@ -62,25 +62,28 @@ export class Homes {
   }
 
   /**
-   * The number of `leaf` if the backend `id` has nothing there, else the first one behind all that stands
+   * The number of `place` if the backend `id` has nothing there, else the first one behind all that stands
    * there: a copy of the store from before a restore may have got further. Rejects when the backend cannot
    * be used.
    */
-  async vacant(id: number, leaf: Leaf): Promise<number> {
+  async vacant(id: number, place: Place): Promise<number> {
+    const leaf = leafAt(place)
     return this.#backends.use(id, async (backend) => {
       if (!(await isTaken(backend, leaf))) return leaf.version
-      const taken = await backend.leaves(leaf.name)
+      const taken = await backend.leaves(leaf.name, true)
       return taken.reduce((highest, each) => Math.max(highest, each), leaf.version) + 1
     })
   }
 
   /** Writes a value to the backend `id`, or finds that it is there. */
-  async write(id: number, leaf: Leaf, value: Uint8Array): Promise<void> {
+  async write(id: number, place: Place, value: Uint8Array): Promise<void> {
+    const leaf = leafAt(place)
     await this.#backends.use(id, (backend) => backend.writeLeaf(leaf, value))
   }
 
   /** Reads back what was written to the backend `id`. Rejects with `backend_altered` for anything else. */
-  async prove(id: number, leaf: Leaf, value: Uint8Array): Promise<void> {
+  async prove(id: number, place: Place, value: Uint8Array): Promise<void> {
+    const leaf = leafAt(place)
     await this.#backends.use(id, async (backend) => {
       const found = await backend.readLeaf(leaf)
       const same = found?.length === value.length && timingSafeEqual(found, value)
@@ -90,7 +93,8 @@ export class Homes {
   }
 
   /** Removes a value from the backend `id`. What stands there but is not ours stays, and is no failure. */
-  async remove(id: number, leaf: Leaf): Promise<void> {
+  async remove(id: number, place: Place): Promise<void> {
+    const leaf = leafAt(place)
     await this.#backends.use(id, async (backend) => {
       try {
         await backend.removeLeaf(leaf)
@@ -111,7 +115,7 @@ export class Homes {
   }
 
   async #read(backend: Backend, place: Place, { fingerprint }: Reference): Promise<Buffer> {
-    const value = await backend.readLeaf(place)
+    const value = await backend.readLeaf(leafAt(place))
     if (!value) throw altered(backend, place, 'it is not there any more')
     if (timingSafeEqual(fingerprint, this.#keyring.fingerprintOf(place, value))) return value
     value.fill(0)
@@ -128,6 +132,11 @@ async function isTaken(backend: Backend, leaf: Leaf): Promise<boolean> {
     if (asSottoError(error).code === 'backend_altered') return true
     throw error
   }
+}
+
+/** Where a value stands whose home a backend is. */
+function leafAt({ name, incarnation, version }: Place): Leaf {
+  return { name, incarnation, version, home: true }
 }
 
 function placeOf({ name, incarnation }: SecretState, version: number): Place {

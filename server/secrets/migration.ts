@@ -3,7 +3,6 @@
  * through the way by which it will be read and compare, flip, and remove at the source. Broken off anywhere,
  * the secret is where it was or where it is to be, whole, and the same call again does the rest.
  */
-import { credentialsOf, type OpenBaoConfig } from '../../client/api/backends.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import { matches } from '../access.ts'
@@ -141,8 +140,7 @@ export class Migration {
     if (active.backend === to) return 'it is there already'
     if (active.backend !== from) return 'it is in another backend'
     if (to === undefined) return undefined
-    const backends = await this.#parts.roster.all()
-    const user = backends.find(({ config }) => uses(config, row.name))
+    const user = await this.#parts.roster.userOf(row.name)
     return user && `backend ${quote(user.name)} logs in with it`
   }
 
@@ -235,10 +233,6 @@ export class Migration {
 
 /** The secret is another than it was when its move began. */
 class ChangedMeanwhile extends Error {}
-
-function uses(config: OpenBaoConfig, name: string): boolean {
-  return credentialsOf(config).some((ref) => ref.name === name)
-}
 
 /** As Promise.all, but nothing goes on behind a rejection. */
 async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {

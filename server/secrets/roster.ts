@@ -1,5 +1,11 @@
 /** Which backends there are, each proven to be as it was set up. */
-import { type OpenBaoConfig, openBaoConfig, STORE_BACKEND } from '../../client/api/backends.ts'
+import {
+  credentialsOf,
+  type OpenBaoConfig,
+  openBaoConfig,
+  type SecretRef,
+  STORE_BACKEND,
+} from '../../client/api/backends.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { BackendInUse, Store, StoredBackend } from '../store/contract.ts'
@@ -45,9 +51,19 @@ export class Roster {
     })
   }
 
-  /** The backend that new secrets are kept in; undefined: the store itself. */
-  async default(): Promise<BackendRecord | undefined> {
-    return (await this.all()).find(({ isDefault }) => isDefault)
+  /**
+   * The backend that a new secret of that name is kept in; undefined: the store itself, which also keeps what
+   * backends log in with.
+   */
+  async homeFor(name: string): Promise<BackendRecord | undefined> {
+    const user = await this.userOf(name)
+    return user ? undefined : (await this.all()).find(({ isDefault }) => isDefault)
+  }
+
+  /** A backend that logs in with the secret `name`. */
+  async userOf(name: string): Promise<BackendRecord | undefined> {
+    const uses = (ref: SecretRef): boolean => ref.name === name
+    return (await this.all()).find(({ config }) => credentialsOf(config).some(uses))
   }
 
   /** The backend that is called `name`; null for the store itself. Rejects with `not_found`. */

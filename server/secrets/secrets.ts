@@ -306,7 +306,7 @@ export class Secrets {
 
   /** The backend that keeps a new version: that of the others, or else that of new secrets. */
   async #homeOf(name: string, before: SecretRow | undefined): Promise<number | undefined> {
-    if (!before || before.active === 0) return (await this.#roster.default())?.id
+    if (!before || before.active === 0) return (await this.#roster.homeFor(name))?.id
     return (await this.#cache.read(name, before.active))?.versions.get(before.active)?.backend
   }
 

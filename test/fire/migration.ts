@@ -41,7 +41,9 @@ export interface Totals {
 
 /** Kills of one round at most; then the command may come to its end. */
 const KILLS = 12
-const AT_ONCE = 32
+const AT_ONCE = 16
+/** Ends of the command at most that are put down to a slow machine. */
+const SLOW = 10
 
 /** From where to where, round after round. */
 const ways = [
@@ -156,12 +158,14 @@ class World {
 
   /** Moves everything, with kills on the way, until the command says that nothing is left. */
   async move(way: Way, random: Random, totals: Totals): Promise<void> {
-    for (let kills = 0; ; ) {
+    for (let kills = 0, slow = 0; ; ) {
       const command = this.#command(way)
       const ended = once(command, 'exit').then(([code]) => code as number | null)
       const delay = kills < KILLS ? 300 + random.below(1500) : 600_000
       const first = await Promise.race([ended, pause(delay, 'late' as const)])
       if (first === 0) return
+      // OpenBao was too slow for all attempts of the command: it is run again, as a person would.
+      if (first === 2 && ++slow < SLOW) continue
       if (first !== 'late')
         throw new Error(`the command ended with ${String(first)}: ${output(command)}`)
       kills++
@@ -184,9 +188,12 @@ class World {
   /** Holds everything against `model`. Resolves with how many values were compared. */
   async check({ from, to, keep }: Way, model: readonly Secret[]): Promise<number> {
     const client = this.client
-    const job = await client.operate('job-run', { Name: 'backends' })
-    if (job.LastResult !== 'ok')
-      throw new Error(`what was left was not cleared: ${job.LastMessage}`)
+    for (let attempt = 1; ; attempt++) {
+      const job = await client.operate('job-run', { Name: 'backends' })
+      if (job.LastResult === 'ok') break
+      if (attempt === 30) throw new Error(`what was left was not cleared: ${job.LastMessage}`)
+      await pause(1000)
+    }
     const counts = await inParallel(model, async ({ name, values, active }) => {
       const info = await client.info(name)
       const wanted = { Name: name, Versions: [...values.keys()], ActiveVersion: active }
@@ -194,7 +201,8 @@ class World {
         throw new Error(`${JSON.stringify(info)} where ${JSON.stringify(wanted)} was due`)
       }
       for (const [version, value] of values) {
-        const found = Buffer.from((await client.getVersion(name, version)).Value).toString()
+        const { Value } = await patiently(() => client.getVersion(name, version))
+        const found = Buffer.from(Value).toString()
         if (found !== value) throw new Error(`version ${version} of ${name} is ${found}`)
       }
       return values.size
@@ -257,7 +265,7 @@ class World {
       const tries = [...values.keys(), 1].filter((each, at, all) => all.indexOf(each) === at)
       const versions: number[] = []
       for (const version of tries) {
-        const path = `secret/metadata/sotto/${backend}/versions/${pathOf(name)}/${version}`
+        const path = `secret/metadata/sotto/${backend}/home/${pathOf(name)}/${version}`
         const { status, body } = await this.bao.call('GET', path)
         if (status === 200) versions.push(body.data.current_version)
       }
@@ -272,6 +280,19 @@ const said = new WeakMap<ChildProcess, string>()
 
 function output(command: ChildProcess): string {
   return said.get(command) ?? ''
+}
+
+/** Runs `act` until OpenBao is not too slow for it. */
+async function patiently<T>(act: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await act()
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'backend_unavailable' || attempt === 30)
+        throw error
+      await pause(1000)
+    }
+  }
 }
 
 async function inParallel<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {

@@ -6,6 +6,9 @@ import { describe, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Backend } from '../../server/backends/contract.ts'
 import type { World } from '../../server/main.ts'
+import { fileSource } from '../../server/backup/source.ts'
+import { verifyBackup } from '../../server/backup/verify.ts'
+import { madeState } from '../backup/made.ts'
 import { faultyFiles } from '../support/faulty-files.ts'
 import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
 import { bytes, type Line, type Service, startService } from '../support/service.ts'
@@ -107,9 +110,15 @@ describe('a secret whose values are in a backend', () => {
     expect(text((await client.getVersion('prod/a', 1)).Value)).toBe('one')
     await client.activate('prod/a', 2)
     expect(text((await client.get('prod/a')).Value)).toBe('two')
-    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1]', '["prod/a",2]', '["prod/a",7]'])
+    expect(leavesIn(elsewhere)).toEqual([
+      '["prod/a",1,"home"]',
+      '["prod/a",2,"home"]',
+      '["prod/a",7,"home"]',
+    ])
     await client.deleteVersion('prod/a', 1)
-    await expect.poll(() => leavesIn(elsewhere)).toEqual(['["prod/a",2]', '["prod/a",7]'])
+    await expect
+      .poll(() => leavesIn(elsewhere))
+      .toEqual(['["prod/a",2,"home"]', '["prod/a",7,"home"]'])
     await client.delete('prod/a')
     await expect.poll(() => leavesIn(elsewhere)).toEqual([])
     expect(await client.put('prod/a', bytes('again'))).toBe(8)
@@ -206,7 +215,7 @@ describe('a secret whose values are in a backend', () => {
     expect(await client.info('prod/a')).toMatchObject({ Versions: [1] })
     // It had got there, though no answer said so.
     const [leaf] = shared.leaves.values()
-    shared.leaves.set('["prod/a",2]', leaf as typeof leaf & {})
+    shared.leaves.set('["prod/a",2,"home"]', leaf as typeof leaf & {})
     fail()
     await expect.poll(() => client.put('prod/a', bytes('two')).catch(() => 0), soon).toBe(3)
     await expect(client.createVersion('prod/a', 2, bytes('x'))).rejects.toMatchObject({
@@ -215,7 +224,7 @@ describe('a secret whose values are in a backend', () => {
     expect(await client.operate('job-run', { Name: 'backends' })).toMatchObject({
       LastResult: 'ok',
     })
-    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1]', '["prod/a",3]'])
+    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1,"home"]', '["prod/a",3,"home"]'])
     const { Leftovers } = await client.operate('backend-describe', { Name: 'vault' })
     expect(Leftovers).toBe(0)
   })
@@ -225,7 +234,7 @@ describe('a secret whose values are in a backend', () => {
     const { service, shared } = elsewhere
     const client = service.client()
     await client.put('prod/a', bytes('one'))
-    const leaf = shared.leaves.get('["prod/a",1]')
+    const leaf = shared.leaves.get('["prod/a",1,"home"]')
     if (!leaf) throw new Error('there is no leaf')
     const refused = async (reason: string): Promise<void> => {
       const { status, headers, text: body } = await service.post('get', { Name: 'prod/a' })
@@ -235,7 +244,7 @@ describe('a secret whose values are in a backend', () => {
     }
     leaf.value = Buffer.from('other')
     await refused('it is not the value that was written')
-    shared.leaves.delete('["prod/a",1]')
+    shared.leaves.delete('["prod/a",1,"home"]')
     await refused('it is not there any more')
     // The latest version is known without it.
     expect(await client.put('prod/a', bytes('one'))).toBe(1)
@@ -249,7 +258,7 @@ describe('a secret whose values are in a backend', () => {
     await client.put('prod/a', bytes('one'))
     const [leaf] = shared.leaves.values()
     for (const number of [2, 3, 9]) {
-      shared.leaves.set(`["prod/a",${number}]`, {
+      shared.leaves.set(`["prod/a",${number},"home"]`, {
         ...leaf,
         value: Buffer.from('later'),
       } as typeof leaf & {})
@@ -279,7 +288,7 @@ describe('a secret whose values are in a backend', () => {
     // A look at the place of a value that is about to be written reveals and changes nothing.
     expect(calls.every((call) => call === 'readLeaf prod/a')).toBe(true)
     expect(calls.length).toBeLessThanOrEqual(1)
-    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1]'])
+    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1,"home"]'])
     disk.set('works')
     await expect
       .poll(
@@ -362,6 +371,48 @@ describe('a secret whose values are in a backend', () => {
       ['vault', 1],
     ])
     expect(text((await client.getVersion('prod/there', 2)).Value)).toBe('two')
+  })
+
+  test('what a backend logs in with stays in the store, also when it is put anew', async () => {
+    await using elsewhere = await start()
+    const { service, calls } = elsewhere
+    const client = service.client()
+    await client.delete('backends/token')
+    await client.put('backends/token', bytes('another'))
+    expect(calls).toEqual([])
+    expect(text((await client.get('backends/token')).Value)).toBe('another')
+    await client.put('prod/a', bytes('one'))
+    expect(text((await client.get('prod/a')).Value)).toBe('one')
+  })
+
+  test('references move to a new entry of the keyring as values do', async () => {
+    await using elsewhere = await start()
+    const client = elsewhere.service.client()
+    for (const name of ['prod/a', 'prod/b']) await client.put(name, bytes(`value of ${name}`))
+    await client.operate('key-rotate', {})
+    await client.put('prod/a', bytes('two'))
+    await expect
+      .poll(async () => (await client.operate('key-status', {})).Entries.length, {
+        timeout: 15_000,
+      })
+      .toBe(1)
+    expect(text((await client.getVersion('prod/a', 2)).Value)).toBe('two')
+    for (const name of ['prod/a', 'prod/b']) {
+      expect(text((await client.get(name)).Value)).toBe(`value of ${name}`)
+    }
+  })
+
+  test('a backup has the references, and proves them without the backend', async () => {
+    using made = madeState()
+    {
+      await using elsewhere = await start({ state: made.state })
+      await elsewhere.service.client().put('prod/a', bytes('one'))
+      await elsewhere.service.client().put('prod/a', bytes('two'))
+    }
+    const backup = await made.backUp()
+    using keys = made.keys()
+    const verified = await verifyBackup(await fileSource(made.pathOf(backup)), keys)
+    expect(verified.values).toBe(3)
   })
 
   test('a record that was moved to another backend, or turned into a value, does not open', async () => {

@@ -4,11 +4,13 @@
  */
 import { Decrypter } from 'age-encryption'
 import type {
+  BackendVector,
   KeyFileVector,
   KmsWrapVector,
   Part,
   Reason,
   RecoveryWrapVector,
+  ReferenceVector,
   RootKeyVector,
   StateVector,
   TransitWrapVector,
@@ -33,6 +35,8 @@ export class Refusal extends Error {
 export function read(vector: Vector): Promise<Record<string, unknown>> {
   if (vector.structure === 'version') return readVersion(vector)
   if (vector.structure === 'state') return readState(vector)
+  if (vector.structure === 'reference') return readReference(vector)
+  if (vector.structure === 'backend') return readBackend(vector)
   if (vector.structure === 'root-key') return readRootKey(vector)
   if (vector.structure === 'recovery-wrap') return readRecoveryWrap(vector)
   if (vector.structure === 'kms-wrap') return readKmsWrap(vector)
@@ -46,6 +50,55 @@ type Field = string | number
 const subtle = globalThis.crypto.subtle
 
 async function readVersion(vector: VersionVector): Promise<{ value: string }> {
+  const { storeId, place } = vector
+  const { name, incarnation, version } = place
+  const associated = fields('value', 1, storeId, name, incarnation, version)
+  const dataKey = await dataKeyOf(vector)
+  return { value: hex(await open('value', dataKey, associated, bytes(vector.sealed))) }
+}
+
+async function readReference(vector: ReferenceVector): Promise<Record<string, unknown>> {
+  const { storeId, place } = vector
+  const { name, incarnation, version } = place
+  const associated = fields('reference', 1, storeId, name, incarnation, version)
+  const dataKey = await dataKeyOf(vector)
+  const held = await open('reference', dataKey, associated, bytes(vector.sealed))
+  if (held.length !== 36) throw new Refusal('reference', 'length')
+  const before = fields('value-fingerprint', 1, storeId, name, incarnation, version)
+  const key = await derive(bytes(vector.rootKey), storeId, 'value-fingerprint')
+  const given = Uint8Array.from([...before, ...bytes(vector.value)])
+  if (!(await authenticates(key, given, held.slice(4)))) {
+    throw new Refusal('reference', 'fingerprint')
+  }
+  const backend = new DataView(held.buffer).getUint32(0)
+  return { backend, fingerprint: hex(held.slice(4)) }
+}
+
+async function readBackend(vector: BackendVector): Promise<Record<string, never>> {
+  const { id, name, type, description, isDefault, config, createdAt } = vector.backend
+  const said = [id, name, type, description, isDefault ? 1 : 0, config, createdAt]
+  const key = await derive(bytes(vector.rootKey), vector.storeId, 'state')
+  const fits = await authenticates(
+    key,
+    fields('backend', 1, vector.storeId, ...said),
+    bytes(vector.mac),
+  )
+  if (!fits) throw new Refusal('backend', 'authentication')
+  return {}
+}
+
+/** Whether `mac` is the HMAC-SHA256 of `input` under `key`. */
+async function authenticates(key: Bytes, input: Bytes, mac: Bytes): Promise<boolean> {
+  const hmac = { name: 'HMAC', hash: 'SHA-256' }
+  return subtle.verify(
+    hmac,
+    await subtle.importKey('raw', key, hmac, false, ['verify']),
+    mac,
+    input,
+  )
+}
+
+async function dataKeyOf(vector: VersionVector | ReferenceVector): Promise<Bytes> {
   const { storeId, place, keyring, keyId } = vector
   const opening = await derive(bytes(vector.rootKey), storeId, 'keyring-entry')
   const keys = new Map<number, Bytes>()
@@ -61,21 +114,17 @@ async function readVersion(vector: VersionVector): Promise<{ value: string }> {
   const entry = keys.get(keyId)
   if (!entry) throw new Refusal('data-key', 'unknown-entry')
   const { name, incarnation, version } = place
-  const dataKey = await openKey(
+  return openKey(
     'data-key',
     await derive(entry, storeId, 'data-key'),
     fields('data-key', 1, storeId, name, incarnation, version),
     bytes(vector.wrappedKey),
   )
-  const associated = fields('value', 1, storeId, name, incarnation, version)
-  return { value: hex(await open('value', dataKey, associated, bytes(vector.sealed))) }
 }
 
 async function readState(vector: StateVector): Promise<Record<string, never>> {
   const key = await derive(bytes(vector.rootKey), vector.storeId, 'state')
-  const hmac = { name: 'HMAC', hash: 'SHA-256' }
-  const usable = await subtle.importKey('raw', key, hmac, false, ['verify'])
-  const fits = await subtle.verify(hmac, usable, bytes(vector.mac), stateFields(vector))
+  const fits = await authenticates(key, stateFields(vector), bytes(vector.mac))
   if (!fits) throw new Refusal('state', 'authentication')
   return {}
 }

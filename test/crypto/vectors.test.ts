@@ -20,6 +20,7 @@ import {
   type Expected,
   type KmsWrapVector,
   type Reason,
+  type ReferenceVector,
   type TransitWrapVector,
   type Vector,
   vectorSchema,
@@ -85,7 +86,10 @@ type Refused = Exclude<Expected, 'ok'>
 /** The result fields of a vector that must be read. */
 function resultOf(vector: Vector): Record<string, unknown> {
   if (vector.structure === 'version') return { value: vector.value }
-  if (vector.structure === 'state') return {}
+  if (vector.structure === 'state' || vector.structure === 'backend') return {}
+  if (vector.structure === 'reference') {
+    return { backend: vector.backend, fingerprint: vector.fingerprint }
+  }
   if (vector.structure === 'root-key' || vector.structure === 'recovery-wrap') {
     return { rootKey: vector.rootKey }
   }
@@ -110,10 +114,13 @@ async function readByServer(vector: Vector): Promise<Record<string, unknown>> {
         .toString('hex'),
     }
   }
+  if (vector.structure === 'reference') return readReference(vector)
+  if (vector.structure === 'backend') {
+    keyringUnder(vector).verifyBackend(vector.backend, bytes(vector.mac))
+    return {}
+  }
   if (vector.structure === 'state') {
-    // Any keyring under the root key does: the MAC depends on nothing else.
-    const random = (size: number): Buffer => bytes(vector.rootKey).subarray(0, size)
-    Keyring.create(vector.storeId, { random }).keyring.verify(vector.state, bytes(vector.mac))
+    keyringUnder(vector).verify(vector.state, bytes(vector.mac))
     return {}
   }
   const path = join(scratch, 'local.key')
@@ -137,6 +144,28 @@ async function readByServer(vector: Vector): Promise<Record<string, unknown>> {
   writeKeyFile(path, keyFileOf(bytes(vector.localKey ?? '')))
   await provider.unwrap(wrapped, 'store')
   return { localKey: vector.localKey, fingerprint: found }
+}
+
+/** Any keyring under the root key: a MAC depends on nothing else. */
+function keyringUnder({ storeId, rootKey }: { storeId: string; rootKey: string }): Keyring {
+  const random = (size: number): Buffer => bytes(rootKey).subarray(0, size)
+  return Keyring.create(storeId, { random }).keyring
+}
+
+/** Opens it with the keyring, and holds the value against it: what becomes of another is tested with the homes. */
+async function readReference(vector: ReferenceVector): Promise<Record<string, unknown>> {
+  const keyring = openKeyring(vector)
+  const dataKey = keyring.unwrap(vector.place, {
+    keyId: vector.keyId,
+    wrappedKey: bytes(vector.wrappedKey),
+  })
+  const reference = keyring.openReference(vector.place, dataKey, bytes(vector.sealed))
+  const due = keyring.fingerprintOf(vector.place, bytes(vector.value))
+  if (!due.equals(reference.fingerprint)) throw new SottoError('backend_altered', 'other')
+  return {
+    backend: reference.backend,
+    fingerprint: Buffer.from(reference.fingerprint).toString('hex'),
+  }
 }
 
 /** What the provider asks of KMS; the answer is one that any KMS could give. */
@@ -199,7 +228,7 @@ function writeKeyFile(path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o600 })
 }
 
-function openKeyring({ storeId, rootKey, keyring }: VersionVector): Keyring {
+function openKeyring({ storeId, rootKey, keyring }: VersionVector | ReferenceVector): Keyring {
   const stored = keyring.map(
     ({ sealed, ...head }): SealedEntry => ({ ...head, sealed: bytes(sealed) }),
   )
@@ -220,6 +249,15 @@ function expectedErrors(vector: Vector, { of, because }: Refused): Pattern[] {
         ? 'its key is not the one that its fingerprint [0-9a-f]{16} names'
         : 'it is not a Sotto local key'
     return [pattern('key_missing', `Cannot use the key file "[^"]*": ${why}`)]
+  }
+  if (of === 'backend') {
+    const why = 'it was altered outside Sotto or moved from another place'
+    return [pattern('store_damaged', `Cannot trust the record of backend "[^"]*": ${why}`)]
+  }
+  if (of === 'reference' && because === 'fingerprint') return [pattern('backend_altered', 'other')]
+  if (vector.comment === 'What is sealed lacks its last byte.') {
+    const why = 'it has 35 bytes where 36 are due'
+    return [pattern('store_damaged', `Cannot read ${subject(vector, of)}: ${why}`)]
   }
   if (of === 'state') {
     const why = 'it was altered outside Sotto or moved from another place'
@@ -269,9 +307,10 @@ const reasons: Partial<Record<Reason, string>> = {
 
 function subject(vector: Vector, of: string): string {
   if (vector.structure === 'root-key') return `the root key of store ${vector.storeId}`
-  if (vector.structure !== 'version') throw new Error(`Nothing is sealed in a ${vector.structure}`)
+  if (vector.structure !== 'version' && vector.structure !== 'reference')
+    throw new Error(`Nothing is sealed in a ${vector.structure}`)
   const secret = `${quote(vector.place.name)} version ${vector.place.version}`
-  if (of === 'value') return `the value of ${secret}`
+  if (of === 'value' || of === 'reference') return `the ${of} of ${secret}`
   if (of === 'data-key') return `the data key of ${secret}`
   if (of === 'keyring-entry') return 'keyring entry [0-9]+'
   return 'the keyring'

@@ -8,6 +8,7 @@ import { keyFiles, keyrings, rootKeys } from './keys.ts'
 import { kmsWraps } from './kms.ts'
 import { transitWraps } from './transit.ts'
 import { recoveryWraps } from './recovery.ts'
+import { backends, references } from './references.ts'
 import { states } from './states.ts'
 import type { Vector } from './vector.ts'
 import { versions } from './versions.ts'
@@ -19,6 +20,8 @@ export function vectorFiles(): Map<string, string> {
     ...versions(),
     ...keyrings(),
     ...states(),
+    ...references(),
+    ...backends(),
     ...rootKeys(),
     ...recoveryWraps(),
     ...kmsWraps(),

@@ -6,10 +6,12 @@ const hex = z.string().regex(/^([0-9a-f]{2})*$/)
 /** The part of a store that is found wrong. */
 const part = z.enum([
   'value',
+  'reference',
   'data-key',
   'keyring-entry',
   'keyring',
   'state',
+  'backend',
   'root-key',
   'recovery-wrap',
   'kms-wrap',
@@ -54,6 +56,34 @@ const version = z.strictObject({
   sealed: hex,
   /** What the version holds; absent where it must not open. */
   value: hex.optional(),
+})
+
+/** A version whose value is in a backend: what the store keeps of it, and what the backend gives. */
+const reference = version.omit({ structure: true, value: true }).extend({
+  structure: z.literal('reference'),
+  value: hex,
+  /** What the reference holds; absent where it must be refused. */
+  backend: z.number().optional(),
+  fingerprint: hex.optional(),
+})
+
+/** What a store says of a backend, with the MAC over it. */
+const backend = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('backend'),
+  expect: expected,
+  storeId: z.string(),
+  rootKey: hex,
+  backend: z.strictObject({
+    id: z.number(),
+    name: z.string(),
+    type: z.string(),
+    description: z.string(),
+    isDefault: z.boolean(),
+    config: z.string(),
+    createdAt: z.string(),
+  }),
+  mac: hex,
 })
 
 /** What a store says of a secret, with the MAC over it. */
@@ -143,6 +173,8 @@ const keyFile = z.strictObject({
 /** Any vector file. */
 export const vectorSchema = z.discriminatedUnion('structure', [
   version,
+  reference,
+  backend,
   state,
   rootKey,
   recoveryWrap,
@@ -156,6 +188,8 @@ export type Reason = z.infer<typeof reason>
 export type Expected = z.infer<typeof expected>
 export type VectorEntry = z.infer<typeof entry>
 export type VersionVector = z.infer<typeof version>
+export type ReferenceVector = z.infer<typeof reference>
+export type BackendVector = z.infer<typeof backend>
 export type StateVector = z.infer<typeof state>
 export type RootKeyVector = z.infer<typeof rootKey>
 export type RecoveryWrapVector = z.infer<typeof recoveryWrap>

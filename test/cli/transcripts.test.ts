@@ -45,6 +45,7 @@ const tailnet = {
             'backends:delete',
             'migrate',
             'keys',
+            'backup',
           ],
           secret: ['*'],
         },

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Action, Rule } from '../client/api/types.ts'
-import { allows, grantOf, matches } from '../server/access.ts'
+import { allows, allowsEach, grantOf, matches } from '../server/access.ts'
 
 const rules: Rule[] = [
   { action: ['get', 'info'], secret: ['prod/*'] },
@@ -111,4 +111,45 @@ test('what allows an action is the first rule, and the pattern of it, that does'
   expect(grantOf(several, 'get', 'prod/a')).toEqual({ rule: 1, pattern: 'prod/*' })
   expect(grantOf(several, 'info', 'prod/a')).toEqual({ rule: 0, pattern: '*' })
   expect(grantOf(several, 'put', 'prod/a')).toBeUndefined()
+})
+
+describe('rules on every name of a pattern', () => {
+  const reads = [
+    { action: ['get'], secret: ['prod/*', 'a*b*c', 'one'] },
+    { action: ['get'], secret: ['dev/1*', 'dev/2*'] },
+    { action: ['info'], secret: ['*'] },
+  ]
+
+  test.each([
+    ['prod/*', true],
+    ['prod/a', true],
+    ['prod/a*', true],
+    ['prod/*/x*', true],
+    ['one', true],
+    ['a*b*c', true],
+    ['axbyc', true],
+    ['a*bx*c', true],
+    ['a*c', false],
+    ['prod*', false],
+    ['*', false],
+    ['one*', false],
+    ['dev/*', false],
+    ['dev/1', true],
+    ['dev/1*', true],
+  ])('%j: %s', (pattern, expected) => {
+    expect(allowsEach(reads, 'get', pattern)).toBe(expected)
+  })
+
+  test('allow it on each of the names that there could be', () => {
+    const texts = fc.string({ unit: fc.constantFrom('a', 'b', '*', '/'), maxLength: 6 })
+    const names = fc.string({ unit: fc.constantFrom('a', 'b', '/'), maxLength: 8 })
+    fc.assert(
+      fc.property(texts, texts, names, (wide, pattern, name) => {
+        const rule = [{ action: ['get'], secret: [wide] }]
+        const covered = allowsEach(rule, 'get', pattern) && matches(pattern, name)
+        expect(allows(rule, 'get', name) || !covered).toBe(true)
+      }),
+      { numRuns: 5000 },
+    )
+  })
 })

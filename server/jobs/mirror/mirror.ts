@@ -32,9 +32,12 @@ export interface RunOptions {
   readonly signal: AbortSignal
   /** Whether everything is compared with the backend, and not only what changed here. */
   readonly check: boolean
+  /** Whether nobody waits for the end, so that callers of the server come first. Default: false. */
+  readonly gentle?: boolean
 }
 
 const AT_ONCE = 8
+const AT_ONCE_GENTLE = 2
 const PAGE = 200
 const ATTEMPTS = 3
 /** How long a standby may be behind. */
@@ -79,9 +82,9 @@ export class Mirror {
    * Takes up what changed, and brings the backend up to it. Rejects with what is wrong with the backend as
    * a whole, or with the server; what is wrong with single secrets is kept beside them.
    */
-  async run({ signal, check }: RunOptions): Promise<Tally> {
+  async run({ signal, check, gentle = false }: RunOptions): Promise<Tally> {
     await this.#uptake.run()
-    await this.#through(signal, check)
+    await this.#through(signal, check, gentle ? AT_ONCE_GENTLE : AT_ONCE)
     if (check && !signal.aborted) await this.#uptake.checked()
     return this.#tally
   }
@@ -111,7 +114,7 @@ export class Mirror {
     await this.#uptake.acceptPlace()
   }
 
-  async #through(signal: AbortSignal, check: boolean): Promise<void> {
+  async #through(signal: AbortSignal, check: boolean, atOnce: number): Promise<void> {
     const { store } = this.#parts
     const dueBy = check ? undefined : this.#now()
     for (let cursor = 0; !signal.aborted; ) {
@@ -126,7 +129,7 @@ export class Mirror {
           await this.#bring(each, check)
         }
       }
-      await allOf(Array.from({ length: AT_ONCE }, worker))
+      await allOf(Array.from({ length: atOnce }, worker))
     }
   }
 

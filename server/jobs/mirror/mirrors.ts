@@ -182,10 +182,9 @@ export class Mirrors {
     const stop = timers.after(RUN_MS, () => enough.abort())
     try {
       const signal = AbortSignal.any([stopped, enough.signal])
-      return this.#ended(
-        backend,
-        await mirror.run({ signal, check: demand?.check === true || old }),
-      )
+      const check = demand?.check === true || old
+      const gentle = demand === undefined && checkedAt !== undefined
+      return this.#ended(backend, await mirror.run({ signal, check, gentle }))
     } finally {
       stop()
       if (enough.signal.aborted) this.changed()

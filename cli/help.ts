@@ -5,7 +5,7 @@ import type { Command } from './command.ts'
 import { allCommands, commandNamed, commandNames, globalFlags, rawCommands } from './commands.ts'
 import type { Invocation } from './invocation.ts'
 import { table } from './text.ts'
-import type { RawVerb } from '../server/settings.ts'
+import type { RawVerb } from '../server/settings/setting.ts'
 
 /** Prints how a command is used, or, without one, what there is. Throws `usage` for an unknown one. */
 export async function help(invocation: Invocation): Promise<void> {
@@ -56,7 +56,7 @@ function helpOf({ name, args, summary, details, flags }: Command): string {
 }
 
 async function helpOfServer(name: RawVerb, summary: string): Promise<string> {
-  const { settingsHelp } = await import('../server/config.ts')
+  const { settingsHelp } = await import('../server/settings/table.ts')
   return `Usage: sotto ${name} [flags]\n\n${summary}\n\nFlags, each with the variables that stand in for it:\n${settingsHelp(name)}`
 }
 

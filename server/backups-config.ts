@@ -6,7 +6,7 @@ import { DEFAULT_KEEP, type Keep, parseKeep } from './backup/retention.ts'
 import { s3Target } from './backup/s3.ts'
 import { clearPlace, type ObjectLock, type S3Place } from './backup/s3-place.ts'
 import type { BackupTarget } from './backup/target.ts'
-import type { SettingValues } from './settings.ts'
+import type { SettingValues } from './settings/setting.ts'
 
 /** Where backups are kept. */
 export type BackupPlace =

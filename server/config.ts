@@ -1,5 +1,4 @@
 /** What the commands of the server's own machine run with, read from their flags and the environment. */
-import { parseArgs } from 'node:util'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { type BackendsConfig, backendsConfig } from './backends-config.ts'
 import { type BackupPlace, type BackupsConfig, readBackups, readPlace } from './backups-config.ts'
@@ -8,7 +7,8 @@ import type { Tls } from './http/tls.ts'
 import { defaultCapabilities } from './identity/tailscale/rules.ts'
 import { tailscaledSocket } from './identity/tailscale/socket.ts'
 import { type KeysAtHand, keysAtHand } from './keys-config.ts'
-import { type RawVerb, setecFlags, type Setting, type SettingValues, settings } from './settings.ts'
+import { type Environment, type Given, readSettings, withEnvironment } from './settings/given.ts'
+import type { SettingValues } from './settings/setting.ts'
 
 /** What `sotto server` runs with. */
 export type ServerConfig = DevelopmentConfig | TailnetConfig
@@ -73,9 +73,6 @@ export interface KeysConfig extends KeysAtHand {
   readonly stateDir: string
 }
 
-/** The environment, as Node gives it. */
-export type Environment = Readonly<Record<string, string | undefined>>
-
 /**
  * Reads the settings of `sotto server`. Throws `usage` for what does not fit, and `unsafe` for a
  * wildcard address and where the environment would make Node print what passes through it.
@@ -86,7 +83,7 @@ export function readServerConfig(args: readonly string[], env: Environment): Ser
       hint: 'Start the server without it.',
     })
   }
-  const given = read('server', args, env)
+  const given = readSettings('server', args, env)
   return given.on.has('dev') ? developmentConfig(given) : tailnetConfig(given)
 }
 
@@ -101,7 +98,7 @@ export interface DoctorConfig extends Omit<TailnetConfig, 'dev' | 'stateDir'> {
 
 /** Reads the settings of `sotto doctor`, which are those of the server. Throws `usage`. */
 export function readDoctorConfig(args: readonly string[], env: Environment): DoctorConfig {
-  const given = read('doctor', args, env)
+  const given = readSettings('doctor', args, env)
   const { values } = given
   const output = values.get('output') ?? 'text'
   if (output !== 'text' && output !== 'json') {
@@ -119,7 +116,7 @@ export function readDoctorConfig(args: readonly string[], env: Environment): Doc
 
 /** Reads the settings of `sotto init`. Throws `usage` for what does not fit. */
 export function readInitConfig(args: readonly string[], env: Environment): InitConfig {
-  const given = read('init', args, env)
+  const given = readSettings('init', args, env)
   const stateDir = given.values.get('state-dir')
   if (stateDir === undefined) throw new SottoError('usage', 'sotto init needs --state-dir')
   return { stateDir, ...keysAtHand(valuesOf(given)) }
@@ -160,45 +157,6 @@ export function readBackupPlace(
 ): BackupPlace {
   // What the environment says of a bucket is not for a directory.
   return readPlace(where, where.startsWith('s3:') ? withEnvironment(flags, env) : flags)
-}
-
-/** Flags, and what the environment gives where they give nothing. */
-function withEnvironment(flags: SettingValues, env: Environment): SettingValues {
-  const variable = (flag: string): string | undefined =>
-    (settings.find((setting) => setting.flag === flag)?.env ?? []).find((name) => env[name])
-  return {
-    value: (flag) => flags.value(flag) ?? env[variable(flag) ?? ''],
-    on: (flag) => {
-      const name = variable(flag)
-      return flags.on(flag) || (name !== undefined && isYes(name, env[name] ?? ''))
-    },
-  }
-}
-
-/** What to say of variables of setec's server that are set, and that nothing here reads. */
-export function setecNotes(env: Environment): string[] {
-  return Object.entries(setecFlags).flatMap(([flag, advice]) => {
-    const name = `SETEC_${flag.replaceAll('-', '_').toUpperCase()}`
-    return env[name] ? [`${name} is set, and is not used here. ${advice}`] : []
-  })
-}
-
-/** The settings of `verb`, as lines for help. */
-export function settingsHelp(verb: RawVerb): string {
-  return settings
-    .filter(({ verbs }) => verbs.includes(verb))
-    .map(({ flag, env, value, help }) => {
-      const names = [`--${flag}${value ? ` ${value}` : ''}`, ...env.map((name) => `$${name}`)]
-      return `  ${names.join(', ')}\n      ${help}\n`
-    })
-    .join('')
-}
-
-/** Settings as they were given. */
-interface Given {
-  readonly values: ReadonlyMap<string, string>
-  /** Switches that are on. */
-  readonly on: ReadonlySet<string>
 }
 
 function developmentConfig(given: Given): DevelopmentConfig {
@@ -296,53 +254,6 @@ function doorOf({ values, on }: Given): Door {
   if (host !== undefined) refuseWildcard(host)
   const own = certificate !== undefined && key !== undefined ? { certificate, key } : 'tailnet'
   return { kind: 'addresses', host, port, tls: plain ? 'none' : own }
-}
-
-function read(verb: RawVerb, args: readonly string[], env: Environment): Given {
-  const mine = settings.filter(({ verbs }) => verbs.includes(verb))
-  const flags = parseFlags(verb, mine, args)
-  const values = new Map<string, string>()
-  const on = new Set<string>()
-  for (const { flag, setec = flag, env: names, value } of mine) {
-    const name = names.find((each) => env[each])
-    const given = flags[flag] ?? flags[setec] ?? (name && env[name])
-    if (given === undefined) continue
-    if (value !== undefined) values.set(flag, String(given))
-    else if (given === true || isYes(name ?? '', String(given))) on.add(flag)
-  }
-  return { values, on }
-}
-
-function isYes(name: string, text: string): boolean {
-  if (/^(?:1|true|yes|on)$/i.test(text)) return true
-  if (/^(?:0|false|no|off)$/i.test(text)) return false
-  throw new SottoError('usage', `Cannot read $${name}: it is neither true nor false`)
-}
-
-function parseFlags(verb: string, mine: readonly Setting[], args: readonly string[]) {
-  try {
-    return parseArgs({
-      // Go's flags have one dash or two; all programs print as -o says.
-      args: args.map((arg) =>
-        arg === '-o'
-          ? '--output'
-          : arg.replace(/^-(?=[a-z][a-z-])/, '--').replace(/^-o=/, '--output='),
-      ),
-      options: Object.fromEntries(
-        mine.flatMap(({ flag, setec = flag, value }) => {
-          const option = { type: value ? 'string' : 'boolean' } as const
-          return [flag, setec].map((name) => [name, option] as const)
-        }),
-      ),
-      strict: true,
-    }).values
-  } catch (cause) {
-    const reason = cause instanceof Error ? (cause.message.split('. ')[0] ?? '') : ''
-    const setec = Object.keys(setecFlags).find((flag) => reason.includes(`'--${flag}'`))
-    throw new SottoError('usage', `sotto ${verb}: ${reason}`, {
-      hint: (setec && setecFlags[setec]) ?? `See \`sotto help ${verb}\`.`,
-    })
-  }
 }
 
 /** An address to listen on; without a host where the text has none. Throws `usage`. */

@@ -3,7 +3,7 @@ import { quote, SottoError } from '../client/api/errors.ts'
 import type { AwsKmsKey } from './crypto/aws-kms.ts'
 import type { TransitKey } from './crypto/openbao-transit.ts'
 import type { Login } from './openbao/login.ts'
-import type { SettingValues } from './settings.ts'
+import type { SettingValues } from './settings/setting.ts'
 
 /** The keys that are at hand. */
 export interface KeysAtHand {

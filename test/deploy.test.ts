@@ -6,14 +6,10 @@ import { describe, expect, test } from 'vitest'
 import { parseArguments } from '../cli/arguments.ts'
 import { allCommands, globalFlags } from '../cli/commands.ts'
 import { actions } from '../client/api/types.ts'
-import {
-  type Environment,
-  readDoctorConfig,
-  readInitConfig,
-  readServerConfig,
-  settingsHelp,
-} from '../server/config.ts'
+import { readDoctorConfig, readInitConfig, readServerConfig } from '../server/config.ts'
 import { rulesIn } from '../server/identity/tailscale/rules.ts'
+import type { Environment } from '../server/settings/given.ts'
+import { settingsHelp } from '../server/settings/table.ts'
 import { splitWords } from './cli/transcript.ts'
 import { runSotto, temporaryDirectory } from './support/sotto.ts'
 

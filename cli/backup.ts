@@ -12,7 +12,7 @@ import {
 import type { BackupTarget, TargetObject } from '../server/backup/target.ts'
 import { type VerifiedBackup, verifyBackup } from '../server/backup/verify.ts'
 import { followRun } from './job.ts'
-import { targetAt } from '../server/backups-config.ts'
+import { targetAt } from '../server/backup/place.ts'
 import { readBackupPlace, readKeysConfig, readOpenersConfig } from '../server/config.ts'
 import { backUp, providersAtHand } from '../server/main.ts'
 import type { Invocation } from './invocation.ts'

@@ -1,17 +1,10 @@
 /** Where backups are kept and for how long, as settings say it. */
 import { quote, SottoError } from '../client/api/errors.ts'
 import { isLoopback } from './aws/call.ts'
-import { directoryTarget } from './backup/directory.ts'
+import type { BackupPlace } from './backup/place.ts'
 import { DEFAULT_KEEP, type Keep, parseKeep } from './backup/retention.ts'
-import { s3Target } from './backup/s3.ts'
 import { clearPlace, type ObjectLock, type S3Place } from './backup/s3-place.ts'
-import type { BackupTarget } from './backup/target.ts'
 import type { SettingValues } from './settings/setting.ts'
-
-/** Where backups are kept. */
-export type BackupPlace =
-  | { readonly kind: 'directory'; readonly path: string }
-  | ({ readonly kind: 's3' } & S3Place)
 
 /** What the jobs that make and prove backups work with. */
 export interface BackupsConfig {
@@ -95,11 +88,6 @@ export function readPlace(where: string, given: SettingValues): BackupPlace {
     throw clearPlace(place, hostname)
   }
   return { kind: 's3', ...place }
-}
-
-/** The target at `place`. */
-export function targetAt(place: BackupPlace): BackupTarget {
-  return place.kind === 'directory' ? directoryTarget(place.path) : s3Target(place)
 }
 
 function reachOf(given: SettingValues): Omit<S3Place, 'bucket' | 'prefix'> {

@@ -1,7 +1,8 @@
 /** What the commands of the server's own machine run with, read from their flags and the environment. */
 import { quote, SottoError } from '../client/api/errors.ts'
 import { type BackendsConfig, backendsConfig } from './backends-config.ts'
-import { type BackupPlace, type BackupsConfig, readBackups, readPlace } from './backups-config.ts'
+import type { BackupPlace } from './backup/place.ts'
+import { type BackupsConfig, readBackups, readPlace } from './backups-config.ts'
 import { type Address, refuseWildcard } from './http/bind.ts'
 import type { Tls } from './http/tls.ts'
 import { defaultCapabilities } from './identity/tailscale/rules.ts'

@@ -8,7 +8,8 @@ import { followFolder, type LogMetrics } from '../audit/metrics.ts'
 import { FolderSize } from '../audit/size.ts'
 import { processTimers, type Timers } from '../audit/timers.ts'
 import { asSottoError, quote, SottoError } from '../client/api/errors.ts'
-import { type BackupsConfig, targetAt } from './backups-config.ts'
+import type { BackupsConfig } from './backups-config.ts'
+import { targetAt } from './backup/place.ts'
 import { createBackup, type CreatedBackup, type CreateParts } from './backup/create.ts'
 import type { InitConfig, KeysConfig, OpenersConfig, ServerConfig } from './config.ts'
 import { awsKmsProvider } from './crypto/aws-kms.ts'
@@ -574,7 +575,7 @@ async function openBackups(
   const memory = await BackupMemory.open(state.backups)
   const { log } = agreement
   const auditDirectory = state.audit
-  const parts = { ...others, target, memory, clock }
+  const parts = { ...others, place: config.place, target, memory, clock }
   const job = new BackupJob({
     ...parts,
     keep,

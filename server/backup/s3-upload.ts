@@ -22,6 +22,8 @@ const MAX_PARTS = 10_000
 /** Parts that were left behind for so long belong to nobody. */
 const PARTS_KEPT_MS = 24 * 3600 * 1000
 const DAY_MS = 24 * 3600 * 1000
+/** A server that stops does not wait long for parts to be thrown away. */
+const ABORT_MS = 10_000
 /** Says on an object which upload made it, for when the answer is lost. */
 const UPLOADED_BY = 'sotto-upload'
 /** The name is taken, or is being taken; also by an earlier attempt of the same call. */
@@ -237,7 +239,7 @@ class ObjectUpload {
     const { client, sdk, call } = this.#visit
     const { Bucket } = this.#object
     const command = new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId })
-    await call((abortSignal) => client.send(command, { abortSignal }))
+    await call((abortSignal) => client.send(command, { abortSignal }), { ms: ABORT_MS })
   }
 
   /** Throws away parts of uploads that a process which ended long ago left. Whoever may not is not hindered. */

@@ -1,27 +1,26 @@
 /** The job that proves backups: the newest one is restored to a temporary place, opened whole, and destroyed there. */
 import { mkdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
-import type { Manifest } from '../backup/manifest.ts'
 import { ownBackups } from '../backup/name.ts'
-import { OpenedBackup } from '../backup/open.ts'
-import { restoreBackup } from '../backup/restore.ts'
-import { type BackupSource, providerKeys } from '../backup/source.ts'
+import { peekBackup } from '../backup/open.ts'
+import type { BackupPlace } from '../backup/place.ts'
+import { targetSource } from '../backup/source.ts'
 import type { BackupTarget } from '../backup/target.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
+import { openRootKey } from '../crypto/root-key.ts'
 import type { Gate } from '../secrets/gate.ts'
-import { openKeyring } from '../secrets/wraps.ts'
-import { openValues } from '../backup/verify.ts'
 import type { Store } from '../store/contract.ts'
-import { stateDirectory } from '../store/directory.ts'
-import { openStore } from '../store/sqlite/store.ts'
 import type { BackupMemory } from './backup-memory.ts'
+import type { Proof, Rehearsed } from './rehearsal-thread.ts'
 import type { Job, Run } from './scheduler.ts'
 
 /** What backups are proven with. */
 export interface RehearsalParts {
   readonly store: Store
   readonly gate: Gate
+  readonly place: BackupPlace
   readonly target: BackupTarget
   readonly memory: BackupMemory
   /** Gives the keys that are at hand: those that would open the store after a disaster. */
@@ -34,6 +33,10 @@ export interface RehearsalParts {
 
 /** Its name, and that of its principal behind `system:`. */
 export const REHEARSAL_JOB = 'rehearsal'
+
+const script = import.meta.url.endsWith('.ts')
+  ? new URL('./rehearsal-thread.ts', import.meta.url)
+  : new URL('./rehearsal-thread.js', import.meta.url)
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -67,9 +70,8 @@ async function rehearse(parts: RehearsalParts, { call, signal }: Run): Promise<s
     throw new SottoError('no_backup', `There is no backup in ${target.description} to rehearse`)
   }
   const { name, size, created } = newest
-  const source = { name, size, read: () => target.get(name) }
   try {
-    const values = await prove(parts, source, signal)
+    const values = await prove(parts, name, signal)
     await records.rehearsed({ backup: name, values })
     await memory.noteProven({ name, size, created, values, at: clock().toISOString() })
     return `${name} was restored and all of its ${values} values opened`
@@ -80,60 +82,61 @@ async function rehearse(parts: RehearsalParts, { call, signal }: Run): Promise<s
   }
 }
 
-/** Restores a backup, opens every value of what came back, and destroys it. Resolves with their number. */
+/**
+ * Restores a backup in a thread of its own, opens every value of what came back, and destroys it. Resolves with
+ * their number. The keys are asked here, for the root key of this very backup.
+ */
 async function prove(
-  { directory, providers }: RehearsalParts,
-  source: BackupSource,
+  { directory, providers, place, target }: RehearsalParts,
+  name: string,
   signal: AbortSignal,
 ): Promise<number> {
   const scratch = join(directory, 'rehearsal')
   // What is there was left by a process that ended first.
   await rm(scratch, { recursive: true, force: true })
+  const head = await peekBackup(await targetSource(target, name))
+  await refuseFullDisk(name, head.contentBytes, directory)
+  const opened = await openRootKey(await providers(), head.wraps, head.storeId)
+  const { rootKey, wrap } = opened
   try {
-    const atHand = await providers()
-    using keys = providerKeys(atHand)
-    await refuseFullDisk(source, keys, directory)
     await mkdir(scratch, { mode: 0o700 })
+    const { provider, fingerprint } = wrap
     const to = join(scratch, 'state')
-    const operator = `system:${REHEARSAL_JOB}`
-    const restored = await restoreBackup({ source, keys, to, operator, signal })
-    if (restored === 'finished') throw new Error('a restore into a new directory had begun before')
-    return await openWhole(to, restored.manifest, atHand, signal)
+    return await inThread({ place, name, to, provider, fingerprint, rootKey }, signal)
   } finally {
+    rootKey.fill(0)
     await rm(scratch, { recursive: true, force: true })
   }
 }
 
-async function refuseFullDisk(
-  source: BackupSource,
-  keys: ReturnType<typeof providerKeys>,
-  directory: string,
-): Promise<void> {
-  await using backup = await OpenedBackup.open(source, keys)
-  const needed = ROOM * backup.manifest.parts.reduce((sum, { size }) => sum + size, 0)
+/** Resolves with what the thread found, or rejects as it did, or with the reason of `signal`. */
+async function inThread(given: Rehearsed, signal: AbortSignal): Promise<number> {
+  signal.throwIfAborted()
+  const thread = new Worker(script, { workerData: given, name: 'rehearsal' })
+  const end = Promise.withResolvers<Proof>()
+  thread.once('message', end.resolve)
+  thread.once('error', end.reject)
+  thread.once('exit', () => end.reject(new Error('The thread of the rehearsal ended too early')))
+  const stopped = (): void => end.reject(signal.reason)
+  signal.addEventListener('abort', stopped)
+  try {
+    const proof = await end.promise
+    if ('values' in proof) return proof.values
+    const { code, message, hint } = proof.error
+    throw new SottoError(code, message, hint === undefined ? {} : { hint })
+  } finally {
+    signal.removeEventListener('abort', stopped)
+    await thread.terminate()
+  }
+}
+
+async function refuseFullDisk(name: string, bytes: number, directory: string): Promise<void> {
+  const needed = ROOM * bytes
   const { bavail, bsize } = await statfs(directory)
   if (bavail * bsize >= needed) return
   throw new SottoError(
     'local',
-    `Cannot restore ${source.name} in ${directory}: that needs ${needed} bytes, and ${bavail * bsize} are free`,
+    `Cannot restore ${name} in ${directory}: that needs ${needed} bytes, and ${bavail * bsize} are free`,
     { hint: 'Free space there, or name another directory with --rehearse-in.' },
   )
-}
-
-/** Opens what was restored as a server would. Resolves with the number of its values. */
-async function openWhole(
-  path: string,
-  manifest: Manifest,
-  providers: readonly KeyProvider[],
-  signal: AbortSignal,
-): Promise<number> {
-  await using restored = new AsyncDisposableStack()
-  const store = await openStore(stateDirectory(path).store)
-  restored.defer(() => store.close())
-  const { keyring, rootKey } = await openKeyring(store.identity.id, await store.keys(), providers)
-  rootKey.fill(0)
-  const values = await openValues(store, keyring, manifest, () => signal.throwIfAborted())
-  const due = manifest.store.counts.versions
-  if (values === due) return values
-  throw new SottoError('backup_damaged', `${values} values were restored where ${due} are due`)
 }

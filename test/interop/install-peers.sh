@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
-# repository. Versions are named in the go.mod of test/interop/go, openbao and versitygw, in test/interop/released.txt,
+# repository. Versions are named in the go.mod of test/interop/go, openbao, versitygw and external-secrets, in released.txt,
 # in the requirements.txt of test/interop/python, kms, metrics and readers, and in the package.json of readers alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
@@ -81,6 +81,18 @@ build_versitygw() {
     github.com/versity/versitygw/cmd/versitygw
 }
 
+# External Secrets' providers, which Go leaves alone when they are up to date, and its definitions of resources.
+build_external_secrets() {
+  local target=$top/.peers/external-secrets
+  say 'building what uses External Secrets'
+  cd "$top/test/interop/external-secrets"
+  CGO_ENABLED=0 nice go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' \
+    -o "$bin/external-secrets" .
+  rm -rf "$target"
+  install -D -m 644 -t "$target" \
+    "$(go list -mod=readonly -m -f '{{.Dir}}' github.com/external-secrets/external-secrets)"/config/crds/bases/external-secrets.io_*.yaml
+}
+
 # python_environment NAME SOURCES: the packages of SOURCES/requirements.txt in a Python of their own.
 python_environment() {
   local venv=$top/.peers/$1 wanted=$top/test/interop/$2/requirements.txt
@@ -133,7 +145,8 @@ install_released
 build_programs
 install_openbao
 build_versitygw
+build_external_secrets
 wait "$python"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,readers-python,readers-node,bao,versitygw}
+touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,readers-python,readers-node,bao,versitygw,external-secrets}
 say "ready after ${SECONDS} s"

@@ -7,6 +7,7 @@ import { describe, test } from 'vitest'
 const top = new URL('../..', import.meta.url).pathname
 const interop = join(top, 'test/interop/go')
 const tailnet = join(top, 'test/tailnet/go')
+const externalSecrets = join(top, 'test/interop/external-secrets')
 
 /** A released program under `.peers/bin`, and the files that it is made from. */
 interface InstalledPeer {
@@ -36,6 +37,8 @@ const peers = {
   bao: {
     sources: ['go.mod', 'go.sum'].map((file) => join(top, 'test/interop/openbao', file)),
   },
+  /** External Secrets' providers: test/interop/external-secrets. */
+  'external-secrets': { sources: goSources(externalSecrets, '.') },
   /** The Python of test/interop/metrics: readers of pages of metrics, of YAML and of PromQL. */
   'metrics-python': { sources: [join(top, 'test/interop/metrics/requirements.txt')] },
   /** An S3 server that keeps what it is given in a directory. */

@@ -1,9 +1,6 @@
 /** Sessions with a real OpenBao: each way to log in, and tokens that are renewed, die and are revoked. */
 import { createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
-import { once } from 'node:events'
 import { chmodSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { OpenBaoConnection } from '../../../server/openbao/connection.ts'
@@ -11,6 +8,7 @@ import type { Login } from '../../../server/openbao/login.ts'
 import { Session } from '../../../server/openbao/session.ts'
 import { ManualTimers } from '../../audit/fixtures.ts'
 import { makePair } from '../../support/certificates.ts'
+import { startKubernetes } from '../../support/kubernetes.ts'
 import { type OpenBao, startOpenBao } from '../../support/openbao.ts'
 import { describeWith } from '../../support/peers.ts'
 import { temporaryDirectory } from '../../support/sotto.ts'
@@ -148,9 +146,8 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     })
 
     test('the service account of a pod', async () => {
-      await using cluster = await startTokenReviews()
-      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      const jwtFile = file('token', jwt(cluster.claims, privateKey))
+      await using cluster = await startKubernetes()
+      const jwtFile = file('token', cluster.token('prod', 'sotto'))
       // Kubernetes lets whoever is in the pod read it.
       chmodSync(jwtFile, 0o644)
       await bao.must('POST', 'auth/kubernetes/config', {
@@ -358,35 +355,4 @@ function jwt(claims: object, key: Parameters<typeof sign>[2]): string {
     dsaEncoding: 'ieee-p1363',
   })
   return `${text}.${signature.toString('base64url')}`
-}
-
-/** The one answer of Kubernetes that OpenBao needs: that a service account's token is right. */
-async function startTokenReviews() {
-  const user = 'system:serviceaccount:prod:sotto'
-  const server = createServer((incoming, answer) => {
-    incoming.resume().on('end', () => {
-      const status = { authenticated: true, user: { username: user, uid: 'u-1', groups: [] } }
-      answer.writeHead(201, { 'content-type': 'application/json' })
-      answer.end(
-        JSON.stringify({ apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', status }),
-      )
-    })
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    claims: {
-      sub: user,
-      iss: 'kubernetes/serviceaccount',
-      'kubernetes.io/serviceaccount/namespace': 'prod',
-      'kubernetes.io/serviceaccount/service-account.name': 'sotto',
-      'kubernetes.io/serviceaccount/service-account.uid': 'u-1',
-    },
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      server.close()
-      await once(server, 'close')
-    },
-  }
 }

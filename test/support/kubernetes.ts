@@ -1,0 +1,98 @@
+/**
+ * The two answers of a Kubernetes API server that logins at OpenBao need: tokens of service accounts, and
+ * whether a token is one of them. It knows every account, and gives its tokens to anyone.
+ */
+import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** A stand-in for the API server of a cluster. */
+export interface Kubernetes extends AsyncDisposable {
+  readonly url: string
+  /** What `KUBECONFIG` has to name a file with. */
+  readonly config: string
+  /** A token of a service account, good for ten minutes. */
+  token(namespace: string, account: string, audiences?: readonly string[]): string
+}
+
+interface Review {
+  readonly status: object
+}
+
+interface Posted {
+  readonly spec: { readonly audiences?: readonly string[]; readonly token?: string }
+}
+
+/** Starts one on loopback. */
+export async function startKubernetes(): Promise<Kubernetes> {
+  const reviews = new Map<string, Review>()
+
+  function token(namespace: string, account: string, audiences: readonly string[] = []): string {
+    const now = Math.floor(Date.now() / 1000)
+    const uid = randomUUID()
+    const username = `system:serviceaccount:${namespace}:${account}`
+    const claims = {
+      sub: username,
+      iss: 'kubernetes/serviceaccount',
+      aud: audiences,
+      iat: now,
+      nbf: now,
+      exp: now + 600,
+      'kubernetes.io': { namespace, serviceaccount: { name: account, uid } },
+    }
+    const parts = [{ alg: 'ES256', typ: 'JWT' }, claims].map((part) =>
+      Buffer.from(JSON.stringify(part)),
+    )
+    const made = [...parts, randomBytes(64)].map((part) => part.toString('base64url')).join('.')
+    const user = { username, uid, groups: [] }
+    reviews.set(made, { status: { authenticated: true, user, audiences } })
+    return made
+  }
+
+  function answerTo(path: string, { spec }: Posted): object {
+    const [, namespace, account] =
+      /^\/api\/v1\/namespaces\/(.+)\/serviceaccounts\/(.+)\/token$/.exec(path) ?? []
+    const kind = account === undefined ? 'TokenReview' : 'TokenRequest'
+    const answer = { apiVersion: 'authentication.k8s.io/v1', kind, spec }
+    if (namespace === undefined || account === undefined) {
+      return {
+        ...answer,
+        ...(reviews.get(spec.token ?? '') ?? { status: { authenticated: false } }),
+      }
+    }
+    const expirationTimestamp = new Date(Date.now() + 600_000).toISOString()
+    const status = { token: token(namespace, account, spec.audiences), expirationTimestamp }
+    return { ...answer, status }
+  }
+
+  const server = createServer((incoming, answer) => {
+    const parts: Buffer[] = []
+    incoming.on('data', (part: Buffer) => void parts.push(part))
+    incoming.on('end', () => {
+      const posted = JSON.parse(Buffer.concat(parts).toString()) as Posted
+      answer.writeHead(201, { 'content-type': 'application/json' })
+      answer.end(JSON.stringify(answerTo(incoming.url ?? '', posted)))
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return {
+    url,
+    config: JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'test', cluster: { server: url } }],
+      contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
+      users: [{ name: 'test', user: {} }],
+      'current-context': 'test',
+    }),
+    token,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}

@@ -24,6 +24,9 @@ interface Posted {
   readonly spec: { readonly audiences?: readonly string[]; readonly token?: string }
 }
 
+/** What bodies begin with that Kubernetes' own clients send. */
+const PROTOBUF = Buffer.from('k8s\0')
+
 /** Starts one on loopback. */
 export async function startKubernetes(): Promise<Kubernetes> {
   const reviews = new Map<string, Review>()
@@ -70,7 +73,10 @@ export async function startKubernetes(): Promise<Kubernetes> {
     const parts: Buffer[] = []
     incoming.on('data', (part: Buffer) => void parts.push(part))
     incoming.on('end', () => {
-      const posted = JSON.parse(Buffer.concat(parts).toString()) as Posted
+      const body = Buffer.concat(parts)
+      const posted = body.subarray(0, 4).equals(PROTOBUF)
+        ? { spec: { audiences: audiencesIn(body.subarray(4)) } }
+        : (JSON.parse(body.toString()) as Posted)
       answer.writeHead(201, { 'content-type': 'application/json' })
       answer.end(JSON.stringify(answerTo(incoming.url ?? '', posted)))
     })
@@ -95,4 +101,32 @@ export async function startKubernetes(): Promise<Kubernetes> {
       await once(server, 'close')
     },
   }
+}
+
+/** The audiences of a TokenRequest: of its second field the first ones, in the second field of an envelope. */
+function audiencesIn(envelope: Buffer): string[] {
+  const second = (message: Buffer): Buffer => fieldsOf(message, 2)[0] ?? Buffer.alloc(0)
+  return fieldsOf(second(second(envelope)), 1).map(String)
+}
+
+/** The fields of that number that have a length, in a message of Protocol Buffers. */
+function fieldsOf(message: Buffer, wanted: number): Buffer[] {
+  const found: Buffer[] = []
+  let at = 0
+  const varint = (): number => {
+    let value = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = message.readUInt8(at++)
+      value |= (byte & 0x7f) << shift
+      if (byte < 0x80) return value
+    }
+  }
+  while (at < message.length) {
+    const tag = varint()
+    const length = varint()
+    if ((tag & 7) !== 2) continue
+    if (tag >> 3 === wanted) found.push(message.subarray(at, at + length))
+    at += length
+  }
+  return found
 }

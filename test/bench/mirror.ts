@@ -31,32 +31,49 @@ const tailnet = join(scratch.path, 'tailnet.json')
 const rules = [{ action: [...actions], secret: ['*'] }]
 const nodes = { '127.0.0.1': { name: 'bench', user: 'bench@example.com', rules } }
 writeFileSync(tailnet, JSON.stringify({ nodes }))
-const state = join(scratch.path, 'state')
-const server = await startSotto({
-  args: ['--state-dir', state, '--tailnet', tailnet, '--backend-origin', bao.url],
-})
-const client = new Client({ server: server.url })
-
-await client.put('backends/vault', Buffer.from(await bao.token({ policies: ['mirror'] })))
-await client.put('prod/app/key', Buffer.alloc(32, 'x'))
-let next = 0
-async function fill(): Promise<void> {
-  while (next < COUNT) {
-    const mine = next++
-    await client.put(`mirrored/${mine}`, Buffer.alloc(64, String(mine)))
-  }
+/** One server with a mirror, and one without, each with the same secrets. */
+interface Filled {
+  readonly url: string
+  readonly client: Client
+  stop(): Promise<unknown>
 }
-await Promise.all(Array.from({ length: AT_ONCE }, fill))
 
-const load = { connections: 16, scratch: scratch.path }
-const rate = (): Promise<number> => requestsPerSecond(server.url, shot, { ...load, seconds: 1 })
-await requestsPerSecond(server.url, shot, { ...load, seconds: 3 })
+async function filled(name: string): Promise<Filled> {
+  const running = await startSotto({
+    args: [
+      ...['--state-dir', join(scratch.path, name), '--tailnet', tailnet],
+      ...['--backend-origin', bao.url],
+    ],
+  })
+  const client = new Client({ server: running.url })
+  const token = await bao.token({ policies: ['mirror'] })
+  await client.put('backends/vault', Buffer.from(token))
+  await client.put('prod/app/key', Buffer.alloc(32, 'x'))
+  let next = 0
+  const fill = async (): Promise<void> => {
+    while (next < COUNT) {
+      const mine = next++
+      await client.put(`mirrored/${mine}`, Buffer.alloc(64, String(mine)))
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, fill))
+  return { url: running.url, client, stop: () => running.stop() }
+}
+
+const mirroring = await filled('mirroring')
+const plain = await filled('plain')
+const { client } = mirroring
+
+function rate({ url }: Filled, seconds = 1): Promise<number> {
+  return requestsPerSecond(url, shot, { connections: 16, seconds, scratch: scratch.path })
+}
+
+for (const server of [mirroring, plain]) await rate(server, 3)
 
 /** Runs the mirror to its end, and resolves with the seconds that it took. */
 async function synced(): Promise<number> {
   const begun = performance.now()
-  const asked = { Backend: 'vault', AcceptMount: false }
-  let ended = await client.operate('mirror-sync', asked)
+  let ended = await client.operate('mirror-sync', { Backend: 'vault', AcceptMount: false })
   while (ended.Running) {
     const Started = ended.LastStart ?? ''
     ended = await client.operate('job-run', { Name: 'mirror', Started })
@@ -66,8 +83,24 @@ async function synced(): Promise<number> {
   return (performance.now() - begun) / 1000
 }
 
-const before: number[] = []
-for (let round = 0; round < ROUNDS; round++) before.push(await rate())
+/** Rates of both, in adjacent runs, whose ratios are taken. */
+interface Pairs {
+  readonly mine: number[]
+  readonly theirs: number[]
+}
+
+async function measure(pairs: Pairs): Promise<void> {
+  pairs.mine.push(await rate(mirroring))
+  pairs.theirs.push(await rate(plain))
+}
+
+const none: Pairs = { mine: [], theirs: [] }
+const during: Pairs = { mine: [], theirs: [] }
+const rest: Pairs = { mine: [], theirs: [] }
+const checking: Pairs = { mine: [], theirs: [] }
+const checks: number[] = []
+
+for (let round = 0; round < ROUNDS; round++) await measure(none)
 
 await client.operate('backend-create', {
   Name: 'vault',
@@ -83,34 +116,38 @@ await client.operate('backend-create', {
   },
 })
 const first = synced()
-const during: number[] = []
-for (let round = 0; round < ROUNDS; round++) during.push(await rate())
+for (let round = 0; round < ROUNDS; round++) await measure(during)
 const firstSeconds = await first
 
-const checks: number[] = []
-const rest: number[] = []
-const checking: number[] = []
 for (let round = 0; round < ROUNDS; round++) {
-  rest.push(await rate())
+  await measure(rest)
   checks.push(await synced())
   const under = synced()
-  checking.push(await rate())
+  await measure(checking)
   await under
 }
 
 const cells = [
-  [`first sync of ${COUNT} secrets, while get is under load`, `${firstSeconds.toFixed(1)} s`],
-  [`comparison of ${COUNT} secrets with nothing to do`, `${median(checks).toFixed(1)} s`],
-  ['get with a mirror at rest, to none', ratio(rest, before)],
-  ['get during the first sync, to none', ratio(during, before)],
-  ['get during a comparison, to a mirror at rest', ratio(checking, rest)],
+  [`first sync of ${COUNT} secrets, under the load of these measurements`, seconds([firstSeconds])],
+  [`comparison of ${COUNT} secrets with nothing to do`, seconds(checks)],
+  ['get before there is a mirror, to a server without', ratio(none)],
+  ['get during the first sync, to a server without', ratio(during)],
+  ['get with a mirror at rest, to a server without', ratio(rest)],
+  ['get during a comparison that someone waits for, to a server without', ratio(checking)],
 ]
 console.log('| what | figure |\n| --- | --- |')
 for (const row of cells) console.log(`| ${row.join(' | ')} |`)
-client.close()
-await server.stop()
+for (const server of [mirroring, plain]) {
+  server.client.close()
+  await server.stop()
+}
 
-function ratio(some: readonly number[], others: readonly number[]): string {
-  const [mine, theirs] = [median(some), median(others)]
-  return `${(mine / theirs).toFixed(2)} (${Math.round(mine)} : ${Math.round(theirs)} a second)`
+function seconds(times: readonly number[]): string {
+  return `${median(times).toFixed(1)} s`
+}
+
+function ratio({ mine, theirs }: Pairs): string {
+  const ratios = mine.map((value, at) => value / (theirs[at] ?? Number.NaN))
+  const rates = [median(mine), median(theirs)].map((each) => Math.round(each))
+  return `${median(ratios).toFixed(2)} (${rates.join(' and ')} a second)`
 }

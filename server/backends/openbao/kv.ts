@@ -113,7 +113,7 @@ export class Kv {
   async note(path: string, notes: object, attempted: string): Promise<boolean> {
     const answer = await this.#call('PATCH', 'metadata', path, { custom_metadata: notes })
     if (answer.ok) return true
-    if (answer.failure.kind === 'denied') return false
+    if (isForbidden(answer.failure)) return false
     throw this.trouble(attempted, answer.failure)
   }
 
@@ -164,7 +164,7 @@ export class Kv {
   async settings(): Promise<MountSettings | undefined> {
     const path = `${this.#mount}/config`
     const answer = await this.#session.call({ method: 'GET', path, repeatable: true })
-    if (!answer.ok && answer.failure.kind === 'denied') return undefined
+    if (!answer.ok && isForbidden(answer.failure)) return undefined
     if (!answer.ok) throw this.trouble(`read the settings of ${quote(this.#mount)}`, answer.failure)
     const { max_versions: keeps, delete_version_after: after } = dataOf(answer.body)
     return {
@@ -210,6 +210,11 @@ const hidden = ownFailure(
 function otherEngine(type: string): Failure {
   const found = `the mount is of the engine ${quote(type)}`
   return ownFailure('refused', found, 'Give a mount of `bao secrets enable -version=2 kv`.')
+}
+
+/** Also where the token may not look whether it lives: were it dead, every other call would tell. */
+function isForbidden({ status, reasons }: Failure): boolean {
+  return status === 403 && !/invalid token/i.test(reasons.join())
 }
 
 function dataOf(body: unknown): Readonly<Record<string, unknown>> {

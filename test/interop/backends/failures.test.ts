@@ -1,4 +1,5 @@
 /** What can go wrong with a KV engine, each by its name; the numbers are those of docs/backends.md. */
+import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { SottoError } from '../../../client/api/errors.ts'
 import { contentOf } from '../../../server/backends/content.ts'
@@ -561,7 +562,11 @@ describeWith(['bao'], 'a KV engine in trouble', () => {
     expect(await backend.writeLeaf(leafOf('through'), value)).toBe('present')
   })
 
-  test('a policy that lets entries be marked is no wider than it must be', () => {
+  test('the policies are those of the documents, and marks take no more than one permission', () => {
     expect(markingPolicy.replace(', "patch"', '')).toBe(leastPolicy)
+    for (const name of ['backends.md', 'mirror.md']) {
+      const text = readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8')
+      expect(text).toContain(leastPolicy)
+    }
   })
 })

@@ -7,7 +7,7 @@ import type { Leaf } from '../../../server/backends/contract.ts'
 import { pathOf } from '../../../server/backends/names.ts'
 import type { CallOptions, OpenBao } from '../../support/openbao.ts'
 
-/** The least that a backend needs; docs/backends.md has the same text. */
+/** The least that a backend needs; docs/backends.md and docs/mirror.md have the same text. */
 export const leastPolicy = `path "secret/data/sotto/*" {
   capabilities = ["create", "read", "update"]
 }

@@ -41,8 +41,12 @@ interface Filled {
 async function filled(name: string): Promise<Filled> {
   const running = await startSotto({
     args: [
-      ...['--state-dir', join(scratch.path, name), '--tailnet', tailnet],
-      ...['--backend-origin', bao.url],
+      '--state-dir',
+      join(scratch.path, name),
+      '--tailnet',
+      tailnet,
+      '--backend-origin',
+      bao.url,
     ],
   })
   const client = new Client({ server: running.url })
@@ -128,8 +132,11 @@ for (let round = 0; round < ROUNDS; round++) {
 }
 
 const cells = [
-  [`first sync of ${COUNT} secrets, under the load of these measurements`, seconds([firstSeconds])],
-  [`comparison of ${COUNT} secrets with nothing to do`, seconds(checks)],
+  [
+    `first sync of ${COUNT} secrets, under the load of these measurements`,
+    inSeconds([firstSeconds]),
+  ],
+  [`comparison of ${COUNT} secrets with nothing to do`, inSeconds(checks)],
   ['get before there is a mirror, to a server without', ratio(none)],
   ['get during the first sync, to a server without', ratio(during)],
   ['get with a mirror at rest, to a server without', ratio(rest)],
@@ -142,7 +149,7 @@ for (const server of [mirroring, plain]) {
   await server.stop()
 }
 
-function seconds(times: readonly number[]): string {
+function inSeconds(times: readonly number[]): string {
   return `${median(times).toFixed(1)} s`
 }
 

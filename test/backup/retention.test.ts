@@ -20,15 +20,18 @@ const named = (ms: number, revision = 1, store = storeId): string =>
 const createdOf = (name: string): string => parseName(name)?.created ?? ''
 const dayOf = (name: string): string => createdOf(name).slice(0, 10)
 
+/** Often none of a kind. */
+const some = (max: number) => fc.oneof(fc.constant(0), fc.integer({ min: 0, max }))
 const keeps: fc.Arbitrary<Keep> = fc.record({
   last: fc.integer({ min: 1, max: 8 }),
-  daily: fc.integer({ min: 0, max: 10 }),
-  weekly: fc.integer({ min: 0, max: 6 }),
-  monthly: fc.integer({ min: 0, max: 6 }),
+  daily: some(10),
+  weekly: some(6),
+  monthly: some(6),
 })
-/** Backups of about a year. */
+/** Backups of a day, of a year, or of what is between. */
 const histories = fc
-  .uniqueArray(fc.integer({ min: 0, max: 400 * DAY_MS }), { maxLength: 150 })
+  .integer({ min: 1, max: 400 })
+  .chain((days) => fc.uniqueArray(fc.integer({ min: 0, max: days * DAY_MS }), { maxLength: 150 }))
   .map((times) => times.toSorted((a, b) => a - b).map((ms) => named(START + ms)))
 
 describe('retention', () => {

@@ -48,8 +48,8 @@ export async function backupCreate(invocation: Invocation): Promise<void> {
 function wordsOf({ size, manifest: { store, log } }: CreatedBackup): string {
   const { secrets, versions } = store.counts
   const records =
-    log === null ? 'no audit record' : `audit records ${log.after.id + 1} to ${log.last.id}`
-  return `${size} bytes: ${secrets} secrets, ${versions} values, ${records}\nProve it now and then: \`sotto backup verify FILE\`.\n`
+    log === null ? 'no audit records' : `audit records: ${log.after.id + 1} to ${log.last.id}`
+  return `${size} bytes; secrets: ${secrets}; values: ${versions}; ${records}\nProve it now and then: \`sotto backup verify FILE\`.\n`
 }
 
 /** A backup as `sotto backup list` tells it. */

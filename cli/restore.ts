@@ -178,12 +178,12 @@ function lostWords(lost: readonly LostChange[], what: string): string {
   )
   const shown = [...names].slice(0, 20).map((name) => `  ${visible(name)}\n`)
   const more = names.size > shown.length ? `  and ${names.size - shown.length} more\n` : ''
-  return `${lost.length} changes that the audit log tells of ${what}; they are of ${names.size} secrets:\n${shown.join('')}${more}`
+  return `Changes that the audit log tells of and that ${what}: ${lost.length}, of these secrets:\n${shown.join('')}${more}`
 }
 
 function newerWords(newer: NonNullable<Preview['newer']>): string {
   if (newer.length === 0) return 'The live store has nothing that the backup does not have.\n'
   const shown = newer.slice(0, 100).map(({ name, state }) => [`  ${state}`, visible(name)])
   const more = newer.length > shown.length ? `  and ${newer.length - shown.length} more\n` : ''
-  return `In the live store and not in the backup, ${newer.length} secrets:\n${table(shown)}${more}`
+  return `Secrets that are not the same in the live store: ${newer.length}\n${table(shown)}${more}`
 }

@@ -72,7 +72,7 @@ async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
   await using proven = { store, [Symbol.asyncDispose]: () => store.close() }
   const { keyring, openedWith } = await openedKeyring(store, parts.providers)
   const told = await manifestOf(store, keyring, created)
-  await openValues(store, keyring, told, parts.progress)
+  await openValues(store, keyring, told, parts)
   const { audit: known } = told.store
   const after =
     audit === undefined

@@ -102,7 +102,7 @@ export async function provenStore(
   backup: OpenedBackup,
   directory: string,
   keys: BackupKeys,
-  { progress }: VerifyBackupOptions = {},
+  options: VerifyBackupOptions = {},
 ): Promise<ProvenStore> {
   const { name, manifest } = backup
   const log = await told(name, () => provenLog(join(directory, 'audit'), manifest, name))
@@ -115,7 +115,7 @@ export async function provenStore(
       const keyring = keys.keyring(manifest.store.id, stored.keys)
       compareKeys(keyring, manifest, name)
       await compareStates(store, keyring, manifest, name)
-      const values = await openValues(store, keyring, manifest, progress)
+      const values = await openValues(store, keyring, manifest, options)
       if (values !== manifest.store.counts.versions) {
         throw damaged(
           name,
@@ -194,13 +194,14 @@ export async function openValues(
   store: Store,
   keyring: Keyring,
   { store: { counts } }: Pick<Manifest, 'store'>,
-  progress: Progress | undefined,
+  { progress, signal }: VerifyBackupOptions = {},
 ): Promise<number> {
   let opened = 0
   let last: PlacedVersion | undefined
   for (;;) {
     const page = await store.versions(last)
     if (page.length === 0) return opened
+    signal?.throwIfAborted()
     for (const each of page) {
       keyring.prove(each, each)
       opened++

@@ -64,7 +64,7 @@ async function openWhole(path: string, manifest: Manifest, key: KeyProvider): Pr
   restored.defer(() => store.close())
   const { keyring, rootKey } = await openKeyring(store.identity.id, await store.keys(), [key])
   rootKey.fill(0)
-  const values = await openValues(store, keyring, manifest, undefined)
+  const values = await openValues(store, keyring, manifest)
   const due = manifest.store.counts.versions
   if (values === due) return values
   throw new SottoError('backup_damaged', `${values} values were restored where ${due} are due`)

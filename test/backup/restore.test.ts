@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { verifyLog } from '../../audit/verify.ts'
 import { directoryTarget } from '../../server/backup/directory.ts'
 import { previewRestore } from '../../server/backup/preview.ts'
@@ -26,6 +26,9 @@ import { openStore } from '../../server/store/sqlite/store.ts'
 import { everything } from '../contract/store-hand.ts'
 import { bytes, recordsIn, startService } from '../support/service.ts'
 import { fill, madeState, type MadeState } from './made.ts'
+
+// Servers start and stop in these, which takes its time on a machine that is busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 /** What each test begins with a copy of. */
 let template: MadeState

@@ -1,13 +1,22 @@
 /** A backup proves itself, and whatever is wrong with one is told by name. */
 import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import Database from 'better-sqlite3'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { CreatedBackup } from '../../server/backup/create.ts'
+import { sealBackup } from '../../server/backup/file.ts'
 import { fileSource, type BackupSource } from '../../server/backup/source.ts'
 import { type VerifiedBackup, verifyBackup } from '../../server/backup/verify.ts'
-import { createKeyFile } from '../../server/crypto/local-key.ts'
+import { Keyring } from '../../server/crypto/keyring.ts'
+import { createKeyFile, localKeyProvider } from '../../server/crypto/local-key.ts'
+import { openRootKey } from '../../server/crypto/root-key.ts'
+import type { StoredWrap } from '../../server/store/contract.ts'
+import { openStore } from '../../server/store/sqlite/store.ts'
 import { recordsIn } from '../support/service.ts'
 import { fill, madeState, type MadeState } from './made.ts'
+
+// Servers start and stop in these, which takes its time on a machine that is busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 let made: MadeState
 let backup: CreatedBackup
@@ -150,6 +159,59 @@ test('a missing and a wrong key are told with the keys that would do', async () 
     message: expect.stringMatching(/it was sealed under local key [0-9a-f]{16}, the given key is/),
   })
 })
+
+test.each([
+  ['a pointer', "UPDATE secret SET active = 3 WHERE name = 'prod/a'", /record of secret "prod\/a"/],
+  [
+    'a value',
+    `UPDATE version SET sealed = (SELECT sealed FROM version WHERE number = 7)
+      WHERE number = 3 AND secret = (SELECT id FROM secret WHERE name = 'prod/a')`,
+    /the value of "prod\/a" version 3/,
+  ],
+])('a store that was tampered with before its backup is told: %s', async (_, sql, told) => {
+  using other = madeState(made.state)
+  const db = new Database(join(other.state, 'sotto.db'))
+  db.exec(sql)
+  db.close()
+  const taken = await other.backUp('2026-06-01T00:00:00.000Z')
+  using keys = other.keys()
+  const found = verifyBackup(await fileSource(other.pathOf(taken)), keys)
+  await expect(found).rejects.toMatchObject({
+    code: 'backup_damaged',
+    message: expect.stringMatching(told),
+  })
+})
+
+test('a backup of a later schema is told with the release that wrote it', async () => {
+  const opened = await openKeys()
+  const { manifest } = backup
+  const later = { ...manifest, program: '9.9.9', store: { ...manifest.store, schema: 99 } }
+  const parts = manifest.parts.map(({ name, size }) => ({
+    name,
+    size,
+    read: async function* read() {
+      yield Buffer.alloc(size)
+    },
+  }))
+  const pieces: Uint8Array[] = []
+  for await (const piece of sealBackup(opened.keyring, opened.wraps, later, parts).bytes()) {
+    pieces.push(piece)
+  }
+  await expect(verify(inMemory(Buffer.concat(pieces)))).rejects.toMatchObject({
+    code: 'store_newer',
+    message: expect.stringContaining('its store has schema 99'),
+    hint: expect.stringContaining('9.9.9'),
+  })
+})
+
+async function openKeys(): Promise<{ keyring: Keyring; wraps: readonly StoredWrap[] }> {
+  const store = await openStore(join(made.state, 'sotto.db'))
+  const { keys, wraps } = await store.keys()
+  const { id } = store.identity
+  await store.close()
+  const { rootKey } = await openRootKey([localKeyProvider(made.keyFile)], wraps, id)
+  return { keyring: Keyring.open(id, rootKey, keys), wraps }
+}
 
 test('what is no backup is told as such', async () => {
   for (const bytes of [Buffer.alloc(0), Buffer.alloc(5000), Buffer.from('sotto local key 1\n')]) {

@@ -2,8 +2,8 @@
  * `npm run bench [-- SECTION…]`: ratios of alternating runs in one process tree. Absolute figures
  * move with the machine and its neighbours; ratios of adjacent runs are what is compared.
  *
- * Sections: get, conditional, put, rotation, start, memory. Needs wrk; setec's server joins in when `npm run
- * peers` has built it.
+ * Sections: get, conditional, put, rotation, start, memory, backup. Needs wrk; setec's server joins in when
+ * `npm run peers` has built it.
  */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -11,6 +11,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { cli, startSotto, temporaryDirectory } from '../support/sotto.ts'
+import { backupFigures, type Figure } from './backup.ts'
 import { hasWrk, median, Poster, requestsPerSecond, type Shot, timed } from './load.ts'
 import { bare, type Contestant, residentBytes, setec, sotto } from './servers.ts'
 
@@ -47,6 +48,7 @@ using scratch = temporaryDirectory()
 let folders = 0
 let puts = 0
 const rows: Row[] = []
+const figures: Figure[] = []
 const sections: Record<string, () => Promise<void>> = {
   get,
   conditional,
@@ -54,6 +56,7 @@ const sections: Record<string, () => Promise<void>> = {
   rotation,
   start,
   memory,
+  backup,
 }
 const asked = process.argv.slice(2).filter((arg) => arg in sections)
 
@@ -267,6 +270,11 @@ async function memory(): Promise<void> {
   await Promise.all([empty, full, floor].map((each) => each.stop()))
 }
 
+async function backup(): Promise<void> {
+  const rounds = Math.max(1, ROUNDS >> 1)
+  figures.push(...(await backupFigures(rounds, { folder, scratch: scratch.path })))
+}
+
 /** Measures each in turn, ROUNDS times, in an order that alternates. */
 async function alternate<T>(
   all: readonly T[],
@@ -319,5 +327,6 @@ function print(): void {
     const range = `${low.toFixed(2)}–${high.toFixed(2)}`
     console.log(line([what, of, to, ratio.toFixed(2), range, measured]))
   }
-  console.log(`\n${JSON.stringify({ rounds: ROUNDS, seconds: SECONDS, rows })}`)
+  for (const { what, measured } of figures) console.log(line([what, measured]))
+  console.log(`\n${JSON.stringify({ rounds: ROUNDS, seconds: SECONDS, rows, figures })}`)
 }

@@ -15,7 +15,7 @@ export interface Contestant {
 }
 
 /** The callers of both servers, told apart in the same way: by a file that each looks at again. */
-function tailnetFile(directory: string): string {
+export function tailnetFile(directory: string): string {
   const path = `${directory}.tailnet.json`
   const rules = [{ action: [...actions], secret: ['*'] }]
   const nodes = { '127.0.0.1': { name: 'bench', user: 'bench@example.com', rules } }

@@ -1,0 +1,79 @@
+/** `sotto backup create` and `sotto restore`, killed at any moment: a backup or a store is whole, or it is not there. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { fileSource } from '../../server/backup/source.ts'
+import { verifyBackup } from '../../server/backup/verify.ts'
+import { fill, madeState } from '../backup/made.ts'
+import { startService } from '../support/service.ts'
+import { cli, runSotto } from '../support/sotto.ts'
+
+const ROUNDS = 40
+
+/** Runs `sotto ARGS` and kills it after so many milliseconds; resolves with whether it came to its end. */
+async function killed(args: readonly string[], afterMs: number): Promise<boolean> {
+  const child = spawn(process.execPath, [cli, ...args], { stdio: 'ignore' })
+  const timer = setTimeout(() => child.kill('SIGKILL'), afterMs)
+  await once(child, 'exit')
+  clearTimeout(timer)
+  return child.exitCode === 0
+}
+
+/** How long `sotto ARGS` takes when nobody kills it, in milliseconds. */
+async function timeOf(args: readonly string[]): Promise<number> {
+  const start = performance.now()
+  expect(await runSotto(args)).toMatchObject({ code: 0 })
+  return performance.now() - start
+}
+
+test('a backup that was killed while it was made is not there, or verifies', async () => {
+  using made = madeState()
+  await fill(made.state)
+  const create = ['backup', 'create', '--to', made.backups, '--state-dir', made.state]
+  const whole = await timeOf(create)
+  let ended = 0
+  for (let round = 0; round < ROUNDS; round++) {
+    if (await killed(create, 50 + (whole * 1.1 * round) / ROUNDS)) ended++
+    const there = readdirSync(made.backups).filter((name) => !name.startsWith('.'))
+    for (const name of there) {
+      using keys = made.keys()
+      await verifyBackup(await fileSource(join(made.backups, name)), keys)
+    }
+    expect(there.length).toBeGreaterThanOrEqual(ended + 1)
+  }
+  expect(readdirSync(made.state).filter((name) => name.endsWith('.snapshot')).length).toBeLessThan(
+    2,
+  )
+  await using service = await startService({}, { state: made.state })
+  expect(await service.client().list()).toHaveLength(5)
+  expect(readdirSync(made.state).filter((name) => name.endsWith('.snapshot'))).toEqual([])
+})
+
+test('a restore that was killed left no store, and the same command makes one', async () => {
+  using made = madeState()
+  await fill(made.state)
+  const backup = await made.backUp()
+  const to = join(made.path, 'restored')
+  const restore = ['restore', made.pathOf(backup), '--to', to, '--key-file', made.keyFile]
+  const whole = await timeOf(restore)
+  const found = { store: 0, none: 0 }
+  for (let round = 0; round < ROUNDS; round++) {
+    rmSync(to, { recursive: true, force: true })
+    await killed(restore, 50 + (whole * 1.1 * round) / ROUNDS)
+    const there = existsSync(join(to, 'sotto.db'))
+    found[there ? 'store' : 'none']++
+    // What a server says that is started on what is there, or there is nothing at all.
+    const served =
+      there || !existsSync(to) ? undefined : await runSotto(['server', '--state-dir', to])
+    expect(served?.code ?? 1).toBe(1)
+    expect(served?.stderr ?? 'no such file').toMatch(/cut short|no such file/)
+    const again = there ? { code: 0 } : await runSotto(restore)
+    expect(again).toMatchObject({ code: 0 })
+    cpSync(made.keyFile, join(to, 'local.key'))
+    await using service = await startService({}, { state: to })
+    expect(await service.client().list()).toHaveLength(5)
+  }
+  expect(found.none).toBeGreaterThan(0)
+})

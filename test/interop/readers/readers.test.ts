@@ -20,6 +20,7 @@ const values = {
   'prod/app/db': '{"username":"app","password":"p<w>&1","port":5432,"tls":true}',
   'prod/app/token': 'a token\nof two lines',
   'prod/binary': Buffer.from([0, 255, 254, 10]),
+  'prod/empty': '',
   'prod/ünï code/=': 'x',
 }
 
@@ -27,6 +28,7 @@ const seen = {
   'sotto/active/prod/app/db': { username: 'app', password: 'p<w>&1', port: 5432, tls: true },
   'sotto/active/prod/app/token': { value: 'a token\nof two lines' },
   'sotto/active/prod/binary': { value_b64: 'AP/+Cg==' },
+  'sotto/active/prod/empty': { value: '' },
   'sotto/active/prod/=C3=BCn=C3=AF=20code/=3D': { value: 'x' },
 }
 
@@ -66,7 +68,7 @@ describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', (
         mount: 'secret',
         pathPrefix: 'sotto',
         tokenSecretRef: { name: 'backends/vault' },
-        mirror: { secrets: ['prod/*'], history: 'none', onDrift: 'report', onDelete: 'keep' },
+        mirror: { secrets: ['prod/*'], history: 'none', onDrift: 'report', onDelete: 'remove' },
       },
     })
     await client.operate('mirror-sync', { Backend: 'vault', AcceptMount: false })
@@ -90,7 +92,7 @@ describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', (
     )
     expect(found).toEqual({
       ...seen,
-      'sotto/active/prod/': ['=C3=BCn=C3=AF=20code/', 'app/', 'binary'],
+      'sotto/active/prod/': ['=C3=BCn=C3=AF=20code/', 'app/', 'binary', 'empty'],
     })
   })
 
@@ -120,22 +122,43 @@ describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', (
     expect((await run(program, field, { env })).stdout.trim()).toBe('p<w>&1')
   })
 
+  /** What each of them has of a path. */
+  const readers: Record<string, (path: string) => Promise<unknown>> = {
+    hvac: (path) =>
+      read(requirePeer('readers-python'), join(here, 'hvac_read.py'), bao.url, 'secret', path),
+    'node-vault': (path) =>
+      read(requirePeer('readers-node'), join(here, 'node_vault_read.cjs'), bao.url, 'secret', path),
+    bao: async (path) => {
+      const args = ['kv', 'get', '-format=json', '-mount=secret', path]
+      const { data } = (await read(requirePeer('bao'), ...args)) as { data: { data: unknown } }
+      return { [path]: data.data }
+    },
+  }
+
   test('a rollback is what each of them sees next', async () => {
     const client = service.client()
-    const shown = async (): Promise<unknown> => {
-      const script = join(here, 'hvac_read.py')
-      const path = 'sotto/active/prod/app/token'
-      return read(requirePeer('readers-python'), script, bao.url, 'secret', path)
-    }
+    const path = 'sotto/active/prod/app/token'
     await client.put('prod/app/token', bytes('newer'))
-    await client.activate('prod/app/token', 2)
-    await client.operate('mirror-sync', { AcceptMount: false })
-    expect(await shown()).toEqual({ 'sotto/active/prod/app/token': { value: 'newer' } })
-    await client.activate('prod/app/token', 1)
-    await client.operate('mirror-sync', { AcceptMount: false })
-    expect(await shown()).toEqual({
-      'sotto/active/prod/app/token': { value: 'a token\nof two lines' },
-    })
+    for (const [version, value] of [
+      [2, 'newer'],
+      [1, 'a token\nof two lines'],
+    ] as const) {
+      await client.activate('prod/app/token', version)
+      await client.operate('mirror-sync', { AcceptMount: false })
+      for (const [name, data] of Object.entries(readers)) {
+        expect([name, await data(path)]).toEqual([name, { [path]: { value } }])
+      }
+    }
+  })
+
+  test('what was deleted is gone for each of them', async () => {
+    await service.client().delete('prod/empty')
+    await service.client().operate('mirror-sync', { AcceptMount: false })
+    const says = { hvac: /InvalidPath/, 'node-vault': /404/, bao: /No value found/ }
+    for (const [name, data] of Object.entries(readers)) {
+      const said = await data('sotto/active/prod/empty').catch((error: unknown) => String(error))
+      expect([name, said]).toEqual([name, expect.stringMatching(says[name as keyof typeof says])])
+    }
   })
 
   test('readers see nothing else, and change nothing', async () => {

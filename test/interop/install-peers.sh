@@ -137,16 +137,15 @@ install_node_readers() {
 }
 
 # Python and npm wait for the network while Go compiles.
-install_python &
-python=$!
-install_node_readers
+(install_python; install_node_readers) &
+packages=$!
 install_setec
 install_released
 build_programs
 install_openbao
 build_versitygw
 build_external_secrets
-wait "$python"
+wait "$packages"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
 touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,readers-python,readers-node,bao,versitygw,external-secrets}
 say "ready after ${SECONDS} s"

@@ -90,7 +90,8 @@ test('every refusal that the operations page lists is one that the program gives
   expect(missing.code).toBe(1)
   said.push(missing.stderr, readFileSync(new URL('../../cli/main.ts', import.meta.url), 'utf8'))
 
-  const rows = operations.slice(operations.indexOf('| It says |')).split('\n\n')[0] ?? ''
+  const section = operations.slice(operations.indexOf('**The server does not start.**'))
+  const rows = section.slice(section.indexOf('| It says |')).split('\n\n')[0] ?? ''
   const shown = rows
     .split('\n')
     .slice(2)

@@ -2,7 +2,7 @@
 import type { OperationResponse } from '../client/api/operations.ts'
 import { SottoError } from '../client/api/errors.ts'
 import { type KeysConfig, readKeysConfig } from '../server/config.ts'
-import { type KeysOnFiles, withKeys } from '../server/main.ts'
+import { type KeysOnFiles, withKeys } from '../server/offline.ts'
 import { shownKeys, shownWrap } from '../server/secrets/keys.ts'
 import type { Invocation } from './invocation.ts'
 import { operator } from './operator.ts'

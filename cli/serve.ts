@@ -1,7 +1,8 @@
 /** `sotto server` and `sotto init`: the two verbs that are not clients of a server. */
 import { quote } from '../client/api/errors.ts'
 import { readInitConfig, readServerConfig } from '../server/config.ts'
-import { initialise, type RunningServer, startServer } from '../server/main.ts'
+import { type RunningServer, startServer } from '../server/main.ts'
+import { initialise } from '../server/new-store.ts'
 import { type Environment, setecNotes } from '../server/settings/given.ts'
 import type { Io, Output } from './io.ts'
 

@@ -18,8 +18,9 @@ const floors = [
     'server/backups-config.ts',
   ],
   ['server/config.ts', 'server/instruments.ts'],
-  ['server/network.ts'],
-  ['server/main.ts'],
+  ['server/network.ts', 'server/providers.ts'],
+  ['server/new-store.ts', 'server/open-store.ts'],
+  ['server/main.ts', 'server/offline.ts'],
   ['cli'],
 ]
 

@@ -6,7 +6,7 @@ import type { CreatedBackup } from '../../server/backup/create.ts'
 import { directoryTarget } from '../../server/backup/directory.ts'
 import { type BackupKeys, providerKeys } from '../../server/backup/source.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
-import { backUp } from '../../server/main.ts'
+import { backUp } from '../../server/offline.ts'
 import { bytes, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 

@@ -21,7 +21,7 @@ import {
   restoreBackup,
 } from '../../server/backup/restore.ts'
 import { type BackupSource, fileSource } from '../../server/backup/source.ts'
-import { backUp } from '../../server/main.ts'
+import { backUp } from '../../server/offline.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
 import { everything } from '../contract/store-hand.ts'
 import { bytes, recordsIn, startService } from '../support/service.ts'

@@ -18,6 +18,7 @@ import type { Progress } from './create.ts'
 import { survivingLog } from './gathered-log.ts'
 import { type Manifest, STORE_PART } from './manifest.ts'
 import { type GoingOn, goOn, type RestoredStore, restoreInto } from './restore.ts'
+import { countStates } from './states.ts'
 import { openValues } from './verify.ts'
 
 /** What every SQLite file begins with. */
@@ -111,17 +112,7 @@ async function openedKeyring(
 async function manifestOf(store: Store, keyring: Keyring, created: string): Promise<Manifest> {
   const { id, development, createdAt } = store.identity
   const { revision, audit } = await store.head()
-  const counts = { names: 0, secrets: 0, versions: 0, tombstones: 0 }
-  for (let page = await store.states(undefined); page.length > 0; ) {
-    for (const row of page) {
-      keyring.verify(row, row.mac)
-      counts.names++
-      if (row.active > 0) counts.secrets++
-      counts.versions += row.versions.length
-      counts.tombstones += row.removed.length
-    }
-    page = await store.states(page.at(-1)?.name)
-  }
+  const counts = await countStates(store, keyring)
   const keys = keyring.fingerprints()
   return {
     format: 1,

@@ -18,6 +18,7 @@ import { damaged } from './faults.ts'
 import { type Manifest, refuseNewerSchema, STORE_PART } from './manifest.ts'
 import { OpenedBackup } from './open.ts'
 import type { BackupKeys, BackupSource } from './source.ts'
+import { countStates } from './states.ts'
 
 /** How a backup is verified. */
 export interface VerifyBackupOptions {
@@ -172,17 +173,7 @@ async function compareStates(
   { store: { counts } }: Manifest,
   name: string,
 ): Promise<void> {
-  const found = { names: 0, secrets: 0, versions: 0, tombstones: 0 }
-  for (let page = await store.states(undefined); page.length > 0; ) {
-    for (const row of page) {
-      keyring.verify(row, row.mac)
-      found.names++
-      if (row.active > 0) found.secrets++
-      found.versions += row.versions.length
-      found.tombstones += row.removed.length
-    }
-    page = await store.states(page.at(-1)?.name)
-  }
+  const found = await countStates(store, keyring)
   for (const [what, count] of Object.entries(found)) {
     const due = counts[what as keyof typeof found]
     if (count !== due) throw damaged(name, `it has ${count} ${what} where ${due} are due`)

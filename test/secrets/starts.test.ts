@@ -86,6 +86,13 @@ test('every refusal that the operations page lists is one that the program gives
   expect([unreachable.code, readdirSync(under).includes('sotto.db')]).toEqual([1, false])
   expect(unreachable.stderr).toContain(': KMS could not be reached (ECONNREFUSED)')
   said.push(unreachable.stderr)
+  const token = join(scratch.path, 'token')
+  writeFileSync(token, 'none', { mode: 0o600 })
+  const transit = ['--transit-key', 'sotto', '--transit-url', 'http://127.0.0.1:1']
+  const silent = ['--transit-insecure', '--transit-token-file', token]
+  const closed = await runSotto(['init', '--state-dir', under, ...transit, ...silent])
+  expect([closed.code, readdirSync(under).includes('sotto.db')]).toEqual([1, false])
+  said.push(closed.stderr)
   const missing = await runSotto(['server', '--state-dir', join(scratch.path, 'none')])
   expect(missing.code).toBe(1)
   said.push(missing.stderr, readFileSync(new URL('../../cli/main.ts', import.meta.url), 'utf8'))

@@ -100,7 +100,7 @@ test('bodies that are sent and never finished hold a bounded number of bytes', a
 
 test('answers that nobody reads hold a bounded number of bytes, for a bounded time', async () => {
   await using service = await small({
-    limits: { answerTimeout: 600 },
+    limits: { answerTimeout: 2000 },
     load: { connections: 40, requests: 400, bytes: 8 * MIB },
   })
   const body = '{"Name":"prod/long"}'
@@ -112,11 +112,13 @@ test('answers that nobody reads hold a bounded number of bytes, for a bounded ti
       return connection
     }),
   )
-  await expect.poll(async () => (await askOnce(service.url, { body })).status).toBe(503)
+  await expect
+    .poll(async () => (await askOnce(service.url, { body })).status, { timeout: 10_000 })
+    .toBe(503)
   expect((await askOnce(service.url, { body }, '127.0.0.2')).status).toBe(200)
   expect((await askOnce(service.url)).status).toBeLessThan(504)
   await expect
-    .poll(async () => (await askOnce(service.url, { body })).status, { timeout: 5000 })
+    .poll(async () => (await askOnce(service.url, { body })).status, { timeout: 10_000 })
     .toBe(200)
   for (const connection of deaf) connection[Symbol.dispose]()
 })

@@ -10,6 +10,7 @@ import {
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import type { Store } from '../store/contract.ts'
+import { configOf, missing, refuseInUse, refuseLosing } from './backend-refusals.ts'
 import type { SecretCache } from './cache.ts'
 import type { Call, Gate, OperatorPass } from './gate.ts'
 import type { OpenBackends } from './open-backends.ts'
@@ -293,72 +294,6 @@ const refusing: ReadonlySet<string> = new Set([
   'backend_in_use',
   'backend_not_allowed',
 ])
-
-function configOf({ Name, Type, Config }: BackendSpec): OpenBaoConfig {
-  if (Type === 'openbao' && Config) return Config
-  throw Type === 'openbao'
-    ? new SottoError('bad_request', `The backend ${quote(Name)} has no config`)
-    : new SottoError(
-        'bad_request',
-        `Cannot set up ${quote(Name)}: there is one backend of type sotto`,
-        {
-          hint: `It is ${quote(STORE_BACKEND)}.`,
-        },
-      )
-}
-
-/** Refuses what would lead away from the values that are kept. */
-function refuseLosing(before: BackendRecord, config: OpenBaoConfig): void {
-  const { name, secrets, leftovers } = before
-  const moved = (['mount', 'pathPrefix', 'namespace'] as const).find(
-    (field) => before.config[field] !== config[field],
-  )
-  if (moved === undefined || secrets + leftovers === 0) return
-  throw new SottoError(
-    'backend_in_use',
-    `Cannot change the ${moved} of backend ${quote(name)}: ${secrets} secrets are kept there`,
-    { hint: 'Set up another backend, and migrate the secrets to it.' },
-  )
-}
-
-function refuseInUse(
-  found: BackendRecord | undefined,
-  leaveValues: boolean,
-): asserts found is BackendRecord {
-  if (!found) {
-    throw new SottoError('backend_in_use', `The backend ${quote(STORE_BACKEND)} stays`, {
-      hint: 'It keeps what the other backends log in with.',
-    })
-  }
-  const { name, secrets, leftovers, isDefault } = found
-  if (secrets > 0) {
-    throw new SottoError(
-      'backend_in_use',
-      `Cannot delete backend ${quote(name)}: it keeps ${secrets} ${secrets === 1 ? 'secret' : 'secrets'}`,
-      { hint: 'Migrate them first: see `sotto help migrate secrets`.' },
-    )
-  }
-  if (isDefault) {
-    throw new SottoError(
-      'backend_in_use',
-      `Cannot delete backend ${quote(name)}: new secrets are kept there`,
-      { hint: 'Make another one the default first.' },
-    )
-  }
-  if (leftovers > 0 && !leaveValues) {
-    throw new SottoError(
-      'backend_in_use',
-      `Cannot delete backend ${quote(name)}: ${leftovers} values that were deleted here wait to be removed there`,
-      { hint: 'Run `sotto job run backends`, or leave them there: --leave-values.' },
-    )
-  }
-}
-
-function missing(name: string): SottoError {
-  return new SottoError('not_found', `There is no backend ${quote(name)}`, {
-    hint: 'See `sotto backend list`.',
-  })
-}
 
 function settingsIn(record: BackendRecord): BackendSettings {
   const { id, name, type, description, isDefault, config, createdAt } = record

@@ -1,65 +1,17 @@
 /** The documents say what is so: their examples are run, and their tables are compared with the code. */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { errorTable } from '../client/api/errors.ts'
 import { operations } from '../client/api/operations.ts'
 import { actions } from '../client/api/types.ts'
-import { examplesIn, filesIn, runExamples, showsLine } from './support/console.ts'
-import { cli, startSotto, temporaryDirectory } from './support/sotto.ts'
+import { documents, expectExamples, top, withExamples } from './support/documents.ts'
 
-const top = new URL('..', import.meta.url).pathname
-const documents = ['README.md', ...readdirSync(join(top, 'docs')).map((name) => `docs/${name}`)]
-  .filter((name) => name.endsWith('.md'))
-  .map((name) => ({ name, text: readFileSync(join(top, name), 'utf8') }))
-
-/** The address that documents show for a development server. */
-const SHOWN = 'http://127.0.0.1:4180'
-
-describe('examples', () => {
-  const withExamples = documents.filter(({ text }) => examplesIn(text).length > 0)
-
-  test.each(withExamples)(
-    'of $name print what is shown',
-    async ({ text }) => {
-      using scratch = temporaryDirectory()
-      for (const [name, content] of filesIn(text)) writeFileSync(join(scratch.path, name), content)
-      const bin = join(scratch.path, 'bin')
-      mkdirSync(bin)
-      const shim = `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`
-      writeFileSync(join(bin, 'sotto'), shim)
-      chmodSync(join(bin, 'sotto'), 0o755)
-      const tailnet = filesIn(text).has('tailnet.json')
-        ? ['--tailnet', join(scratch.path, 'tailnet.json')]
-        : []
-      const state = join(scratch.path, 'state')
-      const server = await startSotto({ args: ['--state-dir', state, ...tailnet] })
-      try {
-        const examples = examplesIn(text)
-        const printed = await runExamples(examples, {
-          cwd: scratch.path,
-          env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, STATE: state },
-          replace: (command) =>
-            command.replaceAll(SHOWN, server.url).replaceAll('npm run -s sotto --', 'sotto'),
-        })
-        for (const [at, example] of examples.entries()) {
-          const lines = (printed[at] ?? []).map((line) => line.replaceAll(server.url, SHOWN))
-          const shown = example.expected
-          const same =
-            shown.length === lines.length &&
-            shown.every((pattern, index) => showsLine(pattern, lines[index] ?? ''))
-          expect(
-            same,
-            `line ${example.line}: ${example.command}\nshown:\n${shown.join('\n')}\nprinted:\n${lines.join('\n')}`,
-          ).toBe(true)
-        }
-      } finally {
-        await server.stop()
-      }
-    },
-    60_000,
-  )
-})
+test.each(withExamples('short'))(
+  'the examples of $name print what is shown',
+  expectExamples,
+  60_000,
+)
 
 describe('tables', () => {
   test('the errors of docs/api.md are those of the code', () => {

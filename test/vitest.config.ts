@@ -1,7 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
-/** `npm test` runs `fast`; `interop` and `tailnet` need peers and `fire` takes minutes: asked for by name. */
+/**
+ * `npm test` runs `fast`. Asked for by name are `slow`, more of the same; `interop` and `tailnet`, which
+ * need peers; and `fire`, which takes minutes.
+ */
 export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
@@ -14,11 +17,15 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/interop/**', 'test/fire/**', 'test/tailnet/**'],
+          exclude: ['**/*.slow.test.ts', 'test/interop/**', 'test/fire/**', 'test/tailnet/**'],
         },
       },
       ...(process.argv.includes('--project')
         ? [
+            {
+              extends: true as const,
+              test: { name: 'slow', include: ['test/**/*.slow.test.ts'], testTimeout: 60_000 },
+            },
             {
               extends: true as const,
               test: {

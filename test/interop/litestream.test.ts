@@ -142,7 +142,9 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
     // `sotto restore` makes it a store that goes on: what is lost is told, and its numbers stay given.
     const to = join(scratch.path, 'restored')
     const restored = await restore(path, to, ['--audit', join(state, 'audit')])
-    expect(restored.stderr).toMatch(/that the audit log tells of and that did not come back: [1-9]\d*, of these secrets/)
+    expect(restored.stderr).toMatch(
+      /that the audit log tells of and that did not come back: [1-9]\d*, of these secrets/,
+    )
     expect(restored.stderr).toContain('go on after those that the audit log tells')
     const given = highest(join(state, 'sotto.db'))
     const latest = highest(join(path, 'sotto.db'))

@@ -103,8 +103,10 @@ export const backendSpec = z.strictObject({
   Description: z
     .string()
     .max(512)
-    .regex(/^\P{Control}*$/u, 'must have no control characters')
-    .default(''),
+    .refine((text) => !/\p{Control}/u.test(text), 'must have no control characters')
+    .default('')
+    // The same in words that every reader of the description knows.
+    .meta({ pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$' }),
   Default: z.boolean().default(false).meta({ description: 'Whether new secrets are kept there.' }),
   Config: openBaoConfig
     .optional()

@@ -16,7 +16,12 @@ const TURN_MS = 5000
 
 const MIB = 1024 * 1024
 
-const well = { store: 'ok', audit: 'ok', identity: 'ok' }
+const well = {
+  store: 'ok',
+  audit: 'ok',
+  identity: 'ok',
+  key: expect.stringMatching(/^local [0-9a-f]{16}$/) as string,
+}
 
 /** The log cannot be written: nothing is revealed or changed, and the rest is answered. */
 async function expectNoLog(patient: Patient, store: unknown = 'ok'): Promise<void> {

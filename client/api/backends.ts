@@ -103,7 +103,7 @@ export const backendSpec = z.strictObject({
   Description: z
     .string()
     .max(512)
-    .refine((text) => !/\p{Control}/u.test(text), 'must have no control characters')
+    .refine((words) => !/\p{Control}/u.test(words), 'must have no control characters')
     .default('')
     // The same in words that every reader of the description knows.
     .meta({ pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$' }),

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { actions } from '../../client/api/types.ts'
 import { Client } from '../../client/client.ts'
+import { mirroredBackend } from '../support/mirrored.ts'
 import { startOpenBao } from '../support/openbao.ts'
 import { startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { median, requestsPerSecond, type Shot } from './load.ts'
@@ -106,19 +107,15 @@ const checks: number[] = []
 
 for (let round = 0; round < ROUNDS; round++) await measure(none)
 
-await client.operate('backend-create', {
-  Name: 'vault',
-  Type: 'openbao',
-  Description: '',
-  Default: false,
-  Config: {
-    url: bao.url,
-    mount: 'secret',
-    pathPrefix: 'sotto',
-    tokenSecretRef: { name: 'backends/vault' },
-    mirror: { secrets: ['mirrored/*'], history: 'none', onDrift: 'report', onDelete: 'keep' },
-  },
-})
+await client.operate(
+  'backend-create',
+  mirroredBackend(bao.url, {
+    secrets: ['mirrored/*'],
+    history: 'none',
+    onDrift: 'report',
+    onDelete: 'keep',
+  }),
+)
 const first = synced()
 for (let round = 0; round < ROUNDS; round++) await measure(during)
 const firstSeconds = await first

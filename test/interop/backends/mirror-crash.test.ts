@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import { Client } from '../../../client/client.ts'
 import { actions } from '../../../client/api/types.ts'
 import { pathOf } from '../../../server/backends/names.ts'
+import { mirroredBackend } from '../../support/mirrored.ts'
 import { startOpenBao } from '../../support/openbao.ts'
 import { describeWith } from '../../support/peers.ts'
 import { type Running, startSotto, temporaryDirectory } from '../../support/sotto.ts'
@@ -39,19 +40,15 @@ describeWith(['bao'], 'a mirror under fire', () => {
       const names = Array.from({ length: SECRETS }, (_, index) => `prod/${index}`)
       await client.put('backends/vault', Buffer.from(await bao.token({ policies: [policy] })))
       for (const name of names) await client.put(name, Buffer.from(`value of ${name}`))
-      await client.operate('backend-create', {
-        Name: 'vault',
-        Type: 'openbao',
-        Description: '',
-        Default: false,
-        Config: {
-          url: bao.url,
-          mount: 'secret',
-          pathPrefix: 'sotto',
-          tokenSecretRef: { name: 'backends/vault' },
-          mirror: { secrets: ['prod/*'], history: 'all', onDrift: 'report', onDelete: 'keep' },
-        },
-      })
+      await client.operate(
+        'backend-create',
+        mirroredBackend(bao.url, {
+          secrets: ['prod/*'],
+          history: 'all',
+          onDrift: 'report',
+          onDelete: 'keep',
+        }),
+      )
       const written = async (): Promise<number> => {
         const listed = await bao.call('GET', 'secret/metadata/sotto/active/prod?list=true')
         return listed.body.data?.keys.length ?? 0

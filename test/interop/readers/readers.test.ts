@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { mirroredBackend } from '../../support/mirrored.ts'
 import { type OpenBao, startOpenBao } from '../../support/openbao.ts'
 import { describeWith, requirePeer } from '../../support/peers.ts'
 import { bytes, type Service, startService } from '../../support/service.ts'
@@ -58,19 +59,15 @@ describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', (
     const client = service.client()
     await client.put('backends/vault', bytes(await bao.token({ policies: ['least'] })))
     for (const [name, value] of Object.entries(values)) await client.put(name, Buffer.from(value))
-    await client.operate('backend-create', {
-      Name: 'vault',
-      Type: 'openbao',
-      Description: '',
-      Default: false,
-      Config: {
-        url: bao.url,
-        mount: 'secret',
-        pathPrefix: 'sotto',
-        tokenSecretRef: { name: 'backends/vault' },
-        mirror: { secrets: ['prod/*'], history: 'none', onDrift: 'report', onDelete: 'remove' },
-      },
-    })
+    await client.operate(
+      'backend-create',
+      mirroredBackend(bao.url, {
+        secrets: ['prod/*'],
+        history: 'none',
+        onDrift: 'report',
+        onDelete: 'remove',
+      }),
+    )
     await client.operate('mirror-sync', { Backend: 'vault', AcceptMount: false })
   })
 

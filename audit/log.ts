@@ -13,7 +13,7 @@ import { Queue } from './queue.ts'
 import { type Entry, isIntent, type Receipt } from './record.ts'
 import { type Continuation, type Recovered, recover } from './recovery.ts'
 import { Tail } from './tail.ts'
-import { orLate, processTimers, type Timers } from './timers.ts'
+import { orLate, processTimers, type Timers } from '../server/platform/timers.ts'
 import { reasonOf, unavailable } from './unavailable.ts'
 
 export { findRecord, type Recovered } from './recovery.ts'

@@ -1,7 +1,7 @@
 /** The entries that wait for the disk, each for a bounded time. */
 import type { Batch, Waiting } from './batch.ts'
 import type { Entry, Receipt } from './record.ts'
-import type { Timers } from './timers.ts'
+import type { Timers } from '../server/platform/timers.ts'
 
 /** How long entries wait, and what they are refused with after that. */
 export interface QueueOptions {

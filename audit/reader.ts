@@ -3,7 +3,7 @@ import type { Located } from './damage.ts'
 import type { FileSystem } from './files.ts'
 import { isKnown } from './line.ts'
 import { damageError } from './recovery.ts'
-import { processTimers, type Timers } from './timers.ts'
+import { processTimers, type Timers } from '../server/platform/timers.ts'
 import { walk } from './walk.ts'
 
 /** How to read a log. */

@@ -1,8 +1,7 @@
 /** `sotto completion SHELL`, made from the table of commands. */
 import { quote, SottoError } from '../client/api/errors.ts'
 import type { Flags } from './arguments.ts'
-import type { Command } from './command.ts'
-import { allCommands, globalFlags, rawCommands } from './commands.ts'
+import type { Command, CommandTable } from './command.ts'
 import type { Invocation } from './invocation.ts'
 
 /**
@@ -12,7 +11,7 @@ import type { Invocation } from './invocation.ts'
 const askNames = 'list --only-names --timeout 2 2>/dev/null'
 
 /** Prints the script for a shell. Throws `usage` for one that is not known. */
-export async function completion(invocation: Invocation): Promise<void> {
+export async function completion(invocation: Invocation, table: CommandTable): Promise<void> {
   const shell = invocation.word(0) ?? ''
   const script = Object.hasOwn(scripts, shell) ? scripts[shell] : undefined
   if (!script) {
@@ -20,16 +19,22 @@ export async function completion(invocation: Invocation): Promise<void> {
       hint: 'It is one of: bash, zsh, fish.',
     })
   }
-  await invocation.io.stdout.write(script(await allCommands()))
+  await invocation.io.stdout.write(
+    script({ raw: table.raw, globalFlags: table.globalFlags, all: await table.all() }),
+  )
 }
 
-type Commands = readonly Command[]
+interface Commands extends Pick<CommandTable, 'raw' | 'globalFlags'> {
+  readonly all: readonly Command[]
+}
 
 const scripts: Readonly<Record<string, (commands: Commands) => string>> = { bash, zsh, fish }
 
 /** First words of commands: `audit` stands for all that begin with it. */
 function firstWords(commands: Commands): string[] {
-  return [...new Set([...rawCommands, ...commands].map(({ name }) => name.split(' ')[0] as string))]
+  return [
+    ...new Set([...commands.raw, ...commands.all].map(({ name }) => name.split(' ')[0] as string)),
+  ]
 }
 
 /** Second words, by the first. */
@@ -37,7 +42,7 @@ function groups(commands: Commands): [first: string, seconds: string[]][] {
   return firstWords(commands)
     .map((first): [string, string[]] => [
       first,
-      commands
+      commands.all
         .filter(({ name }) => name.startsWith(`${first} `))
         .map(({ name }) => name.slice(first.length + 1)),
     ])
@@ -64,7 +69,11 @@ function flagWords(flags: Flags): string {
 
 /** A shell pattern of the flags that take a value, so that the value is not taken for an argument. */
 function valueFlags(commands: Commands): string {
-  const all: Flags = Object.assign({}, globalFlags, ...commands.map(({ flags }) => flags))
+  const all: Flags = Object.assign(
+    {},
+    commands.globalFlags,
+    ...commands.all.map(({ flags }) => flags),
+  )
   return Object.entries(all)
     .filter(([, { value }]) => value !== undefined)
     .flatMap(([name, { short }]) => [`--${name}`, `-${name}`, ...(short ? [`-${short}`] : [])])
@@ -102,7 +111,7 @@ ${seconds.replace(/^ {8}/gm, '            ')}          esac
 }
 
 function bash(commands: Commands): string {
-  const cases = commands
+  const cases = commands.all
     .map((command) => {
       const kind = argumentKind(command, commands)
       const argument =
@@ -122,7 +131,7 @@ ${findCommand(commands, '${COMP_WORDS[at]}', 'COMP_CWORD')}  COMPREPLY=()
     '') words='${firstWords(commands).join(' ')}' ;;
 ${cases}  esac
   if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W "$flags ${flagWords(globalFlags)}" -- "$cur"))
+    COMPREPLY=($(compgen -W "$flags ${flagWords(commands.globalFlags)}" -- "$cur"))
   elif [[ \${COMP_WORDS[COMP_CWORD-1]} == --from-file || -n $paths ]]; then
     compopt -o default 2>/dev/null
   elif [[ -n $second ]]; then
@@ -140,14 +149,14 @@ complete -F _sotto sotto
 }
 
 function zsh(commands: Commands): string {
-  const described = [...rawCommands, ...commands]
+  const described = [...commands.raw, ...commands.all]
     .filter(({ name }) => !name.includes(' '))
     .map(({ name, summary }) => `    ${single(`${name}:${summary}`)}\n`)
     .join('')
   const grouped = groups(commands)
     .map(([first, seconds]) => `    ${single(`${first}:${seconds.join(', ')}`)}\n`)
     .join('')
-  const cases = commands
+  const cases = commands.all
     .map((command) => {
       const kind = argumentKind(command, commands)
       const argument =
@@ -168,7 +177,7 @@ ${described}${grouped}  )
 ${findCommand(commands, '${words[at]}', 'CURRENT')}  case $command in
 ${cases}  esac
   if [[ $PREFIX == -* ]]; then
-    compadd -- $flags ${flagWords(globalFlags)}
+    compadd -- $flags ${flagWords(commands.globalFlags)}
   elif [[ \${words[CURRENT-1]} == --from-file || -n $paths ]]; then
     _files
   elif [[ -z $command ]]; then
@@ -188,17 +197,18 @@ ${cases}  esac
 
 function fish(commands: Commands): string {
   const lines = ['# Completes sotto in fish.', 'complete -c sotto -f']
-  for (const [name, flag] of Object.entries(globalFlags)) lines.push(fishFlag('', name, flag))
+  for (const [name, flag] of Object.entries(commands.globalFlags))
+    lines.push(fishFlag('', name, flag))
   const first = '-n __fish_use_subcommand'
   for (const word of firstWords(commands)) {
-    const known = [...rawCommands, ...commands].find(({ name }) => name === word)
+    const known = [...commands.raw, ...commands.all].find(({ name }) => name === word)
     lines.push(`complete -c sotto ${first} -a ${word} -d ${single(known?.summary ?? '')}`)
   }
   for (const [word, seconds] of groups(commands)) {
     const when = `__fish_seen_subcommand_from ${word}; and not __fish_seen_subcommand_from ${seconds.join(' ')}`
     lines.push(`complete -c sotto -n ${single(when)} -a ${single(seconds.join(' '))}`)
   }
-  for (const command of commands) {
+  for (const command of commands.all) {
     const when = command.name
       .split(' ')
       .map((word) => `__fish_seen_subcommand_from ${word}`)

@@ -3,8 +3,8 @@ import { Client, type ClientOptions } from '../client/client.ts'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { MAX_VERSION } from '../client/api/types.ts'
 import type { Parsed } from './arguments.ts'
-import type { Io } from './io.ts'
-import { visible } from './text.ts'
+import type { Io } from './terminal/io.ts'
+import { visible } from './terminal/text.ts'
 
 /** The environment, as Node gives it. */
 export type Environment = Readonly<Record<string, string | undefined>>

@@ -17,7 +17,7 @@ async function start() {
   try {
     const { keepCompiled } = await import('./compile-cache.ts')
     keepCompiled(process.env)
-    const { processIo } = await import('./process-io.ts')
+    const { processIo } = await import('./terminal/process-io.ts')
     const { run } = await import('./run.ts')
     process.exitCode = await run(process.argv.slice(2), processIo(), process.env)
   } catch (error) {

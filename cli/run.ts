@@ -2,11 +2,11 @@
 import { type ErrorCode, errorTable, quote, SottoError } from '../client/api/errors.ts'
 import { flagNamed, parseArguments } from './arguments.ts'
 import type { Command, RawCommand } from './command.ts'
-import { commandNamed, commandNames, globalFlags } from './commands.ts'
+import { commandTable } from './commands.ts'
 import { type Environment, Invocation } from './invocation.ts'
-import type { Io } from './io.ts'
+import type { Io } from './terminal/io.ts'
 import { nearest } from './nearest.ts'
-import { visible } from './text.ts'
+import { visible } from './terminal/text.ts'
 
 /**
  * Runs the command line `args` and resolves with the exit code: 0, or that of the error table, or
@@ -31,14 +31,14 @@ async function dispatch(args: readonly string[], io: Io, env: Environment): Prom
   }
   const parsed = parseArguments(
     [...before, ...after],
-    { ...command.flags, ...globalFlags },
+    { ...command.flags, ...commandTable.globalFlags },
     command.takesValue,
   )
   const invocation = new Invocation(parsed, io, env)
   if (invocation.on('help')) return showHelp([name], io, env)
   checkOutput(invocation)
   checkCount(command, parsed.words.length)
-  return (await (await command.load())(invocation)) ?? 0
+  return (await (await command.load())(invocation, commandTable)) ?? 0
 }
 
 interface Split {
@@ -53,9 +53,9 @@ function split(args: readonly string[]): Split {
     const arg = args[at] as string
     const typed = /^--?([^=-][^=]*)(=)?/.exec(arg)
     if (!typed) break
-    const flag = flagNamed(typed[1] ?? '', globalFlags)
+    const flag = flagNamed(typed[1] ?? '', commandTable.globalFlags)
     if (flag === undefined) break
-    at += globalFlags[flag]?.value !== undefined && typed[2] === undefined ? 2 : 1
+    at += commandTable.globalFlags[flag]?.value !== undefined && typed[2] === undefined ? 2 : 1
   }
   return { before: args.slice(0, at), rest: args.slice(at) }
 }
@@ -65,7 +65,7 @@ async function findCommand(
   words: readonly string[],
 ): Promise<{ command: Command | RawCommand; after: readonly string[] }> {
   for (const length of [1, 2]) {
-    const command = await commandNamed(words.slice(0, length).join(' '))
+    const command = await commandTable.named(words.slice(0, length).join(' '))
     if (command) return { command, after: words.slice(length) }
   }
   throw await unknownCommand(words[0] as string)
@@ -81,14 +81,15 @@ async function withoutCommand(
   io: Io,
   env: Environment,
 ): Promise<number> {
-  const parsed = parseArguments(before, globalFlags)
+  const parsed = parseArguments(before, commandTable.globalFlags)
   if (parsed.switches.has('help')) return showHelp([], io, env)
   throw new SottoError('usage', 'No command is given', { hint: 'Run `sotto help`.' })
 }
 
 async function showHelp(words: readonly string[], io: Io, env: Environment): Promise<number> {
   const { help } = await import('./help.ts')
-  await help(new Invocation({ words, values: new Map(), switches: new Set() }, io, env))
+  const invocation = new Invocation({ words, values: new Map(), switches: new Set() }, io, env)
+  await help(invocation, commandTable)
   return 0
 }
 
@@ -98,7 +99,7 @@ function isHelp(arg: string | undefined): boolean {
 
 async function unknownCommand(name: string): Promise<SottoError> {
   const bare = name.replace(/^--?/, '')
-  const known = await commandNames()
+  const known = await commandTable.names()
   const meant = known.includes(bare) ? bare : nearest(bare, known)
   const group = known.filter((each) => each.startsWith(`${name} `))
   const hint =

@@ -68,7 +68,7 @@ const reasons: Readonly<Record<string, string>> = {
 }
 
 async function askTwice(invocation: Invocation, limit: number): Promise<Uint8Array> {
-  const { Terminal } = await import('./terminal.ts')
+  const { Terminal } = await import('./terminal/terminal.ts')
   const terminal = new Terminal(limit)
   try {
     const value = await terminal.ask('Enter secret: ')

@@ -4,12 +4,12 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parseArguments } from '../cli/arguments.ts'
-import { allCommands, globalFlags } from '../cli/commands.ts'
+import { commandTable } from '../cli/commands.ts'
 import { actions } from '../client/api/types.ts'
-import { readDoctorConfig, readInitConfig, readServerConfig } from '../server/config.ts'
+import { readDoctorConfig, readInitConfig, readServerConfig } from '../server/config/config.ts'
 import { rulesIn } from '../server/identity/tailscale/rules.ts'
-import type { Environment } from '../server/settings/given.ts'
-import { settingsHelp } from '../server/settings/table.ts'
+import type { Environment } from '../server/config/settings/given.ts'
+import { settingsHelp } from '../server/config/settings/table.ts'
 import { splitWords } from './cli/transcript.ts'
 import { runSotto, temporaryDirectory } from './support/sotto.ts'
 
@@ -18,7 +18,7 @@ const read = (name: string): string => readFileSync(join(docs, name), 'utf8')
 const pages = readdirSync(docs).filter((name) => name.endsWith('.md'))
 const unit = read('deploy/sotto.service')
 const compose = read('deploy/compose.yaml')
-const commands = await allCommands()
+const commands = await commandTable.all()
 
 describe('commands', () => {
   /** Lines of shell that are shown and not run, by the file that shows them. */
@@ -221,7 +221,10 @@ function understand([verb = '', ...rest]: readonly string[]): void {
   const long = commands.find(({ name }) => name === `${verb} ${second}`)
   const command = long ?? commands.find(({ name }) => name === verb)
   if (!command) throw new Error(`There is no command ${verb}`)
-  const { words } = parseArguments(long ? others : rest, { ...command.flags, ...globalFlags })
+  const { words } = parseArguments(long ? others : rest, {
+    ...command.flags,
+    ...commandTable.globalFlags,
+  })
   if (words.length > command.args.length) throw new Error(`${verb} takes fewer arguments`)
 }
 

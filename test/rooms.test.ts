@@ -4,23 +4,18 @@ import { expect, test } from 'vitest'
 
 /** The rooms, ground floor first. A file imports from its own room or from a floor below it. */
 const floors = [
-  ['client/api', 'server/version.ts', 'server/metrics'],
-  ['client', 'audit', 'server/access.ts', 'server/private-file.ts', 'server/settings'],
-  ['server/openbao', 'server/aws'],
-  ['server/crypto', 'server/store', 'server/backends'],
-  ['server/identity', 'server/secrets', 'server/backup'],
-  [
-    'server/http',
-    'server/jobs',
-    'server/questions',
-    'server/keys-config.ts',
-    'server/backends-config.ts',
-    'server/backups-config.ts',
-  ],
-  ['server/config.ts', 'server/instruments.ts'],
-  ['server/network.ts', 'server/providers.ts'],
-  ['server/new-store.ts', 'server/open-store.ts'],
-  ['server/main.ts', 'server/offline.ts'],
+  ['client/api'],
+  ['server/platform', 'server/access.ts', 'server/metrics', 'client'],
+  ['server/openbao', 'server/aws', 'audit'],
+  ['server/crypto', 'server/store', 'server/identity'],
+  ['server/catalog'],
+  ['server/backends'],
+  ['server/gate'],
+  ['server/jobs'],
+  ['server/keys', 'server/secrets'],
+  ['server/http', 'server/mirror', 'server/backup'],
+  ['server/operations', 'server/config'],
+  ['server/start'],
   ['cli'],
 ]
 
@@ -38,11 +33,47 @@ const files = ['client', 'audit', 'server', 'cli']
   )
   .filter((f) => f.endsWith('.ts'))
 
+/** The files that each file imports, types and lazy imports included. */
+const imports = new Map(
+  files.map((file) => {
+    const found = readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*\(?\s*['"](\.[^'"]+)['"]/g)
+    return [file, [...found].map(([, specifier = '']) => join(dirname(file), specifier))]
+  }),
+)
+
 test.each(files)('%s imports only downward', (file) => {
   const from = roomOf(file)
-  const imports = readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*\(?\s*['"](\.[^'"]+)['"]/g)
-  for (const [, specifier = ''] of imports) {
-    const to = roomOf(join(dirname(file), specifier))
-    expect(to.name === from.name || to.floor < from.floor, `${file} -> ${specifier}`).toBe(true)
+  for (const imported of imports.get(file) ?? []) {
+    const to = roomOf(imported)
+    expect(to.name === from.name || to.floor < from.floor, `${file} -> ${imported}`).toBe(true)
   }
 })
+
+test('no file imports itself by way of others', () => {
+  expect([...circles(imports)]).toEqual([])
+})
+
+test('a circle is found, and what only hangs on it is not', () => {
+  const graph = { a: ['b'], b: ['c'], c: ['b'], d: ['a'] }
+  expect([...circles(new Map(Object.entries(graph)))]).toEqual(['b -> c -> b'])
+})
+
+test('server/ has one loose file', () => {
+  const loose = readdirSync('server').filter((f) => f.includes('.'))
+  expect(loose).toEqual(['access.ts'])
+})
+
+/** Each circle once, from where it was entered first. */
+function* circles(graph: ReadonlyMap<string, readonly string[]>): Generator<string> {
+  const done = new Set<string>()
+  const path: string[] = []
+  function* visit(file: string): Generator<string> {
+    if (path.includes(file)) yield [...path.slice(path.indexOf(file)), file].join(' -> ')
+    if (done.has(file)) return
+    done.add(file)
+    path.push(file)
+    for (const next of graph.get(file) ?? []) yield* visit(next)
+    path.pop()
+  }
+  for (const file of graph.keys()) yield* visit(file)
+}

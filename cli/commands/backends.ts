@@ -8,7 +8,7 @@ export const backendCommands: readonly Command[] = [
     summary: 'List the backends: where secrets are kept.',
     details: 'The backend "default" is the encrypted store of the server; it is always there.',
     flags: {},
-    load: async () => (await import('../backend.ts')).backendList,
+    load: async () => (await import('../handlers/backends.ts')).backendList,
   },
   {
     name: 'backend describe',
@@ -16,7 +16,7 @@ export const backendCommands: readonly Command[] = [
     summary: 'Show how a backend is set up.',
     details: 'Credentials, and what says where they are, are masked: the output is safe to paste.',
     flags: {},
-    load: async () => (await import('../backend.ts')).backendDescribe,
+    load: async () => (await import('../handlers/backends.ts')).backendDescribe,
   },
   {
     name: 'backend create',
@@ -36,7 +36,7 @@ secret. Other ways to log in are set up from a file: see sotto help backend appl
       description: { value: 'TEXT', help: 'Words for people.' },
       default: { help: 'Keep new secrets there.' },
     },
-    load: async () => (await import('../backend.ts')).backendCreate,
+    load: async () => (await import('../handlers/backends.ts')).backendCreate,
   },
   {
     name: 'backend apply',
@@ -60,7 +60,7 @@ In the place of tokenSecretRef there can be auth with a method: approle (roleId,
 kubernetes (role), jwt (role) or userpass (username, passwordSecretRef), and its mount where that is
 another than its name. caCertificate holds certificates in PEM form. Unknown fields are refused.`,
     flags: { file: { short: 'f', value: 'FILE', help: 'The file; - is stdin.' } },
-    load: async () => (await import('../backend.ts')).backendApply,
+    load: async () => (await import('../handlers/backends.ts')).backendApply,
   },
   {
     name: 'backend delete',
@@ -71,7 +71,7 @@ another than its name. caCertificate holds certificates in PEM form. Unknown fie
         help: 'Also while values that were deleted here wait to be removed there: they stay.',
       },
     },
-    load: async () => (await import('../backend.ts')).backendDelete,
+    load: async () => (await import('../handlers/backends.ts')).backendDelete,
   },
   {
     name: 'backend test',
@@ -80,7 +80,7 @@ another than its name. caCertificate holds certificates in PEM form. Unknown fie
     details:
       'A value is written there, read back and removed. The exit code is 2 when something is wrong.',
     flags: {},
-    load: async () => (await import('../backend.ts')).backendTest,
+    load: async () => (await import('../handlers/backends.ts')).backendTest,
   },
   {
     name: 'migrate secrets',
@@ -102,14 +102,14 @@ at the source is told, and removed later.`,
       'keep-source': { help: 'Leave the values at the source, too, where that is not the store.' },
       'dry-run': { help: 'Show what would be moved.' },
     },
-    load: async () => (await import('../migrate.ts')).migrateSecrets,
+    load: async () => (await import('../handlers/migrate.ts')).migrateSecrets,
   },
   {
     name: 'mirror status',
     args: ['[BACKEND]'],
     summary: 'Show how mirrors are doing, and what someone else changed there.',
     flags: {},
-    load: async () => (await import('../mirror.ts')).mirrorStatus,
+    load: async () => (await import('../handlers/mirrors.ts')).mirrorStatus,
   },
   {
     name: 'mirror sync',
@@ -126,6 +126,6 @@ what someone else made under the same name.`,
         help: 'The mount was made again, and that is as it should be; needs BACKEND.',
       },
     },
-    load: async () => (await import('../mirror.ts')).mirrorSync,
+    load: async () => (await import('../handlers/mirrors.ts')).mirrorSync,
   },
 ]

@@ -23,7 +23,7 @@ A key that opens the store must be at hand.`,
       ...bucketFlags,
       ...flagsOf((flag) => flag === 'backup-lock'),
     },
-    load: async () => (await import('../backup.ts')).backupCreate,
+    load: async () => (await import('../handlers/backups.ts')).backupCreate,
   },
   {
     name: 'backup status',
@@ -31,7 +31,7 @@ A key that opens the store must be at hand.`,
     summary: 'Show how old the backups of the server are, and whether they were proven.',
     details: 'The exit code is 2 when the last backup or the last rehearsal failed.',
     flags: {},
-    load: async () => (await import('../backup-status.ts')).backupStatus,
+    load: async () => (await import('../handlers/backup-status.ts')).backupStatus,
   },
   {
     name: 'backup list',
@@ -40,7 +40,7 @@ A key that opens the store must be at hand.`,
     details: `Needs no key. What is in a backup only backup verify can tell.
 Flags for the bucket have the variables that \`sotto help server\` tells.`,
     flags: bucketFlags,
-    load: async () => (await import('../backup.ts')).backupList,
+    load: async () => (await import('../handlers/backups.ts')).backupList,
   },
   {
     name: 'backup verify',
@@ -50,7 +50,7 @@ Flags for the bucket have the variables that \`sotto help server\` tells.`,
 as that takes, in $TMPDIR or the directory for temporary files, and values are never written. No
 server is needed.`,
     flags: { ...keyFlags, ...bucketFlags },
-    load: async () => (await import('../backup.ts')).backupVerify,
+    load: async () => (await import('../handlers/backups.ts')).backupVerify,
   },
   {
     name: 'restore',
@@ -79,6 +79,6 @@ FILE may also be a copy of a store alone, as Litestream makes it: see docs/lites
       ...keyFlags,
       ...bucketFlags,
     },
-    load: async () => (await import('../restore.ts')).restore,
+    load: async () => (await import('../handlers/restore.ts')).restore,
   },
 ]

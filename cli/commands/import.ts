@@ -23,6 +23,6 @@ listed is at the destination and was found equal.`,
       only: { value: 'GLOB', help: 'Names to bring over; * stands for anything. Default: all.' },
       'dry-run': { help: 'Tell what would be written. No value is read, so none is compared.' },
     },
-    load: async () => (await import('../import/command.ts')).importSetec,
+    load: async () => (await import('../handlers/import/command.ts')).importSetec,
   },
 ]

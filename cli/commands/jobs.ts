@@ -8,7 +8,7 @@ export const jobCommands: readonly Command[] = [
     summary: 'Show what the jobs of the server did last, and when they run next.',
     details: 'It shows the jobs that you may run.',
     flags: {},
-    load: async () => (await import('../job.ts')).jobStatus,
+    load: async () => (await import('../handlers/jobs.ts')).jobStatus,
   },
   {
     name: 'job run',
@@ -16,6 +16,6 @@ export const jobCommands: readonly Command[] = [
     summary: 'Run a job of the server now, and wait for its end.',
     details: `A run that is under way is joined. The exit code is 2 when the job fails.`,
     flags: {},
-    load: async () => (await import('../job.ts')).jobRun,
+    load: async () => (await import('../handlers/jobs.ts')).jobRun,
   },
 ]

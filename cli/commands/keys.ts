@@ -9,7 +9,7 @@ export const keyCommands: readonly Command[] = [
     summary: 'List the keys that open a store, and the entries of its keyring.',
     details: placeDetails,
     flags: keyFlags,
-    load: async () => (await import('../rotate.ts')).keyStatus,
+    load: async () => (await import('../handlers/key-rotation.ts')).keyStatus,
   },
   {
     name: 'key rotate',
@@ -24,7 +24,7 @@ joined.`,
       ...keyFlags,
       wait: { help: 'Wait for the end also where there is no terminal.' },
     },
-    load: async () => (await import('../rotate.ts')).keyRotate,
+    load: async () => (await import('../handlers/key-rotation.ts')).keyRotate,
   },
   {
     name: 'key rewrap',
@@ -35,7 +35,7 @@ joined.`,
 ${placeDetails}
 The key must be at hand. What it wrapped before is replaced once the new wrap was opened with it.`,
     flags: keyFlags,
-    load: async () => (await import('../rotate.ts')).keyRewrap,
+    load: async () => (await import('../handlers/key-rotation.ts')).keyRewrap,
   },
   {
     name: 'key check',
@@ -45,7 +45,7 @@ The key must be at hand. What it wrapped before is replaced once the new wrap wa
 A key that is not at hand is not tried, and that is said. The exit code is 1 when a key that was
 tried did not open the store, or none was tried.`,
     flags: keyFlags,
-    load: async () => (await import('../key.ts')).keyCheck,
+    load: async () => (await import('../handlers/keys.ts')).keyCheck,
   },
   {
     name: 'key add',
@@ -73,7 +73,7 @@ openbao-transit is a key of OpenBao's Transit engine, which must be derived; it 
         help: 'For openbao-transit: the key to add. Default: --transit-key.',
       },
     },
-    load: async () => (await import('../key.ts')).keyAdd,
+    load: async () => (await import('../handlers/keys.ts')).keyAdd,
   },
   {
     name: 'key remove',
@@ -88,6 +88,6 @@ with the key that was removed.`,
       ...keyFlags,
       'leave-recovery-alone': { help: 'Allow that only recovery keys are left.' },
     },
-    load: async () => (await import('../key.ts')).keyRemove,
+    load: async () => (await import('../handlers/keys.ts')).keyRemove,
   },
 ]

@@ -1,5 +1,5 @@
 /** What commands that work on a store have in common: flags and words about them. */
-import { settings } from '../../server/settings/table.ts'
+import { settings } from '../../server/config/settings/table.ts'
 import type { Flags } from '../arguments.ts'
 
 /** Which store, and the keys that are at hand. */

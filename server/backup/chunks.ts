@@ -5,7 +5,7 @@
  */
 import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto'
 import { ByteReader } from './byte-reader.ts'
-import { damaged } from './faults.ts'
+import { damaged } from './damage.ts'
 import { CHUNK_BYTES, TAG_BYTES } from './head.ts'
 
 const algorithm = 'aes-256-gcm'

@@ -8,13 +8,13 @@ import type { Receipt } from '../../audit/record.ts'
 import { asSottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Snapshot, Store } from '../store/contract.ts'
-import { version } from '../version.ts'
+import { version } from '../platform/version.ts'
 import { type Piece, sealBackup } from './file.ts'
 import { type Manifest, STORE_PART } from './manifest.ts'
 import { backupName, parseName } from './name.ts'
 import { OpenedBackup } from './open.ts'
 import { keyringKeys, targetSource } from './source.ts'
-import type { BackupTarget } from './target.ts'
+import type { BackupTarget } from './targets/target.ts'
 
 /** How far a long piece of work is. */
 export type Progress = (step: string, done: number, total: number) => void

@@ -4,7 +4,7 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import { encode } from '../crypto/encoding.ts'
 import type { Wrap } from '../crypto/root-key.ts'
 import type { ByteReader } from './byte-reader.ts'
-import { damaged } from './faults.ts'
+import { damaged } from './damage.ts'
 
 /** The version of the file, and the only one that this release knows. */
 const BACKUP_FORMAT = 1

@@ -1,7 +1,7 @@
 /** What a backup says of itself, the first of its content. */
 import { z } from 'zod'
 import { SottoError } from '../../client/api/errors.ts'
-import { damaged } from './faults.ts'
+import { damaged } from './damage.ts'
 
 const count = z.int().min(0)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)

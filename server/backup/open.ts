@@ -2,7 +2,7 @@
 import { createHash, type KeyObject } from 'node:crypto'
 import { ByteReader } from './byte-reader.ts'
 import { openChunks } from './chunks.ts'
-import { damaged } from './faults.ts'
+import { damaged } from './damage.ts'
 import { readHead, type SealedHead } from './head.ts'
 import { decodeManifest, type Manifest, MAX_MANIFEST_BYTES, type Part } from './manifest.ts'
 import type { BackupKeys, BackupSource } from './source.ts'

@@ -6,10 +6,10 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import { backupKeyOf, Keyring, openFileKey, type SealedEntry } from '../crypto/keyring.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import { openRootKey } from '../crypto/root-key.ts'
-import { readFilePieces } from './directory.ts'
-import { damaged } from './faults.ts'
+import { readFilePieces } from './targets/directory.ts'
+import { damaged } from './damage.ts'
 import type { SealedHead } from './head.ts'
-import type { BackupTarget } from './target.ts'
+import type { BackupTarget } from './targets/target.ts'
 
 /** One backup, to be read from its beginning as often as is asked. */
 export interface BackupSource {

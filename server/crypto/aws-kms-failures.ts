@@ -1,7 +1,18 @@
 /** What went wrong with a call to AWS KMS, in words for an operator. */
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { type Finding, findingOf, originOf, partsOf, type Service } from '../aws/failures.ts'
-import type { AwsKmsKey } from './aws-kms.ts'
+
+/** Which key of AWS KMS, and how it is reached; what is absent comes from where the AWS SDK looks. */
+export interface AwsKmsKey {
+  /** An ARN, a key id, or an alias with `alias/` in front. */
+  readonly key: string
+  /** Absent: that of the ARN, then of the profile or the environment. */
+  readonly region?: string
+  /** A URL. Absent: that of the region. */
+  readonly endpoint?: string
+  /** A profile of the AWS configuration files, which may name a role. */
+  readonly profile?: string
+}
 
 /** A call to KMS. */
 export interface Attempt extends AwsKmsKey {

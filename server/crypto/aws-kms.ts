@@ -6,23 +6,11 @@ import { hash } from 'node:crypto'
 import type { KMSClient } from '@aws-sdk/client-kms'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { clientSettings, refuseClear, within } from '../aws/call.ts'
-import { type Attempt, kmsFailure } from './aws-kms-failures.ts'
+import { type Attempt, type AwsKmsKey, kmsFailure } from './aws-kms-failures.ts'
 import { FORMAT } from './binding.ts'
 import { bindWrap, unbindWrap } from './bound-wrap.ts'
 import { KEY_BYTES } from './envelope.ts'
 import type { KeyProvider } from './provider.ts'
-
-/** Which key of AWS KMS, and how it is reached; what is absent comes from where the AWS SDK looks. */
-export interface AwsKmsKey {
-  /** An ARN, a key id, or an alias with `alias/` in front. */
-  readonly key: string
-  /** Absent: that of the ARN, then of the profile or the environment. */
-  readonly region?: string
-  /** A URL. Absent: that of the region. */
-  readonly endpoint?: string
-  /** A profile of the AWS configuration files, which may name a role. */
-  readonly profile?: string
-}
 
 const PROVIDER = 'aws-kms'
 

@@ -6,7 +6,7 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
 import { deriveKey, fingerprint } from './derive.ts'
 import { KEY_BYTES, openKey, type RandomSource, seal } from './envelope.ts'
-import { readPrivateFile } from '../private-file.ts'
+import { readPrivateFile } from '../platform/private-file.ts'
 import type { KeyProvider } from './provider.ts'
 
 /** More bytes than any key file has. */

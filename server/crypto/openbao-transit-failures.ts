@@ -1,7 +1,17 @@
 /** What went wrong with a call to Transit, in words for an operator. */
 import { type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
 import type { Failure } from '../openbao/failures.ts'
-import type { TransitKey } from './openbao-transit.ts'
+import type { OpenBaoAddress } from '../openbao/connection.ts'
+import type { Login } from '../openbao/login.ts'
+
+/** Which key of Transit, where it is, and how to log in there. */
+export interface TransitKey extends OpenBaoAddress {
+  /** The name of the key. */
+  readonly key: string
+  /** Where the engine is mounted. */
+  readonly mount: string
+  readonly login: Login
+}
 
 /** A call to Transit. */
 export interface Attempt extends TransitKey {

@@ -4,14 +4,7 @@
  */
 import { hash, randomBytes } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import {
-  type Answer,
-  checkAddress,
-  isCleanPath,
-  type OpenBaoAddress,
-  OpenBaoConnection,
-} from '../openbao/connection.ts'
-import type { Login } from '../openbao/login.ts'
+import { type Answer, checkAddress, isCleanPath, OpenBaoConnection } from '../openbao/connection.ts'
 import { Session } from '../openbao/session.ts'
 import { FORMAT } from './binding.ts'
 import { bindWrap, damagedWrap, unbindWrap } from './bound-wrap.ts'
@@ -20,19 +13,11 @@ import {
   isDerived,
   notDerived,
   otherThanTransit,
+  type TransitKey,
   transitFailure,
   type TransitOperation,
 } from './openbao-transit-failures.ts'
 import type { KeyProvider } from './provider.ts'
-
-/** Which key of Transit, where it is, and how to log in there. */
-export interface TransitKey extends OpenBaoAddress {
-  /** The name of the key. */
-  readonly key: string
-  /** Where the engine is mounted. */
-  readonly mount: string
-  readonly login: Login
-}
 
 const PROVIDER = 'openbao-transit'
 

@@ -6,7 +6,7 @@ import { hash } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
 import { KEY_BYTES } from './envelope.ts'
-import { readPrivateFile } from '../private-file.ts'
+import { readPrivateFile } from '../platform/private-file.ts'
 import type { KeyProvider } from './provider.ts'
 
 /** More bytes than any identity file has: the comment may name a post-quantum recipient. */

@@ -9,14 +9,14 @@ import {
   type OperationResponse,
 } from '../../client/api/operations.ts'
 import { decodeRequest, type MethodName, type Request } from '../../client/api/wire.ts'
-import type { Call } from '../secrets/gate.ts'
+import type { Call } from '../gate/gate.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { type Act, type Handler, type HandlerParts, handlerOf, refuse } from './handle.ts'
 import { Lane } from './lane.ts'
 import { openApiDocument } from './openapi.ts'
 import { scrapeHandler } from './scrape.ts'
 import type { Registry } from '../metrics/registry.ts'
-import type { Visit } from './visit.ts'
+import type { Visit } from './exchange.ts'
 
 /** A part of the server that can be well or not: resolves when it is, rejects with what is wrong. */
 export type Probe = () => Promise<void>

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
-import { UNCOUNTED_BYTES, type Visit } from './visit.ts'
+import { UNCOUNTED_BYTES, type Visit } from './exchange.ts'
 
 /**
  * Resolves with the whole body. Rejects with `too_large` as soon as more than 2 MiB are announced or

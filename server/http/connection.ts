@@ -8,7 +8,7 @@ import { answerFor, rawAnswer } from './answer.ts'
 import type { Load, Peer } from './load.ts'
 import { Pin } from './pin.ts'
 import type { Traffic } from './traffic.ts'
-import { nextRequestId, Visit } from './visit.ts'
+import { type ExchangeConnection, nextRequestId, Visit } from './exchange.ts'
 
 /** Requests that may be sent ahead of their answers. */
 const MAX_AHEAD = 16
@@ -42,7 +42,7 @@ export interface ConnectionParts {
 }
 
 /** A connection to the server. */
-export class Connection {
+export class Connection implements ExchangeConnection {
   readonly load: Load
   readonly traffic: Traffic
   readonly peer: Peer

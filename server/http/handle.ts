@@ -6,12 +6,12 @@ import type { IncomingMessage } from 'node:http'
 import { asSottoError, errorTable, SottoError } from '../../client/api/errors.ts'
 import type { Caller } from '../access.ts'
 import type { Identity } from '../identity/identity.ts'
-import type { Call, Gate } from '../secrets/gate.ts'
+import type { Call, Gate } from '../gate/gate.ts'
 import { answerFor, ok, unchanged } from './answer.ts'
 import { readBody, textOf } from './body.ts'
-import type { Faults } from './faults.ts'
+import type { Faults } from './error-log.ts'
 import type { Subject } from './metrics.ts'
-import type { Visit } from './visit.ts'
+import type { Visit } from './exchange.ts'
 
 /** Does what a method is for and resolves with its answer as JSON text, or undefined for a 304. */
 export type Act<R> = (call: Call, request: R) => Promise<string | undefined>

@@ -1,5 +1,5 @@
 /** The metrics of what callers ask for and of what is in hand, and of the parts that answers need. */
-import { orLate, processTimers } from '../../audit/timers.ts'
+import { orLate, processTimers } from '../platform/timers.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
 import { operations } from '../../client/api/operations.ts'
 import { methods } from '../../client/api/wire.ts'

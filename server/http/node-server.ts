@@ -1,8 +1,8 @@
 /** Node's servers of HTTP and HTTPS within our limits, before anything is served on them. */
 import { createServer, type Server } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
-import type { Certificates } from './certificates.ts'
-import type { CheckedPair } from './key-pair.ts'
+import type { Certificates } from './certificates/certificates.ts'
+import type { CheckedPair } from './certificates/key-pair.ts'
 
 /** Limits of time and size that Node keeps. Times are in milliseconds. */
 export interface NodeLimits {

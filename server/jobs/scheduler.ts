@@ -2,11 +2,11 @@
  * Runs the jobs of the server: each by itself from time to time, one run of it at a time, for a bounded
  * time, and tells how the last run ended and when the next one is due.
  */
-import { orLate, processTimers, type Timers } from '../../audit/timers.ts'
+import { orLate, processTimers, type Timers } from '../platform/timers.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action, Rule } from '../../client/api/types.ts'
-import type { Call } from '../secrets/gate.ts'
-import { systemCall } from '../secrets/system.ts'
+import type { Call } from '../gate/gate.ts'
+import { systemCall } from '../gate/system.ts'
 import { type JobMetrics, jobMetrics } from './metrics.ts'
 
 /** One run of a job. */

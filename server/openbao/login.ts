@@ -1,7 +1,7 @@
 /** The ways to get a token of OpenBao. What proves who asks is read anew each time, and kept nowhere. */
 import { readFile } from 'node:fs/promises'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { readPrivateFile } from '../private-file.ts'
+import { readPrivateFile } from '../platform/private-file.ts'
 import type { OpenBaoConnection } from './connection.ts'
 import { type Failure, type FailureKind, ownFailure } from './failures.ts'
 

@@ -2,7 +2,7 @@
  * Calls to OpenBao with a token that is kept fresh: renewed, or replaced by a new login, before it dies.
  * Logins that are refused are repeated too seldom for OpenBao to lock them out.
  */
-import { processTimers, type Timers } from '../../audit/timers.ts'
+import { processTimers, type Timers } from '../platform/timers.ts'
 import type { Answer, OpenBaoConnection, OpenBaoRequest } from './connection.ts'
 import type { Failure, FailureKind } from './failures.ts'
 import { type Login, logIn, type LoginOutcome, type Token, tokenIn } from './login.ts'

@@ -1,9 +1,9 @@
 /** Reads the secrets that the server logs in to backends with: as a caller of its own, on the audit log. */
 import type { SecretRef } from '../../client/api/backends.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import type { SecretCache } from './cache.ts'
-import type { Gate } from './gate.ts'
-import { systemCall } from './system.ts'
+import type { SecretCache } from '../catalog/cache.ts'
+import type { Gate } from '../gate/gate.ts'
+import { systemCall } from '../gate/system.ts'
 
 /** What credentials are read with. */
 export interface CredentialParts {

@@ -5,12 +5,18 @@ import { MAX_VERSION, operatorActions, secretActions } from '../../client/api/ty
 import type { Request } from '../../client/api/wire.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretRow, SecretState, Store } from '../store/contract.ts'
-import type { CachedSecret, SecretCache } from './cache.ts'
-import { type Deposits, takenThere } from './deposits.ts'
-import type { Call, ChangeStamp, Gate, Pass } from './gate.ts'
-import type { Roster } from './roster.ts'
-import { type Addition, appended, ascending, changeOf } from './states.ts'
-import type { Turns } from './turns.ts'
+import type { CachedSecret, SecretCache } from '../catalog/cache.ts'
+import { type Deposits, takenThere } from './external-writes.ts'
+import type { Call, Gate, Pass } from '../gate/gate.ts'
+import type { Roster } from '../backends/registry.ts'
+import {
+  type ChangeStamp,
+  type Addition,
+  appended,
+  ascending,
+  changeOf,
+} from '../catalog/states.ts'
+import type { Turns } from '../catalog/locks.ts'
 
 /** What the service works with. */
 export interface SecretsParts {

@@ -4,7 +4,7 @@ import { AuditLog } from '../../audit/log.ts'
 import type { AccessEntry, ChangeEntry } from '../../audit/record.ts'
 import { readLog } from '../../audit/reader.ts'
 import type { Located } from '../../audit/damage.ts'
-import type { Timers } from '../../audit/timers.ts'
+import type { Timers } from '../../server/platform/timers.ts'
 import type { FileSystem } from '../../audit/files.ts'
 
 /** The store whose log the tests write. */

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { asSottoError } from '../../client/api/errors.ts'
 import { DEFAULT_KEEP } from '../../server/backup/retention.ts'
-import { readBackupPlace, readServerConfig } from '../../server/config.ts'
-import type { Environment } from '../../server/settings/given.ts'
+import { readBackupPlace, readServerConfig } from '../../server/config/config.ts'
+import type { Environment } from '../../server/config/settings/given.ts'
 
 const state = ['--state-dir', '/s']
 const DAY_MS = 24 * 3600 * 1000

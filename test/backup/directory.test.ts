@@ -1,7 +1,7 @@
 import { readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { directoryTarget } from '../../server/backup/directory.ts'
+import { directoryTarget } from '../../server/backup/targets/directory.ts'
 import { backupTargetContract } from '../contract/backup-target.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 

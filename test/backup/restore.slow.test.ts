@@ -12,16 +12,16 @@ import {
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { verifyLog } from '../../audit/verify.ts'
-import { directoryTarget } from '../../server/backup/directory.ts'
-import { previewRestore } from '../../server/backup/preview.ts'
+import { directoryTarget } from '../../server/backup/targets/directory.ts'
+import { previewRestore } from '../../server/backup/restore/preview.ts'
 import {
   NUMBERS_SKIPPED,
   type RestoredStore,
   type RestoreParts,
   restoreBackup,
-} from '../../server/backup/restore.ts'
+} from '../../server/backup/restore/restore.ts'
 import { type BackupSource, fileSource } from '../../server/backup/source.ts'
-import { backUp } from '../../server/offline.ts'
+import { backUp } from '../../server/start/offline.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
 import { everything } from '../contract/store-hand.ts'
 import { bytes, recordsIn, startService } from '../support/service.ts'

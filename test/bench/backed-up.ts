@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { beginning } from '../../audit/line.ts'
 import { createBackup } from '../../server/backup/create.ts'
-import { directoryTarget } from '../../server/backup/directory.ts'
+import { directoryTarget } from '../../server/backup/targets/directory.ts'
 import { Keyring } from '../../server/crypto/keyring.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
 import { openRootKey } from '../../server/crypto/root-key.ts'
-import { startServer } from '../../server/main.ts'
+import { startServer } from '../../server/start/server.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
 
 const [stateDir = '', tailnet = '', backups = ''] = process.argv.slice(2)

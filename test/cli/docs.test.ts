@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { Flags } from '../../cli/arguments.ts'
-import { allCommands, commandNames, globalFlags, rawCommands } from '../../cli/commands.ts'
+import { commandTable } from '../../cli/commands.ts'
 import { helpFor, overview } from '../../cli/help.ts'
 import { errorTable } from '../../client/api/errors.ts'
 
-const [commands, names] = await Promise.all([allCommands(), commandNames()])
+const [commands, names] = await Promise.all([commandTable.all(), commandTable.names()])
 const path = new URL('../../docs/cli.md', import.meta.url).pathname
 
 const exitMeanings: Readonly<Record<number, string>> = {
@@ -27,9 +27,11 @@ test('docs/cli.md shows the exit codes of the error table and the help of each c
     `<!-- exit codes -->\n${exitCodes()}<!-- end -->`,
   )
   const sections = await Promise.all(
-    names.map(async (name) => `### ${name}\n\n\`\`\`text\n${await helpFor(name)}\`\`\`\n`),
+    names.map(
+      async (name) => `### ${name}\n\n\`\`\`text\n${await helpFor(commandTable, name)}\`\`\`\n`,
+    ),
   )
-  const reference = `## Commands\n\n\`\`\`text\n${await overview()}\`\`\`\n\n${sections.join('\n')}`
+  const reference = `## Commands\n\n\`\`\`text\n${await overview(commandTable)}\`\`\`\n\n${sections.join('\n')}`
   await expect(withTable + reference).toMatchFileSnapshot(path)
 })
 
@@ -49,14 +51,19 @@ test('each exit code of the error table has a meaning', () => {
 })
 
 test('help fits a terminal of a hundred columns', async () => {
-  const texts = await Promise.all([overview(), ...names.map(helpFor)])
+  const texts = await Promise.all([
+    overview(commandTable),
+    ...names.map((name) => helpFor(commandTable, name)),
+  ])
   const lines = texts.flatMap((text) => text.split('\n'))
   expect(lines.filter((line) => line.length > 100)).toEqual([])
 })
 
 test('the table has nothing that the completion scripts would have to quote', () => {
-  const flags = [globalFlags, ...commands.map((command) => command.flags)].flatMap(Object.values)
-  const texts = [...commands, ...rawCommands].map(({ summary }) => summary)
+  const flags = [commandTable.globalFlags, ...commands.map((command) => command.flags)].flatMap(
+    Object.values,
+  )
+  const texts = [...commands, ...commandTable.raw].map(({ summary }) => summary)
   const all = [...texts, ...flags.map(({ help }) => help)]
   expect(all.filter((text) => /['\\`]/.test(text))).toEqual([])
 })
@@ -64,7 +71,7 @@ test('the table has nothing that the completion scripts would have to quote', ()
 test('no command has a flag by the name of one that all have', () => {
   const flagNames = (flags: Flags) =>
     Object.entries(flags).flatMap(([name, { short }]) => [name, ...(short ? [short] : [])])
-  const taken = new Set(flagNames(globalFlags))
+  const taken = new Set(flagNames(commandTable.globalFlags))
   expect(
     commands.flatMap(({ flags }) => flagNames(flags)).filter((name) => taken.has(name)),
   ).toEqual([])

@@ -3,9 +3,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Report, runImport } from '../../cli/import/importer.ts'
-import { Side } from '../../cli/import/side.ts'
-import type { Io } from '../../cli/io.ts'
+import { type Report, runImport } from '../../cli/handlers/import/importer.ts'
+import { Side } from '../../cli/handlers/import/side.ts'
+import type { Io } from '../../cli/terminal/io.ts'
 import { run } from '../../cli/run.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import { type Client, ServerError } from '../../client/client.ts'
@@ -614,7 +614,11 @@ test('docs/from-setec.md explains reasons that the code gives', () => {
   const reasons = [...table.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell = '']) =>
     cell.split(', '),
   )
-  const code = ['cli/import/plan.ts', 'cli/import/copy.ts', 'cli/import/importer.ts']
+  const code = [
+    'cli/handlers/import/plan.ts',
+    'cli/handlers/import/copy.ts',
+    'cli/handlers/import/importer.ts',
+  ]
     .concat('client/api/names.ts', 'client/api/errors.ts')
     .map(read)
     .join('')

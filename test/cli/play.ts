@@ -1,7 +1,7 @@
 /** Plays transcripts: runs each step, and compares what it answers with what the file says. */
 import { isUtf8 } from 'node:buffer'
 import { expect } from 'vitest'
-import type { Io, Output } from '../../cli/io.ts'
+import type { Io, Output } from '../../cli/terminal/io.ts'
 import { run } from '../../cli/run.ts'
 import { mismatch, type Step, splitWords, substitute, type Variables } from './transcript.ts'
 

@@ -1,7 +1,7 @@
 /** What every place that keeps backups must do. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { BackupTarget } from '../../server/backup/target.ts'
+import type { BackupTarget } from '../../server/backup/targets/target.ts'
 
 /** What the suite needs of the kind of target under test. */
 export interface TargetFixture extends AsyncDisposable {

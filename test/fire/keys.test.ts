@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { verifyLog } from '../../audit/verify.ts'
 import { createKeyFile } from '../../server/crypto/local-key.ts'
-import { withKeys } from '../../server/offline.ts'
+import { withKeys } from '../../server/start/offline.ts'
 import { bytes, type Line, recordsIn, startService } from '../support/service.ts'
 import { cli, temporaryDirectory } from '../support/sotto.ts'
 

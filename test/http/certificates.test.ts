@@ -3,10 +3,13 @@ import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
-import type { CertificateWorld } from '../../server/http/certificates.ts'
-import { FileCertificates } from '../../server/http/file-certificates.ts'
-import { checkKeyPair, type KeyPair } from '../../server/http/key-pair.ts'
-import { type FetchPair, TailnetCertificates } from '../../server/http/tailnet-certificates.ts'
+import type { CertificateWorld } from '../../server/http/certificates/certificates.ts'
+import { FileCertificates } from '../../server/http/certificates/file-certificates.ts'
+import { checkKeyPair, type KeyPair } from '../../server/http/certificates/key-pair.ts'
+import {
+  type FetchPair,
+  TailnetCertificates,
+} from '../../server/http/certificates/tailnet-certificates.ts'
 import { makePair } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 

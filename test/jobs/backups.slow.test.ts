@@ -11,7 +11,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { BackupsConfig } from '../../server/backups-config.ts'
+import type { BackupsConfig } from '../../server/config/backups.ts'
 import { ManualTimers } from '../audit/fixtures.ts'
 import { bytes, type Service, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/sotto.ts'

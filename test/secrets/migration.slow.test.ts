@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Client } from '../../client/client.ts'
 import type { Backend } from '../../server/backends/contract.ts'
-import type { World } from '../../server/main.ts'
+import type { World } from '../../server/start/server.ts'
 import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
 import { bytes, everything, type Service, startService } from '../support/service.ts'
 

@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createKeyFile } from '../../server/crypto/local-key.ts'
-import { startServer } from '../../server/main.ts'
+import { startServer } from '../../server/start/server.ts'
 import { bytes, startService } from '../support/service.ts'
 import { runSotto, temporaryDirectory } from '../support/sotto.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Turns } from '../../server/secrets/turns.ts'
+import { Turns } from '../../server/catalog/locks.ts'
 
 test('tasks of a key run in order, one after another, whether they fail or not', async () => {
   const turns = new Turns()

@@ -1,6 +1,6 @@
 /** Makes certificates: self-signed, for any names and any time, without a program of others. */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
-import type { KeyPair } from '../../server/http/key-pair.ts'
+import type { KeyPair } from '../../server/http/certificates/key-pair.ts'
 
 /** How a certificate differs from one of an hour ago, for 90 days. */
 export interface CertificateOptions {

@@ -9,7 +9,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
-import type { KeyPair } from '../../server/http/key-pair.ts'
+import type { KeyPair } from '../../server/http/certificates/key-pair.ts'
 import { requirePeer } from './peers.ts'
 
 /** How an OpenBao differs from one in memory that speaks plain HTTP. */

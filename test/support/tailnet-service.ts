@@ -1,9 +1,9 @@
 /** A whole server on a tailnet, in this process: the real thing but for tailscaled, which is a stub. */
 import { join } from 'node:path'
-import type { Door, TailscaledConfig } from '../../server/config.ts'
+import type { Door, TailscaledConfig } from '../../server/config/config.ts'
 import { defaultCapabilities } from '../../server/identity/tailscale/rules.ts'
-import { type RunningServer, startServer, type World } from '../../server/main.ts'
-import { initialise } from '../../server/new-store.ts'
+import { type RunningServer, startServer, type World } from '../../server/start/server.ts'
+import { initialise } from '../../server/start/new-store.ts'
 import { recorded, StubLocalApi } from './local-api.ts'
 import { type Line, recordsIn } from './service.ts'
 import { temporaryDirectory } from './sotto.ts'

@@ -2,9 +2,9 @@
  * `sotto server` whose timers run faster than the clock, so that a certificate which lives for half a
  * minute is looked after as one that lives for months.
  */
-import { readServerConfig } from '../../server/config.ts'
-import { scheduled } from '../../server/http/certificates.ts'
-import { startServer } from '../../server/main.ts'
+import { readServerConfig } from '../../server/config/config.ts'
+import { scheduled } from '../../server/http/certificates/certificates.ts'
+import { startServer } from '../../server/start/server.ts'
 
 /** An hour takes six seconds, a minute a tenth of one. */
 const HASTE = 600

@@ -3,7 +3,7 @@
  * are there alone, `versions/NAME/N` those that are copies, and `active/NAME` projections. What the least policy of docs/backends.md allows is enough.
  */
 import { timingSafeEqual } from 'node:crypto'
-import type { Timers } from '../../../audit/timers.ts'
+import type { Timers } from '../../platform/timers.ts'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { isCleanPath, type OpenBaoAddress, OpenBaoConnection } from '../../openbao/connection.ts'
 import type { Login } from '../../openbao/login.ts'

@@ -11,8 +11,8 @@ import { type Copied, type CopierData, type FromCopier, fromPlain } from './mess
 const STALL_MS = 60_000
 
 const script = import.meta.url.endsWith('.ts')
-  ? new URL('./copier.ts', import.meta.url)
-  : new URL('./copier.js', import.meta.url)
+  ? new URL('./copier-thread.ts', import.meta.url)
+  : new URL('./copier-thread.js', import.meta.url)
 
 /** The snapshots of the store in one file. */
 export class Snapshots {

@@ -37,7 +37,7 @@ import type { ChangeOp, KeyringOp, Op, OpValue, WrapOp, WriterData } from './mes
 import { formatNumbers } from './numbers.ts'
 import { WriteQueue } from './queue.ts'
 import { ReadQueue } from './read-queue.ts'
-import type { ReaderData } from './reading.ts'
+import type { ReaderData } from './reader-thread.ts'
 import { removeLeftovers, Snapshots } from './snapshot.ts'
 
 export { createStore } from './create.ts'
@@ -62,11 +62,11 @@ export interface OpenOptions {
 /** Node strips types from sources, but the compiled package has no sources. */
 const isSource = import.meta.url.endsWith('.ts')
 const writerScript = isSource
-  ? new URL('./writer.ts', import.meta.url)
-  : new URL('./writer.js', import.meta.url)
+  ? new URL('./writer-thread.ts', import.meta.url)
+  : new URL('./writer-thread.js', import.meta.url)
 const readerScript = isSource
-  ? new URL('./reading.ts', import.meta.url)
-  : new URL('./reading.js', import.meta.url)
+  ? new URL('./reader-thread.ts', import.meta.url)
+  : new URL('./reader-thread.js', import.meta.url)
 
 const startWorker = (script: URL, options: WorkerOptions): Worker => new Worker(script, options)
 

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { startServer } from '../../../server/main.ts'
+import { startServer } from '../../../server/start/server.ts'
 import { type Json, type OpenBao, startOpenBao } from '../../support/openbao.ts'
 import { describeWith } from '../../support/peers.ts'
 import { type Finished, runSotto, temporaryDirectory } from '../../support/sotto.ts'

@@ -11,9 +11,9 @@ import { SottoError } from '../../../client/api/errors.ts'
 import { rootKeyBinding } from '../../../server/crypto/binding.ts'
 import {
   openbaoTransitProvider,
-  type TransitKey,
   type TransitTimes,
 } from '../../../server/crypto/openbao-transit.ts'
+import type { TransitKey } from '../../../server/crypto/openbao-transit-failures.ts'
 import { openRootKey } from '../../../server/crypto/root-key.ts'
 import { keyProviderContract } from '../../contract/key-provider.ts'
 import { makePair } from '../../support/certificates.ts'

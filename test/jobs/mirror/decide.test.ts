@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type Decision, decide, type Seen } from '../../../server/jobs/mirror/decide.ts'
+import { type Decision, decide, type Seen } from '../../../server/mirror/decide.ts'
 import type { Shown } from '../../../server/store/mirrors.ts'
 
 const wanted = { incarnation: 1, version: 3 }

@@ -1,0 +1,94 @@
+/** Asks a server about its audit log, page by page. */
+import { decodeLine, isKnown } from '../../audit/line.ts'
+import type { AuditRecord, Result } from '../../audit/record.ts'
+import { SottoError } from '../../client/api/errors.ts'
+import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
+import type { Invocation } from '../invocation.ts'
+
+/** Which records are asked for: those that match everything that is given. */
+export interface Question {
+  /** A pattern over names. */
+  readonly secret?: string
+  readonly principal?: string
+  readonly action?: string
+  readonly result?: Result
+  readonly since?: Date
+  readonly until?: Date
+}
+
+/** Records of a page, of kinds that this release knows. */
+export interface Answered {
+  readonly records: readonly AuditRecord[]
+  /** What is wrong with the log, as far as it was met. */
+  readonly damage?: string
+}
+
+type Page = OperationResponse<'audit-query'>
+
+/** Records that a page may have. */
+const PAGE = 1000
+
+/** Every record that is asked for, oldest first. */
+export async function* pagesAsked(
+  invocation: Invocation,
+  question: Question,
+): AsyncGenerator<Answered> {
+  const client = invocation.client()
+  let after: number | undefined = 0
+  while (after !== undefined) {
+    const page: Page = await client.operate('audit-query', {
+      ...wireOf(question),
+      After: after,
+      Limit: PAGE,
+    })
+    yield answered(page)
+    after = page.After
+  }
+}
+
+/** The newest `count` of the records that are asked for, in order. */
+export async function newestAsked(
+  invocation: Invocation,
+  question: Question,
+  count: number,
+): Promise<Answered> {
+  const client = invocation.client()
+  let records: readonly AuditRecord[] = []
+  let damage: string | undefined
+  let before: number | undefined
+  do {
+    const page: Page = await client.operate('audit-query', {
+      ...wireOf(question),
+      Newest: true,
+      Limit: Math.min(PAGE, count - records.length),
+      ...(before !== undefined && { Before: before }),
+    })
+    const found = answered(page)
+    records = [...found.records, ...records]
+    damage ??= found.damage
+    before = page.Before
+  } while (before !== undefined && records.length < count)
+  return { records, ...(damage !== undefined && { damage }) }
+}
+
+/** Throws `bad_answer` for what is no record. */
+function answered({ Records, Damage }: Page): Answered {
+  const records = Records.map((each) => {
+    const record = decodeLine(Buffer.from(JSON.stringify(each)))
+    if (record !== undefined) return record
+    throw new SottoError('bad_answer', 'The server answered with something that is no audit record')
+  })
+  return { records: records.filter(isKnown), ...(Damage !== undefined && { damage: Damage }) }
+}
+
+function wireOf(question: Question): OperationRequest<'audit-query'> {
+  const { secret, principal, action, result, since, until } = question
+  return {
+    ...(secret !== undefined && { Secret: secret }),
+    ...(principal !== undefined && { Principal: principal }),
+    ...(action !== undefined && { Action: action }),
+    ...(result !== undefined && { Result: result }),
+    ...(since !== undefined && { Since: since.toISOString() }),
+    ...(until !== undefined && { Until: until.toISOString() }),
+  }
+}

@@ -1,0 +1,264 @@
+/** The commands that read an audit log: from its files, with no server in between, or from a server. */
+import { nodeFiles } from '../../audit/files.ts'
+import { Folder } from '../../audit/folder.ts'
+import type { Located } from '../../audit/damage.ts'
+import { type Filter, queryLog, toRow } from '../../audit/query.ts'
+import { readLog } from '../../audit/reader.ts'
+import { damageError } from '../../audit/recovery.ts'
+import type { AuditRecord, Receipt, Result } from '../../audit/record.ts'
+import type { Timers } from '../../server/platform/timers.ts'
+import { verifyLog } from '../../audit/verify.ts'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import { matches } from '../../server/access.ts'
+import { newestAsked, pagesAsked, type Question } from './audit-server.ts'
+import type { Invocation } from '../invocation.ts'
+import { nearest } from '../nearest.ts'
+import { table, visible } from '../terminal/text.ts'
+
+/**
+ * `sotto audit verify PATH`: prints the report. Throws `audit_damaged` behind it for a log that
+ * does not verify, and `local` for a path without a log.
+ */
+export async function auditVerify(invocation: Invocation): Promise<void> {
+  const path = invocation.word(0) ?? ''
+  const head = receiptFlag(invocation, 'head')
+  const after = receiptFlag(invocation, 'after')
+  const report = await verifyLog(path, { ...(head && { head }), ...(after && { after }) })
+  const { damage, first, last } = report
+  if (!damage && last === null) throw noLog(path)
+  await invocation.print(report, () =>
+    table([
+      ['Verifies:', damage ? 'no' : 'yes'],
+      ['Records:', String(report.records)],
+      ['Segments:', String(report.segments)],
+      ['First:', receiptText(first)],
+      ['Last:', receiptText(last)],
+      ...rowIfAny('Torn bytes:', report.torn),
+      ...rowIfAny('Ids without a record:', report.skipped),
+      ...rowIfAny('Unconfirmed records:', report.unconfirmed),
+      ...rowIfAny('Lost records:', report.lost),
+    ]),
+  )
+  if (damage) throw damageError(path, damage)
+}
+
+function receiptText(receipt: Receipt | null): string {
+  return receipt ? `${receipt.id}:${receipt.hash}` : 'none'
+}
+
+function rowIfAny(label: string, count: number): string[][] {
+  return count > 0 ? [[label, String(count)]] : []
+}
+
+/** `sotto audit tail`: prints the last records, and with --follow those that come to the files. */
+export async function auditTail(invocation: Invocation): Promise<void> {
+  const count = countFlag(invocation, 'lines', 10)
+  const path = pathOf(invocation)
+  if (path === undefined) {
+    refuseFollow(invocation)
+    const { records } = await newestAsked(invocation, {}, count)
+    await printHeader(invocation)
+    for (const record of records) await printRecord(invocation, record)
+    return
+  }
+  const last = await lastRecords(path, count)
+  await printHeader(invocation)
+  for (const { record } of last) await printRecord(invocation, record)
+  if (!invocation.on('follow')) return
+  // Ctrl-C ends it, as it ends any program.
+  const follow = new AbortController().signal
+  const after = last.at(-1)?.record.id ?? 0
+  for await (const { record } of readLog(path, { after, follow, timers: waiting })) {
+    await printRecord(invocation, record)
+  }
+}
+
+/** The path of the files to read; undefined where the server is to be asked. Throws `usage` for both. */
+function pathOf(invocation: Invocation): string | undefined {
+  const path = invocation.word(0)
+  if (path === undefined || invocation.text('server') === undefined) return path
+  throw new SottoError('usage', 'PATH and --server do not go together', {
+    hint: 'Give PATH to read files, or --server to ask a server.',
+  })
+}
+
+function refuseFollow(invocation: Invocation): void {
+  if (!invocation.on('follow')) return
+  throw new SottoError('usage', 'A server is not followed: each question to it is on its log', {
+    hint: 'Give PATH on the machine of the server.',
+  })
+}
+
+/** Alarms that keep the process alive: where a log is followed, nothing else does. */
+const waiting: Timers = {
+  now: () => performance.now(),
+  after: (ms, act) => {
+    const timer = setTimeout(act, ms)
+    return () => clearTimeout(timer)
+  },
+}
+
+/** `sotto audit query`: prints the records that match all of the flags. */
+export async function auditQuery(invocation: Invocation): Promise<void> {
+  const question = readQuestion(invocation)
+  const limit = countFlag(invocation, 'limit', undefined)
+  const path = pathOf(invocation)
+  if (path === undefined) return askServer(invocation, question, limit)
+  await firstIds(path)
+  const found = queryLog(path, filterOf(question), { lenient: invocation.on('lenient') })
+  await printHeader(invocation)
+  if (limit === undefined) {
+    for await (const { record } of found) await printRecord(invocation, record)
+  } else {
+    for (const { record } of await newest(found, limit)) await printRecord(invocation, record)
+  }
+}
+
+function readQuestion(invocation: Invocation): Question {
+  return {
+    ...given('secret', invocation.text('secret')),
+    ...given('principal', invocation.text('principal')),
+    ...given('action', invocation.text('action')),
+    ...given('result', readResult(invocation.text('result'))),
+    ...given('since', readMoment(invocation, 'since')),
+    ...given('until', readMoment(invocation, 'until')),
+  }
+}
+
+function filterOf({ secret, ...question }: Question): Filter {
+  if (secret === undefined) return question
+  return { ...question, secretMatches: (name) => matches(secret, name) }
+}
+
+/** Prints what a server answers. Throws `audit_damaged` behind it where the log does not verify. */
+async function askServer(
+  invocation: Invocation,
+  question: Question,
+  limit: number | undefined,
+): Promise<void> {
+  let damage: string | undefined
+  if (limit === undefined) {
+    let isFirst = true
+    for await (const page of pagesAsked(invocation, question)) {
+      if (isFirst) await printHeader(invocation)
+      isFirst = false
+      for (const record of page.records) await printRecord(invocation, record)
+      damage ??= page.damage
+    }
+  } else {
+    const found = await newestAsked(invocation, question, limit)
+    await printHeader(invocation)
+    for (const record of found.records) await printRecord(invocation, record)
+    damage = found.damage
+  }
+  if (damage === undefined || invocation.on('lenient')) return
+  throw new SottoError('audit_damaged', `The audit log of the server does not verify, ${damage}`, {
+    hint: 'Keep the files as they are, and run `sotto audit verify` on the machine of the server.',
+  })
+}
+
+/**
+ * The last `count` records, reading as few segments as will do. Damage is passed over: it must not
+ * hide what came after it, and only `audit verify` can tell all of it.
+ */
+async function lastRecords(path: string, count: number): Promise<Located[]> {
+  const ids = await firstIds(path)
+  for (let index = ids.length - 1; ; index--) {
+    const after = Math.max(0, (ids[index] ?? 1) - 1)
+    const found = await newest(readLog(path, { after, lenient: true }), count)
+    if (found.length === count || index <= 0) return found
+  }
+}
+
+/** The first ids of the segments at a path. Throws `local` where there are none. */
+async function firstIds(path: string): Promise<(number | undefined)[]> {
+  const { segments } = await Folder.open(nodeFiles, path)
+  if (segments.length === 0) throw noLog(path)
+  return segments.map(({ id }) => id)
+}
+
+function noLog(path: string): SottoError {
+  return new SottoError('local', `There is no audit log in ${quote(path)}`, {
+    hint: 'Name the folder `audit` in the state directory, or one of the segments in it.',
+  })
+}
+
+async function newest(records: AsyncIterable<Located>, count: number): Promise<Located[]> {
+  let kept: Located[] = []
+  for await (const each of records) {
+    kept.push(each)
+    if (kept.length > 2 * count) kept = kept.slice(-count)
+  }
+  return kept.slice(kept.length - Math.min(count, kept.length))
+}
+
+/** Widths that fit what is common; a longer text moves what is behind it. */
+const widths = { id: 7, time: 24, who: 28, what: 14, secret: 28, version: 7, result: 9 }
+
+async function printHeader(invocation: Invocation): Promise<void> {
+  const names = Object.fromEntries(Object.keys(widths).map((name) => [name, name.toUpperCase()]))
+  if (!invocation.json) await invocation.io.stdout.write(lineOf({ ...names, note: 'NOTE' }))
+}
+
+async function printRecord(invocation: Invocation, record: AuditRecord): Promise<void> {
+  await invocation.print(record, () => lineOf({ ...toRow(record) }))
+}
+
+function lineOf(row: Readonly<Record<string, string>>): string {
+  const cells = Object.entries(widths).map(([name, width]) =>
+    visible(row[name] ?? '').padEnd(width),
+  )
+  return `${[...cells, visible(row['note'] ?? '')].join(' ').trimEnd()}\n`
+}
+
+function given<K extends string, T>(key: K, value: T | undefined): Partial<Record<K, T>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, T>)
+}
+
+function receiptFlag(invocation: Invocation, flag: string): Receipt | undefined {
+  const text = invocation.text(flag)
+  if (text === undefined) return undefined
+  const [, id, hash = ''] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? []
+  if (id !== undefined) return { id: Number(id), hash }
+  throw new SottoError('usage', `Cannot read --${flag}: it is no id and hash, as in 12:ab34…`, {
+    hint: 'Give what `sotto audit verify` printed as the last record.',
+  })
+}
+
+function countFlag<T>(invocation: Invocation, flag: string, absent: T): number | T {
+  const text = invocation.text(flag)
+  if (text === undefined) return absent
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
+  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no number above 0`)
+}
+
+const results: readonly Result[] = ['ok', 'denied', 'not-found', 'unchanged', 'refused', 'failed']
+
+function readResult(text: string | undefined): Result | undefined {
+  const result = results.find((each) => each === text)
+  if (text === undefined || result !== undefined) return result
+  const meant = nearest(text, results)
+  throw new SottoError('usage', `There is no result ${quote(text)}`, {
+    hint: meant ? `Did you mean ${quote(meant)}?` : `It is one of: ${results.join(', ')}.`,
+  })
+}
+
+const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
+
+/** A moment: a date with or without a time, in UTC unless it says otherwise, or how long ago. */
+function readMoment(invocation: Invocation, flag: string): Date | undefined {
+  const text = invocation.text(flag)
+  if (text === undefined) return undefined
+  const [, amount, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
+  if (amount !== undefined) {
+    return new Date(invocation.io.now() - Number(amount) * (units[unit] ?? 0) * 1000)
+  }
+  const full = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(
+    text,
+  )
+  const moment = new Date(full && text.includes('T') && !full[1] ? `${text}Z` : text)
+  if (full && !Number.isNaN(moment.getTime())) return moment
+  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no moment`, {
+    hint: 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.',
+  })
+}

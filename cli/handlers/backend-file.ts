@@ -1,0 +1,98 @@
+/** Reads files that describe backends: YAML, each document one backend, and nothing in it that is not known. */
+import { LineCounter, parseAllDocuments, type Document } from 'yaml'
+import { z } from 'zod'
+import {
+  backendName,
+  backendSpec,
+  type BackendSpec,
+  backendTypes,
+} from '../../client/api/backends.ts'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import { mirrorSpec } from '../../client/api/mirrors.ts'
+import { nearest } from '../nearest.ts'
+
+const { Description, Default, Config } = backendSpec.shape
+
+const file = z.strictObject({
+  kind: z.literal('secretbackend'),
+  name: backendName,
+  type: z.enum(backendTypes),
+  description: Description,
+  isDefault: Default,
+  config: Config,
+})
+
+/** The backends of `text`, which stands in the file `path`. Throws `usage` with the place of what is wrong. */
+export function readBackends(text: string, path: string): BackendSpec[] {
+  const lines = new LineCounter()
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })
+  const fault = (offset: number | undefined, message: string, hint?: string): SottoError => {
+    const place = offset === undefined ? '' : `line ${lines.linePos(offset).line}: `
+    return new SottoError('usage', `Cannot apply ${quote(path)}: ${place}${message}`, {
+      ...(hint !== undefined && { hint }),
+    })
+  }
+  if (!Array.isArray(documents) || documents.length === 0) throw fault(undefined, 'it is empty')
+  return documents.map((document) => {
+    const [error] = [...document.errors, ...document.warnings]
+    // The parser's own words may repeat the text.
+    if (error) throw fault(error.pos[0], `it is no YAML (${error.code})`)
+    const parsed = file.safeParse(document.toJS())
+    if (parsed.success) return specOf(parsed.data)
+    const [issue] = parsed.error.issues
+    const at = issue?.path ?? []
+    if (issue?.code === 'unrecognized_keys') {
+      const key = issue.keys[0] ?? ''
+      const meant = nearest(key, fieldsAt(at))
+      const hint = meant === undefined ? undefined : `Did you mean ${meant}?`
+      throw fault(offsetOf(document, [...at, key]), `there is no field ${quote(key)}`, hint)
+    }
+    const where = at.length === 0 ? '' : `${at.map(String).join('.')}: `
+    throw fault(offsetOf(document, at), `${where}${issue?.message ?? ''}`)
+  })
+}
+
+function specOf({
+  name,
+  type,
+  description,
+  isDefault,
+  config,
+}: z.output<typeof file>): BackendSpec {
+  return {
+    Name: name,
+    Type: type,
+    Description: description,
+    Default: isDefault,
+    ...(config && { Config: config }),
+  }
+}
+
+/** Where what `path` leads to begins, or the nearest thing around it. */
+function offsetOf(document: Document, path: readonly PropertyKey[]): number | undefined {
+  for (let length = path.length; length >= 0; length--) {
+    const found: unknown = document.getIn(path.slice(0, length), true)
+    const { range } = (found ?? {}) as { range?: readonly number[] }
+    if (range) return range[0]
+  }
+  return undefined
+}
+
+/** The names that are known where an unknown one stands. */
+function fieldsAt(path: readonly PropertyKey[]): string[] {
+  if (path.length === 0) return Object.keys(file.shape)
+  if (path.length === 1) {
+    return [
+      'url',
+      'mount',
+      'pathPrefix',
+      'namespace',
+      'caCertificate',
+      'tokenSecretRef',
+      'auth',
+      'mirror',
+    ]
+  }
+  if (path.at(-1) === 'mirror') return Object.keys(mirrorSpec.shape)
+  return ['name', 'key', 'method', 'role', 'roleId', 'secretIdSecretRef', 'passwordSecretRef']
+}

@@ -1,0 +1,193 @@
+/** The commands for backends: where a server keeps its secrets. */
+import { readFileSync } from 'node:fs'
+import { openBaoConfig } from '../../client/api/backends.ts'
+import { type ErrorCode, errorTable, quote, SottoError } from '../../client/api/errors.ts'
+import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
+import { readBackends } from './backend-file.ts'
+import type { Invocation } from '../invocation.ts'
+import { table, visible } from '../terminal/text.ts'
+
+type Backend = OperationResponse<'backend-describe'>
+
+/** `sotto backend list` */
+export async function backendList(invocation: Invocation): Promise<void> {
+  const backends = await invocation.client().operate('backend-list', {})
+  await invocation.print(backends, () =>
+    cells([
+      ['NAME', 'TYPE', 'DEFAULT', 'SECRETS', 'DESCRIPTION'],
+      ...backends.map(({ Name, Type, Default, Secrets, Description }) => [
+        Name,
+        Type,
+        Default ? 'yes' : '',
+        String(Secrets),
+        Description,
+      ]),
+    ]),
+  )
+}
+
+/** `sotto backend describe NAME` */
+export async function backendDescribe(invocation: Invocation): Promise<void> {
+  const Name = invocation.word(0) ?? ''
+  const backend = await invocation.client().operate('backend-describe', { Name })
+  await invocation.print(backend, () => described(backend))
+}
+
+/** `sotto backend create NAME` */
+export async function backendCreate(invocation: Invocation): Promise<void> {
+  const backend = await invocation.client().operate('backend-create', specOf(invocation))
+  await invocation.print(backend, () => `Created backend ${quote(backend.Name)}\n`)
+  await adviseTest(invocation, backend.Name)
+}
+
+/** `sotto backend apply -f FILE`: makes each backend of the file as it is described there. */
+export async function backendApply(invocation: Invocation): Promise<void> {
+  const path = invocation.text('file')
+  if (path === undefined) {
+    throw new SottoError('usage', 'backend apply needs -f', {
+      hint: 'Give a file with `kind: secretbackend`, or - for stdin: see `sotto help backend apply`.',
+    })
+  }
+  const specs = readBackends(await readText(invocation, path), path)
+  const client = invocation.client()
+  const results: OperationResponse<'backend-apply'>[] = []
+  for (const spec of specs) {
+    const result = await client.operate('backend-apply', spec)
+    results.push(result)
+    if (invocation.json) continue
+    await invocation.io.stdout.write(`Backend ${quote(result.Backend.Name)}: ${result.Result}\n`)
+  }
+  if (invocation.json) await invocation.print(results, () => '')
+}
+
+/** `sotto backend delete NAME` */
+export async function backendDelete(invocation: Invocation): Promise<void> {
+  const Name = invocation.word(0) ?? ''
+  const LeaveValues = invocation.on('leave-values')
+  await invocation.client().operate('backend-delete', { Name, LeaveValues })
+  await invocation.print({}, () => `Deleted backend ${quote(Name)}\n`)
+}
+
+/** `sotto backend test NAME`. Throws what is wrong with the backend, behind the answer. */
+export async function backendTest(invocation: Invocation): Promise<void> {
+  const Name = invocation.word(0) ?? ''
+  const report = await invocation.client().operate('backend-test', { Name })
+  const { Ok, Product = '', Notes, Error: fault } = report
+  if (invocation.json || Ok) {
+    await invocation.print(report, () =>
+      [`${Product}: it is reached, and permits what is needed`, ...Notes]
+        .map((line) => `${visible(line)}\n`)
+        .join(''),
+    )
+  }
+  if (!fault) return
+  throw new SottoError(codeOf(fault.Code), fault.Message, {
+    ...(fault.Hint !== undefined && { hint: fault.Hint }),
+  })
+}
+
+function codeOf(text: string): ErrorCode {
+  return Object.hasOwn(errorTable, text) ? (text as ErrorCode) : 'bad_answer'
+}
+
+function specOf(invocation: Invocation): OperationRequest<'backend-create'> {
+  const Name = invocation.word(0) ?? ''
+  const type = invocation.text('type')
+  if (type !== 'openbao') {
+    throw new SottoError('usage', 'backend create needs --type openbao', {
+      hint: 'It is the one type of which there can be several; the store itself is the backend "default".',
+    })
+  }
+  return {
+    Name,
+    Type: 'openbao',
+    Description: invocation.text('description') ?? '',
+    Default: invocation.on('default'),
+    Config: configOf(invocation),
+  }
+}
+
+function configOf(invocation: Invocation): OperationRequest<'backend-create'>['Config'] {
+  const url = invocation.text('url')
+  const name = invocation.text('token-secret')
+  if (url === undefined || name === undefined) {
+    throw new SottoError('usage', 'backend create needs --url and --token-secret', {
+      hint: 'Other ways to log in are set up from a file: see `sotto help backend apply`.',
+    })
+  }
+  const key = invocation.text('token-key')
+  const caFile = invocation.text('ca-file')
+  const fields = {
+    url,
+    mount: invocation.text('mount'),
+    pathPrefix: invocation.text('path-prefix'),
+    namespace: invocation.text('namespace'),
+    caCertificate: caFile === undefined ? undefined : readLocal(caFile),
+    tokenSecretRef: { name, ...(key !== undefined && { key }) },
+  }
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
+  const parsed = openBaoConfig.safeParse(Object.fromEntries(given))
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  const flag = flags[String(issue?.path[0])] ?? 'config'
+  throw new SottoError('usage', `Cannot use --${flag}: it ${issue?.message}`)
+}
+
+/** Flags by the field that they give. */
+const flags: Readonly<Record<string, string>> = {
+  url: 'url',
+  mount: 'mount',
+  pathPrefix: 'path-prefix',
+  namespace: 'namespace',
+  caCertificate: 'ca-file',
+  tokenSecretRef: 'token-secret',
+}
+
+async function adviseTest(invocation: Invocation, name: string): Promise<void> {
+  await invocation.io.stderr.write(
+    `It was not tried yet: \`sotto backend test ${visible(name)}\` does that.\n`,
+  )
+}
+
+async function readText(invocation: Invocation, path: string): Promise<string> {
+  if (path !== '-') return readLocal(path)
+  const parts: Uint8Array[] = []
+  for await (const chunk of invocation.io.stdin.chunks()) parts.push(chunk)
+  return Buffer.concat(parts).toString('utf8')
+}
+
+function readLocal(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+    throw new SottoError('local', `Cannot read ${quote(path)}${reason}`, { cause })
+  }
+}
+
+function described(backend: Backend): string {
+  const { Name, Type, Default, Description, CreatedAt, Config = {}, Secrets, Leftovers } = backend
+  return cells([
+    ['Name:', Name],
+    ['Type:', Type],
+    ['Default:', Default ? 'yes' : 'no'],
+    ...(Description === '' ? [] : [['Description:', Description]]),
+    ...(CreatedAt === undefined ? [] : [['Created:', CreatedAt]]),
+    ...fieldsOf(Config).map(([name, value]) => [`${name}:`, value]),
+    ['Secrets:', String(Secrets)],
+    ...(Leftovers === 0 ? [] : [['To be removed:', String(Leftovers)]]),
+  ])
+}
+
+/** The fields of a config, those of an object in it as `object.field`. */
+function fieldsOf(config: object, prefix = ''): [name: string, value: string][] {
+  return Object.entries(config).flatMap(([name, value]): [string, string][] => {
+    if (typeof value === 'object' && value !== null) return fieldsOf(value, `${prefix}${name}.`)
+    const text = String(value)
+    return [[prefix + name, text.startsWith('-----BEGIN') ? 'a certificate' : text]]
+  })
+}
+
+function cells(rows: readonly (readonly string[])[]): string {
+  return table(rows.map((row) => row.map(visible)))
+}

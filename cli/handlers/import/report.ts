@@ -1,0 +1,102 @@
+/** What an import came to, as a person and as a program read it. */
+import type { Client } from '../../../client/client.ts'
+import { table, visible } from '../../terminal/text.ts'
+import type { Outcome, Report, Result } from './importer.ts'
+
+/** What the report is about. */
+export interface About {
+  readonly source: Client
+  readonly destination: Client
+  readonly dryRun: boolean
+  readonly halted: boolean
+}
+
+/** How many secrets ended so. */
+export function countOf({ results }: Report, outcome: Outcome): number {
+  return results.filter((result) => result.outcome === outcome).length
+}
+
+/** A line for each secret. */
+export function asTable({ results }: Report): string {
+  const rows = results.map((result) => [
+    visible(result.name),
+    labels[result.outcome],
+    ...noteOf(result),
+  ])
+  return table([['NAME', 'RESULT', 'NOTE'], ...rows])
+}
+
+/** The same and more, for programs. */
+export function asJson({ results, others, compared }: Report, about: About): object {
+  return {
+    source: about.source.server,
+    destination: about.destination.server,
+    dryRun: about.dryRun,
+    interrupted: about.halted,
+    compared,
+    others,
+    secrets: results,
+  }
+}
+
+/** What a person needs to know beside the table. */
+export function wordsFor(report: Report, about: About): string {
+  const lines = [countLine(report)]
+  const source = about.source.server
+  const destination = about.destination.server
+  if (report.compared > 0) {
+    lines.push(`Versions whose values are equal on both, by digest: ${report.compared}.`)
+  }
+  if (report.others.length > 0) {
+    lines.push(
+      `Secrets of ${destination} that ${source} does not show: ${report.others.length}. They were left alone.`,
+    )
+  }
+  if (about.dryRun) {
+    lines.push('Nothing was written and no value was read: values that differ show in a run.')
+  } else {
+    lines.push(
+      `Each value that was read is on the audit log of ${source}. That log stays there: setec does not tell`,
+      'which numbers were deleted, who made a version and when, or who read it.',
+    )
+  }
+  if (about.halted || report.ended !== undefined) {
+    lines.push(
+      'The import is not complete: run the same command again before any client is switched.',
+    )
+  } else if (!about.dryRun && countOf(report, 'failed') === 0) {
+    lines.push(
+      `Clients are switched by setting SETEC_SERVER to ${destination}. What changes at the source until`,
+      'then comes over when this is run again.',
+    )
+  }
+  return lines.map((line) => `${line}\n`).join('')
+}
+
+const labels: Readonly<Record<Outcome, string>> = {
+  imported: 'imported',
+  there: 'already there',
+  failed: 'FAILED',
+  planned: 'to import',
+  unfinished: 'not done',
+}
+
+function noteOf({ outcome, added, active, own, reason }: Result): string[] {
+  const parts = [
+    ...(reason === undefined ? [] : [visible(reason)]),
+    ...(added.length === 0
+      ? []
+      : [`${outcome === 'planned' ? 'adds' : 'added'} ${added.join(',')}`]),
+    ...(outcome === 'imported' || outcome === 'planned' ? [`active ${active}`] : []),
+    ...(own.length === 0 ? [] : [`beside ${own.join(',')}, which the source lacks`]),
+  ]
+  return parts.length === 0 ? [] : [parts.join('; ')]
+}
+
+function countLine(report: Report): string {
+  const parts = (Object.keys(labels) as Outcome[])
+    .map((outcome): [string, number] => [labels[outcome], countOf(report, outcome)])
+    .filter(([, count]) => count > 0)
+    .map(([label, count]) => `${count} ${label === 'FAILED' ? 'failed' : label}`)
+  return `Of ${report.results.length} secrets: ${parts.join(', ')}.`
+}

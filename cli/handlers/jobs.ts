@@ -1,0 +1,59 @@
+/** `sotto job status` and `sotto job run`: the jobs of the server. */
+import type { OperationResponse } from '../../client/api/operations.ts'
+import { SottoError } from '../../client/api/errors.ts'
+import type { Client } from '../../client/client.ts'
+import type { Invocation } from '../invocation.ts'
+import { table, visible } from '../terminal/text.ts'
+
+type JobState = OperationResponse<'job-run'>
+
+/** Prints each job that the caller may run. */
+export async function jobStatus(invocation: Invocation): Promise<void> {
+  const states = await invocation.client().operate('job-status', {})
+  await invocation.print(states, () =>
+    table(
+      [['JOB', 'LAST RUN', 'RESULT', 'NEXT RUN', 'NOTE'], ...states.map(cellsOf)].map((row) =>
+        row.map(visible),
+      ),
+    ),
+  )
+}
+
+/** Runs a job, and prints how it ended. Throws `job_failed` behind it when it failed. */
+export async function jobRun(invocation: Invocation): Promise<void> {
+  const client = invocation.client()
+  const Name = invocation.word(0) ?? ''
+  await followRun(invocation, client, await client.operate('job-run', { Name }))
+}
+
+/** Waits for the end of the run that `begun` is of, and prints it. Throws `job_failed` when it failed. */
+export async function followRun(
+  invocation: Invocation,
+  client: Client,
+  begun: JobState,
+): Promise<void> {
+  const { Name } = begun
+  let state = begun
+  // A long run is answered before its end.
+  const Started = state.LastStart
+  while (state.Running && state.LastStart === Started) {
+    state = await client.operate('job-run', { Name, ...(Started !== undefined && { Started }) })
+  }
+  await invocation.print(state, () => `${visible(state.LastMessage ?? '')}\n`)
+  if (state.LastResult === 'failed') {
+    throw new SottoError('job_failed', `Job ${visible(Name)} failed`, {
+      hint: '`sotto job status` says when it is tried next.',
+    })
+  }
+}
+
+function cellsOf({
+  Name,
+  Running,
+  LastStart = 'never',
+  LastResult,
+  NextRun = '',
+  LastMessage = '',
+}: JobState): string[] {
+  return [Name, LastStart, Running ? 'running' : (LastResult ?? ''), NextRun, LastMessage]
+}

@@ -1,0 +1,121 @@
+/** `sotto key status`, `key rotate` and `key rewrap`: the keys of a store, served or not, and their rotation. */
+import { setTimeout as pause } from 'node:timers/promises'
+import { SottoError } from '../../client/api/errors.ts'
+import type { Invocation } from '../invocation.ts'
+import { keysAt, type KeysAt, type KeyStatus } from './keys-at.ts'
+import { table, visible } from '../terminal/text.ts'
+
+/** How often a rotation is looked at. */
+const LOOK_MS = 1000
+
+type Entry = KeyStatus['Entries'][number]
+
+/** Prints each key that opens the store, and each entry of its keyring. */
+export async function keyStatus(invocation: Invocation): Promise<void> {
+  const status = await keysAt(invocation).status()
+  await invocation.print(status, () => textOf(status))
+}
+
+/**
+ * Begins a rotation of the keyring, and prints the entry that seals from now on. On a terminal, or where
+ * it is asked for, waits until it is done. Throws `job_failed` when it does not go on by then.
+ */
+export async function keyRotate(invocation: Invocation): Promise<void> {
+  const keys = keysAt(invocation)
+  let status = await keys.rotate()
+  const { stderr } = invocation.io
+  const waits = invocation.on('wait') || stderr.isTTY
+  if (waits) status = await end(invocation, keys, status)
+  await invocation.print(status, () => {
+    const { Id, Fingerprint = '' } = activeOf(status)
+    return `${visible(`Keyring entry ${Id} ${Fingerprint}`.trim())} wraps all data keys from now on\n`
+  })
+  if (progressOf(status) === undefined) return
+  await stderr.write(
+    'Those of the versions that are there move to it while the server serves: `sotto key status` tells how far it is.\n',
+  )
+}
+
+/** Wraps the root key anew with one key, or with all that are at hand, and prints which. */
+export async function keyRewrap(invocation: Invocation): Promise<void> {
+  const wraps = await keysAt(invocation).rewrap(invocation.word(0))
+  await invocation.print(wraps, () =>
+    wraps
+      .map((wrap) =>
+        visible(`Wrapped the root key anew with ${wrap.Provider} key ${wrap.Fingerprint}`),
+      )
+      .map((line) => `${line}\n`)
+      .join(''),
+  )
+}
+
+/** Waits for the end of a rotation, and shows a person how far it is. */
+async function end(invocation: Invocation, keys: KeysAt, begun: KeyStatus): Promise<KeyStatus> {
+  const { stderr } = invocation.io
+  const show = async (text: string): Promise<void> => {
+    if (stderr.isTTY) await stderr.write(text)
+  }
+  let status = begun
+  for (;;) {
+    const progress = progressOf(status)
+    if (progress === undefined) break
+    await show(`\r${progress}`)
+    if (status.Failure !== undefined) {
+      await show('\n')
+      throw new SottoError(
+        'job_failed',
+        `The rotation does not go on: ${visible(status.Failure)}`,
+        {
+          hint: 'The server tries again by itself: `sotto job status` says when.',
+        },
+      )
+    }
+    await pause(LOOK_MS)
+    status = await keys.status()
+  }
+  if (status !== begun) await show('\r\u001b[K')
+  return status
+}
+
+/** How far a rotation is; undefined where none is under way. */
+function progressOf({ Entries }: KeyStatus): string | undefined {
+  if (Entries.every(({ State }) => State === 'active')) return undefined
+  const total = Entries.reduce((sum, { Versions }) => sum + Versions, 0)
+  const moved = Entries.filter(({ State }) => State === 'active')
+  return `${moved.reduce((sum, { Versions }) => sum + Versions, 0)} of ${total} data keys moved`
+}
+
+function activeOf({ Entries }: KeyStatus): Pick<Entry, 'Id' | 'Fingerprint'> {
+  return Entries.find(({ State }) => State === 'active') ?? { Id: 0 }
+}
+
+function textOf(status: KeyStatus): string {
+  const progress = progressOf(status)
+  const failure = status.Failure === undefined ? '' : `, and it does not go on: ${status.Failure}`
+  return [
+    cells([
+      ['PROVIDER', 'FINGERPRINT', 'CREATED', 'LAST PROVEN'],
+      ...status.Wraps.map(({ Provider, Fingerprint, Created, Proven = 'never' }) => [
+        Provider,
+        Fingerprint,
+        Created,
+        Proven,
+      ]),
+    ]),
+    cells([
+      ['ENTRY', 'FINGERPRINT', 'CREATED', 'STATE', 'VERSIONS'],
+      ...status.Entries.map(({ Id, Fingerprint = '-', Created, State, Versions }) => [
+        `${Id}`,
+        Fingerprint,
+        Created,
+        State,
+        `${Versions}`,
+      ]),
+    ]),
+    ...(progress === undefined ? [] : [`Rotation: ${visible(progress + failure)}\n`]),
+  ].join('\n')
+}
+
+function cells(rows: readonly (readonly string[])[]): string {
+  return table(rows.map((row) => row.map(visible)))
+}

@@ -1,9 +1,0 @@
-/** `sotto version`. */
-import { version } from '../server/version.ts'
-import type { Invocation } from './invocation.ts'
-
-/** Prints the release. */
-export async function showVersion(invocation: Invocation): Promise<void> {
-  const node = process.version
-  await invocation.print({ version, node }, () => `sotto ${version}\n`)
-}

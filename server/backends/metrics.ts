@@ -1,0 +1,80 @@
+/** The metrics of the backends that are in use. */
+import type { Backend } from './contract.ts'
+import type { Family } from '../metrics/family.ts'
+import type { Counter, Histogram } from '../metrics/instruments.ts'
+import { Registry, WAIT_SECONDS } from '../metrics/registry.ts'
+
+const results = ['ok', 'unavailable', 'refused', 'failed'] as const
+const attempts = ['ok', 'failed'] as const
+
+/** How a call to a backend came out. */
+export type CallResult = (typeof results)[number]
+
+/** What calls to backends are noted in. */
+export class BackendMetrics {
+  /** Names of backends that were in use: operators choose them, and there are series for no others. */
+  readonly #names: string[] = []
+  readonly #calls: Family<
+    { readonly backend: readonly string[]; readonly result: typeof results },
+    Counter
+  >
+  readonly #seconds: Family<{ readonly backend: readonly string[] }, Histogram>
+  readonly #tokenTtl
+  readonly #logins
+  readonly #renewals
+
+  constructor(registry: Registry = new Registry()) {
+    const backend = this.#names
+    this.#calls = registry.counters({
+      name: 'sotto_backend_calls_total',
+      help: 'Calls for a secret to each backend: done, not answered in time or not able, refused, or failed otherwise.',
+      labels: { backend, result: results },
+    })
+    this.#seconds = registry.histograms({
+      name: 'sotto_backend_call_seconds',
+      help: 'How long such calls took.',
+      labels: { backend },
+      buckets: WAIT_SECONDS,
+    })
+    this.#tokenTtl = registry.gauges({
+      name: 'sotto_backend_token_ttl_seconds',
+      help: 'How long the token that the server has for each backend lives on unless it is renewed.',
+      labels: { backend },
+    })
+    this.#logins = registry.counters({
+      name: 'sotto_backend_logins_total',
+      help: 'Logins at each backend, since it was opened or set up otherwise.',
+      labels: { backend, result: attempts },
+    })
+    this.#renewals = registry.counters({
+      name: 'sotto_backend_renewals_total',
+      help: 'Renewals of the token at each backend, since it was opened or set up otherwise.',
+      labels: { backend, result: attempts },
+    })
+  }
+
+  /** Reads the numbers of the backend `name` from `current`, which gives it while it is open. */
+  follow(name: string, current: () => Backend | undefined): void {
+    if (!this.#names.includes(name)) this.#names.push(name)
+    const status = () => current()?.status()
+    this.#tokenTtl.with({ backend: name }).follow(() => {
+      const ttl = status()?.tokenTtlMs
+      return ttl === undefined ? undefined : ttl / 1000
+    })
+    const logins = (result: (typeof attempts)[number]) =>
+      this.#logins.with({ backend: name, result })
+    logins('ok').follow(() => status()?.logins)
+    logins('failed').follow(() => status()?.failedLogins)
+    const renewals = (result: (typeof attempts)[number]) =>
+      this.#renewals.with({ backend: name, result })
+    renewals('ok').follow(() => status()?.renewals)
+    renewals('failed').follow(() => status()?.failedRenewals)
+    for (const result of results) this.#calls.with({ backend: name, result })
+  }
+
+  /** Counts a call to the backend `name`, which is followed. */
+  called(name: string, result: CallResult, seconds: number): void {
+    this.#calls.with({ backend: name, result }).add()
+    this.#seconds.with({ backend: name }).observe(seconds)
+  }
+}

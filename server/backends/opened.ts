@@ -1,0 +1,179 @@
+/**
+ * The backends that are in use, each opened once. One that does not answer holds up those who need it, for
+ * a bounded time and in a bounded number, and nobody else.
+ */
+import type { OpenBaoConfig, SecretRef } from '../../client/api/backends.ts'
+import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
+import type { Backend, BackendReport } from './contract.ts'
+import { BackendMetrics, type CallResult } from './metrics.ts'
+import type { BackendRecord, Roster } from './registry.ts'
+
+/** What a backend is opened with, beside how it is set up. */
+export interface BackendWorld {
+  /** The id of the store whose values it keeps. */
+  readonly storeId: string
+  /** Reads what the server logs in with. */
+  readonly credential: (ref: SecretRef) => Promise<string>
+}
+
+/** Opens a backend; makes no connection before it is used. Throws `usage` or `unsafe` for an address. */
+export type OpenBackend = (config: OpenBaoConfig, world: BackendWorld) => Backend
+
+/** What is needed to open backends. */
+export interface OpenBackendsParts extends BackendWorld {
+  readonly roster: Roster
+  /** Where backends may be: scheme, host and port of each. */
+  readonly origins: readonly string[]
+  readonly open: OpenBackend
+  /** Milliseconds that only go up. */
+  readonly now?: () => number
+  readonly metrics?: BackendMetrics
+}
+
+/** Calls to one backend that may be under way at once. */
+const MAX_CALLS = 64
+/** How long a backend that was not able to answer is left alone, in milliseconds. */
+const REST_MS = 1000
+
+/** The backends of a running server. */
+export class OpenBackends {
+  readonly #parts: OpenBackendsParts
+  readonly #now: () => number
+  readonly #metrics: BackendMetrics
+  readonly #opened = new Map<number, Opened>()
+
+  constructor(parts: OpenBackendsParts) {
+    this.#parts = parts
+    this.#now = parts.now ?? (() => performance.now())
+    this.#metrics = parts.metrics ?? new BackendMetrics()
+  }
+
+  /**
+   * Throws `backend_not_allowed` unless the server's settings allow backends at `url`, and `bad_request`
+   * for what is no address.
+   */
+  demandAllowed(url: string): void {
+    const { origins } = this.#parts
+    const address = URL.parse(url)
+    if (address === null || `${address.origin}/` !== address.href) {
+      throw new SottoError('bad_request', `Cannot use ${quote(url)} as the address of a backend`, {
+        hint: 'It is https://HOST:PORT, and nothing behind that.',
+      })
+    }
+    if (origins.includes(address.origin)) return
+    throw new SottoError(
+      'backend_not_allowed',
+      `The settings of the server allow no backend at ${quote(address.origin)}`,
+      { hint: `Start the server with --backend-origin ${address.origin}` },
+    )
+  }
+
+  /** Runs `act` on the backend `id`. Rejects with what `act` rejects with, or why it cannot be used. */
+  async use<T>(id: number, act: (backend: Backend) => Promise<T>): Promise<T> {
+    return this.#openedFor(await this.#parts.roster.find(id)).run(act)
+  }
+
+  /** Proves that a backend can be used, whether it rests or not. */
+  async test(record: BackendRecord): Promise<BackendReport> {
+    return this.#openedFor(record).backend.test()
+  }
+
+  /** Lets go of all of them. */
+  async close(): Promise<void> {
+    const opened = [...this.#opened.values()]
+    this.#opened.clear()
+    await Promise.all(opened.map(({ backend }) => backend.close()))
+  }
+
+  #openedFor(record: BackendRecord): Opened {
+    const { id, name, config, mac } = record
+    const { open, storeId, credential } = this.#parts
+    const known = this.#opened.get(id)
+    if (known && Buffer.compare(known.mac, mac) === 0) return known
+    this.#opened.delete(id)
+    void known?.backend.close()
+    this.#demandStillAllowed(name, config.url)
+    const opened = new Opened(open(config, { storeId, credential }), mac, {
+      now: this.#now,
+      note: (result, ms) => this.#metrics.called(name, result, ms / 1000),
+    })
+    this.#opened.set(id, opened)
+    this.#metrics.follow(name, () => this.#opened.get(id)?.backend)
+    return opened
+  }
+
+  /** The settings may be others than when the backend was set up. */
+  #demandStillAllowed(name: string, url: string): void {
+    try {
+      this.demandAllowed(url)
+    } catch (error) {
+      const { message, hint } = asSottoError(error)
+      throw new SottoError('backend_refused', `Cannot use backend ${quote(name)}: ${message}`, {
+        ...(hint !== undefined && { hint }),
+      })
+    }
+  }
+}
+
+/** What an open backend has of the world. */
+interface OpenedWorld {
+  readonly now: () => number
+  /** Told how each call came out, and how many milliseconds it took. */
+  readonly note: (result: CallResult, ms: number) => void
+}
+
+/** A backend with its calls under way. */
+class Opened {
+  readonly backend: Backend
+  /** Of the row that it was opened from. */
+  readonly mac: Uint8Array
+  readonly #now: () => number
+  readonly #note: OpenedWorld['note']
+  #calls = 0
+  #restUntil = Number.NEGATIVE_INFINITY
+  #failure: SottoError | undefined
+
+  constructor(backend: Backend, mac: Uint8Array, { now, note }: OpenedWorld) {
+    this.backend = backend
+    this.mac = mac
+    this.#now = now
+    this.#note = note
+  }
+
+  async run<T>(act: (backend: Backend) => Promise<T>): Promise<T> {
+    if (this.#failure && this.#now() < this.#restUntil) throw this.#failure
+    if (this.#calls >= MAX_CALLS) {
+      throw new SottoError(
+        'backend_unavailable',
+        `Cannot use ${this.backend.place}: ${this.#calls} calls wait for it already`,
+        { hint: 'Look whether it is overloaded.' },
+      )
+    }
+    this.#calls++
+    const began = this.#now()
+    try {
+      const result = await act(this.backend)
+      this.#failure = undefined
+      this.#note('ok', this.#now() - began)
+      return result
+    } catch (error) {
+      const known = asSottoError(error)
+      this.#restAfter(known)
+      this.#note(resultOf(known), this.#now() - began)
+      throw error
+    } finally {
+      this.#calls--
+    }
+  }
+
+  #restAfter(error: SottoError): void {
+    if (error.code !== 'backend_unavailable') return
+    this.#failure = error
+    this.#restUntil = this.#now() + REST_MS
+  }
+}
+
+function resultOf({ code }: SottoError): CallResult {
+  if (code === 'backend_unavailable') return 'unavailable'
+  return code === 'backend_refused' ? 'refused' : 'failed'
+}

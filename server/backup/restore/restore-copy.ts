@@ -1,0 +1,135 @@
+/**
+ * Makes a store out of a copy of its file alone, as a program makes it that follows the file. Such a
+ * copy has no part of the audit log and nobody vouches for its bytes but the store's own seals.
+ */
+import { existsSync, statSync } from 'node:fs'
+import { chmod, copyFile, open, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { beginning } from '../../../audit/line.ts'
+import { quote, SottoError } from '../../../client/api/errors.ts'
+import { Keyring } from '../../crypto/keyring.ts'
+import type { KeyProvider } from '../../crypto/provider.ts'
+import { openRootKey } from '../../crypto/root-key.ts'
+import type { Store } from '../../store/contract.ts'
+import { NEWEST_SCHEMA } from '../../store/sqlite/migrate.ts'
+import { openStore } from '../../store/sqlite/store.ts'
+import { version } from '../../platform/version.ts'
+import type { Progress } from '../create.ts'
+import { survivingLog } from './restored-log.ts'
+import { type Manifest, STORE_PART } from '../manifest.ts'
+import { type GoingOn, goOn, type RestoredStore, restoreInto } from './restore.ts'
+import { countStates } from '../states.ts'
+import { openValues } from './verify.ts'
+
+/** What every SQLite file begins with. */
+const MAGIC = 'SQLite format 3\0'
+
+/** How long a read of the copy may take, in milliseconds: nobody waits for it. */
+const WAIT_MS = 60_000
+
+/** What a store is made with. */
+export interface CopyParts extends Omit<GoingOn, 'exact'> {
+  /** The path of the copy. It is not changed. */
+  readonly copy: string
+  readonly providers: readonly KeyProvider[]
+  /** The folder of the audit log of the same store, where it survived. */
+  readonly audit?: string
+  readonly progress?: Progress
+}
+
+/** Whether the file at `path` is a copy of a store's file, rather than a backup. */
+export async function isCopy(path: string): Promise<boolean> {
+  await using file = await open(path, 'r').catch(() => undefined)
+  if (!file) return false
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC.length))
+  return buffer.toString('latin1', 0, bytesRead) === MAGIC
+}
+
+/**
+ * Restores a copy. Resolves and rejects as `restoreBackup`; with `store_foreign`, `store_newer` and
+ * `store_damaged` for a file that is no store of this release, and with `local` for one that has a
+ * log of SQLite beside it, without which it is not whole.
+ */
+export async function restoreCopy(parts: CopyParts): Promise<RestoredStore | 'finished'> {
+  return restoreInto(parts.to, (draft) => build(parts, draft))
+}
+
+async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
+  const { copy, audit } = parts
+  if (existsSync(`${copy}-wal`) && statSync(`${copy}-wal`).size > 0) {
+    throw new SottoError(
+      'local',
+      `Cannot restore ${quote(copy)}: it has a log of SQLite beside it`,
+      {
+        hint: 'It is the file of a store, which is not whole alone: start the server on it. Restore copies that a program made of it.',
+      },
+    )
+  }
+  const path = join(draft, STORE_PART)
+  await copyFile(copy, path)
+  await chmod(path, 0o600)
+  const created = (await stat(copy)).mtime.toISOString()
+  const store = await openStore(path, { waitMs: WAIT_MS })
+  await using proven = { store, [Symbol.asyncDispose]: () => store.close() }
+  const { keyring, openedWith } = await openedKeyring(store, parts.providers)
+  const told = await manifestOf(store, keyring, created)
+  await openValues(store, keyring, told, parts)
+  const { audit: known } = told.store
+  const after =
+    audit === undefined
+      ? beginning
+      : await survivingLog(audit, join(draft, 'audit'), {
+          ...told,
+          log: known && { after: beginning, last: known },
+        })
+  // All of the log is read: which changes were under way when the copy was made shows only there.
+  const log = audit === undefined || known === null ? null : { after, last: known }
+  return await goOn({ ...parts, exact: audit !== undefined && known !== null }, draft, {
+    name: basename(copy),
+    manifest: { ...told, log },
+    openedWith,
+    logAfter: after,
+    proven: { ...proven, keyring },
+  })
+}
+
+async function openedKeyring(
+  store: Store,
+  providers: readonly KeyProvider[],
+): Promise<{ keyring: Keyring; openedWith: string }> {
+  const { id } = store.identity
+  const stored = await store.keys()
+  const { rootKey, wrap } = await openRootKey(providers, stored.wraps, id)
+  try {
+    const openedWith = `${wrap.provider} key ${wrap.fingerprint}`
+    return { keyring: Keyring.open(id, rootKey, stored.keys), openedWith }
+  } finally {
+    rootKey.fill(0)
+  }
+}
+
+/** What a backup would say of the store. Throws `store_damaged` for a state that does not verify. */
+async function manifestOf(store: Store, keyring: Keyring, created: string): Promise<Manifest> {
+  const { id, development, createdAt } = store.identity
+  const { revision, audit } = await store.head()
+  const counts = await countStates(store, keyring)
+  const keys = keyring.fingerprints()
+  return {
+    format: 1,
+    program: version,
+    store: {
+      id,
+      development,
+      createdAt,
+      schema: NEWEST_SCHEMA,
+      revision,
+      audit,
+      counts,
+      keys: keys.map((key) => ({ id: key.id, state: key.state, fingerprint: key.fingerprint })),
+    },
+    created,
+    log: null,
+    follows: null,
+    parts: [],
+  }
+}

@@ -1,0 +1,239 @@
+/** Proves a backup: every byte of it, and every value that is in it, opened with the keys at hand. */
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { nodeFiles } from '../../../audit/files.ts'
+import { findRecord } from '../../../audit/log.ts'
+import { type Recovered, recover } from '../../../audit/recovery.ts'
+import { verifyLog } from '../../../audit/verify.ts'
+import { SottoError } from '../../../client/api/errors.ts'
+import type { Keyring } from '../../crypto/keyring.ts'
+import type { PlacedVersion, Store } from '../../store/contract.ts'
+import { NEWEST_SCHEMA } from '../../store/sqlite/migrate.ts'
+import { openStore } from '../../store/sqlite/store.ts'
+import type { Progress } from '../create.ts'
+import { extract } from '../extract.ts'
+import { damaged } from '../damage.ts'
+import { type Manifest, refuseNewerSchema, STORE_PART } from '../manifest.ts'
+import { OpenedBackup } from '../open.ts'
+import type { BackupKeys, BackupSource } from '../source.ts'
+import { countStates } from '../states.ts'
+
+/** How a backup is verified. */
+export interface VerifyBackupOptions {
+  /** Where it is unpacked for as long as that takes. Default: the system's temporary directory. */
+  readonly scratch?: string
+  readonly progress?: Progress
+  readonly signal?: AbortSignal
+}
+
+/** What was proven. */
+export interface VerifiedBackup {
+  readonly name: string
+  /** Bytes of the file. */
+  readonly size: number
+  readonly manifest: Manifest
+  /** The key that opened it; undefined where a keyring in memory did. */
+  readonly openedWith: string | undefined
+  /** Values that were opened. */
+  readonly values: number
+}
+
+/** How long a read of an unpacked store may take, in milliseconds: nobody waits for it. */
+const WAIT_MS = 60_000
+
+/**
+ * Reads all of a backup and proves what it holds. Rejects with `backup_damaged` and what is wrong,
+ * with `store_newer` for a format or schema of a later release, as the keys do, and with `local`
+ * where there is no room to unpack it.
+ */
+export async function verifyBackup(
+  source: BackupSource,
+  keys: BackupKeys,
+  options: VerifyBackupOptions = {},
+): Promise<VerifiedBackup> {
+  const scratch = await mkdtemp(join(options.scratch ?? tmpdir(), 'sotto-verify-'))
+  try {
+    await using backup = await OpenedBackup.open(source, keys)
+    await unpack(backup, scratch, options)
+    await using store = await provenStore(backup, scratch, keys, options)
+    const { name, manifest } = backup
+    const { openedWith } = keys
+    return { name, size: source.size, manifest, openedWith, values: store.values }
+  } finally {
+    await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+/** Unpacks a backup. Rejects as verifyBackup, and then some of it may be there. */
+export async function unpack(
+  backup: OpenedBackup,
+  directory: string,
+  options: VerifyBackupOptions,
+): Promise<void> {
+  refuseNewerSchema(backup.manifest, backup.name, NEWEST_SCHEMA)
+  try {
+    await extract(backup, directory, options)
+  } catch (error) {
+    if (error instanceof SottoError) throw error
+    const message = `Cannot unpack the backup "${backup.name}": ${(error as Error).message}`
+    throw new SottoError('local', message, {
+      hint: 'Look at the space of the disk; TMPDIR names where a backup is unpacked.',
+      cause: error,
+    })
+  }
+}
+
+/** A store that was unpacked and proven; disposing of it closes it. */
+export interface ProvenStore extends AsyncDisposable {
+  readonly store: Store
+  readonly keyring: Keyring
+  /** Values that were opened. */
+  readonly values: number
+  /** What the log in the backup tells; undefined where there is none. */
+  readonly log: Recovered | undefined
+}
+
+/**
+ * Opens the store of a backup that was unpacked into `directory`, and proves it and its log: the
+ * file, every MAC, every value, every record. Rejects as verifyBackup.
+ */
+export async function provenStore(
+  backup: OpenedBackup,
+  directory: string,
+  keys: BackupKeys,
+  options: VerifyBackupOptions = {},
+): Promise<ProvenStore> {
+  const { name, manifest } = backup
+  const log = await told(name, () => provenLog(join(directory, 'audit'), manifest, name))
+  const store = await told(name, () => openStore(join(directory, STORE_PART), { waitMs: WAIT_MS }))
+  try {
+    return await told(name, async () => {
+      await compareStore(store, manifest, name)
+      await compareLog(store, join(directory, 'audit'), manifest, name)
+      const stored = await store.keys()
+      const keyring = keys.keyring(manifest.store.id, stored.keys)
+      compareKeys(keyring, manifest, name)
+      await compareStates(store, keyring, manifest, name)
+      const values = await openValues(store, keyring, manifest, options)
+      if (values !== manifest.store.counts.versions) {
+        throw damaged(
+          name,
+          `it has ${values} values where ${manifest.store.counts.versions} are due`,
+        )
+      }
+      return { store, keyring, values, log, [Symbol.asyncDispose]: () => store.close() }
+    })
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** What is found wrong with what a backup holds is wrong with the backup. */
+async function told<T>(name: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (error) {
+    const wrong = ['store_damaged', 'store_foreign', 'audit_damaged', 'no_store']
+    if (!(error instanceof SottoError) || !wrong.includes(error.code)) throw error
+    throw damaged(name, error.message, error)
+  }
+}
+
+async function compareStore(store: Store, { store: said }: Manifest, name: string): Promise<void> {
+  const { id, development, createdAt } = store.identity
+  if (id !== said.id || development !== said.development || createdAt !== said.createdAt) {
+    throw damaged(name, `it holds store ${id}, and its manifest tells of store ${said.id}`)
+  }
+  const { revision, audit } = await store.head()
+  if (
+    revision !== said.revision ||
+    audit?.id !== said.audit?.id ||
+    audit?.hash !== said.audit?.hash
+  ) {
+    throw damaged(name, 'its store is at another revision or record than its manifest tells')
+  }
+}
+
+function compareKeys(keyring: Keyring, { store: said }: Manifest, name: string): void {
+  const found = keyring.fingerprints()
+  const same =
+    found.length === said.keys.length &&
+    said.keys.every(({ id, fingerprint }) =>
+      found.some((key) => key.id === id && ['', key.fingerprint].includes(fingerprint)),
+    )
+  if (!same) throw damaged(name, 'its keyring has other entries than its manifest tells')
+}
+
+async function compareStates(
+  store: Store,
+  keyring: Keyring,
+  { store: { counts } }: Manifest,
+  name: string,
+): Promise<void> {
+  const found = await countStates(store, keyring)
+  for (const [what, count] of Object.entries(found)) {
+    const due = counts[what as keyof typeof found]
+    if (count !== due) throw damaged(name, `it has ${count} ${what} where ${due} are due`)
+  }
+}
+
+/** Opens every value, and zeroes it. Resolves with how many; throws `store_damaged`. */
+export async function openValues(
+  store: Store,
+  keyring: Keyring,
+  { store: { counts } }: Pick<Manifest, 'store'>,
+  { progress, signal }: VerifyBackupOptions = {},
+): Promise<number> {
+  let opened = 0
+  let last: PlacedVersion | undefined
+  for (;;) {
+    const page = await store.versions(last)
+    if (page.length === 0) return opened
+    signal?.throwIfAborted()
+    for (const each of page) {
+      keyring.prove(each, each)
+      opened++
+    }
+    last = page.at(-1)
+    progress?.('opening values', opened, counts.versions)
+  }
+}
+
+/** Undefined where the backup has no log. */
+async function provenLog(
+  directory: string,
+  { store, log, parts }: Manifest,
+  name: string,
+): Promise<Recovered | undefined> {
+  if (log === null) {
+    if (parts.length === 1 && store.audit === null) return undefined
+    throw damaged(name, 'its manifest tells of no audit log, and there is one')
+  }
+  if (!existsSync(directory))
+    throw damaged(name, 'the audit log that its manifest tells is not there')
+  const report = await verifyLog(directory, { after: log.after, head: log.last })
+  if (report.damage) throw damaged(name, `its audit log: ${report.damage.message}`)
+  const { recovered } = await recover(nodeFiles, directory, store.id)
+  if (recovered.last?.id !== log.last.id || recovered.last.hash !== log.last.hash) {
+    throw damaged(name, 'its audit log ends at another record than its manifest tells')
+  }
+  if (recovered.revision <= store.revision) return recovered
+  throw damaged(name, 'its audit log tells of a later revision than its store has')
+}
+
+/** The record that the store knows of is on the log, or stands before the part of it that is here. */
+async function compareLog(
+  store: Store,
+  directory: string,
+  { log }: Manifest,
+  name: string,
+): Promise<void> {
+  const { audit } = await store.head()
+  if (audit === null || log === null || audit.id <= log.after.id) return
+  const found = await findRecord(directory, audit.id)
+  if (found?.hash === audit.hash) return
+  throw damaged(name, `audit record ${audit.id}, which its store knows of, is not on its log`)
+}

@@ -1,0 +1,85 @@
+/**
+ * The thread that restores a backup, opens every value of what came back, says how many they were, and ends. In the
+ * thread that serves, that would hold up everybody for seconds.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { asSottoError, type ErrorCode, SottoError } from '../../../client/api/errors.ts'
+import type { Manifest } from '../manifest.ts'
+import { type BackupPlace, targetAt } from '../targets/place.ts'
+import { restoreBackup } from '../restore/restore.ts'
+import { providerKeys, targetSource } from '../source.ts'
+import { openValues } from '../restore/verify.ts'
+import type { KeyProvider } from '../../crypto/provider.ts'
+import { openKeyring } from '../../keys/wraps.ts'
+import { stateDirectory } from '../../store/directory.ts'
+import { openStore } from '../../store/sqlite/store.ts'
+
+/** What the thread is started with. */
+export interface Rehearsed {
+  readonly place: BackupPlace
+  readonly name: string
+  /** The state directory to be. */
+  readonly to: string
+  /** The key that opened the backup, and the root key that it gave. */
+  readonly provider: string
+  readonly fingerprint: string
+  readonly rootKey: Uint8Array
+}
+
+/** Its only word. */
+export type Proof =
+  | { readonly values: number }
+  | {
+      readonly error: {
+        readonly code: ErrorCode
+        readonly message: string
+        readonly hint: string | undefined
+      }
+    }
+
+async function proof(given: Rehearsed): Promise<Proof> {
+  const key = opened(given)
+  try {
+    return { values: await rehearse(given, key) }
+  } catch (error) {
+    const { code, message, hint } = asSottoError(error)
+    return { error: { code, message, hint } }
+  } finally {
+    given.rootKey.fill(0)
+  }
+}
+
+async function rehearse({ place, name, to }: Rehearsed, key: KeyProvider): Promise<number> {
+  const source = await targetSource(targetAt(place), name)
+  using keys = providerKeys([key])
+  const restored = await restoreBackup({ source, keys, to, operator: 'system:rehearsal' })
+  if (restored === 'finished') throw new Error('a restore into a new directory had begun before')
+  return await openWhole(to, restored.manifest, key)
+}
+
+/** Opens what was restored as a server would. */
+async function openWhole(path: string, manifest: Manifest, key: KeyProvider): Promise<number> {
+  await using restored = new AsyncDisposableStack()
+  const store = await openStore(stateDirectory(path).store)
+  restored.defer(() => store.close())
+  const { keyring, rootKey } = await openKeyring(store.identity.id, await store.keys(), [key])
+  rootKey.fill(0)
+  const values = await openValues(store, keyring, manifest)
+  const due = manifest.store.counts.versions
+  if (values === due) return values
+  throw new SottoError('backup_damaged', `${values} values were restored where ${due} are due`)
+}
+
+/** A key that was asked already: it gives what it gave. */
+function opened({ provider, fingerprint, rootKey }: Rehearsed): KeyProvider {
+  return {
+    name: provider,
+    fingerprint: async () => fingerprint,
+    wrap: () => Promise.reject(new Error('nothing is wrapped in a rehearsal')),
+    unwrap: async () => Uint8Array.from(rootKey),
+  }
+}
+
+if (!parentPort) throw new Error('Backups are rehearsed in a thread')
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
+parentPort.postMessage(await proof(workerData as Rehearsed))

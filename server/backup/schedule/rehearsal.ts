@@ -1,0 +1,142 @@
+/** The job that proves backups: the newest one is restored to a temporary place, opened whole, and destroyed there. */
+import { mkdir, rm, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { asSottoError, SottoError } from '../../../client/api/errors.ts'
+import { ownBackups } from '../name.ts'
+import { peekBackup } from '../open.ts'
+import type { BackupPlace } from '../targets/place.ts'
+import { targetSource } from '../source.ts'
+import type { BackupTarget } from '../targets/target.ts'
+import type { KeyProvider } from '../../crypto/provider.ts'
+import { openRootKey } from '../../crypto/root-key.ts'
+import type { Gate } from '../../gate/gate.ts'
+import type { Store } from '../../store/contract.ts'
+import type { BackupMemory } from './memory.ts'
+import type { Proof, Rehearsed } from './rehearsal-thread.ts'
+import type { Job, Run } from '../../jobs/scheduler.ts'
+
+/** What backups are proven with. */
+export interface RehearsalParts {
+  readonly store: Store
+  readonly gate: Gate
+  readonly place: BackupPlace
+  readonly target: BackupTarget
+  readonly memory: BackupMemory
+  /** Gives the keys that are at hand: those that would open the store after a disaster. */
+  readonly providers: () => Promise<KeyProvider[]>
+  /** Where backups are restored to, in a directory of their own that is made and removed. */
+  readonly directory: string
+  readonly everyMs: number
+  readonly clock: () => Date
+}
+
+/** Its name, and that of its principal behind `system:`. */
+export const REHEARSAL_JOB = 'rehearsal'
+
+const script = import.meta.url.endsWith('.ts')
+  ? new URL('./rehearsal-thread.ts', import.meta.url)
+  : new URL('./rehearsal-thread.js', import.meta.url)
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+/** Where an overdue rehearsal does not hinder a server that starts. */
+const SOON_MS = 5 * MINUTE_MS
+/** What restoring needs of the disk, as a multiple of what the backup holds: a copy, and what changes in it. */
+const ROOM = 2
+
+/** The job, for the scheduler. */
+export function rehearsalJob(parts: RehearsalParts): Job {
+  const { everyMs, memory, clock } = parts
+  const due = memory.proven ? Date.parse(memory.proven.at) + everyMs - clock().getTime() : 0
+  return {
+    name: REHEARSAL_JOB,
+    action: 'backup',
+    rules: [{ action: ['backup'], secret: ['*'] }],
+    everyMs,
+    firstMs: Math.min(everyMs, Math.max(SOON_MS, due)),
+    retryMs: Math.min(everyMs, HOUR_MS),
+    maxMs: 4 * HOUR_MS,
+    run: (run) => rehearse(parts, run),
+  }
+}
+
+async function rehearse(parts: RehearsalParts, { call, signal }: Run): Promise<string> {
+  const { store, target, gate, memory, clock } = parts
+  const pass = await gate.operate(call, 'backup', REHEARSAL_JOB)
+  const records = pass.backups(target.description)
+  const newest = ownBackups(await target.list(), store.identity.id).at(-1)
+  if (!newest) {
+    throw new SottoError('no_backup', `There is no backup in ${target.description} to rehearse`)
+  }
+  const { name, size, created } = newest
+  try {
+    const values = await prove(parts, name, signal)
+    await records.rehearsed({ backup: name, values })
+    await memory.noteProven({ name, size, created, values, at: clock().toISOString() })
+    return `${name} was restored and all of its ${values} values opened`
+  } catch (error) {
+    const { message } = asSottoError(signal.aborted ? signal.reason : error)
+    await records.rehearsed({ backup: name, values: 0, reason: message }).catch(() => {})
+    throw error
+  }
+}
+
+/**
+ * Restores a backup in a thread of its own, opens every value of what came back, and destroys it. Resolves with
+ * their number. The keys are asked here, for the root key of this very backup.
+ */
+async function prove(
+  { directory, providers, place, target }: RehearsalParts,
+  name: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const scratch = join(directory, 'rehearsal')
+  // What is there was left by a process that ended first.
+  await rm(scratch, { recursive: true, force: true })
+  const head = await peekBackup(await targetSource(target, name))
+  await refuseFullDisk(name, head.contentBytes, directory)
+  const opened = await openRootKey(await providers(), head.wraps, head.storeId)
+  const { rootKey, wrap } = opened
+  try {
+    await mkdir(scratch, { mode: 0o700 })
+    const { provider, fingerprint } = wrap
+    const to = join(scratch, 'state')
+    return await inThread({ place, name, to, provider, fingerprint, rootKey }, signal)
+  } finally {
+    rootKey.fill(0)
+    await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+/** Resolves with what the thread found, or rejects as it did, or with the reason of `signal`. */
+async function inThread(given: Rehearsed, signal: AbortSignal): Promise<number> {
+  signal.throwIfAborted()
+  const thread = new Worker(script, { workerData: given, name: 'rehearsal' })
+  const end = Promise.withResolvers<Proof>()
+  thread.once('message', end.resolve)
+  thread.once('error', end.reject)
+  thread.once('exit', () => end.reject(new Error('The thread of the rehearsal ended too early')))
+  const stopped = (): void => end.reject(signal.reason)
+  signal.addEventListener('abort', stopped)
+  try {
+    const proof = await end.promise
+    if ('values' in proof) return proof.values
+    const { code, message, hint } = proof.error
+    throw new SottoError(code, message, hint === undefined ? {} : { hint })
+  } finally {
+    signal.removeEventListener('abort', stopped)
+    await thread.terminate()
+  }
+}
+
+async function refuseFullDisk(name: string, bytes: number, directory: string): Promise<void> {
+  const needed = ROOM * bytes
+  const { bavail, bsize } = await statfs(directory)
+  if (bavail * bsize >= needed) return
+  throw new SottoError(
+    'local',
+    `Cannot restore ${name} in ${directory}: that needs ${needed} bytes, and ${bavail * bsize} are free`,
+    { hint: 'Free space there, or name another directory with --rehearse-in.' },
+  )
+}

@@ -1,0 +1,154 @@
+/** Backups in a directory: a file each, written under another name first. */
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { quote, SottoError } from '../../../client/api/errors.ts'
+import type { BackupTarget, TargetObject, Upload } from './target.ts'
+
+const named = /^[A-Za-z][A-Za-z0-9.-]*$/
+/** What is being written, or was when the process ended: a dot, the name, eight hex digits. */
+const partial = /^\.[A-Za-z][A-Za-z0-9.-]*\.[0-9a-f]{8}\.partial$/
+/** After so long nobody writes to a file under its first name any more. */
+const PARTIAL_KEPT_MS = 24 * 3600 * 1000
+
+/** The target that the directory at `path` is. It must be there when it is used. */
+export function directoryTarget(path: string, clock: () => Date = () => new Date()): BackupTarget {
+  const directory = resolve(path)
+  const attempt = async <T>(what: string, act: () => Promise<T>): Promise<T> => {
+    try {
+      return await act()
+    } catch (error) {
+      throw error instanceof SottoError ? error : unavailable(directory, what, error)
+    }
+  }
+  return Object.freeze({
+    description: directory,
+    list: () => attempt('list', () => list(directory)),
+    put: (upload: Upload) =>
+      attempt(`write ${quote(upload.name)}`, () => put(directory, upload, clock)),
+    get: (name: string) => attempt(`read ${quote(name)}`, () => get(directory, name)),
+    delete: (name: string) => attempt(`delete ${quote(name)}`, () => remove(directory, name)),
+  })
+}
+
+/** The bytes of a file, in pieces. Rejects with `no_backup` where there is none. */
+export async function readFilePieces(path: string): Promise<AsyncIterable<Uint8Array>> {
+  return pieces(await opened(path, missing(path)))
+}
+
+async function list(directory: string): Promise<TargetObject[]> {
+  const names = (await readdir(directory)).filter((name) => named.test(name)).toSorted()
+  const found = await Promise.all(
+    names.map(async (name) => ({ name, status: await stat(join(directory, name)) })),
+  )
+  return found
+    .filter(({ status }) => status.isFile())
+    .map(({ name, status }) => ({ name, size: status.size }))
+}
+
+async function put(directory: string, upload: Upload, clock: () => Date): Promise<void> {
+  const { name, size, content, signal } = upload
+  if (!named.test(name)) throw new Error(`${quote(name)} is no name for a backup`)
+  await clearPartial(directory, clock().getTime() - PARTIAL_KEPT_MS)
+  const draft = join(directory, `.${name}.${randomBytes(4).toString('hex')}.partial`)
+  try {
+    await using file = await open(draft, 'wx', 0o600)
+    await write(file, content, size, signal)
+    await file.sync()
+    if (await isThere(join(directory, name))) throw new Error('the name is taken')
+    await rename(draft, join(directory, name))
+  } catch (error) {
+    await rm(draft, { force: true }).catch(() => {})
+    throw error
+  }
+  await using folder = await open(directory, 'r')
+  await folder.sync()
+}
+
+async function write(
+  file: FileHandle,
+  content: AsyncIterable<Uint8Array>,
+  size: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let written = 0
+  for await (const piece of content) {
+    signal?.throwIfAborted()
+    await file.writev([piece])
+    written += piece.byteLength
+  }
+  if (written !== size) throw new Error(`${written} bytes came where ${size} were due`)
+}
+
+async function get(directory: string, name: string): Promise<AsyncIterable<Uint8Array>> {
+  if (!named.test(name)) throw missing(name)
+  const path = join(directory, name)
+  return pieces(await opened(path, missing(name)))
+}
+
+async function remove(directory: string, name: string): Promise<void> {
+  if (!named.test(name)) return
+  await rm(join(directory, name), { force: true })
+  await using folder = await open(directory, 'r')
+  await folder.sync()
+}
+
+async function opened(path: string, absent: SottoError): Promise<FileHandle> {
+  try {
+    return await open(path, 'r')
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? absent : error
+  }
+}
+
+async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array> {
+  try {
+    for (;;) {
+      const piece = Buffer.allocUnsafe(256 * 1024)
+      const { bytesRead } = await file.read(piece, 0, piece.length)
+      if (bytesRead === 0) return
+      yield piece.subarray(0, bytesRead)
+    }
+  } finally {
+    await file.close()
+  }
+}
+
+/** Removes what a process that ended long ago left. */
+async function clearPartial(directory: string, before: number): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (!partial.test(name)) continue
+    const path = join(directory, name)
+    const status = await stat(path).catch(() => undefined)
+    if (status && status.mtimeMs < before) await rm(path, { force: true }).catch(() => {})
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+function missing(name: string): SottoError {
+  return new SottoError('no_backup', `There is no backup ${quote(name)}`, {
+    hint: '`sotto backup list DIR` shows which there are.',
+  })
+}
+
+function unavailable(directory: string, what: string, cause: unknown): SottoError {
+  const code = (cause as NodeJS.ErrnoException).code
+  const absent = code === 'ENOENT' || code === 'ENOTDIR'
+  const why = absent ? 'there is no such directory' : (cause as Error).message
+  return new SottoError(
+    'target_unavailable',
+    `Cannot ${what} in the backup directory ${quote(directory)}: ${why}`,
+    {
+      hint: absent
+        ? 'Check the path and that the volume is mounted; a directory for backups is never made.'
+        : 'Look at the permissions of the directory, and at the space of its disk.',
+      cause,
+    },
+  )
+}

@@ -1,0 +1,277 @@
+/**
+ * Puts an object in a bucket, on the condition that there is none of its name: as one, or in parts where it is
+ * large, one after another, so that no more than one part is in memory.
+ */
+import { hash, randomBytes } from 'node:crypto'
+import { quote, SottoError } from '../../../client/api/errors.ts'
+import { nameOf, type S3Place } from './s3-place.ts'
+import type { S3Visit } from './s3-visit.ts'
+import type { Upload } from './target.ts'
+
+/** How an upload is made. */
+export interface UploadLimits {
+  /** How long putting one part may take with all attempts, in milliseconds. */
+  readonly partMs: number
+  /** Bytes of a part; an object of no more is put as one. S3 wants 5 MiB at least. */
+  readonly partBytes: number
+  readonly clock: () => Date
+}
+
+/** How many parts S3 takes. */
+const MAX_PARTS = 10_000
+/** Parts that were left behind for so long belong to nobody. */
+const PARTS_KEPT_MS = 24 * 3600 * 1000
+const DAY_MS = 24 * 3600 * 1000
+/** A server that stops does not wait long for parts to be thrown away. */
+const ABORT_MS = 10_000
+/** Says on an object which upload made it, for when the answer is lost. */
+const UPLOADED_BY = 'sotto-upload'
+/** The name is taken, or is being taken; also by an earlier attempt of the same call. */
+const TAKEN = ['PreconditionFailed', 'ConditionalRequestConflict']
+
+/**
+ * Puts `upload` at `key`. When this resolves it is there, whole. When it rejects it is not, but for one case: no
+ * answer came any more at the very end. Rejects with `target_unavailable`, and with what the content rejects with.
+ */
+export async function putObject(
+  visit: S3Visit,
+  place: S3Place,
+  key: string,
+  upload: Upload,
+  limits: UploadLimits,
+): Promise<void> {
+  await new ObjectUpload(visit, place, key, upload, limits).run()
+}
+
+class ObjectUpload {
+  readonly #visit: S3Visit
+  readonly #place: S3Place
+  readonly #object: { readonly Bucket: string; readonly Key: string }
+  readonly #upload: Upload
+  readonly #limits: UploadLimits
+  readonly #id = randomBytes(16).toString('hex')
+
+  constructor(visit: S3Visit, place: S3Place, key: string, upload: Upload, limits: UploadLimits) {
+    this.#visit = visit
+    this.#place = place
+    this.#object = { Bucket: place.bucket, Key: key }
+    this.#upload = upload
+    this.#limits = limits
+  }
+
+  async run(): Promise<void> {
+    const { size } = this.#upload
+    const { partBytes } = this.#limits
+    const most = partBytes * MAX_PARTS
+    if (size > most) {
+      throw this.#refuse(`it has ${size} bytes, and ${most} are the most`, 'Use a directory.')
+    }
+    await (size <= partBytes ? this.#putWhole() : this.#putParts())
+  }
+
+  async #putWhole(): Promise<void> {
+    let Body: Buffer = Buffer.alloc(0)
+    for await (const part of this.#parts()) Body = part
+    const { client, sdk } = this.#visit
+    const command = new sdk.PutObjectCommand({
+      ...this.#object,
+      ...this.#made(),
+      Body,
+      ContentLength: Body.length,
+      ChecksumSHA256: hash('sha256', Body, 'base64'),
+      IfNoneMatch: '*',
+    })
+    await this.#settle(() =>
+      this.#call((abortSignal) => client.send(command, { abortSignal }), TAKEN),
+    )
+  }
+
+  async #putParts(): Promise<void> {
+    const { client, sdk } = this.#visit
+    await this.#abortForgotten()
+    const begun = await this.#call((abortSignal) =>
+      client.send(
+        new sdk.CreateMultipartUploadCommand({
+          ...this.#object,
+          ...this.#made(),
+          ChecksumAlgorithm: 'SHA256',
+        }),
+        { abortSignal },
+      ),
+    )
+    const UploadId = begun?.UploadId
+    if (UploadId === undefined) throw this.#visit.failure({ name: 'no upload' })
+    try {
+      const Parts: { PartNumber: number; ETag: string | undefined; ChecksumSHA256: string }[] = []
+      for await (const Body of this.#parts()) {
+        const part = {
+          PartNumber: Parts.length + 1,
+          ChecksumSHA256: hash('sha256', Body, 'base64'),
+        }
+        const command = new sdk.UploadPartCommand({ ...this.#object, ...part, UploadId, Body })
+        const kept = await this.#call((abortSignal) => client.send(command, { abortSignal }))
+        Parts.push({ ...part, ETag: kept?.ETag })
+      }
+      const command = new sdk.CompleteMultipartUploadCommand({
+        ...this.#object,
+        UploadId,
+        MultipartUpload: { Parts },
+        IfNoneMatch: '*',
+      })
+      // Where an earlier attempt completed it, there is no such upload any more.
+      await this.#settle(() =>
+        this.#call(
+          (abortSignal) => client.send(command, { abortSignal }),
+          [...TAKEN, 'NoSuchUpload'],
+        ),
+      )
+    } catch (error) {
+      await this.#abort(this.#object.Key, UploadId).catch(() => {})
+      throw error
+    }
+  }
+
+  /** Takes the last step, and makes sure of what came of it: an answer may be lost where the step was not. */
+  async #settle(step: () => Promise<object | undefined>): Promise<void> {
+    let failure: Error | undefined
+    const answer = await step().catch((error: unknown) => {
+      failure = error as Error
+    })
+    if (failure && this.#upload.signal?.aborted) throw failure
+    const { client, sdk } = this.#visit
+    const found = await this.#visit
+      .call(
+        (abortSignal) => client.send(new sdk.HeadObjectCommand(this.#object), { abortSignal }),
+        { but: ['NotFound', 'NoSuchKey'] },
+      )
+      .catch((error: unknown) => {
+        throw failure ?? error
+      })
+    if (found?.Metadata?.[UPLOADED_BY] === this.#id) {
+      const lack = this.#lackOf(found)
+      if (lack === undefined) return
+      await this.#remove()
+      throw (
+        failure ?? this.#refuse(lack, 'It was deleted again. Look at what answers at the endpoint.')
+      )
+    }
+    if (failure) throw failure
+    if (found) throw this.#refuse('the name is taken', 'A backup is never replaced.')
+    throw this.#refuse(
+      answer === undefined
+        ? 'another upload of the name is under way'
+        : 'the bucket did not keep it',
+      'Try again, and look at the health of the service.',
+    )
+  }
+
+  /** What an object that is ours is not as it was put: services were seen that refuse a lock and keep the object. */
+  #lackOf(found: {
+    ContentLength?: number | undefined
+    ObjectLockMode?: string | undefined
+  }): string | undefined {
+    const { size } = this.#upload
+    const { lock } = this.#place
+    if (found.ContentLength !== size)
+      return `the bucket kept ${found.ContentLength} of ${size} bytes`
+    if (lock && found.ObjectLockMode !== lock.mode) return 'the bucket put no object lock on it'
+    return undefined
+  }
+
+  /** The content in parts of which all but the last are full. Rejects where its size is not what was said. */
+  async *#parts(): AsyncGenerator<Buffer> {
+    const { content, size, signal } = this.#upload
+    const { partBytes } = this.#limits
+    let part = Buffer.allocUnsafe(Math.min(partBytes, size))
+    let filled = 0
+    let come = 0
+    for await (const piece of content) {
+      signal?.throwIfAborted()
+      come += piece.byteLength
+      if (come > size) break
+      for (let at = 0; at < piece.byteLength; ) {
+        const copied = Math.min(part.length - filled, piece.byteLength - at)
+        part.set(piece.subarray(at, at + copied), filled)
+        at += copied
+        filled += copied
+        if (filled < part.length) continue
+        // The last part waits for the end: its size is known to be right then.
+        const left = size - come + piece.byteLength - at
+        if (left === 0) continue
+        yield part
+        part = Buffer.allocUnsafe(Math.min(partBytes, left))
+        filled = 0
+      }
+    }
+    signal?.throwIfAborted()
+    if (come !== size) {
+      throw this.#refuse(
+        come > size
+          ? `more than the ${size} bytes came that were due`
+          : `${come} bytes came where ${size} were due`,
+        'Nothing was kept of it.',
+      )
+    }
+    yield part
+  }
+
+  /** What an object is made with. */
+  #made() {
+    const { lock } = this.#place
+    return {
+      ContentType: 'application/octet-stream',
+      Metadata: { [UPLOADED_BY]: this.#id },
+      ...(lock && {
+        ObjectLockMode: lock.mode,
+        ObjectLockRetainUntilDate: new Date(this.#limits.clock().getTime() + lock.days * DAY_MS),
+      }),
+    }
+  }
+
+  #call<T>(
+    act: (signal: AbortSignal) => Promise<T>,
+    but: readonly string[] = [],
+  ): Promise<T | undefined> {
+    return this.#visit.call(act, { but, signal: this.#upload.signal, ms: this.#limits.partMs })
+  }
+
+  async #abort(Key: string, UploadId: string): Promise<void> {
+    const { client, sdk, call } = this.#visit
+    const { Bucket } = this.#object
+    const command = new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId })
+    await call((abortSignal) => client.send(command, { abortSignal }), { ms: ABORT_MS })
+  }
+
+  /** Throws away parts of uploads that a process which ended long ago left. Whoever may not is not hindered. */
+  async #abortForgotten(): Promise<void> {
+    const { client, sdk, call } = this.#visit
+    const { Bucket, Key } = this.#object
+    const Prefix = Key.slice(0, Key.lastIndexOf('/') + 1)
+    const before = this.#limits.clock().getTime() - PARTS_KEPT_MS
+    try {
+      const command = new sdk.ListMultipartUploadsCommand({ Bucket, Prefix, Delimiter: '/' })
+      const found = await call((abortSignal) => client.send(command, { abortSignal }))
+      for (const { Key: key, UploadId, Initiated } of found?.Uploads ?? []) {
+        if (!key?.endsWith('.backup') || UploadId === undefined) continue
+        if (Initiated && Initiated.getTime() < before) await this.#abort(key, UploadId)
+      }
+    } catch {
+      // A rule of the bucket may do it.
+    }
+  }
+
+  async #remove(): Promise<void> {
+    const { client, sdk, call } = this.#visit
+    await call((abortSignal) =>
+      client.send(new sdk.DeleteObjectCommand(this.#object), { abortSignal }),
+    )
+  }
+
+  #refuse(why: string, hint: string): SottoError {
+    return new SottoError(
+      'target_unavailable',
+      `Cannot put ${quote(this.#upload.name)} in ${nameOf(this.#place)}: ${why}`,
+      { hint },
+    )
+  }
+}

@@ -1,0 +1,76 @@
+/** How the state of a secret goes on from one change to the next. */
+import type { Keyring } from '../crypto/keyring.ts'
+import type { Change, SecretRow, SecretState } from '../store/contract.ts'
+
+/** What every change carries to the store. */
+export type ChangeStamp = Pick<Change, 'intent' | 'by' | 'at'>
+
+/** A version that is to be added. */
+export interface Addition {
+  readonly name: string
+  readonly version: number
+  /** The version that is active after that. */
+  readonly active: number
+}
+
+/** After a version was added. */
+export function appended(
+  before: SecretRow | undefined,
+  { name, version, active }: Addition,
+): SecretState {
+  return {
+    name,
+    incarnation: nextIncarnation(before),
+    active,
+    highest: Math.max(before?.highest ?? 0, version),
+    versions: ascending([...(before?.versions ?? []), version]),
+    removed: before?.removed ?? [],
+  }
+}
+
+/** After a number was taken for a version that is about to be added: burnt, until it is. */
+export function reserved(before: SecretRow | undefined, { name, version }: Addition): SecretState {
+  return {
+    name,
+    incarnation: nextIncarnation(before),
+    active: before?.active ?? 0,
+    highest: Math.max(before?.highest ?? 0, version),
+    versions: before?.versions ?? [],
+    removed: ascending([...(before?.removed ?? []), version]),
+  }
+}
+
+/** After the version whose number was taken was added. */
+export function filled(row: SecretState, { version, active }: Addition): SecretState {
+  return {
+    ...row,
+    active,
+    versions: ascending([...row.versions, version]),
+    removed: row.removed.filter((number) => number !== version),
+  }
+}
+
+/** The change from `before` (undefined: the name was never used) to `next`. */
+export function changeOf(
+  keyring: Keyring,
+  stamp: ChangeStamp,
+  before: SecretRow | undefined,
+  next: SecretState,
+): Change {
+  return {
+    ...stamp,
+    expected: before?.mac ?? null,
+    next: { ...next, mac: keyring.mac(next) },
+  }
+}
+
+/** The same numbers, ascending. */
+export function ascending(numbers: readonly number[]): number[] {
+  return numbers.toSorted((a, b) => a - b)
+}
+
+/** Of the versions that are added next: a deleted name begins a new one. */
+export function nextIncarnation(before: SecretRow | undefined): number {
+  if (before === undefined) return 1
+  return before.active === 0 ? before.incarnation + 1 : before.incarnation
+}

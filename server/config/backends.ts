@@ -1,0 +1,30 @@
+/** What the settings say of backends, and no caller of the API may: where they may be, and files of ours. */
+import { quote, SottoError } from '../../client/api/errors.ts'
+
+/** Where the server may connect to for backends, and with what it proves who it is. */
+export interface BackendsConfig {
+  /** Scheme, host and port of each. Absent: nowhere. */
+  readonly backendOrigins?: readonly string[]
+  /** The JWT that proves to a backend who the server is. Absent: the token of the pod's service account. */
+  readonly backendJwtFile?: string
+}
+
+/** Reads them; `value` gives the value of a flag. Throws `usage` for what is no origin. */
+export function backendsConfig(value: (flag: string) => string | undefined): BackendsConfig {
+  const origins = value('backend-origin')
+  const jwtFile = value('backend-jwt-file')
+  return {
+    ...(origins !== undefined && { backendOrigins: originsIn(origins) }),
+    ...(jwtFile !== undefined && { backendJwtFile: jwtFile }),
+  }
+}
+
+function originsIn(text: string): string[] {
+  return text.split(',').map((each) => {
+    const url = URL.parse(each.trim())
+    if (url && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href) return url.origin
+    throw new SottoError('usage', `Cannot use ${quote(each)} as --backend-origin`, {
+      hint: 'It is https://HOST:PORT, and nothing behind that.',
+    })
+  })
+}

@@ -1,0 +1,111 @@
+/** Which keys of a store are at hand, read from their settings. */
+import { quote, SottoError } from '../../client/api/errors.ts'
+import type { AwsKmsKey } from '../crypto/aws-kms-failures.ts'
+import type { TransitKey } from '../crypto/openbao-transit-failures.ts'
+import type { Login } from '../openbao/login.ts'
+import type { SettingValues } from './settings/setting.ts'
+
+/** The keys that are at hand. */
+export interface KeysAtHand {
+  /** Undefined: `local.key` in the state directory, where it is needed. */
+  readonly keyFile: string | undefined
+  /** Absent: no key of AWS KMS is at hand. */
+  readonly awsKms?: AwsKmsKey
+  /** Absent: no key of OpenBao Transit is at hand. */
+  readonly transit?: TransitKey
+  /** Absent: the recovery key is not at hand. */
+  readonly recoveryIdentity?: string
+}
+
+/** Where Kubernetes puts the token of a pod's service account. */
+const SERVICE_ACCOUNT_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+
+/** Reads which keys are at hand. Throws `usage` for what does not fit. */
+export function keysAtHand(given: SettingValues): KeysAtHand {
+  const recoveryIdentity = given.value('recovery-identity')
+  const awsKms = kmsOf(given)
+  const transit = transitOf(given)
+  return {
+    keyFile: given.value('key-file'),
+    ...(awsKms && { awsKms }),
+    ...(transit && { transit }),
+    ...(recoveryIdentity !== undefined && { recoveryIdentity }),
+  }
+}
+
+/** The key of AWS KMS that the flags name; undefined without --kms-key. */
+function kmsOf({ value }: SettingValues): AwsKmsKey | undefined {
+  const key = value('kms-key')
+  if (key === undefined) return undefined
+  const region = value('kms-region')
+  const endpoint = value('kms-endpoint')
+  const profile = value('kms-profile')
+  if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
+    throw new SottoError('usage', `Cannot use ${quote(endpoint)} as --kms-endpoint: it is no URL`, {
+      hint: 'It begins with https://.',
+    })
+  }
+  return {
+    key,
+    ...(region !== undefined && { region }),
+    ...(endpoint !== undefined && { endpoint }),
+    ...(profile !== undefined && { profile }),
+  }
+}
+
+/** The key of Transit that the flags name; undefined without --transit-key. */
+function transitOf(given: SettingValues): TransitKey | undefined {
+  const key = given.value('transit-key')
+  if (key === undefined) return undefined
+  const namespace = given.value('transit-namespace')
+  const caFile = given.value('transit-ca-file')
+  return {
+    key,
+    url: needed(given, 'transit-url', 'transit-key'),
+    mount: given.value('transit-mount') ?? 'transit',
+    ...(namespace !== undefined && { namespace }),
+    ...(caFile !== undefined && { caFile }),
+    ...(given.on('transit-insecure') && { insecure: true }),
+    login: transitLogin(given),
+  }
+}
+
+function transitLogin(given: SettingValues): Login {
+  const method = given.value('transit-auth') ?? 'token'
+  const path = given.value('transit-auth-mount')
+  const mount = path === undefined ? {} : { mount: path }
+  const due = (flag: string): string => needed(given, flag, `transit-auth ${method}`)
+  switch (method) {
+    case 'token':
+      return { method, token: { file: due('transit-token-file') } }
+    case 'approle':
+      return {
+        method,
+        ...mount,
+        roleId: due('transit-role-id'),
+        secretId: { file: due('transit-secret-id-file') },
+      }
+    case 'kubernetes':
+    case 'jwt': {
+      const jwtFile = given.value('transit-jwt-file') ?? SERVICE_ACCOUNT_FILE
+      return { method, ...mount, role: due('transit-role'), jwtFile }
+    }
+    case 'userpass':
+      return {
+        method,
+        ...mount,
+        username: due('transit-username'),
+        password: { file: due('transit-password-file') },
+      }
+    default:
+      throw new SottoError('usage', `Cannot log in by ${quote(method)}: --transit-auth`, {
+        hint: 'It is token, approle, kubernetes, jwt or userpass.',
+      })
+  }
+}
+
+function needed({ value }: SettingValues, flag: string, what: string): string {
+  const text = value(flag)
+  if (text !== undefined) return text
+  throw new SottoError('usage', `--${what} needs --${flag}`)
+}

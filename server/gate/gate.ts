@@ -1,0 +1,318 @@
+/**
+ * The gate: the only place that decides access, writes audit records and opens sealed values. Every
+ * verb of the service enters through `enter` and acts through the pass that it is given.
+ */
+import type { AuditLog } from '../../audit/log.ts'
+import type { AccessEntry, BackendEntry, Result } from '../../audit/record.ts'
+import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
+import type { Action } from '../../client/api/types.ts'
+import { allows, allowsEach, type Caller, type Grant, grantOf } from '../access.ts'
+import type { KeyChange, SecretState } from '../store/contract.ts'
+import type { Agreement } from './commits.ts'
+import { BackupRecords } from './backup-records.ts'
+import type { OpenableVersion } from '../catalog/cache.ts'
+import type { ChangeStamp } from '../catalog/states.ts'
+import type { Homes } from '../backends/values.ts'
+import { type KeyActs, keyActs, type KeyIntent } from './key-acts.ts'
+import { Refusals } from './refusals.ts'
+
+/** One request of a caller that the network has named. */
+export interface Call {
+  readonly caller: Caller
+  /** The id that the answer's header tells. */
+  readonly request: string
+}
+
+/** What the gate works with. */
+export interface GateParts {
+  readonly log: AuditLog
+  readonly homes: Homes
+  readonly agreement: Agreement
+  readonly clock: () => Date
+  /** Told after each change that was committed. */
+  readonly changed?: () => void
+}
+
+/** What a pass works with. */
+interface PassParts extends GateParts {
+  readonly refusals: Refusals
+}
+
+/** Decides, records, opens. */
+export class Gate {
+  readonly #parts: PassParts
+
+  constructor(parts: GateParts) {
+    this.#parts = { ...parts, refusals: new Refusals(parts.log, parts.clock) }
+  }
+
+  /**
+   * Lets `call` perform `action` on `name`, or rejects with `denied` when no rule allows it. Nothing
+   * about the name is looked up first, so that a refusal tells nothing. `operation` is what it is a part
+   * of, where it is one of an operation.
+   */
+  async enter(call: Call, action: Action, name: string, operation?: string): Promise<Pass> {
+    const entry = { ...entryOf(call, action, name), ...(operation !== undefined && { operation }) }
+    if (allows(call.caller.rules, action, name)) return new Pass(this.#parts, entry, name)
+    await this.#parts.refusals.record({
+      ...entry,
+      authorized: false,
+      result: 'denied',
+      reason: call.caller.rules.length === 0 ? 'the caller has no rules' : 'no rule allows it',
+    })
+    throw new SottoError(
+      'denied',
+      `${call.caller.principal.hostname} may not ${action} ${quote(name)}`,
+    )
+  }
+
+  /**
+   * Lets `call` ask for `operation`, which needs the operator's `action` and concerns no secret, or
+   * rejects with `denied`. What it does to a secret goes through `enter` like everything else.
+   */
+  async operate(call: Call, action: Action, operation: string): Promise<OperatorPass> {
+    const entry = { ...entryOf(call, action, undefined), operation }
+    if (allows(call.caller.rules, action, '')) return new OperatorPass(this.#parts, entry)
+    await this.#parts.refusals.record({
+      ...entry,
+      authorized: false,
+      result: 'denied',
+      reason: 'no rule allows it on the empty name',
+    })
+    throw new SottoError('denied', `${call.caller.principal.hostname} may not ${operation}`)
+  }
+
+  /**
+   * Rejects with `denied` unless `call` may perform `action` on every secret whose name `pattern` matches,
+   * those that are yet to come included.
+   */
+  async demandEach(call: Call, action: Action, pattern: string): Promise<void> {
+    if (allowsEach(call.caller.rules, action, pattern)) return
+    await this.#parts.refusals.record({
+      ...entryOf(call, action, pattern),
+      authorized: false,
+      result: 'denied',
+      reason: 'no rule allows it on every name of this pattern',
+    })
+    const { hostname } = call.caller.principal
+    throw new SottoError('denied', `${hostname} may not ${action} each of ${quote(pattern)}`)
+  }
+
+  /** Whether `call` may perform `action` on `name`; for filtering lists that are recorded as one. */
+  sees(call: Call, action: Action, name: string): boolean {
+    return allows(call.caller.rules, action, name)
+  }
+
+  /** What lets `call` perform `action` on `name`, for telling the caller; undefined for nothing. */
+  grant(call: Call, action: Action, name: string): Grant | undefined {
+    return grantOf(call.caller.rules, action, name)
+  }
+
+  /** Whether `call` may perform `action` on any name there could be. */
+  seesAny(call: Call, action: Action): boolean {
+    return call.caller.rules.some((rule) => rule.action.includes(action) && rule.secret.length > 0)
+  }
+
+  /**
+   * Records that so many secrets were listed; answers also while the log is down. Anybody may list,
+   * so that a list of nothing is no more than a refusal.
+   */
+  async listed(call: Call, secrets: number): Promise<void> {
+    const { log, refusals } = this.#parts
+    const entry: AccessEntry = {
+      ...entryOf(call, 'info', undefined),
+      authorized: true,
+      result: 'ok',
+    }
+    await (secrets === 0 ? refusals.record(entry) : tell(log, entry))
+  }
+
+  /** Records that a caller could not be named. Never rejects. */
+  async unidentified(request: string, ip: string, reason: string): Promise<void> {
+    await this.#parts.refusals.record({ kind: 'unidentified', request, ip, reason })
+  }
+
+  /** Writes what was only counted so far. */
+  async flush(): Promise<void> {
+    await this.#parts.refusals.flush()
+  }
+}
+
+/**
+ * Leave to perform one action on one name, given by the gate: what it offers is all that can be
+ * done with the name.
+ */
+export class Pass {
+  readonly #parts: PassParts
+  readonly #entry: Omit<AccessEntry, 'authorized' | 'result'>
+  readonly #name: string
+
+  constructor(parts: PassParts, entry: Omit<AccessEntry, 'authorized' | 'result'>, name: string) {
+    this.#parts = parts
+    this.#entry = entry
+    this.#name = name
+  }
+
+  /**
+   * Opens exactly `sealed`, after a record that it left is durable; where a backend has the value, it is
+   * asked only then. Rejects with `audit_unavailable`, and then nothing was opened; with `store_damaged`
+   * when the bytes fail their authentication, and with what the backend rejects with: both are recorded.
+   */
+  async reveal(secret: SecretState, sealed: OpenableVersion): Promise<Buffer> {
+    const receipt = await this.#parts.log.append(this.#access('ok', sealed.version))
+    try {
+      return await this.#parts.homes.open(secret, sealed)
+    } catch (error) {
+      this.#parts.agreement.abandon(receipt.id, asSottoError(error).message)
+      throw error
+    }
+  }
+
+  /**
+   * Whether `value` is what `sealed` holds. A yes tells something of the value: it is recorded as
+   * `unchanged`, durable before the answer, or rejects with `audit_unavailable`.
+   */
+  async equals(secret: SecretState, sealed: OpenableVersion, value: Uint8Array): Promise<boolean> {
+    const same = this.#parts.homes.same(secret, sealed, value)
+    if (same) await this.#parts.log.append(this.#access('unchanged', sealed.version))
+    return same
+  }
+
+  /**
+   * Records an outcome that reveals no value; answers also while the log is down. What gave the
+   * caller nothing is recorded as a refusal is, the caller's rights notwithstanding: a program that
+   * waits for a secret asks without end.
+   */
+  async tell(result: Result, version?: number): Promise<void> {
+    const { log, refusals } = this.#parts
+    const entry = this.#access(result, version)
+    const nothing = result === 'not-found' || result === 'refused'
+    await (nothing ? refusals.record(entry) : tell(log, entry))
+  }
+
+  /**
+   * Records the intent to change the secret, runs `commit` once it is durable, and settles the
+   * record. `version` is absent where the whole secret is concerned. Rejects with
+   * `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
+   */
+  async change(
+    verb: string,
+    version: number | undefined,
+    commit: (stamp: ChangeStamp) => Promise<number>,
+  ): Promise<void> {
+    await changeSecret(this.#parts, this.#entry, { name: this.#name, verb, version }, commit)
+  }
+
+  #access(result: Result, version: number | undefined): AccessEntry {
+    return {
+      ...this.#entry,
+      authorized: true,
+      ...(version !== undefined && { secretVersion: version }),
+      result,
+    }
+  }
+}
+
+/** Leave to do one operation, given by the gate. */
+export class OperatorPass implements KeyActs {
+  readonly #parts: GateParts
+  readonly #entry: Omit<AccessEntry, 'authorized' | 'result'>
+
+  constructor(parts: GateParts, entry: Omit<AccessEntry, 'authorized' | 'result'>) {
+    this.#parts = parts
+    this.#entry = entry
+  }
+
+  /** Resolves once a record of the act is durable: before it is done. Rejects with `audit_unavailable`. */
+  async announce(): Promise<void> {
+    await this.#parts.log.append({ ...this.#entry, authorized: true, result: 'ok' })
+  }
+
+  /** Records an outcome that reveals and changes nothing; answers also while the log is down. */
+  async tell(result: Result): Promise<void> {
+    await tell(this.#parts.log, { ...this.#entry, authorized: true, result })
+  }
+
+  /** As the `change` of a pass, for an operation that changes the whole secret `name`. */
+  async changeSecret(
+    verb: string,
+    name: string,
+    commit: (stamp: ChangeStamp) => Promise<number>,
+  ): Promise<void> {
+    await changeSecret(this.#parts, this.#entry, { name, verb, version: undefined }, commit)
+  }
+
+  /** Records of what is done to the backups in `target`. */
+  backups(target: string): BackupRecords {
+    return new BackupRecords(this.#parts, this.#entry.principal, target)
+  }
+
+  /**
+   * Records the intent to change a backend, runs `commit` once it is durable, and settles the record.
+   * Rejects with `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
+   */
+  async changeBackend(
+    verb: BackendEntry['verb'],
+    backend: string,
+    commit: (stamp: ChangeStamp) => Promise<number>,
+  ): Promise<void> {
+    const { log, agreement, clock } = this.#parts
+    const { request, principal, action } = this.#entry
+    const intent = await log.append({ kind: 'backend', request, principal, action, verb, backend })
+    await agreement.carryOut(undefined, intent, () =>
+      commit({ intent, by: principal, at: clock().toISOString() }),
+    )
+    this.#parts.changed?.()
+  }
+
+  /** Changes the keys by this call: see `KeyActs`. */
+  changeKeys(intent: KeyIntent, commit: (change: KeyChange) => Promise<number>): Promise<void> {
+    const { agreement, clock } = this.#parts
+    const { request, principal } = this.#entry
+    const actor = { request, principal }
+    return keyActs({ agreement, actor, clock }).changeKeys(intent, commit)
+  }
+}
+
+async function changeSecret(
+  { log, agreement, clock, changed }: GateParts,
+  { request, principal: by, action }: Omit<AccessEntry, 'authorized' | 'result'>,
+  { name, verb, version }: { name: string; verb: string; version: number | undefined },
+  commit: (stamp: ChangeStamp) => Promise<number>,
+): Promise<void> {
+  const intent = await log.append({
+    kind: 'change',
+    request,
+    principal: by,
+    action,
+    authorized: true,
+    secret: name,
+    ...(version !== undefined && { secretVersion: version }),
+    verb,
+  })
+  await agreement.carryOut(name, intent, () => commit({ intent, by, at: clock().toISOString() }))
+  changed?.()
+}
+
+/** Writes a record of what reveals nothing; while the log is down it is counted as lost. */
+async function tell(log: AuditLog, entry: AccessEntry): Promise<void> {
+  try {
+    await log.append(entry)
+  } catch {
+    log.noteLost()
+  }
+}
+
+function entryOf(
+  call: Call,
+  action: Action,
+  name: string | undefined,
+): Omit<AccessEntry, 'authorized' | 'result'> {
+  return {
+    kind: 'access',
+    request: call.request,
+    principal: call.caller.principal,
+    action,
+    ...(name !== undefined && { secret: name }),
+  }
+}

@@ -1,0 +1,115 @@
+/** A certificate from files of the operator, read again when they change. */
+import { readFile, stat } from 'node:fs/promises'
+import { asSottoError, quote, SottoError } from '../../../client/api/errors.ts'
+import { Certificates, type CertificateWorld } from './certificates.ts'
+import { type CheckedPair, checkKeyPair } from './key-pair.ts'
+
+/** The files, both PEM. */
+export interface CertificateFiles {
+  /** The certificate, with its chain behind it. */
+  readonly certificate: string
+  readonly key: string
+}
+
+/** How often the files are looked at, in milliseconds. */
+const LOOK_MS = 10_000
+
+/** The pair in two files. A new pair that cannot be used is told, and the old one serves on. */
+export class FileCertificates extends Certificates {
+  readonly #files: CertificateFiles
+  readonly #world: CertificateWorld
+  #stamp: string
+  #cancel: () => void
+  #closed = false
+
+  /** Rejects with `local` when the files hold no pair that could be used now. */
+  static async open(files: CertificateFiles, world: CertificateWorld): Promise<FileCertificates> {
+    const stamp = await stampOf(files)
+    return new FileCertificates(files, await readPair(files, world.clock()), stamp, world)
+  }
+
+  private constructor(
+    files: CertificateFiles,
+    first: CheckedPair,
+    stamp: string,
+    world: CertificateWorld,
+  ) {
+    super(first, world.clock)
+    this.#files = files
+    this.#world = world
+    this.#stamp = stamp
+    this.#cancel = this.#later()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancel()
+  }
+
+  #later(): () => void {
+    return this.#world.schedule(LOOK_MS, () => {
+      void this.#look().finally(() => {
+        if (!this.#closed) this.#cancel = this.#later()
+      })
+    })
+  }
+
+  async #look(): Promise<void> {
+    const { clock, say } = this.#world
+    const stamp = await stampOf(this.#files)
+    if (stamp === this.#stamp) return
+    this.#stamp = stamp
+    try {
+      const pair = await readPair(this.#files, clock())
+      this.replace(pair)
+      say(`the certificate was read anew and serves until ${pair.endsAt.toISOString()}`)
+    } catch (error) {
+      const until = this.current.endsAt.toISOString()
+      say(`${asSottoError(error).message}; the one from before serves on until ${until}`)
+    }
+  }
+}
+
+/** Reads and checks the pair that `files` hold. Rejects with `local`. */
+export async function readPair(files: CertificateFiles, now: Date): Promise<CheckedPair> {
+  const key = await read(files.key)
+  await refuseExposed(files.key)
+  const certificate = await read(files.certificate)
+  return checkKeyPair({ certificate, key }, { origin: `in ${quote(files.certificate)}`, now })
+}
+
+async function read(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new SottoError('local', `Cannot read ${quote(path)} (${codeOf(cause)})`, {
+      cause,
+      hint: 'Name existing files with --tls-cert and --tls-key, which the user of the server can read.',
+    })
+  }
+}
+
+async function refuseExposed(path: string): Promise<void> {
+  const { mode } = await stat(path)
+  if ((mode & 0o007) === 0) return
+  throw new SottoError('key_exposed', `The TLS key ${quote(path)} can be used by every user`, {
+    hint: `Run \`chmod o= ${path}\`.`,
+  })
+}
+
+/** Tells one state of the files from another; files that cannot be looked at are a state too. */
+async function stampOf({ certificate, key }: CertificateFiles): Promise<string> {
+  const stamps = [certificate, key].map(async (path) => {
+    try {
+      const { ino, size, mtimeMs, ctimeMs, mode } = await stat(path)
+      return `${ino}:${size}:${mtimeMs}:${ctimeMs}:${mode}`
+    } catch (error) {
+      return codeOf(error)
+    }
+  })
+  return (await Promise.all(stamps)).join(' ')
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+}

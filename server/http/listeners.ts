@@ -1,0 +1,96 @@
+/** Keeps the listener on the addresses that the node has on its tailnet, as these change. */
+import { asSottoError, SottoError } from '../../client/api/errors.ts'
+import { addressText } from './bind.ts'
+import type { Certificates, Schedule } from './certificates/certificates.ts'
+import type { Listener } from './listener.ts'
+
+/** What is kept open, and with what. */
+export interface DoorParts {
+  readonly listener: Listener
+  /** The addresses to listen on, as they are now; none while the network does not tell. */
+  readonly addresses: () => readonly string[]
+  /** 0 lets the system choose one, for all addresses. */
+  readonly port: number
+  /** Undefined for plain HTTP. */
+  readonly certificates: Certificates | undefined
+  readonly schedule: Schedule
+  /** Where words for the operator go, a line at a time. */
+  readonly say: (line: string) => void
+}
+
+/** How soon an address that cannot be listened on is tried again, in milliseconds. */
+const RETRY_MS = 5000
+
+/** Listens where it should. */
+export class Doors {
+  readonly #parts: DoorParts
+  readonly #open = new Set<string>()
+  readonly #failed = new Set<string>()
+  #port: number
+  #settling: Promise<void> = Promise.resolve()
+  #cancel = (): void => {}
+  #closed = false
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts
+    this.#port = parts.port
+  }
+
+  /**
+   * Listens on every address, and resolves with the port. Rejects with `local` when it can listen on
+   * none; those that it cannot have yet, it tries again.
+   */
+  async open(): Promise<number> {
+    const problem = await this.#settle()
+    if (this.#open.size > 0) return this.#port
+    throw problem ?? new SottoError('local', 'There is no tailnet address to listen on')
+  }
+
+  /** Listens on addresses that are new, and no more on those that are gone. Never rejects. */
+  follow(): void {
+    const before = this.#settling
+    this.#settling = this.#after(before)
+  }
+
+  /** Follows no more. What is open is the listener's to close. */
+  close(): void {
+    this.#closed = true
+    this.#cancel()
+  }
+
+  /** One after another: an address must not be taken twice. */
+  async #after(before: Promise<void>): Promise<void> {
+    await before
+    if (!this.#closed) await this.#settle()
+  }
+
+  /** Resolves with the last problem, if there was one. */
+  async #settle(): Promise<SottoError | undefined> {
+    const { listener, addresses, certificates, schedule, say } = this.#parts
+    const wanted = addresses()
+    // Without a word from the network the doors stay as they are: nobody is let in who is not known.
+    if (wanted.length === 0) return undefined
+    for (const host of [...this.#open].filter((each) => !wanted.includes(each))) {
+      listener.unlisten({ host, port: this.#port })
+      this.#open.delete(host)
+      say(`no longer serving on ${addressText({ host, port: this.#port })}`)
+    }
+    let problem: SottoError | undefined
+    for (const host of wanted.filter((each) => !this.#open.has(each))) {
+      try {
+        this.#port = await listener.listen({ host, port: this.#port }, certificates)
+        this.#open.add(host)
+        this.#failed.delete(host)
+        say(`serving on ${addressText({ host, port: this.#port })}`)
+      } catch (error) {
+        problem = asSottoError(error)
+        const { message, hint = '' } = problem
+        if (!this.#failed.has(host)) say(`${message}; it is tried again. ${hint}`)
+        this.#failed.add(host)
+      }
+    }
+    this.#cancel()
+    if (problem) this.#cancel = schedule(RETRY_MS, () => this.follow())
+    return problem
+  }
+}

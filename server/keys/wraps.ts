@@ -1,0 +1,334 @@
+/**
+ * The wraps of a store's root key: which keys open the store. Each change of them is announced on the
+ * audit log, and none is made that would leave a store which nobody can open.
+ */
+import { SottoError } from '../../client/api/errors.ts'
+import { bounded } from '../crypto/bounded.ts'
+import { Keyring } from '../crypto/keyring.ts'
+import type { KeyProvider } from '../crypto/provider.ts'
+import { openRootKey, type OpenedRootKey } from '../crypto/root-key.ts'
+import type { KeyChange, Store, StoredKey, StoredWrap } from '../store/contract.ts'
+import type { KeyActs } from '../gate/key-acts.ts'
+
+/** What the wraps are changed with. */
+export interface WrapsParts {
+  readonly store: Store
+  /** The keys that are here, in the order in which they are asked. */
+  readonly providers: readonly KeyProvider[]
+  /** Called once the keys are open, before the first change. */
+  readonly acts: (keyring: Keyring) => Promise<KeyActs>
+  readonly clock: () => Date
+}
+
+/** A wrap as an operator may see it. */
+export type WrapInfo = Omit<StoredWrap, 'wrapped'>
+
+/** What `check` found of a wrap. */
+export interface WrapProof {
+  readonly wrap: WrapInfo
+  /** `untried`: its key is not here. `failed`: it is here or should be, and the wrap did not open. */
+  readonly state: 'proven' | 'untried' | 'failed'
+  /** Why it was not proven. */
+  readonly reason?: string
+  readonly hint?: string
+}
+
+/** A keyring, and where its root key came from. */
+export interface OpenedKeyring extends OpenedRootKey<StoredWrap> {
+  readonly keyring: Keyring
+}
+
+/**
+ * Opens the keyring of a store with the first provider that can, which proves that provider's wrap.
+ * The caller overwrites the root key. Rejects as `openRootKey`, and with `store_damaged`.
+ */
+export async function openKeyring(
+  storeId: string,
+  { keys, wraps }: { readonly keys: readonly StoredKey[]; readonly wraps: readonly StoredWrap[] },
+  providers: readonly KeyProvider[],
+): Promise<OpenedKeyring> {
+  const opened = await openRootKey(providers, wraps, storeId)
+  try {
+    return { ...opened, keyring: Keyring.open(storeId, opened.rootKey, keys) }
+  } catch (error) {
+    opened.rootKey.fill(0)
+    throw error
+  }
+}
+
+/** The wraps of one store. */
+export class Wraps {
+  readonly #parts: WrapsParts
+
+  constructor(parts: WrapsParts) {
+    this.#parts = parts
+  }
+
+  /** Every wrap, in the order in which they were added. */
+  async status(): Promise<WrapInfo[]> {
+    const { wraps } = await this.#parts.store.keys()
+    return wraps.map(infoOf)
+  }
+
+  /** Opens each wrap whose key is here, and notes that it was proven. */
+  async check(): Promise<WrapProof[]> {
+    const stored = await this.#parts.store.keys()
+    const given = await Promise.all(this.#parts.providers.map(asGiven))
+    const proofs: WrapProof[] = []
+    for (const wrap of stored.wraps) proofs.push(await this.#prove(wrap, stored.keys, given))
+    return proofs
+  }
+
+  /**
+   * Wraps the root key with `key` and adds the wrap. `prover`, which has the same key, unwraps it
+   * first where it is given. Rejects with `local` when that key has a wrap already; with what
+   * `openKeyring` rejects with when no key that is here opens the store.
+   */
+  async add(key: KeyProvider, prover?: KeyProvider): Promise<WrapInfo> {
+    const target = bounded(key)
+    const { store, providers, clock } = this.#parts
+    const { id } = store.identity
+    const stored = await store.keys()
+    const fingerprint = await target.fingerprint()
+    const named = { provider: target.name, fingerprint }
+    if (stored.wraps.some((wrap) => isSame(wrap, named))) {
+      throw new SottoError('local', `Cannot add ${nameOf(named)}: it opens the store already`)
+    }
+    const opened = await openKeyring(id, stored, providers)
+    try {
+      const wrapped = await target.wrap(opened.rootKey, id)
+      const at = clock().toISOString()
+      if (prover) await demandProof({ ...named, createdAt: at, wrapped }, stored.keys, prover, id)
+      const wrap = { ...named, createdAt: at, ...(prover && { provenAt: at }), wrapped }
+      await this.#change(opened, 'add', named, (change) => store.addWrap(change, wrap))
+      return infoOf(wrap)
+    } finally {
+      opened.rootKey.fill(0)
+    }
+  }
+
+  /**
+   * Removes the one wrap that `selector`, a provider's name or a fingerprint, names. A wrap that
+   * stays must open with a key that is here. Rejects with `usage` when not exactly one is named, with
+   * `unsafe` when it is the last one, or when recovery keys alone would stay and `recoveryAlone` is
+   * not set.
+   */
+  async remove(selector: string, { recoveryAlone = false } = {}): Promise<WrapInfo> {
+    const { store, providers } = this.#parts
+    const stored = await store.keys()
+    const wrap = select(stored.wraps, selector)
+    const rest = stored.wraps.filter((each) => each !== wrap)
+    refuseTooFew(wrap, rest, recoveryAlone)
+    const opened = await openKeyring(
+      store.identity.id,
+      { keys: stored.keys, wraps: rest },
+      providers,
+    ).catch((error: unknown) => {
+      if (!(error instanceof SottoError)) throw error
+      const { code, message, hint, cause } = error
+      throw new SottoError(
+        code,
+        `Cannot remove ${nameOf(wrap)}: no other key that is here opens the store. ${message}`,
+        { ...(hint !== undefined && { hint }), cause },
+      )
+    })
+    opened.rootKey.fill(0)
+    await this.#change(opened, 'remove', wrap, (change) =>
+      store.removeWrap(change, wrap.provider, wrap.fingerprint),
+    )
+    return infoOf(wrap)
+  }
+
+  /**
+   * Wraps the root key anew with the same key, for one that was rotated where it is kept: the wrap that
+   * `selector`, a provider's name or a fingerprint, names, or without it each wrap whose key is here. The
+   * wrap before goes once the new one was proven by an unwrap. Rejects with `usage` when not exactly one is
+   * named, with `key_missing` when no key that is here made any, and with what a provider rejects with;
+   * wraps before that one in the answer's order were then made anew.
+   */
+  async rewrap(selector?: string): Promise<WrapInfo[]> {
+    const { store, providers } = this.#parts
+    const { wraps } = await store.keys()
+    const asked = selector === undefined ? wraps : [select(wraps, selector)]
+    const given = await Promise.all(providers.map(asGiven))
+    const done: WrapInfo[] = []
+    for (const wrap of asked) {
+      const own = given.filter(({ provider }) => provider.name === wrap.provider)
+      const right = own.find(({ fingerprint }) => fingerprint === wrap.fingerprint)
+      if (right !== undefined) done.push(await this.#rewrap(wrap, right.provider))
+      else if (selector !== undefined) throw notHere(wrap, own)
+    }
+    if (done.length > 0) return done
+    throw new SottoError(
+      'key_missing',
+      'Cannot wrap the root key anew: no key of this store is here',
+      {
+        hint: `The store has ${wraps.map(nameOf).join(', ')}.`,
+      },
+    )
+  }
+
+  async #rewrap(old: StoredWrap, key: KeyProvider): Promise<WrapInfo> {
+    const { store, clock } = this.#parts
+    const { id } = store.identity
+    const { keys } = await store.keys()
+    const { provider, fingerprint } = old
+    // From the wrap itself: what it opens to now is what the new one must open to.
+    const opened = await openKeyring(id, { keys, wraps: [old] }, [key])
+    try {
+      const wrapped = await bounded(key).wrap(opened.rootKey, id)
+      const at = clock().toISOString()
+      const wrap = { provider, fingerprint, createdAt: at, provenAt: at, wrapped }
+      await demandProof(wrap, keys, key, id)
+      await this.#change(opened, 'rewrap', wrap, (change) =>
+        store.replaceWrap(change, wrap, old.wrapped),
+      )
+      return infoOf(wrap)
+    } finally {
+      opened.rootKey.fill(0)
+    }
+  }
+
+  async #prove(
+    wrap: StoredWrap,
+    keys: readonly StoredKey[],
+    given: readonly Given[],
+  ): Promise<WrapProof> {
+    const { store, clock } = this.#parts
+    const info = infoOf(wrap)
+    const own = given.filter(({ provider }) => provider.name === wrap.provider)
+    const right = own.find(({ fingerprint }) => fingerprint === wrap.fingerprint)
+    if (right === undefined) return { wrap: info, ...whyUntried(wrap, own) }
+    try {
+      await demandProof(wrap, keys, right.provider, store.identity.id)
+    } catch (error) {
+      if (!(error instanceof SottoError)) throw error
+      return failed(info, error)
+    }
+    const provenAt = clock().toISOString()
+    await store.noteProven(wrap.provider, wrap.fingerprint, provenAt)
+    return { wrap: { ...info, provenAt }, state: 'proven' }
+  }
+
+  /** Announces a change on the audit log, then carries it out. */
+  async #change(
+    { keyring, wrap: used }: OpenedKeyring,
+    verb: 'add' | 'remove' | 'rewrap',
+    { provider, fingerprint }: Named,
+    commit: (change: KeyChange) => Promise<number>,
+  ): Promise<void> {
+    const { store, clock, acts } = this.#parts
+    const by = await acts(keyring)
+    await by.changeKeys({ kind: 'key', verb, provider, fingerprint }, commit)
+    // The change is made; that a date was not noted is no failure of it.
+    const noted = store.noteProven(used.provider, used.fingerprint, clock().toISOString())
+    await noted.catch(() => {})
+  }
+}
+
+type Named = Pick<WrapInfo, 'provider' | 'fingerprint'>
+
+/** A key that was given, or why it cannot be used. */
+interface Given {
+  readonly provider: KeyProvider
+  readonly fingerprint?: string
+  readonly error?: SottoError
+}
+
+async function asGiven(provider: KeyProvider): Promise<Given> {
+  try {
+    return { provider, fingerprint: await bounded(provider).fingerprint() }
+  } catch (error) {
+    if (!(error instanceof SottoError)) throw error
+    return { provider, error }
+  }
+}
+
+async function demandProof(
+  wrap: StoredWrap,
+  keys: readonly StoredKey[],
+  prover: KeyProvider,
+  storeId: string,
+): Promise<void> {
+  const { rootKey } = await openKeyring(storeId, { keys, wraps: [wrap] }, [prover])
+  rootKey.fill(0)
+}
+
+function whyUntried(wrap: StoredWrap, own: readonly Given[]): Omit<WrapProof, 'wrap'> {
+  const error = own.find((each) => each.error)?.error
+  if (error) return { state: 'failed', reason: error.message, ...hintOf(error) }
+  const other = own.find(({ fingerprint }) => fingerprint)
+  if (other) {
+    const reason = `its key was not given: the given ${wrap.provider} key is ${other.fingerprint}`
+    return { state: 'untried', reason }
+  }
+  return {
+    state: 'untried',
+    reason: 'its key was not given',
+    ...(wrap.provider === 'recovery' && {
+      hint: 'With its identity it can be proven: --recovery-identity FILE',
+    }),
+  }
+}
+
+function notHere(wrap: StoredWrap, own: readonly Given[]): SottoError {
+  const { reason = '', hint } = whyUntried(wrap, own)
+  return new SottoError(
+    'key_missing',
+    `Cannot wrap the root key anew with ${nameOf(wrap)}: ${reason}`,
+    {
+      ...(hint !== undefined && { hint }),
+    },
+  )
+}
+
+function failed(wrap: WrapInfo, error: SottoError): WrapProof {
+  return { wrap, state: 'failed', reason: error.message, ...hintOf(error) }
+}
+
+function hintOf({ hint }: SottoError): { hint?: string } {
+  return hint === undefined ? {} : { hint }
+}
+
+function select(wraps: readonly StoredWrap[], selector: string): StoredWrap {
+  const found = wraps.filter(
+    ({ provider, fingerprint }) => provider === selector || fingerprint === selector,
+  )
+  if (found.length === 1) return found[0] as StoredWrap
+  const among = (found.length === 0 ? wraps : found).map(nameOf).join(', ')
+  throw new SottoError(
+    'usage',
+    found.length === 0
+      ? `No key of this store has the provider or the fingerprint "${selector}"`
+      : `${found.length} keys of this store have the provider "${selector}"`,
+    { hint: `Name one by its fingerprint: ${among}` },
+  )
+}
+
+function refuseTooFew(wrap: StoredWrap, rest: readonly StoredWrap[], recoveryAlone: boolean): void {
+  if (rest.length === 0) {
+    throw new SottoError(
+      'unsafe',
+      `Cannot remove ${nameOf(wrap)}: it is the last one, and nobody could read the store`,
+      { hint: 'Add another key first: see `sotto help key add`.' },
+    )
+  }
+  if (recoveryAlone || rest.some(({ provider }) => provider !== 'recovery')) return
+  throw new SottoError(
+    'unsafe',
+    `Cannot remove ${nameOf(wrap)}: recovery keys alone would stay, and no server could start without an offline identity`,
+    { hint: 'Add another key first, or say that this is meant: --leave-recovery-alone' },
+  )
+}
+
+function isSame(one: Named, other: Named): boolean {
+  return one.provider === other.provider && one.fingerprint === other.fingerprint
+}
+
+function nameOf({ provider, fingerprint }: Named): string {
+  return `${provider} key ${fingerprint}`
+}
+
+function infoOf({ provider, fingerprint, createdAt, provenAt }: WrapInfo): WrapInfo {
+  return { provider, fingerprint, createdAt, ...(provenAt !== undefined && { provenAt }) }
+}

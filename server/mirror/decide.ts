@@ -1,0 +1,83 @@
+/** Decides what a mirror does about one secret, from what is wanted, what was written, and what is there. */
+import type { MirrorSpec } from '../../client/api/mirrors.ts'
+import type { Mirrored, Shown } from '../store/mirrors.ts'
+
+/** A version that other readers are to see. */
+export interface Wanted {
+  readonly incarnation: number
+  readonly version: number
+}
+
+/** What stands in the backend. */
+export interface Seen {
+  readonly revision: number
+  /** What of ours it is; absent where it is not ours, or was deleted. */
+  readonly ours?: Shown
+  /** Whether its newest revision was deleted. */
+  readonly deleted: boolean
+}
+
+/** What someone else did. */
+export type Drift = 'foreign' | 'edited' | 'deleted' | 'removed' | 'recreated'
+
+/** What to do. */
+export type Decision =
+  /** It is as it should be. */
+  | { readonly act: 'nothing'; readonly shown: Shown }
+  /** It has the revision `expected` (0: there is none). `mends` tells what someone else did. */
+  | { readonly act: 'write'; readonly expected: number; readonly mends?: Drift }
+  | { readonly act: 'remove'; readonly expected: number }
+  /** It was deleted here, and stays there. */
+  | { readonly act: 'keep' }
+  /** Nothing of it is there, nor should be. */
+  | { readonly act: 'forget' }
+  | { readonly act: 'report'; readonly drift: Drift }
+
+/** What each drift is, for an operator. */
+export const driftReasons: Readonly<Record<Drift, string>> = {
+  foreign: 'someone else made it there',
+  edited: 'someone else changed it there',
+  deleted: 'someone else deleted it there',
+  removed: 'someone else removed it there, with its history',
+  recreated: 'someone else removed it there and made it again',
+}
+
+/**
+ * Decides. `wanted` is undefined where the secret is deleted here, `seen` where nothing is in the backend.
+ * What someone else wrote is never removed, and one that was not ours before is written over only by `adopt`.
+ */
+export function decide(
+  wanted: Wanted | undefined,
+  { shown }: Pick<Mirrored, 'shown'>,
+  seen: Seen | undefined,
+  { onDrift, onDelete }: Pick<MirrorSpec, 'onDrift' | 'onDelete'>,
+): Decision {
+  const known = shown !== undefined || seen?.ours !== undefined
+  if (!wanted) {
+    if (!known) return { act: 'forget' }
+    if (onDelete === 'keep') return { act: 'keep' }
+    if (!seen) return { act: 'forget' }
+    if (seen.ours) return { act: 'remove', expected: seen.revision }
+    return { act: 'report', drift: driftOf(shown, seen) }
+  }
+  const drift = seen ? driftOf(shown, seen) : 'removed'
+  if (!seen && !known) return { act: 'write', expected: 0 }
+  if (seen?.ours) {
+    return isOf(wanted, seen.ours)
+      ? { act: 'nothing', shown: seen.ours }
+      : { act: 'write', expected: seen.revision }
+  }
+  const mends = onDrift === 'adopt' || (onDrift === 'overwrite' && drift !== 'foreign')
+  if (!mends) return { act: 'report', drift }
+  return { act: 'write', expected: seen?.revision ?? 0, mends: drift }
+}
+
+function driftOf(shown: Shown | undefined, seen: Seen): Drift {
+  if (!shown) return 'foreign'
+  if (seen.revision < shown.revision) return 'recreated'
+  return seen.deleted ? 'deleted' : 'edited'
+}
+
+function isOf({ incarnation, version }: Wanted, shown: Shown): boolean {
+  return shown.incarnation === incarnation && shown.version === version
+}

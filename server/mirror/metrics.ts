@@ -1,0 +1,49 @@
+/** The metrics of mirrors. */
+import type { Family } from '../metrics/family.ts'
+import type { Gauge } from '../metrics/instruments.ts'
+import { Registry } from '../metrics/registry.ts'
+import { type MirrorCounts, mirroredStates } from '../store/mirrors.ts'
+
+/** What the runs of mirrors are noted in. */
+export class MirrorMetrics {
+  /** Names of backends with a mirror: operators choose them, and there are series for no others. */
+  readonly #names: string[] = []
+  readonly #lag: Family<{ readonly backend: readonly string[] }, Gauge>
+  readonly #secrets: Family<
+    { readonly backend: readonly string[]; readonly state: typeof mirroredStates },
+    Gauge
+  >
+  readonly #ok: Family<{ readonly backend: readonly string[] }, Gauge>
+
+  constructor(registry: Registry = new Registry()) {
+    const backend = this.#names
+    this.#lag = registry.gauges({
+      name: 'sotto_mirror_lag_seconds',
+      help: 'How long the oldest change waits to be mirrored to each backend; 0 where none does.',
+      labels: { backend },
+    })
+    this.#secrets = registry.gauges({
+      name: 'sotto_mirror_secrets',
+      help: 'Secrets in the mirror of each backend, by how they stand after its last run.',
+      labels: { backend, state: mirroredStates },
+    })
+    this.#ok = registry.gauges({
+      name: 'sotto_mirror_ok',
+      help: 'Whether the last run of the mirror of each backend came to its end.',
+      labels: { backend },
+    })
+  }
+
+  /** Notes how the mirror of the backend `name` stands after a run; `now` is the present, in milliseconds. */
+  note(name: string, { states, waitsSince }: MirrorCounts, ok: boolean, now: () => number): void {
+    if (!this.#names.includes(name)) this.#names.push(name)
+    const since = waitsSince === undefined ? undefined : Date.parse(waitsSince)
+    this.#lag
+      .with({ backend: name })
+      .follow(() => (since === undefined ? 0 : Math.max(0, (now() - since) / 1000)))
+    for (const state of mirroredStates) {
+      this.#secrets.with({ backend: name, state }).set(states[state] ?? 0)
+    }
+    this.#ok.with({ backend: name }).set(ok ? 1 : 0)
+  }
+}

@@ -1,0 +1,26 @@
+/** What mirrors are set up as, and what they work with. */
+import type { Timers } from '../platform/timers.ts'
+import type { MirrorSpec } from '../../client/api/mirrors.ts'
+import type { Backend } from '../backends/contract.ts'
+import type { Keyring } from '../crypto/keyring.ts'
+import type { Secrets } from '../secrets/secrets.ts'
+import type { Store } from '../store/contract.ts'
+
+/** A mirror as it is set up. */
+export interface MirrorSetup {
+  /** The id of the backend. */
+  readonly backend: number
+  readonly name: string
+  readonly spec: MirrorSpec
+}
+
+/** What mirrors work with. */
+export interface MirrorParts {
+  readonly store: Store
+  readonly secrets: Secrets
+  readonly keyring: Keyring
+  /** Runs `act` on the backend of that id. */
+  readonly use: <T>(backend: number, act: (backend: Backend) => Promise<T>) => Promise<T>
+  readonly clock: () => Date
+  readonly timers: Timers
+}

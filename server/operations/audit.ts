@@ -1,0 +1,116 @@
+/**
+ * What operators ask a server about its audit log. A page is looked for in a thread of its own, which
+ * reads the files as anybody could, so that no question keeps a caller of a secret waiting.
+ */
+import { Worker } from 'node:worker_threads'
+import { orLate, processTimers } from '../platform/timers.ts'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
+import type { Call, Gate } from '../gate/gate.ts'
+import type { Answer, Asked } from './audit-thread.ts'
+
+/**
+ * How long a page may take, the start of the thread included, and how long it waits for its turn, in
+ * milliseconds.
+ */
+const WAIT_MS = 10_000
+/** How long a stop waits for a thread to end, in milliseconds. */
+const END_MS = 1000
+/** How many questions may wait for the one that is being answered. */
+const MAX_WAITING = 16
+
+/** Node strips types from sources, but the compiled package has no sources. */
+const script = import.meta.url.endsWith('.ts')
+  ? new URL('./audit-thread.ts', import.meta.url)
+  : new URL('./audit-thread.js', import.meta.url)
+
+/** What questions are answered with. */
+export interface QuestionsParts {
+  /** The folder of the audit log. */
+  readonly directory: string
+  readonly gate: Gate
+  /** How long a page may take, in milliseconds. Default: 10,000. */
+  readonly waitMs?: number
+}
+
+/** Questions to the audit log of one server, answered one after another. */
+export class Questions {
+  readonly #directory: string
+  readonly #gate: Gate
+  readonly #waitMs: number
+  /** Resolves when the thread of the last question is gone. */
+  #last: Promise<void> = Promise.resolve()
+  #waiting = 0
+  #thread: Worker | undefined
+  #closed = false
+
+  constructor({ directory, gate, waitMs = WAIT_MS }: QuestionsParts) {
+    this.#directory = directory
+    this.#gate = gate
+    this.#waitMs = waitMs
+  }
+
+  /**
+   * A page of the log, after a record that it was asked for is durable. Needs `audit` on the empty
+   * name. Rejects with `audit_unavailable`, with `overloaded` when too many ask, with `shutting_down`,
+   * and with `internal` when the files cannot be read in time.
+   */
+  async ask(
+    call: Call,
+    request: OperationRequest<'audit-query'>,
+  ): Promise<OperationResponse<'audit-query'>> {
+    const pass = await this.#gate.operate(call, 'audit', 'audit-query')
+    if (this.#waiting >= MAX_WAITING) {
+      throw new SottoError('overloaded', `${MAX_WAITING} questions wait for the audit log already`)
+    }
+    this.#waiting++
+    try {
+      await pass.announce()
+      return await this.#inTurn({ directory: this.#directory, request })
+    } finally {
+      this.#waiting--
+    }
+  }
+
+  /** Breaks off the question that is being answered. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await orLate(Promise.resolve(this.#thread?.terminate()), { timers: processTimers, ms: END_MS })
+  }
+
+  /** One thread at a time: one that a disk holds up must not become many. */
+  async #inTurn(asked: Asked): Promise<OperationResponse<'audit-query'>> {
+    const before = this.#last
+    const gone = Promise.withResolvers<void>()
+    this.#last = gone.promise
+    try {
+      const bound = { timers: processTimers, ms: this.#waitMs }
+      if ((await orLate(before, bound)) === 'late') throw this.#late()
+      return await this.#answer(asked)
+    } finally {
+      const thread = this.#thread
+      void before.then(() => thread?.terminate()).then(() => gone.resolve())
+    }
+  }
+
+  async #answer(asked: Asked): Promise<OperationResponse<'audit-query'>> {
+    if (this.#closed) throw new SottoError('shutting_down', 'The server answers no more questions')
+    const thread = new Worker(script, { workerData: asked, env: {}, name: 'audit-question' })
+    this.#thread = thread
+    const answered = new Promise<Answer>((resolve, reject) => {
+      thread.once('message', resolve)
+      thread.once('error', reject)
+      thread.once('exit', () => reject(new Error('The thread ended without an answer')))
+    })
+    const answer = await orLate(answered, { timers: processTimers, ms: this.#waitMs })
+    if (answer === 'late') throw this.#late()
+    if ('page' in answer) return answer.page
+    const { message, hint } = answer.error
+    throw new SottoError('internal', message, hint === undefined ? {} : { hint })
+  }
+
+  #late(): SottoError {
+    const about = `Cannot read the audit log in ${quote(this.#directory)}`
+    return new SottoError('internal', `${about}: the disk did not answer within ${this.#waitMs} ms`)
+  }
+}

@@ -1,0 +1,73 @@
+/** What keeps a backend from being set up, changed or deleted. */
+import { type BackendSpec, type OpenBaoConfig, STORE_BACKEND } from '../../client/api/backends.ts'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import type { BackendRecord } from '../backends/registry.ts'
+
+/** The config of a backend that is to be set up. Throws `bad_request`. */
+export function configOf({ Name, Type, Config }: BackendSpec): OpenBaoConfig {
+  if (Type === 'openbao' && Config) return Config
+  throw Type === 'openbao'
+    ? new SottoError('bad_request', `The backend ${quote(Name)} has no config`)
+    : new SottoError(
+        'bad_request',
+        `Cannot set up ${quote(Name)}: there is one backend of type sotto`,
+        {
+          hint: `It is ${quote(STORE_BACKEND)}.`,
+        },
+      )
+}
+
+/** Throws `backend_in_use` for what would lead away from the values that are kept. */
+export function refuseLosing(before: BackendRecord, config: OpenBaoConfig): void {
+  const { name, secrets, leftovers } = before
+  const moved = (['mount', 'pathPrefix', 'namespace'] as const).find(
+    (field) => before.config[field] !== config[field],
+  )
+  if (moved === undefined || secrets + leftovers === 0) return
+  throw new SottoError(
+    'backend_in_use',
+    `Cannot change the ${moved} of backend ${quote(name)}: ${secrets} secrets are kept there`,
+    { hint: 'Set up another backend, and migrate the secrets to it.' },
+  )
+}
+
+/** Throws `backend_in_use` where `found`, undefined being the store itself, has to stay. */
+export function refuseInUse(
+  found: BackendRecord | undefined,
+  leaveValues: boolean,
+): asserts found is BackendRecord {
+  if (!found) {
+    throw new SottoError('backend_in_use', `The backend ${quote(STORE_BACKEND)} stays`, {
+      hint: 'It keeps what the other backends log in with.',
+    })
+  }
+  const { name, secrets, leftovers, isDefault } = found
+  if (secrets > 0) {
+    throw new SottoError(
+      'backend_in_use',
+      `Cannot delete backend ${quote(name)}: it keeps ${secrets} ${secrets === 1 ? 'secret' : 'secrets'}`,
+      { hint: 'Migrate them first: see `sotto help migrate secrets`.' },
+    )
+  }
+  if (isDefault) {
+    throw new SottoError(
+      'backend_in_use',
+      `Cannot delete backend ${quote(name)}: new secrets are kept there`,
+      { hint: 'Make another one the default first.' },
+    )
+  }
+  if (leftovers > 0 && !leaveValues) {
+    throw new SottoError(
+      'backend_in_use',
+      `Cannot delete backend ${quote(name)}: ${leftovers} values that were deleted here wait to be removed there`,
+      { hint: 'Run `sotto job run backends`, or leave them there: --leave-values.' },
+    )
+  }
+}
+
+/** What to say of a backend that is not there. */
+export function missing(name: string): SottoError {
+  return new SottoError('not_found', `There is no backend ${quote(name)}`, {
+    hint: 'See `sotto backend list`.',
+  })
+}

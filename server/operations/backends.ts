@@ -1,0 +1,315 @@
+/** The backends as operators see and change them: named places where secrets can be kept. */
+import { isDeepStrictEqual } from 'node:util'
+import {
+  type BackendSpec,
+  credentialsOf,
+  masked,
+  type OpenBaoConfig,
+  STORE_BACKEND,
+} from '../../client/api/backends.ts'
+import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
+import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
+import type { Store } from '../store/contract.ts'
+import { configOf, missing, refuseInUse, refuseLosing } from './backend-refusals.ts'
+import type { SecretCache } from '../catalog/cache.ts'
+import type { Call, Gate, OperatorPass } from '../gate/gate.ts'
+import type { OpenBackends } from '../backends/opened.ts'
+import type { BackendRecord, BackendSettings, Roster } from '../backends/registry.ts'
+import { Turns } from '../catalog/locks.ts'
+
+/** What the service works with. */
+export interface BackendsParts {
+  readonly store: Store
+  readonly cache: SecretCache
+  readonly gate: Gate
+  readonly roster: Roster
+  readonly open: OpenBackends
+  readonly clock: () => Date
+}
+
+type BackendInfo = OperationResponse<'backend-describe'>
+
+/** The backends of a server, as callers with rules see them. */
+export class Backends {
+  readonly #parts: BackendsParts
+  /** Changes run one after another. */
+  readonly #turns = new Turns()
+
+  constructor(parts: BackendsParts) {
+    this.#parts = parts
+  }
+
+  /** Every backend, the store itself first. Needs `backends:view`. */
+  async list(call: Call): Promise<OperationResponse<'backend-list'>> {
+    const pass = await this.#parts.gate.operate(call, 'backends:view', 'backend-list')
+    const backends = await this.#all()
+    await pass.tell('ok')
+    return backends
+  }
+
+  /** One backend. Needs `backends:view`. Rejects with `not_found`. */
+  async describe(
+    call: Call,
+    { Name }: OperationRequest<'backend-describe'>,
+  ): Promise<OperationResponse<'backend-describe'>> {
+    const pass = await this.#parts.gate.operate(call, 'backends:view', 'backend-describe')
+    const found = (await this.#all()).find((each) => each.Name === Name)
+    await pass.tell(found ? 'ok' : 'not-found')
+    if (found) return found
+    throw missing(Name)
+  }
+
+  /**
+   * Sets up a backend. Needs `backends:create`, and `get` on each secret that it names to log in with or to
+   * mirror.
+   * Rejects with `backend_exists`, with `backend_not_allowed` for an address that the server's settings do
+   * not allow, and with `not_found` for a secret that is not there.
+   */
+  async create(
+    call: Call,
+    spec: OperationRequest<'backend-create'>,
+  ): Promise<OperationResponse<'backend-create'>> {
+    const pass = await this.#parts.gate.operate(call, 'backends:create', 'backend-create')
+    return this.#alone(pass, () => this.#create(call, pass, spec))
+  }
+
+  /**
+   * Makes a backend as `spec` says. Needs `backends:edit`; where there is none yet, `backends:create` too.
+   * Otherwise as `create`. Rejects with `backend_in_use` when secrets are kept there and would no longer
+   * be found.
+   */
+  async apply(
+    call: Call,
+    spec: OperationRequest<'backend-apply'>,
+  ): Promise<OperationResponse<'backend-apply'>> {
+    const { gate, roster } = this.#parts
+    const pass = await gate.operate(call, 'backends:edit', 'backend-apply')
+    return this.#alone(pass, async () => {
+      const { backends } = await roster.read()
+      if (spec.Name === STORE_BACKEND) return this.#applyToStore(pass, spec, backends)
+      const before = backends.find(({ name }) => name === spec.Name)
+      if (!before) {
+        const creating = await gate.operate(call, 'backends:create', 'backend-apply')
+        return { Result: 'created', Backend: await this.#create(call, creating, spec) }
+      }
+      const config = configOf(spec)
+      await this.#demandAllowed(call, config)
+      refuseLosing(before, config)
+      const { id, createdAt } = before
+      const after = { ...this.#settingsOf(spec, config, id), createdAt }
+      if (isDeepStrictEqual(after, settingsIn(before))) return this.#unchanged(pass, spec.Name)
+      await this.#save(pass, 'edit', after, backends)
+      return { Result: 'changed', Backend: await this.#described(spec.Name) }
+    })
+  }
+
+  /**
+   * Deletes a backend. Needs `backends:delete`. Rejects with `not_found`, and with `backend_in_use` for
+   * the store itself, for the default, and while it keeps secrets, or values that wait to be removed
+   * (unless `LeaveValues`).
+   */
+  async delete(
+    call: Call,
+    { Name, LeaveValues }: OperationRequest<'backend-delete'>,
+  ): Promise<OperationResponse<'backend-delete'>> {
+    const { gate, roster, store } = this.#parts
+    const pass = await gate.operate(call, 'backends:delete', 'backend-delete')
+    return this.#alone(pass, async () => {
+      const found = (await roster.read()).backends.find(({ name }) => name === Name)
+      if (!found && Name !== STORE_BACKEND) throw missing(Name)
+      refuseInUse(found, LeaveValues)
+      await roster.changing(() =>
+        pass.changeBackend('delete', Name, (stamp) =>
+          store.removeBackend(stamp, found.id, found.mac),
+        ),
+      )
+      return {}
+    })
+  }
+
+  /** Whether a backend is reached and permits what is needed. Needs `backends:view`. */
+  async test(
+    call: Call,
+    { Name }: OperationRequest<'backend-test'>,
+  ): Promise<OperationResponse<'backend-test'>> {
+    const { gate, roster, open } = this.#parts
+    const pass = await gate.operate(call, 'backends:view', 'backend-test')
+    const found = await roster.named(Name)
+    await pass.announce()
+    if (!found) return { Ok: true, Product: 'Sotto', Notes: [] }
+    try {
+      const { product, notes } = await open.test(found)
+      return { Ok: true, Product: product, Notes: [...notes] }
+    } catch (error) {
+      const { code, message, hint } = asSottoError(error)
+      return {
+        Ok: false,
+        Notes: [],
+        Error: { Code: code, Message: message, ...(hint !== undefined && { Hint: hint }) },
+      }
+    }
+  }
+
+  /** Runs `change` after all others. What refuses it is recorded. */
+  #alone<T>(pass: OperatorPass, change: () => Promise<T>): Promise<T> {
+    return this.#turns.take('the backends', async () => {
+      try {
+        return await change()
+      } catch (error) {
+        const { code } = asSottoError(error)
+        if (code === 'not_found') await pass.tell('not-found')
+        else if (refusing.has(code)) await pass.tell('refused')
+        throw error
+      }
+    })
+  }
+
+  async #create(call: Call, pass: OperatorPass, spec: BackendSpec): Promise<BackendInfo> {
+    const { backends, nextId } = await this.#parts.roster.read()
+    const taken = spec.Name === STORE_BACKEND || backends.some(({ name }) => name === spec.Name)
+    if (taken) {
+      throw new SottoError('backend_exists', `There is a backend ${quote(spec.Name)} already`, {
+        hint: 'Give another name, or change it with `sotto backend apply`.',
+      })
+    }
+    const config = configOf(spec)
+    await this.#demandAllowed(call, config)
+    await this.#save(pass, 'create', this.#settingsOf(spec, config, nextId), backends)
+    return this.#described(spec.Name)
+  }
+
+  async #all(): Promise<BackendInfo[]> {
+    const { roster, store } = this.#parts
+    const { backends } = await roster.read()
+    const own: BackendInfo = {
+      Name: STORE_BACKEND,
+      Type: 'sotto',
+      Default: backends.every(({ isDefault }) => !isDefault),
+      Description: 'The encrypted store of this server.',
+      Secrets: (await store.homed(null)).length,
+      Leftovers: 0,
+    }
+    return [own, ...backends.map(infoOf)]
+  }
+
+  async #described(name: string): Promise<BackendInfo> {
+    const found = (await this.#all()).find((each) => each.Name === name)
+    if (found) return found
+    throw missing(name)
+  }
+
+  async #unchanged(pass: OperatorPass, name: string): Promise<OperationResponse<'backend-apply'>> {
+    await pass.tell('unchanged')
+    return { Result: 'unchanged', Backend: await this.#described(name) }
+  }
+
+  /** The store itself has nothing to set but whether it is the default. */
+  async #applyToStore(
+    pass: OperatorPass,
+    spec: BackendSpec,
+    backends: readonly BackendRecord[],
+  ): Promise<OperationResponse<'backend-apply'>> {
+    if (spec.Type !== 'sotto' || spec.Config) {
+      throw new SottoError('bad_request', `The backend ${quote(STORE_BACKEND)} is of type sotto`, {
+        hint: 'Give another backend another name.',
+      })
+    }
+    const other = backends.find(({ isDefault }) => isDefault)
+    if (!spec.Default && !other) {
+      throw new SottoError(
+        'backend_in_use',
+        `The backend ${quote(STORE_BACKEND)} is where new secrets are kept`,
+        { hint: 'Make another backend the default instead.' },
+      )
+    }
+    if (!spec.Default || !other) return this.#unchanged(pass, spec.Name)
+    await this.#save(pass, 'edit', { ...settingsIn(other), isDefault: false }, backends)
+    return { Result: 'changed', Backend: await this.#described(spec.Name) }
+  }
+
+  async #save(
+    pass: OperatorPass,
+    verb: 'create' | 'edit',
+    settings: BackendSettings,
+    backends: readonly BackendRecord[],
+  ): Promise<void> {
+    const { roster, store } = this.#parts
+    const before = backends.find(({ id }) => id === settings.id)
+    const other = backends.find(({ id, isDefault }) => isDefault && id !== settings.id)
+    const saved = { backend: roster.sealed(settings), expected: before?.mac ?? null }
+    const demoted =
+      settings.isDefault && other
+        ? {
+            backend: roster.sealed({ ...settingsIn(other), isDefault: false }),
+            expected: other.mac,
+          }
+        : undefined
+    await roster.changing(() =>
+      pass.changeBackend(verb, settings.name, (stamp) => store.saveBackend(stamp, saved, demoted)),
+    )
+  }
+
+  /** A caller may neither send the server to any address, nor have it use a secret that it may not read. */
+  async #demandAllowed(call: Call, config: OpenBaoConfig): Promise<void> {
+    const { open, gate, cache } = this.#parts
+    open.demandAllowed(config.url)
+    for (const pattern of config.mirror?.secrets ?? []) await gate.demandEach(call, 'get', pattern)
+    for (const { name } of credentialsOf(config)) {
+      await gate.enter(call, 'get', name)
+      const found = await cache.read(name, 0)
+      const version = found?.versions.get(found.row.active)
+      if (!version) {
+        throw new SottoError('not_found', `There is no secret ${quote(name)} to log in with`, {
+          hint: 'Put the credential into a secret first.',
+        })
+      }
+      if (version.backend !== undefined) {
+        throw new SottoError(
+          'bad_request',
+          `The secret ${quote(name)} cannot be used to log in: it is kept in a backend itself`,
+          {
+            hint: `Move it first: sotto migrate secrets --to ${STORE_BACKEND}, with --from and --names.`,
+          },
+        )
+      }
+    }
+  }
+
+  #settingsOf(spec: BackendSpec, config: OpenBaoConfig, id: number): BackendSettings {
+    return {
+      id,
+      name: spec.Name,
+      type: 'openbao',
+      description: spec.Description,
+      isDefault: spec.Default,
+      config,
+      createdAt: this.#parts.clock().toISOString(),
+    }
+  }
+}
+
+/** Errors that say that a change is not permitted as things are. */
+const refusing: ReadonlySet<string> = new Set([
+  'backend_exists',
+  'backend_in_use',
+  'backend_not_allowed',
+])
+
+function settingsIn(record: BackendRecord): BackendSettings {
+  const { id, name, type, description, isDefault, config, createdAt } = record
+  return { id, name, type, description, isDefault, config, createdAt }
+}
+
+function infoOf(record: BackendRecord): BackendInfo {
+  const { name, type, description, isDefault, config, createdAt, secrets, leftovers } = record
+  return {
+    Name: name,
+    Type: type,
+    Default: isDefault,
+    Description: description,
+    CreatedAt: createdAt,
+    Config: masked(config),
+    Secrets: secrets,
+    Leftovers: leftovers,
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * Adds versions whose values are kept in a backend. The number is taken first, durably, and only then the
+ * value is written: a write that came to nothing, or half of one, burns its number and stands in nobody's
+ * way.
+ */
+import { quote, SottoError } from '../../client/api/errors.ts'
+import type { Keyring } from '../crypto/keyring.ts'
+import type { SecretRow, Store } from '../store/contract.ts'
+import type { Pass } from '../gate/gate.ts'
+import type { Homes } from '../backends/values.ts'
+import { type Addition, changeOf, filled, nextIncarnation, reserved } from '../catalog/states.ts'
+
+/** What deposits are made with. */
+export interface DepositsParts {
+  readonly store: Store
+  readonly keyring: Keyring
+  readonly homes: Homes
+  /** Called when a value may have been written that no version has. */
+  readonly left: () => void
+}
+
+/** Puts values into backends. */
+export class Deposits {
+  readonly #parts: DepositsParts
+
+  constructor(parts: DepositsParts) {
+    this.#parts = parts
+  }
+
+  /** `version`, or the next number that the backend `id` has nothing at. Rejects when it cannot be used. */
+  vacant(
+    id: number,
+    before: SecretRow | undefined,
+    name: string,
+    version: number,
+  ): Promise<number> {
+    return this.#parts.homes.vacant(id, { name, incarnation: nextIncarnation(before), version })
+  }
+
+  /**
+   * Adds a version whose value goes to the backend `id`. Rejects with what the backend rejects with, and
+   * then the number is burnt; otherwise as a change of the store.
+   */
+  async add(
+    pass: Pass,
+    id: number,
+    before: SecretRow | undefined,
+    { verb, value, ...addition }: Addition & { readonly verb: string; readonly value: Uint8Array },
+  ): Promise<void> {
+    const { store, keyring, homes, left } = this.#parts
+    const { name, version } = addition
+    const taken = reserved(before, addition)
+    const next = filled(taken, addition)
+    const place = { name, incarnation: taken.incarnation, version }
+    const sealed = homes.refer(id, place, value)
+    await pass.change('reserve', version, (stamp) =>
+      store.reserve(changeOf(keyring, stamp, before, taken), version, id),
+    )
+    try {
+      await homes.write(id, place, value)
+    } catch (error) {
+      await pass.tell('failed', version)
+      left()
+      throw error
+    }
+    const row = { ...taken, mac: keyring.mac(taken) }
+    await pass.change(verb, version, (stamp) => {
+      // No entry that was retired meanwhile may get new versions: it is erased once it has none.
+      const current = { version, backend: id, ...keyring.upToDate(place, sealed) }
+      return store.fill(changeOf(keyring, stamp, row, next), current)
+    })
+  }
+}
+
+/** A number that the caller chose is taken in the backend, though not here. */
+export function takenThere(name: string, version: number): SottoError {
+  return new SottoError(
+    'version_taken',
+    `Cannot create version ${version} of ${quote(name)}: its backend has something under that number`,
+    { hint: 'Choose another number; `sotto put` finds one.' },
+  )
+}

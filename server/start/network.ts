@@ -1,0 +1,122 @@
+/** Where callers come from and who names them: the development tailnet, or a tailnet by tailscaled. */
+import { quote, SottoError } from '../../client/api/errors.ts'
+import type { DevelopmentConfig, ServerConfig, TailnetConfig } from '../config/config.ts'
+import { addressText } from '../http/bind.ts'
+import { type Certificates, type Schedule, scheduled } from '../http/certificates/certificates.ts'
+import { Doors } from '../http/listeners.ts'
+import type { Listener } from '../http/listener.ts'
+import { openCertificates } from '../http/certificates/tls.ts'
+import { DevelopmentTailnet } from '../identity/development.ts'
+import type { Identity } from '../identity/identity.ts'
+import { TailscaleIdentity } from '../identity/tailscale/identity.ts'
+import { LocalApi } from '../identity/tailscale/local-api.ts'
+import type { WhoIsMetrics } from '../identity/tailscale/metrics.ts'
+import { refuseUserspaceTailscaled } from '../identity/userspace.ts'
+
+/** Where callers come from. */
+export interface Network {
+  readonly identity: Identity
+  readonly certificates?: Certificates
+  /** Lets callers in, and resolves with the URL that they use. */
+  readonly open: (listener: Listener, undo: AsyncDisposableStack) => Promise<string>
+}
+
+/** What a network has of the world; each part has a default. */
+export interface NetworkWorld {
+  /** Where words for the operator go, a line at a time. Default: nowhere. */
+  readonly say?: (line: string) => void
+  readonly clock?: () => Date
+  /** Timers of certificates and of addresses. */
+  readonly schedule?: Schedule
+  /** What questions to tailscaled are noted in. */
+  readonly whoIs?: WhoIsMetrics
+}
+
+/**
+ * Finds out who names callers, and gets what it takes to let them in. What must be let go of in the
+ * end is left to `undo`. Rejects with the SottoError of what is in the way.
+ */
+export async function openNetwork(
+  config: ServerConfig,
+  world: NetworkWorld,
+  undo: AsyncDisposableStack,
+): Promise<Network> {
+  return config.dev ? developmentNetwork(config) : tailnetNetwork(config, world, undo)
+}
+
+/** Rejects with `unsafe` where a development tailnet would take others for the developer. */
+export async function refuseUnsafeDevelopment({ listen }: DevelopmentConfig): Promise<void> {
+  const { host } = listen
+  if (!/^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/.test(host)) {
+    throw new SottoError('unsafe', `--dev listens on loopback alone, and ${quote(host)} is not`, {
+      hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.',
+    })
+  }
+  await refuseUserspaceTailscaled()
+}
+
+function developmentNetwork(config: DevelopmentConfig): Network {
+  const { host } = config.listen
+  const identity = new DevelopmentTailnet(config.tailnet)
+  const open = async (listener: Listener): Promise<string> => {
+    const port = await listener.listen(config.listen)
+    for (const own of identity.ports) await listener.listen({ host, port: own })
+    return `http://${addressText({ host, port })}`
+  }
+  return { identity, open }
+}
+
+async function tailnetNetwork(
+  { tailscaled, door }: TailnetConfig,
+  { say = () => {}, clock = () => new Date(), schedule = scheduled, whoIs }: NetworkWorld,
+  undo: AsyncDisposableStack,
+): Promise<Network> {
+  const localApi = new LocalApi({ path: tailscaled.socket, ...(whoIs && { metrics: whoIs }) })
+  undo.defer(() => localApi.close())
+  const { capabilities, services, staleAfterMs, userspace } = tailscaled
+  const identity = await TailscaleIdentity.open({
+    localApi,
+    capabilities,
+    services,
+    userspace,
+    served: door.kind === 'socket',
+    ...(staleAfterMs !== undefined && { staleAfterMs }),
+    clock,
+    log: say,
+  })
+  undo.defer(() => identity.close())
+  if (door.kind === 'socket') {
+    const { path } = door
+    const open = async (listener: Listener): Promise<string> => {
+      await listener.listenUnix(path)
+      return `unix:${path}`
+    }
+    return { identity, open }
+  }
+  const { host, port, tls } = door
+  if (host !== undefined) refuseForeignAddress(host, [...identity.addresses, ...services])
+  const certificates = await openCertificates(tls, identity, localApi, { say, clock, schedule })
+  if (certificates) undo.defer(() => certificates.close())
+  const addresses = (): readonly string[] => {
+    if (host !== undefined) return [host]
+    const own = identity.addresses
+    return own.length === 0 ? [] : [...own, ...services]
+  }
+  const open = async (listener: Listener, opened: AsyncDisposableStack): Promise<string> => {
+    const doors = new Doors({ listener, addresses, port, certificates, schedule, say })
+    opened.defer(() => doors.close())
+    const bound = await doors.open()
+    identity.onChange(() => doors.follow())
+    const scheme = certificates ? 'https' : 'http'
+    const at = { host: identity.name || (addresses()[0] ?? ''), port: bound }
+    return `${scheme}://${bound === (certificates ? 443 : 80) ? at.host : addressText(at)}`
+  }
+  return { identity, ...(certificates && { certificates }), open }
+}
+
+function refuseForeignAddress(host: string, addresses: readonly string[]): void {
+  if (addresses.includes(host)) return
+  throw new SottoError('unsafe', `${quote(host)} is no address of this node on its tailnet`, {
+    hint: `Callers are known on those alone: ${addresses.join(', ')}. Leave the host out of --listen for all of them.`,
+  })
+}

@@ -6,7 +6,7 @@ import type { OpenBaoConfig, SecretRef } from '../../client/api/backends.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Backend, BackendReport } from './contract.ts'
 import { BackendMetrics, type CallResult } from './metrics.ts'
-import type { BackendRecord, Roster } from './registry.ts'
+import type { BackendRecord, BackendRegistry } from './registry.ts'
 
 /** What a backend is opened with, beside how it is set up. */
 export interface BackendWorld {
@@ -21,7 +21,7 @@ export type OpenBackend = (config: OpenBaoConfig, world: BackendWorld) => Backen
 
 /** What is needed to open backends. */
 export interface OpenBackendsParts extends BackendWorld {
-  readonly roster: Roster
+  readonly registry: BackendRegistry
   /** Where backends may be: scheme, host and port of each. */
   readonly origins: readonly string[]
   readonly open: OpenBackend
@@ -70,7 +70,7 @@ export class OpenBackends {
 
   /** Runs `act` on the backend `id`. Rejects with what `act` rejects with, or why it cannot be used. */
   async use<T>(id: number, act: (backend: Backend) => Promise<T>): Promise<T> {
-    return this.#openedFor(await this.#parts.roster.find(id)).run(act)
+    return this.#openedFor(await this.#parts.registry.find(id)).run(act)
   }
 
   /** Proves that a backend can be used, whether it rests or not. */

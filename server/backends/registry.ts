@@ -17,10 +17,10 @@ export interface BackendRecord extends Omit<BackendInUse, 'config' | 'type'> {
 }
 
 /** What a backend is set up with, beside what the store counts. */
-export type BackendSettings = Omit<BackendRecord, 'mac' | 'secrets' | 'leftovers'>
+export type BackendSettings = Omit<BackendRecord, 'mac' | 'secrets' | 'orphans'>
 
 /** The backends of one store. */
-export class Roster {
+export class BackendRegistry {
   readonly #store: Store
   readonly #keyring: Keyring
   /** Without what points at them, which changes all the time; undefined: to be read again. */

@@ -13,17 +13,17 @@ import type { OpenableVersion } from '../catalog/cache.ts'
 import type { OpenBackends } from './opened.ts'
 
 /** What homes are made of. */
-export interface HomesParts {
+export interface ValuesParts {
   readonly keyring: Keyring
   readonly backends: OpenBackends
 }
 
 /** The homes of the values of one store. */
-export class Homes {
+export class Values {
   readonly #keyring: Keyring
   readonly #backends: OpenBackends
 
-  constructor({ keyring, backends }: HomesParts) {
+  constructor({ keyring, backends }: ValuesParts) {
     this.#keyring = keyring
     this.#backends = backends
   }

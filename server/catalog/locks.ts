@@ -5,8 +5,8 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 /** How long a task waits for its turn unless told otherwise, in milliseconds. */
 const WAIT_MS = 5000
 
-/** Turns by key. */
-export class Turns {
+/** Locks by key. */
+export class Locks {
   readonly #waitMs: number
   /** Resolves, never rejects, once all tasks of a key so far are over. */
   readonly #last = new Map<string, Promise<unknown>>()

@@ -2,12 +2,12 @@
 import type { AuditLog } from '../../audit/log.ts'
 import { asSottoError } from '../../client/api/errors.ts'
 import type { Principal } from '../../client/api/types.ts'
-import type { Agreement } from './commits.ts'
+import type { Commits } from './commits.ts'
 
 /** What the records are written with. */
 interface RecordParts {
   readonly log: AuditLog
-  readonly agreement: Agreement
+  readonly commits: Commits
 }
 
 /** How a rehearsal ended. */
@@ -40,7 +40,7 @@ export class BackupRecords {
 
   /** The backup that was announced last does not come to be. Never rejects. */
   abandon(reason: string): Promise<void> {
-    this.#parts.agreement.abandon(this.#announced, reason)
+    this.#parts.commits.abandon(this.#announced, reason)
     return Promise.resolve()
   }
 
@@ -50,7 +50,7 @@ export class BackupRecords {
     try {
       await remove()
     } catch (error) {
-      this.#parts.agreement.abandon(id, asSottoError(error).message)
+      this.#parts.commits.abandon(id, asSottoError(error).message)
       throw error
     }
   }

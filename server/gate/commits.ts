@@ -1,5 +1,5 @@
 /**
- * Keeps the audit log and the store in agreement: an intent that is on the log was carried out, or
+ * Keeps the audit log and the store in commits: an intent that is on the log was carried out, or
  * a second record says that it was not; and neither can lose its newest part unnoticed.
  */
 import type { AuditLog, Recovered } from '../../audit/log.ts'
@@ -19,8 +19,8 @@ export type OpenLog = (
   accept: (recovered: Recovered) => Promise<void>,
 ) => Promise<AuditLog>
 
-/** What the agreement is between. */
-export interface AgreementParts {
+/** What log and store are kept in agreement with. */
+export interface CommitsParts {
   readonly store: Store
   readonly cache: SecretCache
   readonly openLog: OpenLog
@@ -29,7 +29,7 @@ export interface AgreementParts {
 }
 
 /** The log and the store of a running server. */
-export class Agreement {
+export class Commits {
   readonly #store: Store
   readonly #cache: SecretCache
   #log!: AuditLog
@@ -52,22 +52,22 @@ export class Agreement {
    * not know are recorded as abandoned. Rejects with `audit_cut` when the log lacks what the store
    * remembers, with `store_behind` when the store lacks what the log tells, and then wrote nothing.
    */
-  static async open(parts: AgreementParts): Promise<Agreement> {
+  static async open(parts: CommitsParts): Promise<Commits> {
     const { store, cache, openLog, findRecord } = parts
-    const agreement = new Agreement(store, cache)
+    const commits = new Commits(store, cache)
     const head = await store.head()
-    agreement.#revision = head.revision
+    commits.#revision = head.revision
     let recovered: Recovered | undefined
-    agreement.#log = await openLog(
-      () => agreement.#revision,
+    commits.#log = await openLog(
+      () => commits.#revision,
       async (found) => {
         recovered = found
         await refuseDisagreement(store, found, findRecord)
       },
     )
-    await agreement.#closeOpen(recovered?.open ?? [])
-    agreement.#remembering = setInterval(() => void agreement.#remember(), REMEMBER_MS).unref()
-    return agreement
+    await commits.#closeOpen(recovered?.open ?? [])
+    commits.#remembering = setInterval(() => void commits.#remember(), REMEMBER_MS).unref()
+    return commits
   }
 
   /** The log that agrees with the store. */
@@ -186,7 +186,7 @@ export class Agreement {
 async function refuseDisagreement(
   store: Store,
   { last, revision }: Recovered,
-  findRecord: AgreementParts['findRecord'],
+  findRecord: CommitsParts['findRecord'],
 ): Promise<void> {
   const head = await store.head()
   if (head.audit) {

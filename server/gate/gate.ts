@@ -8,11 +8,11 @@ import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action } from '../../client/api/types.ts'
 import { allows, allowsEach, type Caller, type Grant, grantOf } from '../access.ts'
 import type { KeyChange, SecretState } from '../store/contract.ts'
-import type { Agreement } from './commits.ts'
+import type { Commits } from './commits.ts'
 import { BackupRecords } from './backup-records.ts'
 import type { OpenableVersion } from '../catalog/cache.ts'
 import type { ChangeStamp } from '../catalog/states.ts'
-import type { Homes } from '../backends/values.ts'
+import type { Values } from '../backends/values.ts'
 import { type KeyActs, keyActs, type KeyIntent } from './key-acts.ts'
 import { Refusals } from './refusals.ts'
 
@@ -26,8 +26,8 @@ export interface Call {
 /** What the gate works with. */
 export interface GateParts {
   readonly log: AuditLog
-  readonly homes: Homes
-  readonly agreement: Agreement
+  readonly values: Values
+  readonly commits: Commits
   readonly clock: () => Date
   /** Told after each change that was committed. */
   readonly changed?: () => void
@@ -161,9 +161,9 @@ export class Pass {
   async reveal(secret: SecretState, sealed: OpenableVersion): Promise<Buffer> {
     const receipt = await this.#parts.log.append(this.#access('ok', sealed.version))
     try {
-      return await this.#parts.homes.open(secret, sealed)
+      return await this.#parts.values.open(secret, sealed)
     } catch (error) {
-      this.#parts.agreement.abandon(receipt.id, asSottoError(error).message)
+      this.#parts.commits.abandon(receipt.id, asSottoError(error).message)
       throw error
     }
   }
@@ -173,7 +173,7 @@ export class Pass {
    * `unchanged`, durable before the answer, or rejects with `audit_unavailable`.
    */
   async equals(secret: SecretState, sealed: OpenableVersion, value: Uint8Array): Promise<boolean> {
-    const same = this.#parts.homes.same(secret, sealed, value)
+    const same = this.#parts.values.same(secret, sealed, value)
     if (same) await this.#parts.log.append(this.#access('unchanged', sealed.version))
     return same
   }
@@ -256,10 +256,10 @@ export class OperatorPass implements KeyActs {
     backend: string,
     commit: (stamp: ChangeStamp) => Promise<number>,
   ): Promise<void> {
-    const { log, agreement, clock } = this.#parts
+    const { log, commits, clock } = this.#parts
     const { request, principal, action } = this.#entry
     const intent = await log.append({ kind: 'backend', request, principal, action, verb, backend })
-    await agreement.carryOut(undefined, intent, () =>
+    await commits.carryOut(undefined, intent, () =>
       commit({ intent, by: principal, at: clock().toISOString() }),
     )
     this.#parts.changed?.()
@@ -267,15 +267,15 @@ export class OperatorPass implements KeyActs {
 
   /** Changes the keys by this call: see `KeyActs`. */
   changeKeys(intent: KeyIntent, commit: (change: KeyChange) => Promise<number>): Promise<void> {
-    const { agreement, clock } = this.#parts
+    const { commits, clock } = this.#parts
     const { request, principal } = this.#entry
     const actor = { request, principal }
-    return keyActs({ agreement, actor, clock }).changeKeys(intent, commit)
+    return keyActs({ commits, actor, clock }).changeKeys(intent, commit)
   }
 }
 
 async function changeSecret(
-  { log, agreement, clock, changed }: GateParts,
+  { log, commits, clock, changed }: GateParts,
   { request, principal: by, action }: Omit<AccessEntry, 'authorized' | 'result'>,
   { name, verb, version }: { name: string; verb: string; version: number | undefined },
   commit: (stamp: ChangeStamp) => Promise<number>,
@@ -290,7 +290,7 @@ async function changeSecret(
     ...(version !== undefined && { secretVersion: version }),
     verb,
   })
-  await agreement.carryOut(name, intent, () => commit({ intent, by, at: clock().toISOString() }))
+  await commits.carryOut(name, intent, () => commit({ intent, by, at: clock().toISOString() }))
   changed?.()
 }
 

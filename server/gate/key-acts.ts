@@ -1,7 +1,7 @@
 /** Changes of the keys: each is announced on the audit log before the store is changed. */
 import type { KeyActor, KeyEntry, KeyringEntry } from '../../audit/record.ts'
 import type { KeyChange } from '../store/contract.ts'
-import type { Agreement } from './commits.ts'
+import type { Commits } from './commits.ts'
 
 /** What a change of the keys announces, beside who makes it. */
 export type KeyIntent = Omit<KeyEntry, keyof KeyActor> | Omit<KeyringEntry, keyof KeyActor>
@@ -17,18 +17,18 @@ export interface KeyActs {
 
 /** What changes of the keys are carried out with. */
 export interface KeyActsParts {
-  readonly agreement: Agreement
+  readonly commits: Commits
   readonly actor: KeyActor
   readonly clock: () => Date
 }
 
 /** The acts of somebody who may change the keys: leave to do so was given before. */
-export function keyActs({ agreement, actor, clock }: KeyActsParts): KeyActs {
+export function keyActs({ commits, actor, clock }: KeyActsParts): KeyActs {
   return {
     async changeKeys(intent, commit) {
-      const mark = await agreement.log.append({ ...intent, ...actor })
+      const mark = await commits.log.append({ ...intent, ...actor })
       const by = actor.principal ?? actor.operator
-      await agreement.carryOut(undefined, mark, () =>
+      await commits.carryOut(undefined, mark, () =>
         commit({ intent: mark, by, at: clock().toISOString() }),
       )
     },

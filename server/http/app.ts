@@ -12,11 +12,11 @@ import { decodeRequest, type MethodName, type Request } from '../../client/api/w
 import type { Call } from '../gate/gate.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { type Act, type Handler, type HandlerParts, handlerOf, refuse } from './handle.ts'
-import { Lane } from './lane.ts'
+import { SerialQueue } from './lane.ts'
 import { openApiDocument } from './openapi.ts'
 import { scrapeHandler } from './scrape.ts'
 import type { Registry } from '../metrics/registry.ts'
-import type { Visit } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
 
 /** A part of the server that can be well or not: resolves when it is, rejects with what is wrong. */
 export type Probe = () => Promise<void>
@@ -47,7 +47,7 @@ export interface AppParts extends HandlerParts {
 export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
   const { secrets } = parts
   const done = '{}'
-  const long = new Lane()
+  const long = new SerialQueue()
   const method = <M extends MethodName>(name: M, act: Act<Request<M>>): Handler =>
     handlerOf(parts, name, (body) => decodeRequest(name, body), act)
   const handlers: { [M in MethodName]: Handler } = {
@@ -114,7 +114,7 @@ function operationHandler<O extends OperationName>(
 
 /** What the app is told of a request beside its Fetch form. */
 export interface Bindings {
-  readonly visit: Visit
+  readonly exchange: Exchange
 }
 
 /**
@@ -131,7 +131,7 @@ export function makeApp(
 
   for (const [path, handler] of api) {
     app.all(path, async ({ env }) => {
-      await handler(env.visit)
+      await handler(env.exchange)
       return RESPONSE_ALREADY_SENT
     })
   }
@@ -146,11 +146,11 @@ export function makeApp(
   })
   app.notFound(({ env }) => {
     const error = new SottoError('no_such_method', 'The API has no method at this path')
-    refuse(parts.faults, env.visit, error)
+    refuse(parts.errorLog, env.exchange, error)
     return RESPONSE_ALREADY_SENT
   })
   app.onError((error, { env }) => {
-    refuse(parts.faults, env.visit, error)
+    refuse(parts.errorLog, env.exchange, error)
     return RESPONSE_ALREADY_SENT
   })
   return app

@@ -3,15 +3,15 @@ import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
-import { UNCOUNTED_BYTES, type Visit } from './exchange.ts'
+import { UNCOUNTED_BYTES, type Exchange } from './exchange.ts'
 
 /**
  * Resolves with the whole body. Rejects with `too_large` as soon as more than 2 MiB are announced or
  * have come, with `overloaded` when the server cannot hold it, with `timeout` when it comes too
  * slowly, and with `bad_request` for a body cut short.
  */
-export function readBody(visit: Visit): Promise<Buffer> {
-  const { incoming } = visit
+export function readBody(exchange: Exchange): Promise<Buffer> {
+  const { incoming } = exchange
   return new Promise((resolve, reject) => {
     if (announcedBytes(incoming) > MAX_BODY_BYTES) return reject(tooLarge())
     if (incoming.destroyed) return reject(cutShort())
@@ -24,13 +24,13 @@ export function readBody(visit: Visit): Promise<Buffer> {
       incoming.removeAllListeners('data').resume()
       reject(error)
     }
-    visit.whenBodyFails(refuse)
+    exchange.whenBodyFails(refuse)
     incoming.on('data', (chunk: Buffer) => {
       bytes += chunk.length
       if (bytes > MAX_BODY_BYTES) return refuse(tooLarge())
       if (bytes > UNCOUNTED_BYTES) {
         try {
-          visit.hold(chunk.length)
+          exchange.hold(chunk.length)
         } catch (error) {
           return refuse(error)
         }

@@ -3,12 +3,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Caller } from '../access.ts'
-import type { Connection as Origin } from '../identity/identity.ts'
+import type { Peer } from '../identity/identity.ts'
 import { answerFor, rawAnswer } from './answer.ts'
-import type { Load, Peer } from './load.ts'
+import type { Load, AddressUsage } from './load.ts'
 import { Pin } from './pin.ts'
 import type { Traffic } from './traffic.ts'
-import { type ExchangeConnection, nextRequestId, Visit } from './exchange.ts'
+import { type ExchangeConnection, nextRequestId, Exchange } from './exchange.ts'
 
 /** Requests that may be sent ahead of their answers. */
 const MAX_AHEAD = 16
@@ -20,7 +20,7 @@ const DRAIN_MS = 5000
 export const REST_MS = 1000
 
 /** Stands for the address of a connection that is one too many: it can take nothing. */
-const nobody: Peer = {
+const nobody: AddressUsage = {
   address: '',
   connections: Number.POSITIVE_INFINITY,
   requests: Number.POSITIVE_INFINITY,
@@ -34,7 +34,7 @@ export interface ConnectionParts {
   /** Counts the answers. */
   readonly traffic: Traffic
   /** The address, where the connection was counted before. */
-  readonly peer?: Peer | undefined
+  readonly usage?: AddressUsage | undefined
   /** Milliseconds within which the peer must take an answer. */
   readonly answerTimeout: number
   /** Told that the connection was cut because too much was sent ahead. */
@@ -45,16 +45,16 @@ export interface ConnectionParts {
 export class Connection implements ExchangeConnection {
   readonly load: Load
   readonly traffic: Traffic
-  readonly peer: Peer
+  readonly usage: AddressUsage
   readonly #socket: Socket
   readonly #pin = new Pin()
   /** Both ends, or undefined for a unix socket, whose requests come from many. */
-  readonly #ends: Origin | undefined
+  readonly #ends: Peer | undefined
   readonly #answerTimeout: number
   readonly #cut: (connection: Connection) => void
   /** Requests whose answers were not taken yet. */
   #open = 0
-  #latest: Visit | undefined
+  #latest: Exchange | undefined
   /** No request is served after the latest one. */
   #ending = false
   /** What is said at the end, where no answer to a request says it. */
@@ -70,25 +70,25 @@ export class Connection implements ExchangeConnection {
 
   /** Counts the connection; one too many has its first request refused. */
   constructor(socket: Socket, { load, traffic, answerTimeout, cut, ...parts }: ConnectionParts) {
-    const peer = parts.peer ?? load.connect(socket.remoteAddress ?? '')
+    const usage = parts.usage ?? load.connect(socket.remoteAddress ?? '')
     this.#socket = socket
     this.#ends = endsOf(socket)
     this.load = load
     this.traffic = traffic
-    this.peer = peer ?? nobody
+    this.usage = usage ?? nobody
     this.#answerTimeout = answerTimeout
     this.#cut = cut
-    if (!peer) setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    if (!usage) setTimeout(() => socket.destroy(), LINGER_MS).unref()
     // Node begins to read after it has told of the connection.
-    else if (peer.resting) process.nextTick(() => this.rest())
+    else if (usage.resting) process.nextTick(() => this.rest())
     const destroySoon = socket.destroySoon.bind(socket)
     socket.destroySoon = () => this.#endSoon(destroySoon)
     socket.once('end', () => this.#checkWhole())
     socket.once('close', () => this.#close())
   }
 
-  /** Begins the visit of a request; undefined when no further one is served. */
-  visit(incoming: IncomingMessage, outgoing: ServerResponse): Visit | undefined {
+  /** Begins the exchange of a request; undefined when no further one is served. */
+  exchange(incoming: IncomingMessage, outgoing: ServerResponse): Exchange | undefined {
     if (this.#ending || this.#pin.broken) {
       incoming.resume()
       // Node keeps an answer ready for each of them.
@@ -103,12 +103,12 @@ export class Connection implements ExchangeConnection {
       return undefined
     }
     this.#open++
-    this.#latest = new Visit(this, incoming, outgoing)
+    this.#latest = new Exchange(this, incoming, outgoing)
     return this.#latest
   }
 
   /** Where a request on the connection came from. */
-  originOf({ headersDistinct }: IncomingMessage): Origin {
+  peerOf({ headersDistinct }: IncomingMessage): Peer {
     if (this.#ends) return this.#ends
     const [first, ...more] = headersDistinct['x-forwarded-for'] ?? []
     return { unix: true, forwardedFor: more.length === 0 ? first : undefined }
@@ -132,13 +132,13 @@ export class Connection implements ExchangeConnection {
     this.#socket.destroy()
   }
 
-  /** Whether the connection ends after the answer of `visit`. */
-  isLast(visit: Visit): boolean {
+  /** Whether the connection ends after the answer of `exchange`. */
+  isLast(exchange: Exchange): boolean {
     if (this.#pin.broken) return true
-    if (this.#latest !== visit) return false
+    if (this.#latest !== exchange) return false
     // Node drops what came right behind a request to speak another protocol.
-    if (visit.incoming.headers.upgrade !== undefined) return true
-    return (this.#ending && !this.#lastWord) || this.load.closing || this.peer === nobody
+    if (exchange.incoming.headers.upgrade !== undefined) return true
+    return (this.#ending && !this.#lastWord) || this.load.closing || this.usage === nobody
   }
 
   /** Reads nothing for a while: who tries again at once would cost as much as what it is refused. */
@@ -153,14 +153,14 @@ export class Connection implements ExchangeConnection {
     const wake = (): void => {
       socket.off('resume', stay)
       this.#resting = false
-      if (this.peer.resting) this.rest()
+      if (this.usage.resting) this.rest()
       else socket.resume()
     }
     // Not all at the same time: those that come back at once would have to be refused at once.
     setTimeout(wake, REST_MS * (1 + Math.random())).unref()
   }
 
-  /** Counts the end of a visit. */
+  /** Counts the end of a exchange. */
   leave(): void {
     this.#open--
     if (this.#lastWord && this.#open === 0) this.#end(this.#lastWord)
@@ -181,21 +181,21 @@ export class Connection implements ExchangeConnection {
 
   /** Tells that what comes is no HTTP, or does not come: answers that, and ends. */
   fail(error: SottoError): void {
-    const visit = this.#latest
-    if (!visit) return this.refuse(error)
-    if (visit.incoming.complete) {
+    const exchange = this.#latest
+    if (!exchange) return this.refuse(error)
+    if (exchange.incoming.complete) {
       // What comes after the last request of a connection has no answer.
-      if (visit.outgoing.shouldKeepAlive) this.refuse(error)
+      if (exchange.outgoing.shouldKeepAlive) this.refuse(error)
       else this.#ending = true
       return
     }
     // The fault is in the body of the latest request, whose answer is the place to say so.
-    if (visit.answered) {
+    if (exchange.answered) {
       // Of what does not come, nothing is on its way.
       return error.code === 'timeout' ? void this.#socket.destroy() : this.#socket.destroySoon()
     }
     this.#ending = true
-    visit.failBody(error)
+    exchange.failBody(error)
   }
 
   /** Serves nothing more, and says why after the answers that are still owed. */
@@ -260,12 +260,12 @@ export class Connection implements ExchangeConnection {
   #close(): void {
     this.#closed = true
     this.#ending = true
-    if (this.peer !== nobody) this.load.disconnect(this.peer)
+    if (this.usage !== nobody) this.load.disconnect(this.usage)
     for (const done of this.#untaken) done()
   }
 }
 
-function endsOf(socket: Socket): Origin | undefined {
+function endsOf(socket: Socket): Peer | undefined {
   const { remoteAddress, remotePort, localAddress, localPort } = socket
   if (remoteAddress === undefined || localAddress === undefined) return undefined
   return { remoteAddress, remotePort: remotePort ?? 0, localAddress, localPort: localPort ?? 0 }

@@ -1,4 +1,4 @@
-/** Tells the operator of faults, a few of each kind a minute: a caller cannot fill a disk with them. */
+/** Tells the operator of errors, a few of each kind a minute: a caller cannot fill a disk with them. */
 import type { ErrorCode, SottoError } from '../../client/api/errors.ts'
 
 /** A fault in words for the operator. */
@@ -9,13 +9,13 @@ export interface Fault {
   readonly message: string
 }
 
-/** Faults of a kind that are told one by one in a window. */
+/** ErrorLog of a kind that are told one by one in a window. */
 const LINES = 10
 /** Length of a window, in milliseconds. */
 const WINDOW_MS = 60_000
 
-/** Tells of faults. */
-export class Faults {
+/** Tells of errors. */
+export class ErrorLog {
   readonly #tell: (fault: Fault) => void
   readonly #windowMs: number
   readonly #counts = new Map<ErrorCode, { count: number; last: string }>()

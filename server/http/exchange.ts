@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { SottoError } from '../../client/api/errors.ts'
 import type { Caller } from '../access.ts'
-import type { Connection as Origin } from '../identity/identity.ts'
+import type { Peer } from '../identity/identity.ts'
 import { type Answer, headOf } from './answer.ts'
-import type { Load, Peer } from './load.ts'
+import type { Load, AddressUsage } from './load.ts'
 import type { Outcome, Subject } from './metrics.ts'
 import { subjectOf, type Traffic } from './traffic.ts'
 
@@ -17,13 +17,13 @@ export interface ExchangeConnection {
   readonly load: Load
   readonly traffic: Traffic
   /** The address that it came from. */
-  readonly peer: Peer
+  readonly usage: AddressUsage
   /** Where a request on the connection came from. */
-  originOf(incoming: IncomingMessage): Origin
+  peerOf(incoming: IncomingMessage): Peer
   /** Holds the connection to the node that it was first named after. Throws `unidentified` for another. */
   pin(caller: Caller): void
   /** Whether the connection ends after the answer of `exchange`. */
-  isLast(exchange: Visit): boolean
+  isLast(exchange: Exchange): boolean
   /** Reads nothing for a while. */
   rest(): void
   /** Counts the end of an exchange. */
@@ -33,7 +33,7 @@ export interface ExchangeConnection {
 }
 
 /** A request that is being served. */
-export class Visit {
+export class Exchange {
   /** Names the run of the server and counts within it. The answer and the audit record have it. */
   readonly id: string = nextRequestId()
   readonly incoming: IncomingMessage
@@ -57,13 +57,13 @@ export class Visit {
   }
 
   /** The address that it came from. */
-  get peer(): Peer {
-    return this.#connection.peer
+  get usage(): AddressUsage {
+    return this.#connection.usage
   }
 
   /** Where it came from, for the network to say who that is. */
-  get origin(): Origin {
-    return this.#connection.originOf(this.incoming)
+  get peer(): Peer {
+    return this.#connection.peerOf(this.incoming)
   }
 
   /** Holds the connection to `caller`. Throws `unidentified` when it was another node's before. */
@@ -74,7 +74,7 @@ export class Visit {
   /** Counts the request, or throws `overloaded` or `shutting_down`. */
   enter(): void {
     try {
-      this.#connection.load.enter(this.peer)
+      this.#connection.load.enter(this.usage)
     } catch (error) {
       this.#connection.rest()
       throw error
@@ -84,7 +84,7 @@ export class Visit {
 
   /** Counts bytes that the request keeps until its answer was taken, or throws `overloaded`. */
   hold(bytes: number): void {
-    this.#connection.load.hold(this.#connection.peer, bytes)
+    this.#connection.load.hold(this.#connection.usage, bytes)
     this.#held += bytes
   }
 
@@ -105,7 +105,7 @@ export class Visit {
     return this.#ended
   }
 
-  /** Writes the answer and ends the visit. Throws `overloaded` when a long one cannot be held. */
+  /** Writes the answer and ends the exchange. Throws `overloaded` when a long one cannot be held. */
   answer(answer: Answer): void {
     const { outgoing } = this
     if (!outgoing.destroyed && !outgoing.headersSent) {
@@ -119,7 +119,7 @@ export class Visit {
     this.end(answer.code)
   }
 
-  /** Ends the visit: nothing more is written, and what was has to be taken. It is counted as `code`. */
+  /** Ends the exchange: nothing more is written, and what was has to be taken. It is counted as `code`. */
   end(code: Outcome): void {
     if (this.#ended) return
     this.#ended = true
@@ -130,9 +130,9 @@ export class Visit {
   }
 
   #leave(): void {
-    const { load, peer } = this.#connection
-    if (this.#held > 0) load.release(peer, this.#held)
-    if (this.#counted) load.leave(peer)
+    const { load, usage } = this.#connection
+    if (this.#held > 0) load.release(usage, this.#held)
+    if (this.#counted) load.leave(usage)
     this.#connection.leave()
   }
 }

@@ -9,22 +9,22 @@ import type { Identity } from '../identity/identity.ts'
 import type { Call, Gate } from '../gate/gate.ts'
 import { answerFor, ok, unchanged } from './answer.ts'
 import { readBody, textOf } from './body.ts'
-import type { Faults } from './error-log.ts'
+import type { ErrorLog } from './error-log.ts'
 import type { Subject } from './metrics.ts'
-import type { Visit } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
 
 /** Does what a method is for and resolves with its answer as JSON text, or undefined for a 304. */
 export type Act<R> = (call: Call, request: R) => Promise<string | undefined>
 
 /** Serves one request on Node's own objects. Never rejects. */
-export type Handler = (visit: Visit) => Promise<void>
+export type Handler = (exchange: Exchange) => Promise<void>
 
 /** What every request needs. */
 export interface HandlerParts {
   readonly identity: Identity
   readonly gate: Gate
   /** Told of every fault whose reason the caller is not told. */
-  readonly faults: Faults
+  readonly errorLog: ErrorLog
 }
 
 const JSON_TYPES = new Set(['application/json', 'application/json; charset=utf-8'])
@@ -36,26 +36,26 @@ export function handlerOf<R>(
   decode: (text: string) => R,
   act: Act<R>,
 ): Handler {
-  return async function handle(visit) {
-    const { id, incoming } = visit
-    visit.subject = subject
+  return async function handle(exchange) {
+    const { id, incoming } = exchange
+    exchange.subject = subject
     try {
       checkHead(incoming)
-      const bytes = await readBody(visit)
-      const caller = await identify(parts, visit)
+      const bytes = await readBody(exchange)
+      const caller = await identify(parts, exchange)
       const body = await act({ caller, request: id }, decode(textOf(bytes)))
-      visit.answer(body === undefined ? unchanged : ok(body))
+      exchange.answer(body === undefined ? unchanged : ok(body))
     } catch (error) {
-      refuse(parts.faults, visit, error)
+      refuse(parts.errorLog, exchange, error)
     }
   }
 }
 
 /** Answers that the request failed with `error`. */
-export function refuse(faults: Faults, visit: Visit, error: unknown): void {
+export function refuse(errorLog: ErrorLog, exchange: Exchange, error: unknown): void {
   const known = asSottoError(error)
-  if (errorTable[known.code].status >= 500) faults.note(visit.id, known)
-  visit.answer(answerFor(known))
+  if (errorTable[known.code].status >= 500) errorLog.note(exchange.id, known)
+  exchange.answer(answerFor(known))
 }
 
 function checkHead({ method, headers }: IncomingMessage): void {
@@ -75,14 +75,14 @@ function checkHead({ method, headers }: IncomingMessage): void {
  * Names the caller by where the request came from. Rejects with `unidentified`, which is then on
  * the audit log, or with `overloaded`.
  */
-export async function identify(parts: HandlerParts, visit: Visit): Promise<Caller> {
-  const { id, origin } = visit
+export async function identify(parts: HandlerParts, exchange: Exchange): Promise<Caller> {
+  const { id, peer } = exchange
   try {
-    const caller = await parts.identity.identify(origin)
-    visit.pin(caller)
+    const caller = await parts.identity.identify(peer)
+    exchange.pin(caller)
     return caller
   } catch (error) {
-    const address = 'unix' in origin ? (origin.forwardedFor ?? '') : origin.remoteAddress
+    const address = 'unix' in peer ? (peer.forwardedFor ?? '') : peer.remoteAddress
     await parts.gate.unidentified(id, address, asSottoError(error).message)
     throw error
   }

@@ -1,11 +1,11 @@
 /** TLS handshakes that are under way: they count as connections, so that one address cannot take all. */
 import type { Socket } from 'node:net'
-import type { Load, Peer } from './load.ts'
+import type { Load, AddressUsage } from './load.ts'
 
 /** Handshakes of one server. */
 export class Handshakes {
   readonly #load: Load
-  readonly #pending = new Map<string, { readonly raw: Socket; readonly peer: Peer }>()
+  readonly #pending = new Map<string, { readonly raw: Socket; readonly usage: AddressUsage }>()
 
   constructor(load: Load) {
     this.#load = load
@@ -14,22 +14,22 @@ export class Handshakes {
   /** Counts the connection that shakes hands on `raw`; one too many is closed without a word. */
   begin(raw: Socket): void {
     const ends = endsOf(raw)
-    const peer = this.#load.connect(raw.remoteAddress ?? '')
-    if (!peer) return void raw.destroy()
-    this.#pending.set(ends, { raw, peer })
+    const usage = this.#load.connect(raw.remoteAddress ?? '')
+    if (!usage) return void raw.destroy()
+    this.#pending.set(ends, { raw, usage })
     raw.once('close', () => {
       if (this.#pending.get(ends)?.raw !== raw) return
       this.#pending.delete(ends)
-      this.#load.disconnect(peer)
+      this.#load.disconnect(usage)
     })
   }
 
   /** Hands over the address that a connection was counted for, and its count. */
-  finish(secure: Socket): Peer | undefined {
+  finish(secure: Socket): AddressUsage | undefined {
     const ends = endsOf(secure)
-    const peer = this.#pending.get(ends)?.peer
+    const usage = this.#pending.get(ends)?.usage
     this.#pending.delete(ends)
-    return peer
+    return usage
   }
 
   /** Breaks off what is under way. */

@@ -1,7 +1,7 @@
 /** Runs what takes long one after another; addresses take turns, so that nobody waits behind one. */
 
 /** A lane for long tasks. */
-export class Lane {
+export class SerialQueue {
   /** What waits, by address; the address whose turn is next stands first. */
   readonly #waiting = new Map<string, (() => void)[]>()
   #busy = false

@@ -13,15 +13,15 @@ import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
 import type { Certificates } from './certificates/certificates.ts'
 import { Connection, REST_MS } from './connection.ts'
-import { type Fault, Faults } from './error-log.ts'
+import { type Fault, ErrorLog } from './error-log.ts'
 import { type Handler, refuse } from './handle.ts'
 import { Handshakes } from './handshakes.ts'
-import type { Load, Peer } from './load.ts'
+import type { Load, AddressUsage } from './load.ts'
 import { readyMetrics, type RequestMetrics } from './metrics.ts'
 import { type NodeLimits, nodeServer } from './node-server.ts'
-import { Rota } from './fair-queue.ts'
+import { FairQueue } from './fair-queue.ts'
 import { Traffic } from './traffic.ts'
-import type { Visit } from './exchange.ts'
+import type { Exchange } from './exchange.ts'
 
 /** Limits of the listener. Times are in milliseconds. */
 export interface ListenerLimits extends NodeLimits {
@@ -42,7 +42,7 @@ export const listenerLimits: ListenerLimits = {
 }
 
 /** What a listener is made of. */
-export interface ListenerParts extends Omit<AppParts, 'faults'> {
+export interface ListenerParts extends Omit<AppParts, 'errorLog'> {
   readonly load: Load
   /** What answers are noted in. */
   readonly requests: RequestMetrics
@@ -57,13 +57,13 @@ const REFUSED_CONNECTIONS = 256
 export class Listener {
   readonly #load: Load
   readonly #traffic: Traffic
-  readonly #faults: Faults
+  readonly #errorLog: ErrorLog
   readonly #limits: ListenerLimits
   /** By what they listen on. */
   readonly #servers = new Map<string, Server | TlsServer>()
   readonly #handshakes = new Set<Handshakes>()
   readonly #connections = new Map<Socket, Connection>()
-  readonly #rota = new Rota<Visit>((visit) => this.#handle(visit))
+  readonly #queue = new FairQueue<Exchange>((exchange) => this.#handle(exchange))
   readonly #api: ReadonlyMap<string, Handler>
   readonly #app: Handler
 
@@ -74,9 +74,9 @@ export class Listener {
     this.#load = load
     this.#traffic = new Traffic(requests)
     readyMetrics(parts.registry, parts.probes)
-    this.#faults = new Faults(logFault)
+    this.#errorLog = new ErrorLog(logFault)
     this.#limits = { ...listenerLimits, ...limits }
-    const appParts = { ...parts, faults: this.#faults }
+    const appParts = { ...parts, errorLog: this.#errorLog }
     this.#api = apiHandlers(appParts)
     this.#app = appHandler(appParts, this.#api)
     parts.identity.watch?.((who) => this.#hangUp(who))
@@ -124,7 +124,7 @@ export class Listener {
     }, this.#limits.stopTimeout)
     await Promise.all(closed)
     clearTimeout(late)
-    this.#faults.flush()
+    this.#errorLog.flush()
   }
 
   #server(certificates: Certificates | undefined): Server | TlsServer {
@@ -161,13 +161,13 @@ export class Listener {
     return server
   }
 
-  #connect(socket: Socket, peer?: Peer): void {
+  #connect(socket: Socket, usage?: AddressUsage): void {
     const connection = new Connection(socket, {
       load: this.#load,
       traffic: this.#traffic,
-      peer,
+      usage,
       answerTimeout: this.#limits.answerTimeout,
-      cut: (each) => this.#restAll(each.peer),
+      cut: (each) => this.#restAll(each.usage),
     })
     this.#connections.set(socket, connection)
     socket.once('close', () => this.#connections.delete(socket))
@@ -184,45 +184,45 @@ export class Listener {
   }
 
   /** Who sends too much on one connection may be about to do so on the others. */
-  #restAll(peer: Peer): void {
-    if (peer.resting) return
-    this.#load.rest(peer, REST_MS)
+  #restAll(usage: AddressUsage): void {
+    if (usage.resting) return
+    this.#load.rest(usage, REST_MS)
     for (const connection of this.#connections.values()) {
-      if (connection.peer === peer) connection.rest()
+      if (connection.usage === usage) connection.rest()
     }
   }
 
   #serve(incoming: IncomingMessage, outgoing: ServerResponse): void {
-    const visit = this.#connections.get(incoming.socket)?.visit(incoming, outgoing)
-    if (!visit) return
+    const exchange = this.#connections.get(incoming.socket)?.exchange(incoming, outgoing)
+    if (!exchange) return
     try {
-      visit.enter()
+      exchange.enter()
       checkVersion(incoming)
     } catch (error) {
-      return refuse(this.#faults, visit, error)
+      return refuse(this.#errorLog, exchange, error)
     }
-    this.#rota.add(visit.peer, visit)
+    this.#queue.add(exchange.usage, exchange)
   }
 
-  #handle(visit: Visit): void {
+  #handle(exchange: Exchange): void {
     // The front door: exact paths of the API skip the app, which would serve them the same way.
-    const handler = this.#api.get(visit.incoming.url ?? '') ?? this.#app
-    void handler(visit)
+    const handler = this.#api.get(exchange.incoming.url ?? '') ?? this.#app
+    void handler(exchange)
   }
 }
 
 /** The app as a handler on Node's own objects. */
 function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler {
   const app = makeApp(parts, api)
-  return async function handle(visit) {
-    const { incoming, outgoing } = visit
+  return async function handle(exchange) {
+    const { incoming, outgoing } = exchange
     outgoing.setHeader('Cache-Control', 'no-store')
-    outgoing.setHeader('X-Request-Id', visit.id)
+    outgoing.setHeader('X-Request-Id', exchange.id)
     outgoing.setHeader('X-Content-Type-Options', 'nosniff')
     const fetch = async (request: Request): Promise<Response> => {
-      const response = await app.fetch(request, { visit })
+      const response = await app.fetch(request, { exchange })
       // For HEAD, Hono makes a response of its own of what it is given.
-      return visit.answered ? RESPONSE_ALREADY_SENT : response
+      return exchange.answered ? RESPONSE_ALREADY_SENT : response
     }
     // Neither the host nor the scheme of a URL means anything to the app: no host is a bad one.
     incoming.headers.host = 'localhost'
@@ -230,11 +230,11 @@ function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler
       autoCleanupIncoming: false,
       errorHandler: (error) => {
         const badUrl = new SottoError('bad_request', 'The request is for no valid URL')
-        refuse(parts.faults, visit, error instanceof RequestError ? badUrl : error)
+        refuse(parts.errorLog, exchange, error instanceof RequestError ? badUrl : error)
       },
     })
     await listener(incoming, outgoing)
-    visit.end(outgoing.statusCode === 503 ? 'not_ready' : 'ok')
+    exchange.end(outgoing.statusCode === 503 ? 'not_ready' : 'ok')
   }
 }
 

@@ -22,7 +22,7 @@ export interface DoorParts {
 const RETRY_MS = 5000
 
 /** Listens where it should. */
-export class Doors {
+export class Listeners {
   readonly #parts: DoorParts
   readonly #open = new Set<string>()
   readonly #failed = new Set<string>()
@@ -68,7 +68,7 @@ export class Doors {
   async #settle(): Promise<SottoError | undefined> {
     const { listener, addresses, certificates, schedule, say } = this.#parts
     const wanted = addresses()
-    // Without a word from the network the doors stay as they are: nobody is let in who is not known.
+    // Without a word from the network the listeners stay as they are: nobody is let in who is not known.
     if (wanted.length === 0) return undefined
     for (const host of [...this.#open].filter((each) => !wanted.includes(each))) {
       listener.unlisten({ host, port: this.#port })

@@ -35,7 +35,7 @@ interface Held {
 }
 
 /** An address, and what it has in hand. Only `Load` changes it. */
-export interface Peer extends Held {
+export interface AddressUsage extends Held {
   readonly address: string
   /** Whether nothing is read from it for a while. */
   resting: boolean
@@ -45,7 +45,7 @@ export interface Peer extends Held {
 export class Load {
   readonly limits: LoadLimits
   readonly metrics: LoadMetrics
-  readonly #peers = new Map<string, Peer>()
+  readonly #addresses = new Map<string, AddressUsage>()
   readonly #total: Held = { connections: 0, requests: 0, bytes: 0 }
   #closing = false
 
@@ -61,55 +61,55 @@ export class Load {
   }
 
   /** Counts a connection of `address`; undefined, and nothing is counted, when it has too many. */
-  connect(address: string): Peer | undefined {
-    const known = this.#peers.get(address)
-    const peer = known ?? { address, connections: 0, requests: 0, bytes: 0, resting: false }
-    if (!this.#take(peer, 'connections', 1)) {
+  connect(address: string): AddressUsage | undefined {
+    const known = this.#addresses.get(address)
+    const usage = known ?? { address, connections: 0, requests: 0, bytes: 0, resting: false }
+    if (!this.#take(usage, 'connections', 1)) {
       this.metrics.refused.add()
       return undefined
     }
-    if (!known) this.#peers.set(address, peer)
-    return peer
+    if (!known) this.#addresses.set(address, usage)
+    return usage
   }
 
   /** Counts one connection less. */
-  disconnect(peer: Peer): void {
-    this.#give(peer, 'connections', 1)
-    this.#forget(peer)
+  disconnect(usage: AddressUsage): void {
+    this.#give(usage, 'connections', 1)
+    this.#forget(usage)
   }
 
   /** Counts a request, or throws `overloaded` or `shutting_down` and counts nothing. */
-  enter(peer: Peer): void {
+  enter(usage: AddressUsage): void {
     if (this.#closing) throw new SottoError('shutting_down', 'The server takes no new requests')
-    if (!this.#take(peer, 'requests', 1)) {
+    if (!this.#take(usage, 'requests', 1)) {
       throw new SottoError('overloaded', `The server works on ${this.#total.requests} requests`)
     }
   }
 
   /** Counts one request less. */
-  leave(peer: Peer): void {
-    this.#give(peer, 'requests', 1)
-    if (peer.connections === 0) this.#forget(peer)
+  leave(usage: AddressUsage): void {
+    this.#give(usage, 'requests', 1)
+    if (usage.connections === 0) this.#forget(usage)
   }
 
   /** Counts bytes that a request keeps, or throws `overloaded` and counts nothing. */
-  hold(peer: Peer, bytes: number): void {
-    if (!this.#take(peer, 'bytes', bytes)) {
+  hold(usage: AddressUsage, bytes: number): void {
+    if (!this.#take(usage, 'bytes', bytes)) {
       throw new SottoError('overloaded', `The server holds ${this.#total.bytes} bytes of requests`)
     }
   }
 
   /** Counts so many bytes less. */
-  release(peer: Peer, bytes: number): void {
-    this.#give(peer, 'bytes', bytes)
+  release(usage: AddressUsage, bytes: number): void {
+    this.#give(usage, 'bytes', bytes)
   }
 
-  /** Has `peer` rest for so many milliseconds. */
-  rest(peer: Peer, ms: number): void {
-    peer.resting = true
+  /** Has `usage` rest for so many milliseconds. */
+  rest(usage: AddressUsage, ms: number): void {
+    usage.resting = true
     setTimeout(() => {
-      peer.resting = false
-      this.#forget(peer)
+      usage.resting = false
+      this.#forget(usage)
     }, ms).unref()
   }
 
@@ -123,21 +123,21 @@ export class Load {
     return this.#closing
   }
 
-  #take(peer: Held, what: keyof Held, amount: number): boolean {
-    if (peer[what] + amount > this.limits[what] - this.#total[what]) return false
-    peer[what] += amount
+  #take(usage: Held, what: keyof Held, amount: number): boolean {
+    if (usage[what] + amount > this.limits[what] - this.#total[what]) return false
+    usage[what] += amount
     this.#total[what] += amount
     return true
   }
 
-  #give(peer: Held, what: keyof Held, amount: number): void {
-    peer[what] -= amount
+  #give(usage: Held, what: keyof Held, amount: number): void {
+    usage[what] -= amount
     this.#total[what] -= amount
   }
 
   /** A request can outlive its connection, and then still counts for the address. */
-  #forget(peer: Peer): void {
-    if (peer.connections === 0 && peer.requests === 0 && !peer.resting)
-      this.#peers.delete(peer.address)
+  #forget(usage: AddressUsage): void {
+    if (usage.connections === 0 && usage.requests === 0 && !usage.resting)
+      this.#addresses.delete(usage.address)
   }
 }

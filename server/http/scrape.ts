@@ -9,10 +9,10 @@ import { type Handler, type HandlerParts, identify, refuse } from './handle.ts'
 
 /** Makes the handler of the page that `registry` makes. */
 export function scrapeHandler(parts: HandlerParts, registry: Registry): Handler {
-  return async function scrape(visit) {
-    visit.subject = 'metrics'
+  return async function scrape(exchange) {
+    exchange.subject = 'metrics'
     try {
-      const { method, headers } = visit.incoming
+      const { method, headers } = exchange.incoming
       if (method !== 'GET' && method !== 'HEAD') {
         throw new SottoError('no_such_method', `The metrics are for GET, and this is ${method}`)
       }
@@ -20,11 +20,11 @@ export function scrapeHandler(parts: HandlerParts, registry: Registry): Handler 
       if ((headers['sec-fetch-site'] ?? 'none') !== 'none') {
         throw new SottoError('browser', 'Another site asks for the metrics')
       }
-      const caller = await identify(parts, visit)
-      await parts.gate.operate({ caller, request: visit.id }, 'metrics', 'metrics')
-      visit.answer({ status: 200, code: 'ok', type: PAGE_TYPE, body: await registry.page() })
+      const caller = await identify(parts, exchange)
+      await parts.gate.operate({ caller, request: exchange.id }, 'metrics', 'metrics')
+      exchange.answer({ status: 200, code: 'ok', type: PAGE_TYPE, body: await registry.page() })
     } catch (error) {
-      refuse(parts.faults, visit, error)
+      refuse(parts.errorLog, exchange, error)
     }
   }
 }

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { actions, type Rule } from '../../client/api/types.ts'
 import type { Caller } from '../access.ts'
-import type { Connection, Identity } from './identity.ts'
+import type { Peer, Identity } from './identity.ts'
 
 const rule = z.strictObject({ action: z.array(z.string()), secret: z.array(z.string()) })
 
@@ -73,16 +73,16 @@ export class DevelopmentTailnet implements Identity {
   }
 
   /** Names the node whose address, or own port, the connection has. Rejects with `unidentified`. */
-  async identify(connection: Connection): Promise<Caller> {
-    if ('unix' in connection) {
+  async identify(peer: Peer): Promise<Caller> {
+    if ('unix' in peer) {
       throw new SottoError('unidentified', 'A development tailnet has no callers on a unix socket')
     }
-    const address = unmapped(connection.remoteAddress)
+    const address = unmapped(peer.remoteAddress)
     if (!isLoopback(address)) {
       throw new SottoError('unidentified', `${address} is not a loopback address`)
     }
     const { byAddress, byPort } = await this.#look()
-    const caller = byPort.get(connection.localPort) ?? byAddress.get(address)
+    const caller = byPort.get(peer.localPort) ?? byAddress.get(address)
     if (!caller) {
       throw new SottoError('unidentified', `${address} is no node of the development tailnet`)
     }

@@ -2,7 +2,7 @@
 import type { Caller } from '../access.ts'
 
 /** The two ends of a TCP connection, as the kernel tells them. Nothing that the peer could choose freely. */
-export interface TcpConnection {
+export interface TcpPeer {
   readonly remoteAddress: string
   readonly remotePort: number
   readonly localAddress: string
@@ -13,14 +13,14 @@ export interface TcpConnection {
  * A request that came through a unix socket in a directory that only root and we can enter: the
  * proxy of `tailscale serve` on this host is on its other end, and tells whom it speaks for.
  */
-export interface ServedConnection {
+export interface ServedPeer {
   readonly unix: true
   /** The one `X-Forwarded-For` of the request; undefined when it had none or several. */
   readonly forwardedFor: string | undefined
 }
 
 /** Where a request came from. */
-export type Connection = TcpConnection | ServedConnection
+export type Peer = TcpPeer | ServedPeer
 
 /** Whose connections are to be closed: nodes by their StableID, or everybody's. */
 export type Gone = { readonly nodes: readonly string[] } | 'everybody'
@@ -28,11 +28,11 @@ export type Gone = { readonly nodes: readonly string[] } | 'everybody'
 /** A source of identity. Asked anew for every request; an answer is never kept. */
 export interface Identity {
   /**
-   * Names the peer of `connection`. Rejects with `unidentified` when it cannot, whatever the
+   * Names `peer`. Rejects with `unidentified` when it cannot, whatever the
    * reason: an error on the way to an identity is a refusal. Rejects with `overloaded` when too many
    * are being named.
    */
-  identify(connection: Connection): Promise<Caller>
+  identify(peer: Peer): Promise<Caller>
 
   /** Resolves when callers can be named; rejects with what is in the way. */
   check(): Promise<void>

@@ -7,7 +7,7 @@ import type { MirrorParts, MirrorSetup } from './parts.ts'
 const PAGE = 200
 
 /** How far one mirror came. */
-export class Uptake {
+export class Feed {
   readonly #parts: Pick<MirrorParts, 'store' | 'use' | 'clock'>
   readonly #setup: MirrorSetup
 

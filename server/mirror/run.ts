@@ -9,7 +9,7 @@ import type { Mirrored, Shown } from '../store/mirrors.ts'
 import { type Decision, decide, type Drift, driftReasons, type Seen } from './decide.ts'
 import { Leaves } from './copies.ts'
 import type { MirrorParts, MirrorSetup } from './parts.ts'
-import { Uptake } from './feed.ts'
+import { Feed } from './feed.ts'
 
 /** What a run did, in secrets. */
 export interface Tally {
@@ -61,14 +61,14 @@ export class Mirror {
   readonly #parts: MirrorParts
   readonly #setup: MirrorSetup
   readonly #leaves: Leaves
-  readonly #uptake: Uptake
+  readonly #feed: Feed
   readonly #tally: Tally = { checked: 0, written: 0, removed: 0, failed: 0, drifted: 0 }
   #refusals = 0
 
   constructor(parts: MirrorParts, setup: MirrorSetup) {
     this.#parts = parts
     this.#setup = setup
-    this.#uptake = new Uptake(parts, setup)
+    this.#feed = new Feed(parts, setup)
     this.#leaves = new Leaves({
       store: parts.store,
       backend: setup.backend,
@@ -83,15 +83,15 @@ export class Mirror {
    * a whole, or with the server; what is wrong with single secrets is kept beside them.
    */
   async run({ signal, check, gentle = false }: RunOptions): Promise<Tally> {
-    await this.#uptake.run()
+    await this.#feed.run()
     await this.#through(signal, check, gentle ? AT_ONCE_GENTLE : AT_ONCE)
-    if (check && !signal.aborted) await this.#uptake.checked()
+    if (check && !signal.aborted) await this.#feed.checked()
     return this.#tally
   }
 
   /** Brings the secrets up that are named, at once, whether they are in drift or wait for another attempt. */
   async runOn(names: readonly string[]): Promise<Tally> {
-    await this.#uptake.run()
+    await this.#feed.run()
     for (const name of names) {
       const mirrored = await this.#parts.store.findMirrored(this.#setup.backend, name)
       if (mirrored) await this.#bring(mirrored, true)
@@ -101,17 +101,17 @@ export class Mirror {
 
   /** What a run that checks everything would do about the secrets of this page of states. */
   async plan(rows: readonly SecretRow[]): Promise<Planned[]> {
-    await this.#uptake.demandSamePlace()
+    await this.#feed.demandSamePlace()
     const planned: (Planned | undefined)[] = []
     for (const row of rows) {
-      if (this.#uptake.isFor(row.name)) planned.push(await this.#planFor(row))
+      if (this.#feed.isFor(row.name)) planned.push(await this.#planFor(row))
     }
     return planned.filter((each) => each !== undefined)
   }
 
   /** The mount that is there now is the one that the mirror is kept in from now on. */
   async acceptPlace(): Promise<void> {
-    await this.#uptake.acceptPlace()
+    await this.#feed.acceptPlace()
   }
 
   async #through(signal: AbortSignal, check: boolean, atOnce: number): Promise<void> {

@@ -54,6 +54,6 @@ async function page(
   }
 }
 
-if (!parentPort) throw new Error('Questions are answered in a thread')
+if (!parentPort) throw new Error('AuditQueries are answered in a thread')
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
 parentPort.postMessage(await answer(workerData as Asked))

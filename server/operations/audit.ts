@@ -25,7 +25,7 @@ const script = import.meta.url.endsWith('.ts')
   : new URL('./audit-thread.js', import.meta.url)
 
 /** What questions are answered with. */
-export interface QuestionsParts {
+export interface AuditQueriesParts {
   /** The folder of the audit log. */
   readonly directory: string
   readonly gate: Gate
@@ -33,8 +33,8 @@ export interface QuestionsParts {
   readonly waitMs?: number
 }
 
-/** Questions to the audit log of one server, answered one after another. */
-export class Questions {
+/** AuditQueries to the audit log of one server, answered one after another. */
+export class AuditQueries {
   readonly #directory: string
   readonly #gate: Gate
   readonly #waitMs: number
@@ -44,7 +44,7 @@ export class Questions {
   #thread: Worker | undefined
   #closed = false
 
-  constructor({ directory, gate, waitMs = WAIT_MS }: QuestionsParts) {
+  constructor({ directory, gate, waitMs = WAIT_MS }: AuditQueriesParts) {
     this.#directory = directory
     this.#gate = gate
     this.#waitMs = waitMs

@@ -19,11 +19,11 @@ export function configOf({ Name, Type, Config }: BackendSpec): OpenBaoConfig {
 
 /** Throws `backend_in_use` for what would lead away from the values that are kept. */
 export function refuseLosing(before: BackendRecord, config: OpenBaoConfig): void {
-  const { name, secrets, leftovers } = before
+  const { name, secrets, orphans } = before
   const moved = (['mount', 'pathPrefix', 'namespace'] as const).find(
     (field) => before.config[field] !== config[field],
   )
-  if (moved === undefined || secrets + leftovers === 0) return
+  if (moved === undefined || secrets + orphans === 0) return
   throw new SottoError(
     'backend_in_use',
     `Cannot change the ${moved} of backend ${quote(name)}: ${secrets} secrets are kept there`,
@@ -41,7 +41,7 @@ export function refuseInUse(
       hint: 'It keeps what the other backends log in with.',
     })
   }
-  const { name, secrets, leftovers, isDefault } = found
+  const { name, secrets, orphans, isDefault } = found
   if (secrets > 0) {
     throw new SottoError(
       'backend_in_use',
@@ -56,10 +56,10 @@ export function refuseInUse(
       { hint: 'Make another one the default first.' },
     )
   }
-  if (leftovers > 0 && !leaveValues) {
+  if (orphans > 0 && !leaveValues) {
     throw new SottoError(
       'backend_in_use',
-      `Cannot delete backend ${quote(name)}: ${leftovers} values that were deleted here wait to be removed there`,
+      `Cannot delete backend ${quote(name)}: ${orphans} values that were deleted here wait to be removed there`,
       { hint: 'Run `sotto job run backends`, or leave them there: --leave-values.' },
     )
   }

@@ -14,15 +14,15 @@ import { configOf, missing, refuseInUse, refuseLosing } from './backend-refusals
 import type { SecretCache } from '../catalog/cache.ts'
 import type { Call, Gate, OperatorPass } from '../gate/gate.ts'
 import type { OpenBackends } from '../backends/opened.ts'
-import type { BackendRecord, BackendSettings, Roster } from '../backends/registry.ts'
-import { Turns } from '../catalog/locks.ts'
+import type { BackendRecord, BackendSettings, BackendRegistry } from '../backends/registry.ts'
+import { Locks } from '../catalog/locks.ts'
 
 /** What the service works with. */
 export interface BackendsParts {
   readonly store: Store
   readonly cache: SecretCache
   readonly gate: Gate
-  readonly roster: Roster
+  readonly registry: BackendRegistry
   readonly open: OpenBackends
   readonly clock: () => Date
 }
@@ -33,7 +33,7 @@ type BackendInfo = OperationResponse<'backend-describe'>
 export class Backends {
   readonly #parts: BackendsParts
   /** Changes run one after another. */
-  readonly #turns = new Turns()
+  readonly #locks = new Locks()
 
   constructor(parts: BackendsParts) {
     this.#parts = parts
@@ -82,10 +82,10 @@ export class Backends {
     call: Call,
     spec: OperationRequest<'backend-apply'>,
   ): Promise<OperationResponse<'backend-apply'>> {
-    const { gate, roster } = this.#parts
+    const { gate, registry } = this.#parts
     const pass = await gate.operate(call, 'backends:edit', 'backend-apply')
     return this.#alone(pass, async () => {
-      const { backends } = await roster.read()
+      const { backends } = await registry.read()
       if (spec.Name === STORE_BACKEND) return this.#applyToStore(pass, spec, backends)
       const before = backends.find(({ name }) => name === spec.Name)
       if (!before) {
@@ -112,13 +112,13 @@ export class Backends {
     call: Call,
     { Name, LeaveValues }: OperationRequest<'backend-delete'>,
   ): Promise<OperationResponse<'backend-delete'>> {
-    const { gate, roster, store } = this.#parts
+    const { gate, registry, store } = this.#parts
     const pass = await gate.operate(call, 'backends:delete', 'backend-delete')
     return this.#alone(pass, async () => {
-      const found = (await roster.read()).backends.find(({ name }) => name === Name)
+      const found = (await registry.read()).backends.find(({ name }) => name === Name)
       if (!found && Name !== STORE_BACKEND) throw missing(Name)
       refuseInUse(found, LeaveValues)
-      await roster.changing(() =>
+      await registry.changing(() =>
         pass.changeBackend('delete', Name, (stamp) =>
           store.removeBackend(stamp, found.id, found.mac),
         ),
@@ -132,9 +132,9 @@ export class Backends {
     call: Call,
     { Name }: OperationRequest<'backend-test'>,
   ): Promise<OperationResponse<'backend-test'>> {
-    const { gate, roster, open } = this.#parts
+    const { gate, registry, open } = this.#parts
     const pass = await gate.operate(call, 'backends:view', 'backend-test')
-    const found = await roster.named(Name)
+    const found = await registry.named(Name)
     await pass.announce()
     if (!found) return { Ok: true, Product: 'Sotto', Notes: [] }
     try {
@@ -152,7 +152,7 @@ export class Backends {
 
   /** Runs `change` after all others. What refuses it is recorded. */
   #alone<T>(pass: OperatorPass, change: () => Promise<T>): Promise<T> {
-    return this.#turns.take('the backends', async () => {
+    return this.#locks.take('the backends', async () => {
       try {
         return await change()
       } catch (error) {
@@ -165,7 +165,7 @@ export class Backends {
   }
 
   async #create(call: Call, pass: OperatorPass, spec: BackendSpec): Promise<BackendInfo> {
-    const { backends, nextId } = await this.#parts.roster.read()
+    const { backends, nextId } = await this.#parts.registry.read()
     const taken = spec.Name === STORE_BACKEND || backends.some(({ name }) => name === spec.Name)
     if (taken) {
       throw new SottoError('backend_exists', `There is a backend ${quote(spec.Name)} already`, {
@@ -179,8 +179,8 @@ export class Backends {
   }
 
   async #all(): Promise<BackendInfo[]> {
-    const { roster, store } = this.#parts
-    const { backends } = await roster.read()
+    const { registry, store } = this.#parts
+    const { backends } = await registry.read()
     const own: BackendInfo = {
       Name: STORE_BACKEND,
       Type: 'sotto',
@@ -233,18 +233,18 @@ export class Backends {
     settings: BackendSettings,
     backends: readonly BackendRecord[],
   ): Promise<void> {
-    const { roster, store } = this.#parts
+    const { registry, store } = this.#parts
     const before = backends.find(({ id }) => id === settings.id)
     const other = backends.find(({ id, isDefault }) => isDefault && id !== settings.id)
-    const saved = { backend: roster.sealed(settings), expected: before?.mac ?? null }
+    const saved = { backend: registry.sealed(settings), expected: before?.mac ?? null }
     const demoted =
       settings.isDefault && other
         ? {
-            backend: roster.sealed({ ...settingsIn(other), isDefault: false }),
+            backend: registry.sealed({ ...settingsIn(other), isDefault: false }),
             expected: other.mac,
           }
         : undefined
-    await roster.changing(() =>
+    await registry.changing(() =>
       pass.changeBackend(verb, settings.name, (stamp) => store.saveBackend(stamp, saved, demoted)),
     )
   }
@@ -301,7 +301,7 @@ function settingsIn(record: BackendRecord): BackendSettings {
 }
 
 function infoOf(record: BackendRecord): BackendInfo {
-  const { name, type, description, isDefault, config, createdAt, secrets, leftovers } = record
+  const { name, type, description, isDefault, config, createdAt, secrets, orphans } = record
   return {
     Name: name,
     Type: type,
@@ -310,6 +310,6 @@ function infoOf(record: BackendRecord): BackendInfo {
     CreatedAt: createdAt,
     Config: masked(config),
     Secrets: secrets,
-    Leftovers: leftovers,
+    Leftovers: orphans,
   }
 }

@@ -10,10 +10,10 @@ import type { Keyring } from '../crypto/keyring.ts'
 import type { SealedVersion, SecretRow, Store } from '../store/contract.ts'
 import type { CachedSecret, SecretCache } from '../catalog/cache.ts'
 import type { Call, Gate, OperatorPass, Pass } from '../gate/gate.ts'
-import type { Homes } from '../backends/values.ts'
-import type { Roster } from '../backends/registry.ts'
+import type { Values } from '../backends/values.ts'
+import type { BackendRegistry } from '../backends/registry.ts'
 import { changeOf } from '../catalog/states.ts'
-import type { Turns } from '../catalog/locks.ts'
+import type { Locks } from '../catalog/locks.ts'
 
 /** What secrets are moved with. */
 export interface MigrationParts {
@@ -21,10 +21,10 @@ export interface MigrationParts {
   readonly keyring: Keyring
   readonly cache: SecretCache
   readonly gate: Gate
-  readonly homes: Homes
-  readonly roster: Roster
+  readonly values: Values
+  readonly registry: BackendRegistry
   /** Those of the secrets: nothing changes one while it is flipped. */
-  readonly turns: Turns
+  readonly locks: Locks
   /** Called when a backend has values that are to be removed. */
   readonly left: () => void
 }
@@ -140,7 +140,7 @@ export class Migration {
     if (active.backend === to) return 'it is there already'
     if (active.backend !== from) return 'it is in another backend'
     if (to === undefined) return undefined
-    const user = await this.#parts.roster.userOf(row.name)
+    const user = await this.#parts.registry.userOf(row.name)
     return user && `backend ${quote(user.name)} logs in with it`
   }
 
@@ -168,7 +168,7 @@ export class Migration {
     version: number,
     to: number | undefined,
   ): Promise<SealedVersion> {
-    const { cache, homes, keyring } = this.#parts
+    const { cache, values, keyring } = this.#parts
     const { name, incarnation } = row
     const found = await cache.read(name, version)
     const sealed = found?.versions.get(version)
@@ -183,9 +183,9 @@ export class Migration {
         keyring.prove(place, kept)
         return kept
       }
-      await homes.write(to, place, value)
-      await homes.prove(to, place, value)
-      return { version, backend: to, ...homes.refer(to, place, value) }
+      await values.write(to, place, value)
+      await values.prove(to, place, value)
+      return { version, backend: to, ...values.refer(to, place, value) }
     } finally {
       value.fill(0)
     }
@@ -197,8 +197,8 @@ export class Migration {
     moved: readonly SealedVersion[],
     keepSource: boolean,
   ): Promise<void> {
-    const { store, keyring, cache, turns } = this.#parts
-    await turns.take(row.name, async () => {
+    const { store, keyring, cache, locks } = this.#parts
+    await locks.take(row.name, async () => {
       const now = await cache.row(row.name)
       if (!now || Buffer.compare(now.mac, row.mac) !== 0) throw new ChangedMeanwhile()
       await pass.changeSecret('migrate', row.name, (stamp) => {
@@ -214,10 +214,10 @@ export class Migration {
 
   /** Removes at the source what was moved. Resolves with nothing; rejects with the first failure. */
   async #clear({ name, incarnation, versions }: SecretRow, from: number): Promise<undefined> {
-    const { homes, store } = this.#parts
+    const { values, store } = this.#parts
     for (const version of versions) {
-      await homes.remove(from, { name, incarnation, version })
-      await store.forgetLeftover({ backend: from, name, incarnation, version })
+      await values.remove(from, { name, incarnation, version })
+      await store.forgetOrphan({ backend: from, name, incarnation, version })
     }
     return undefined
   }
@@ -226,8 +226,8 @@ export class Migration {
     if (from === to) {
       throw new SottoError('bad_request', `Cannot move secrets from ${quote(from)} to itself`)
     }
-    const { roster } = this.#parts
-    return { from: (await roster.named(from))?.id, to: (await roster.named(to))?.id }
+    const { registry } = this.#parts
+    return { from: (await registry.named(from))?.id, to: (await registry.named(to))?.id }
   }
 }
 

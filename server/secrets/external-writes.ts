@@ -7,23 +7,23 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { SecretRow, Store } from '../store/contract.ts'
 import type { Pass } from '../gate/gate.ts'
-import type { Homes } from '../backends/values.ts'
+import type { Values } from '../backends/values.ts'
 import { type Addition, changeOf, filled, nextIncarnation, reserved } from '../catalog/states.ts'
 
-/** What deposits are made with. */
-export interface DepositsParts {
+/** What externalWrites are made with. */
+export interface ExternalWritesParts {
   readonly store: Store
   readonly keyring: Keyring
-  readonly homes: Homes
+  readonly values: Values
   /** Called when a value may have been written that no version has. */
   readonly left: () => void
 }
 
 /** Puts values into backends. */
-export class Deposits {
-  readonly #parts: DepositsParts
+export class ExternalWrites {
+  readonly #parts: ExternalWritesParts
 
-  constructor(parts: DepositsParts) {
+  constructor(parts: ExternalWritesParts) {
     this.#parts = parts
   }
 
@@ -34,7 +34,7 @@ export class Deposits {
     name: string,
     version: number,
   ): Promise<number> {
-    return this.#parts.homes.vacant(id, { name, incarnation: nextIncarnation(before), version })
+    return this.#parts.values.vacant(id, { name, incarnation: nextIncarnation(before), version })
   }
 
   /**
@@ -47,17 +47,17 @@ export class Deposits {
     before: SecretRow | undefined,
     { verb, value, ...addition }: Addition & { readonly verb: string; readonly value: Uint8Array },
   ): Promise<void> {
-    const { store, keyring, homes, left } = this.#parts
+    const { store, keyring, values, left } = this.#parts
     const { name, version } = addition
     const taken = reserved(before, addition)
     const next = filled(taken, addition)
     const place = { name, incarnation: taken.incarnation, version }
-    const sealed = homes.refer(id, place, value)
+    const sealed = values.refer(id, place, value)
     await pass.change('reserve', version, (stamp) =>
       store.reserve(changeOf(keyring, stamp, before, taken), version, id),
     )
     try {
-      await homes.write(id, place, value)
+      await values.write(id, place, value)
     } catch (error) {
       await pass.tell('failed', version)
       left()

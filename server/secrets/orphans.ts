@@ -3,28 +3,28 @@
  * to nothing. What could not be cleared stays on the list.
  */
 import { asSottoError } from '../../client/api/errors.ts'
-import type { Leftover, Store } from '../store/contract.ts'
+import type { Orphan, Store } from '../store/contract.ts'
 import type { SecretCache } from '../catalog/cache.ts'
-import type { Homes } from '../backends/values.ts'
-import type { Turns } from '../catalog/locks.ts'
+import type { Values } from '../backends/values.ts'
+import type { Locks } from '../catalog/locks.ts'
 
-/** What leftovers are cleared with. */
-export interface LeftoversParts {
+/** What orphans are cleared with. */
+export interface OrphansParts {
   readonly store: Store
   readonly cache: SecretCache
-  readonly homes: Homes
+  readonly values: Values
   /** Those of the secrets: a write that is under way is not taken for one that came to nothing. */
-  readonly turns: Turns
+  readonly locks: Locks
 }
 
 /** Places that are looked at in one go. */
 const BATCH = 100
 
-/** The leftovers of one store. */
-export class Leftovers {
-  readonly #parts: LeftoversParts
+/** The orphans of one store. */
+export class Orphans {
+  readonly #parts: OrphansParts
 
-  constructor(parts: LeftoversParts) {
+  constructor(parts: OrphansParts) {
     this.#parts = parts
   }
 
@@ -36,7 +36,7 @@ export class Leftovers {
     let cleared = 0
     const failures = new Map<number, unknown>()
     for (let cursor = 0; !signal.aborted; ) {
-      const places = await this.#parts.store.leftovers(cursor, BATCH)
+      const places = await this.#parts.store.orphans(cursor, BATCH)
       for (const place of places) {
         cursor = place.cursor
         if (signal.aborted || failures.has(place.backend)) continue
@@ -54,16 +54,16 @@ export class Leftovers {
   }
 
   /** Whether there was something to clear. */
-  async #clear(place: Leftover): Promise<boolean> {
-    const { store, cache, homes, turns } = this.#parts
+  async #clear(place: Orphan): Promise<boolean> {
+    const { store, cache, values, locks } = this.#parts
     const { backend, name, incarnation, version } = place
-    return turns.take(name, async () => {
+    return locks.take(name, async () => {
       const found = await cache.read(name, version)
       const kept = found?.versions.get(version)
       // It was written after the list was made: it is no leftover any more.
       if (kept?.backend === backend && found?.row.incarnation === incarnation) return false
-      await homes.remove(backend, { name, incarnation, version })
-      await store.forgetLeftover(place)
+      await values.remove(backend, { name, incarnation, version })
+      await store.forgetOrphan(place)
       return true
     })
   }

@@ -6,9 +6,9 @@ import type { Request } from '../../client/api/wire.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretRow, SecretState, Store } from '../store/contract.ts'
 import type { CachedSecret, SecretCache } from '../catalog/cache.ts'
-import { type Deposits, takenThere } from './external-writes.ts'
+import { type ExternalWrites, takenThere } from './external-writes.ts'
 import type { Call, Gate, Pass } from '../gate/gate.ts'
-import type { Roster } from '../backends/registry.ts'
+import type { BackendRegistry } from '../backends/registry.ts'
 import {
   type ChangeStamp,
   type Addition,
@@ -16,7 +16,7 @@ import {
   ascending,
   changeOf,
 } from '../catalog/states.ts'
-import type { Turns } from '../catalog/locks.ts'
+import type { Locks } from '../catalog/locks.ts'
 
 /** What the service works with. */
 export interface SecretsParts {
@@ -24,10 +24,10 @@ export interface SecretsParts {
   readonly keyring: Keyring
   readonly cache: SecretCache
   readonly gate: Gate
-  readonly roster: Roster
-  readonly deposits: Deposits
+  readonly registry: BackendRegistry
+  readonly externalWrites: ExternalWrites
   /** Changes to one secret run one after another. */
-  readonly turns: Turns
+  readonly locks: Locks
   /** Called when values were removed here that a backend still has. */
   readonly left: () => void
 }
@@ -66,19 +66,28 @@ export class Secrets {
   readonly #keyring: Keyring
   readonly #cache: SecretCache
   readonly #gate: Gate
-  readonly #roster: Roster
-  readonly #deposits: Deposits
-  readonly #turns: Turns
+  readonly #registry: BackendRegistry
+  readonly #externalWrites: ExternalWrites
+  readonly #locks: Locks
   readonly #left: () => void
 
-  constructor({ store, keyring, cache, gate, roster, deposits, turns, left }: SecretsParts) {
+  constructor({
+    store,
+    keyring,
+    cache,
+    gate,
+    registry,
+    externalWrites,
+    locks,
+    left,
+  }: SecretsParts) {
     this.#store = store
     this.#keyring = keyring
     this.#cache = cache
     this.#gate = gate
-    this.#roster = roster
-    this.#deposits = deposits
-    this.#turns = turns
+    this.#registry = registry
+    this.#externalWrites = externalWrites
+    this.#locks = locks
     this.#left = left
   }
 
@@ -125,7 +134,7 @@ export class Secrets {
    */
   async put(call: Call, { Name, Value }: Request<'put'>): Promise<number> {
     const pass = await this.#gate.enter(call, 'put', Name)
-    return this.#turns.take(Name, async () => {
+    return this.#locks.take(Name, async () => {
       const found = await this.#cache.read(Name, 0)
       const before = found?.row
       const latest = before?.versions.at(-1)
@@ -138,7 +147,7 @@ export class Secrets {
       const version =
         home === undefined || next > MAX_VERSION
           ? next
-          : await this.#deposits.vacant(home, before, Name, next)
+          : await this.#externalWrites.vacant(home, before, Name, next)
       if (version > MAX_VERSION) {
         await pass.tell('refused')
         throw new SottoError(
@@ -160,7 +169,7 @@ export class Secrets {
   async createVersion(call: Call, request: Request<'create-version'>): Promise<void> {
     const { Name, Version: version, Value } = request
     const pass = await this.#gate.enter(call, 'create-version', Name)
-    await this.#turns.take(Name, async () => {
+    await this.#locks.take(Name, async () => {
       const before = await this.#cache.row(Name)
       const given = before?.versions.includes(version) || before?.removed.includes(version)
       // A restored store does not know what was given in the time that it lost.
@@ -174,7 +183,7 @@ export class Secrets {
       }
       const home = await this.#homeOf(Name, before)
       if (home !== undefined) {
-        const vacant = await this.#deposits.vacant(home, before, Name, version)
+        const vacant = await this.#externalWrites.vacant(home, before, Name, version)
         if (vacant !== version) {
           await pass.tell('refused', version)
           throw takenThere(Name, version)
@@ -188,7 +197,7 @@ export class Secrets {
   /** Makes an existing version active. Needs `activate`. Rejects with `not_found`. */
   async activate(call: Call, { Name, Version }: Request<'activate'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'activate', Name)
-    await this.#turns.take(Name, async () => {
+    await this.#locks.take(Name, async () => {
       const row = await this.#existingRow(pass, Name, Version)
       if (!row.versions.includes(Version)) {
         await pass.tell('not-found', Version)
@@ -208,7 +217,7 @@ export class Secrets {
    */
   async deleteVersion(call: Call, { Name, Version }: Request<'delete-version'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'delete', Name)
-    await this.#turns.take(Name, async () => {
+    await this.#locks.take(Name, async () => {
       const row = await this.#existingRow(pass, Name, Version)
       if (!row.versions.includes(Version)) {
         await pass.tell('not-found', Version)
@@ -236,7 +245,7 @@ export class Secrets {
   /** Deletes a secret with all its versions, if there is one. Needs `delete`. */
   async delete(call: Call, { Name }: Request<'delete'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'delete', Name)
-    await this.#turns.take(Name, async () => {
+    await this.#locks.take(Name, async () => {
       const row = await this.#cache.row(Name)
       if (!row || row.active === 0) return pass.tell('not-found')
       const removed = ascending([...row.removed, ...row.versions])
@@ -280,7 +289,7 @@ export class Secrets {
     try {
       await (home === undefined
         ? this.#append(pass, verb, before, addition, value)
-        : this.#deposits.add(pass, home, before, { ...addition, verb, value }))
+        : this.#externalWrites.add(pass, home, before, { ...addition, verb, value }))
     } finally {
       value.fill(0)
     }
@@ -312,13 +321,13 @@ export class Secrets {
 
   /** The backend that keeps a new version: that of the others, or else that of new secrets. */
   async #homeOf(name: string, before: SecretRow | undefined): Promise<number | undefined> {
-    if (!before || before.active === 0) return (await this.#roster.homeFor(name))?.id
+    if (!before || before.active === 0) return (await this.#registry.homeFor(name))?.id
     return (await this.#cache.read(name, before.active))?.versions.get(before.active)?.backend
   }
 
   /** Values were removed here: where there are backends, they may still have them. */
   async #removed(): Promise<void> {
-    const backends = await this.#roster.all().catch(() => undefined)
+    const backends = await this.#registry.all().catch(() => undefined)
     if (backends?.length !== 0) this.#left()
   }
 

@@ -3,7 +3,7 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import type { DevelopmentConfig, ServerConfig, TailnetConfig } from '../config/config.ts'
 import { addressText } from '../http/bind.ts'
 import { type Certificates, type Schedule, scheduled } from '../http/certificates/certificates.ts'
-import { Doors } from '../http/listeners.ts'
+import { Listeners } from '../http/listeners.ts'
 import type { Listener } from '../http/listener.ts'
 import { openCertificates } from '../http/certificates/tls.ts'
 import { DevelopmentTailnet } from '../identity/development.ts'
@@ -103,10 +103,10 @@ async function tailnetNetwork(
     return own.length === 0 ? [] : [...own, ...services]
   }
   const open = async (listener: Listener, opened: AsyncDisposableStack): Promise<string> => {
-    const doors = new Doors({ listener, addresses, port, certificates, schedule, say })
-    opened.defer(() => doors.close())
-    const bound = await doors.open()
-    identity.onChange(() => doors.follow())
+    const listeners = new Listeners({ listener, addresses, port, certificates, schedule, say })
+    opened.defer(() => listeners.close())
+    const bound = await listeners.open()
+    identity.onChange(() => listeners.follow())
     const scheme = certificates ? 'https' : 'http'
     const at = { host: identity.name || (addresses()[0] ?? ''), port: bound }
     return `${scheme}://${bound === (certificates ? 443 : 80) ? at.host : addressText(at)}`

@@ -97,8 +97,8 @@ async function wrapWith(key: KeyProvider, rootKey: Uint8Array, storeId: string):
 
 function refuseOccupied(state: StateDirectory): void {
   if (state.empty) return
-  if (state.leftovers.length > 0) {
-    const names = state.leftovers.map((name) => quote(name)).join(' and ')
+  if (state.orphans.length > 0) {
+    const names = state.orphans.map((name) => quote(name)).join(' and ')
     const found = `has no store, but ${names}`
     throw new SottoError('store_exists', `The state directory ${quote(state.path)} ${found}`, {
       hint: 'A `sotto init` was cut short, or a store was moved away. If it was the first, delete what it left and try again.',

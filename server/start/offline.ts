@@ -2,7 +2,7 @@
 import { createBackup, type CreatedBackup, type CreateParts } from '../backup/create.ts'
 import type { KeysConfig } from '../config/config.ts'
 import type { Keyring } from '../crypto/keyring.ts'
-import { type LogWorld, openAgreement, openFiles } from './open-store.ts'
+import { type LogWorld, openCommits, openFiles } from './open-store.ts'
 import { SecretCache } from '../catalog/cache.ts'
 import { type KeyActs, keyActs } from '../gate/key-acts.ts'
 import { entriesOf, type EntryUse, Rotation } from '../keys/rotation.ts'
@@ -37,8 +37,8 @@ export async function withKeys<T>(
   const { state, store, providers } = await openFiles(config, undo)
   const begin = async (keyring: Keyring): Promise<KeyActs> => {
     const cache = new SecretCache(store, keyring, 0)
-    const agreement = await openAgreement(state, store, cache, world, undo)
-    return keyActs({ agreement, actor: { operator }, clock })
+    const commits = await openCommits(state, store, cache, world, undo)
+    return keyActs({ commits, actor: { operator }, clock })
   }
   // The log is opened by the first change, and once.
   let begun: Promise<KeyActs> | undefined
@@ -76,7 +76,7 @@ export async function backUp(
   const opened = await openKeyring(store.identity.id, await store.keys(), providers)
   opened.rootKey.fill(0)
   const { keyring } = opened
-  const { log } = await openAgreement(state, store, new SecretCache(store, keyring, 0), world, undo)
+  const { log } = await openCommits(state, store, new SecretCache(store, keyring, 0), world, undo)
   let announced = 0
   return await createBackup({
     ...wanted,

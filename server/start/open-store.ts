@@ -8,7 +8,7 @@ import type { Keyring } from '../crypto/keyring.ts'
 import type { KeyMetrics } from '../crypto/metrics.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import { measuredAll, providersOf } from './providers.ts'
-import { Agreement } from '../gate/commits.ts'
+import { Commits } from '../gate/commits.ts'
 import type { SecretCache } from '../catalog/cache.ts'
 import { openKeyring } from '../keys/wraps.ts'
 import type { Store, StoredWrap } from '../store/contract.ts'
@@ -112,16 +112,16 @@ export async function openFiles(
 }
 
 /**
- * Opens the audit log in agreement with the store, for as long as `undo` stands. Rejects as `Agreement.open`.
+ * Opens the audit log in agreement with the store, for as long as `undo` stands. Rejects as `Commits.open`.
  */
-export async function openAgreement(
+export async function openCommits(
   state: StateDirectory,
   store: Store,
   cache: SecretCache,
   { auditFiles, clock, waitMs, metrics }: LogWorld & { readonly metrics?: LogMetrics },
   undo: AsyncDisposableStack,
-): Promise<Agreement> {
-  const agreement = await Agreement.open({
+): Promise<Commits> {
+  const commits = await Commits.open({
     store,
     cache,
     findRecord: (id) => findRecord(state.audit, id, auditFiles),
@@ -137,9 +137,9 @@ export async function openAgreement(
         ...(waitMs !== undefined && { waitMs }),
       }),
   })
-  undo.defer(() => agreement.log.close())
-  undo.defer(() => agreement.close())
-  return agreement
+  undo.defer(() => commits.log.close())
+  undo.defer(() => commits.close())
+  return commits
 }
 
 /** A restore that was cut short left no store, and this is not the place for a new one. */

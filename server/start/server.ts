@@ -18,7 +18,7 @@ import { BackupMemory } from '../backup/schedule/memory.ts'
 import { BACKUP_JOB, BackupJob } from '../backup/schedule/job.ts'
 import { Backups } from '../operations/backups.ts'
 import { Jobs } from '../operations/jobs.ts'
-import { LEFTOVERS_JOB, leftoversJob } from '../secrets/orphans-job.ts'
+import { ORPHANS_JOB, orphansJob } from '../secrets/orphans-job.ts'
 import { Mirrors } from '../operations/mirrors.ts'
 import { rehearsalJob } from '../backup/schedule/rehearsal.ts'
 import { rotationJob } from '../keys/rotation-job.ts'
@@ -27,25 +27,25 @@ import { processMetrics } from '../metrics/process.ts'
 import { Registry } from '../metrics/registry.ts'
 import { openNetwork, refuseUnsafeDevelopment } from './network.ts'
 import { makeStore } from './new-store.ts'
-import { claimState, type LogWorld, openAgreement, openKeys, openOwnStore } from './open-store.ts'
+import { claimState, type LogWorld, openCommits, openKeys, openOwnStore } from './open-store.ts'
 import { measuredAll, providersOf } from './providers.ts'
-import { Questions } from '../operations/audit.ts'
-import type { Agreement } from '../gate/commits.ts'
+import { AuditQueries } from '../operations/audit.ts'
+import type { Commits } from '../gate/commits.ts'
 import { Backends } from '../operations/backends.ts'
 import { SecretCache } from '../catalog/cache.ts'
 import { readCredential } from '../secrets/credentials.ts'
-import { Deposits } from '../secrets/external-writes.ts'
+import { ExternalWrites } from '../secrets/external-writes.ts'
 import { Gate } from '../gate/gate.ts'
-import { Homes } from '../backends/values.ts'
+import { Values } from '../backends/values.ts'
 import { Keys } from '../operations/keys.ts'
-import { Leftovers } from '../secrets/orphans.ts'
+import { Orphans } from '../secrets/orphans.ts'
 import { Migration } from '../operations/migration.ts'
 import { type OpenBackend, OpenBackends } from '../backends/opened.ts'
 import { openBaoOpener, SERVICE_ACCOUNT_TOKEN } from '../backends/openbao/opener.ts'
-import { Roster } from '../backends/registry.ts'
+import { BackendRegistry } from '../backends/registry.ts'
 import { Rotation } from '../keys/rotation.ts'
 import { Secrets } from '../secrets/secrets.ts'
-import { Turns } from '../catalog/locks.ts'
+import { Locks } from '../catalog/locks.ts'
 import { openKeyring } from '../keys/wraps.ts'
 import type { Store } from '../store/contract.ts'
 import type { StateDirectory } from '../store/directory.ts'
@@ -105,14 +105,14 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const { keyring, wrap } = await openKeys(config, state, store, { say, metrics: metrics.keys })
   const cache = new SecretCache(store, keyring, CACHE_BYTES, metrics.cache)
   const logWorld = { ...world, metrics: metrics.log }
-  const agreement = await openAgreement(state, store, cache, logWorld, undo)
-  const { log } = agreement
+  const commits = await openCommits(state, store, cache, logWorld, undo)
+  const { log } = commits
   followFolder(registry, metrics.log, new FolderSize(world.auditFiles ?? nodeFiles, state.audit))
 
   const { backendOrigins: origins = [], backendJwtFile: jwtFile = SERVICE_ACCOUNT_TOKEN } = config
-  const roster = new Roster(store, keyring)
+  const backendRegistry = new BackendRegistry(store, keyring)
   const open = new OpenBackends({
-    roster,
+    registry: backendRegistry,
     storeId: store.identity.id,
     origins,
     credential: (ref) => readCredential({ cache, gate }, ref),
@@ -120,24 +120,42 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     metrics: metrics.backends,
   })
   undo.defer(() => open.close())
-  const homes = new Homes({ keyring, backends: open })
+  const values = new Values({ keyring, backends: open })
   const changed = (): void => mirrors.changed()
-  const gate = new Gate({ log, homes, agreement, clock, changed })
-  const turns = new Turns()
-  const left = (): void => scheduler.wake(LEFTOVERS_JOB)
-  const deposits = new Deposits({ store, keyring, homes, left })
-  const secrets = new Secrets({ store, keyring, cache, gate, roster, deposits, turns, left })
-  const migration = new Migration({ store, keyring, cache, gate, homes, roster, turns, left })
-  const backends = new Backends({ store, cache, gate, roster, open, clock })
+  const gate = new Gate({ log, values, commits, clock, changed })
+  const locks = new Locks()
+  const left = (): void => scheduler.wake(ORPHANS_JOB)
+  const externalWrites = new ExternalWrites({ store, keyring, values, left })
+  const secrets = new Secrets({
+    store,
+    keyring,
+    cache,
+    gate,
+    registry: backendRegistry,
+    externalWrites,
+    locks,
+    left,
+  })
+  const migration = new Migration({
+    store,
+    keyring,
+    cache,
+    gate,
+    values,
+    registry: backendRegistry,
+    locks,
+    left,
+  })
+  const backends = new Backends({ store, cache, gate, registry: backendRegistry, open, clock })
   const scheduler = new Scheduler({
     say,
     clock,
     metrics: metrics.jobs,
     ...(world.timers && { timers: world.timers }),
   })
-  scheduler.add(leftoversJob(new Leftovers({ store, cache, homes, turns })))
+  scheduler.add(orphansJob(new Orphans({ store, cache, values, locks })))
   const jobs = new Jobs(scheduler, gate)
-  const questions = new Questions({
+  const audit = new AuditQueries({
     directory: state.audit,
     gate,
     ...(world.waitMs !== undefined && { waitMs: world.waitMs }),
@@ -166,7 +184,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     metrics: metrics.mirrors,
     use: (id, act) => open.use(id, act),
     setups: async () =>
-      (await roster.read()).backends.flatMap(({ id, name, config: { mirror } }) =>
+      (await backendRegistry.read()).backends.flatMap(({ id, name, config: { mirror } }) =>
         mirror ? [{ backend: id, name, spec: mirror }] : [],
       ),
   })
@@ -174,7 +192,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const backups = await openBackups(
     config.backups,
     { ...world, say, clock },
-    { state, store, keyring, agreement, gate, scheduler, providers },
+    { state, store, keyring, commits, gate, scheduler, providers },
   )
   backups.follow(metrics.backups)
   const listener = new Listener(
@@ -183,7 +201,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
       gate,
       secrets,
       operations: {
-        'audit-query': (call, request) => questions.ask(call, request),
+        'audit-query': (call, request) => audit.ask(call, request),
         'job-status': (call) => jobs.status(call),
         'job-run': (call, request) => jobs.run(call, request),
         'mirror-status': (call, request) => mirrors.status(call, request),
@@ -212,7 +230,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
       probes: {
         store: async () => {
           await store.check()
-          await agreement.check()
+          await commits.check()
         },
         audit: async () => refuseBrokenLog(log),
         identity: () => identity.check(),
@@ -234,7 +252,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
     })
   })
   undo.defer(() => scheduler.close())
-  undo.defer(() => questions.close())
+  undo.defer(() => audit.close())
   undo.defer(() => listener.close())
   await store.noteProven(provider, fingerprint, clock().toISOString()).catch((error: unknown) => {
     say(`when the key was proven was not noted: ${asSottoError(error).message}`)
@@ -254,7 +272,7 @@ interface BackedUp {
   readonly state: StateDirectory
   readonly store: Store
   readonly keyring: Keyring
-  readonly agreement: Agreement
+  readonly commits: Commits
   readonly gate: Gate
   readonly scheduler: Scheduler
   readonly providers: () => Promise<KeyProvider[]>
@@ -264,13 +282,13 @@ interface BackedUp {
 async function openBackups(
   config: BackupsConfig | undefined,
   { say, clock, auditFiles }: Required<Pick<World, 'say' | 'clock'>> & Pick<World, 'auditFiles'>,
-  { state, agreement, scheduler, providers, ...others }: BackedUp,
+  { state, commits, scheduler, providers, ...others }: BackedUp,
 ): Promise<Backups> {
   if (config === undefined) return new Backups(others.gate, undefined)
   const { keep, rehearsal } = config
   const target = targetAt(config.place)
   const memory = await BackupMemory.open(state.backups)
-  const { log } = agreement
+  const { log } = commits
   const auditDirectory = state.audit
   const parts = { ...others, place: config.place, target, memory, clock }
   const job = new BackupJob({
@@ -282,7 +300,7 @@ async function openBackups(
     ...(auditFiles && { auditFiles }),
   })
   scheduler.add(job.job())
-  agreement.whenChanged(() => scheduler.wake(BACKUP_JOB))
+  commits.whenChanged(() => scheduler.wake(BACKUP_JOB))
   if (rehearsal) {
     const { everyMs, directory = state.path } = rehearsal
     scheduler.add(rehearsalJob({ ...parts, providers, directory, everyMs }))

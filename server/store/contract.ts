@@ -146,7 +146,7 @@ export interface BackendInUse extends StoredBackend {
   /** How many secrets are kept there. */
   readonly secrets: number
   /** How many places of it may hold a value that should not be there. */
-  readonly leftovers: number
+  readonly orphans: number
 }
 
 /** A backend to be stored, and the MAC of the row that it takes the place of; null for a new one. */
@@ -165,7 +165,7 @@ export interface BackendChange {
 }
 
 /** A place in a backend that may hold a value which should not be there. */
-export interface Leftover {
+export interface Orphan {
   /** The id of the backend. */
   readonly backend: number
   readonly name: string
@@ -370,22 +370,22 @@ export interface Store extends MirrorStore {
   saveBackend(change: BackendChange, saved: SavedBackend, demoted?: SavedBackend): Promise<number>
 
   /**
-   * Erases a backend, and what is known of its leftovers. Resolves with the new revision. Rejects with
+   * Erases a backend, and what is known of its orphans. Resolves with the new revision. Rejects with
    * `conflict` when it is not as expected, or keeps a secret.
    */
   removeBackend(change: BackendChange, id: number, expected: Uint8Array): Promise<number>
 
   /** The first `limit` places behind `cursor` (0: from the first on) that are to be cleared, oldest first. */
-  leftovers(cursor: number, limit: number): Promise<(Leftover & { readonly cursor: number })[]>
+  orphans(cursor: number, limit: number): Promise<(Orphan & { readonly cursor: number })[]>
 
   /**
    * Notes places that values are about to be written to, which a later attempt may find there. They are
    * left over once their version is removed; `rehome` to that backend strikes them off.
    */
-  noteWritten(places: readonly Leftover[]): Promise<void>
+  noteWritten(places: readonly Orphan[]): Promise<void>
 
   /** Strikes off a place that was cleared. */
-  forgetLeftover(place: Leftover): Promise<void>
+  forgetOrphan(place: Orphan): Promise<void>
 
   /**
    * Which of the given intents (audit record ids) were committed. Answers after every change that

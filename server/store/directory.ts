@@ -25,7 +25,7 @@ export interface StateDirectory {
   /** Whether nothing is in it, the lock of an owner aside. */
   readonly empty: boolean
   /** What an `init` that was cut short left, where nothing else is in it: no store was ever here. */
-  readonly leftovers: readonly string[]
+  readonly orphans: readonly string[]
   /** What a restore that was cut short left. */
   readonly restoring: readonly string[]
   /** All names in it, the lock of an owner aside. */
@@ -104,7 +104,7 @@ function syncNames(path: string, made: string): void {
   } while (directory.length > last.length)
 }
 
-const leftover = /^(?:local\.key|sotto\.db\.[0-9a-f]{8}\.new(?:-wal|-shm)?)$/
+const orphan = /^(?:local\.key|sotto\.db\.[0-9a-f]{8}\.new(?:-wal|-shm)?)$/
 
 /** A restore that is not complete, and one that is but for its last step. */
 const restoring = /^restore\.[0-9a-f]{8}\.(?:partial|ready)$/
@@ -120,6 +120,6 @@ function describe(path: string): StateDirectory {
     empty: names.length === 0,
     entries: names.toSorted(),
     restoring: names.filter((name) => restoring.test(name)),
-    leftovers: names.every((name) => leftover.test(name)) ? names.toSorted() : [],
+    orphans: names.every((name) => orphan.test(name)) ? names.toSorted() : [],
   }
 }

@@ -1,15 +1,15 @@
 /** What every source of identity must do, whatever network is behind it. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Rule } from '../../client/api/types.ts'
-import type { Connection, Identity, TcpConnection } from '../../server/identity/identity.ts'
+import type { Peer, Identity, TcpPeer } from '../../server/identity/identity.ts'
 
 /** What the suite needs of the kind of identity under test. */
 export interface IdentityFixture extends AsyncDisposable {
   readonly identity: Identity
   /** Where two callers call from. */
-  readonly callers: readonly [TcpConnection, TcpConnection]
+  readonly callers: readonly [TcpPeer, TcpPeer]
   /** An address of the right kind that nobody calls from. */
-  readonly stranger: TcpConnection
+  readonly stranger: TcpPeer
   /** Gives the first caller these rules, and keeps the second as it is. */
   grant(rules: readonly Rule[]): Promise<void>
   /** Takes the source of identity away, and brings it back. */
@@ -31,8 +31,8 @@ export function identityContract(name: string, make: () => Promise<IdentityFixtu
     afterEach(() => fixture[Symbol.asyncDispose]())
 
     /** Expects that the connection is refused, whatever the reason. */
-    async function expectRefused(connection: Connection): Promise<void> {
-      await expect(fixture.identity.identify(connection)).rejects.toMatchObject({
+    async function expectRefused(peer: Peer): Promise<void> {
+      await expect(fixture.identity.identify(peer)).rejects.toMatchObject({
         name: 'SottoError',
         code: 'unidentified',
       })
@@ -66,7 +66,7 @@ export function identityContract(name: string, make: () => Promise<IdentityFixtu
 
     test('gives each of many requests at once the caller of its own', async () => {
       const asked = Array.from({ length: 200 }, async (_, at) => {
-        const caller = await fixture.identity.identify(fixture.callers[at % 2] as TcpConnection)
+        const caller = await fixture.identity.identify(fixture.callers[at % 2] as TcpPeer)
         return caller.principal.ip
       })
       const ips = await Promise.all(asked)

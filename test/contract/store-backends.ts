@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type {
   BackendChange,
-  Leftover,
+  Orphan,
   SavedBackend,
   SealedVersion,
   SecretRow,
@@ -45,7 +45,7 @@ const edited = (from: StoredBackend, to: StoredBackend): SavedBackend => ({
   backend: to,
   expected: from.mac,
 })
-const unused = { secrets: 0, leftovers: 0 }
+const unused = { secrets: 0, orphans: 0 }
 
 /** A version whose value is in the backend `id`. */
 function reference(version: number, id: number): SealedVersion {
@@ -190,14 +190,14 @@ export function backendChanges(current: () => Store, reopen: () => Promise<Store
       return store.fill(changeTo(next(), reserved, after), reference(taken, id))
     }
 
-    async function left(): Promise<Leftover[]> {
-      const found = await store.leftovers(0, 100)
+    async function left(): Promise<Orphan[]> {
+      const found = await store.orphans(0, 100)
       return found.map(({ backend: id, name, incarnation, version }) =>
         place(name, version, id, incarnation),
       )
     }
 
-    const place = (name: string, version: number, id = 1, incarnation = 1): Leftover => ({
+    const place = (name: string, version: number, id = 1, incarnation = 1): Orphan => ({
       backend: id,
       name,
       incarnation,
@@ -205,7 +205,7 @@ export function backendChanges(current: () => Store, reopen: () => Promise<Store
     })
 
     const uses = async (): Promise<number[][]> =>
-      (await store.backends()).backends.map(({ secrets, leftovers }) => [secrets, leftovers])
+      (await store.backends()).backends.map(({ secrets, orphans }) => [secrets, orphans])
 
     test('a number is taken first, and is burnt when nothing follows', async () => {
       const reserved = await reserve('a')
@@ -233,7 +233,7 @@ export function backendChanges(current: () => Store, reopen: () => Promise<Store
         ['reserve', 2],
         ['fill', 2],
       ])
-      await store.forgetLeftover(place('a', 1))
+      await store.forgetOrphan(place('a', 1))
       expect(await left()).toEqual([])
       expect(await uses()).toEqual([
         [1, 0],
@@ -289,13 +289,13 @@ export function backendChanges(current: () => Store, reopen: () => Promise<Store
         [1, 3],
         [0, 0],
       ])
-      const [first] = await store.leftovers(0, 1)
-      expect((await store.leftovers(first?.cursor ?? 0, 9)).map(({ version }) => version)).toEqual([
+      const [first] = await store.orphans(0, 1)
+      expect((await store.orphans(first?.cursor ?? 0, 9)).map(({ version }) => version)).toEqual([
         1, 3,
       ])
-      await store.forgetLeftover(place('a', 1))
-      await store.forgetLeftover(place('a', 1, 2))
-      await store.forgetLeftover(place('none', 1))
+      await store.forgetOrphan(place('a', 1))
+      await store.forgetOrphan(place('a', 1, 2))
+      await store.forgetOrphan(place('none', 1))
       expect(await left()).toEqual([place('a', 2), place('a', 3)])
     })
 

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES, MAX_NAME_BYTES } from '../../client/api/types.ts'
-import { type Fault, Faults } from '../../server/http/error-log.ts'
-import { Lane } from '../../server/http/lane.ts'
+import { type Fault, ErrorLog } from '../../server/http/error-log.ts'
+import { SerialQueue } from '../../server/http/lane.ts'
 import { listenerLimits } from '../../server/http/listener.ts'
-import { Load, loadLimits, type Peer } from '../../server/http/load.ts'
+import { Load, loadLimits, type AddressUsage } from '../../server/http/load.ts'
 import { openFileLimit } from '../../server/http/open-files.ts'
-import { Rota } from '../../server/http/fair-queue.ts'
+import { FairQueue } from '../../server/http/fair-queue.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 /** How often `take` works before it throws or gives nothing. */
@@ -24,7 +24,7 @@ function countOf(take: () => unknown): number {
   }
 }
 
-function connect(load: Load, address: string): Peer {
+function connect(load: Load, address: string): AddressUsage {
   const peer = load.connect(address)
   if (!peer) throw new Error(`no connection for ${address}`)
   return peer
@@ -36,9 +36,9 @@ describe('a share', () => {
   test('is half for one address, a third for each of two, and there is always some left', () => {
     const load = new Load(limits)
     const [first, second, third] = ['a', 'b', 'c'].map((address) => connect(load, address)) as [
-      Peer,
-      Peer,
-      Peer,
+      AddressUsage,
+      AddressUsage,
+      AddressUsage,
     ]
     expect(countOf(() => load.enter(first))).toBe(32)
     expect(countOf(() => load.enter(second))).toBe(16)
@@ -48,10 +48,10 @@ describe('a share', () => {
   test('is everything there is when everybody takes one', () => {
     const load = new Load({ ...limits, connections: 1000 })
     const peers = Array.from({ length: 65 }, (_, index) => connect(load, `peer-${index}`))
-    const last = peers.pop() as Peer
+    const last = peers.pop() as AddressUsage
     for (const peer of peers) load.enter(peer)
     expect(() => load.enter(last)).toThrow(/works on 64 requests/)
-    load.leave(peers[0] as Peer)
+    load.leave(peers[0] as AddressUsage)
     load.enter(last)
     expect(last.requests).toBe(1)
   })
@@ -136,9 +136,9 @@ describe('turns', () => {
     const load = new Load()
     const [hog, other] = [connect(load, 'a'), connect(load, 'b')]
     const begun: string[] = []
-    const rota = new Rota<string>((item) => void begun.push(item))
-    for (let count = 0; count < 1000; count++) rota.add(hog, 'hog')
-    rota.add(other, 'other')
+    const queue = new FairQueue<string>((item) => void begun.push(item))
+    for (let count = 0; count < 1000; count++) queue.add(hog, 'hog')
+    queue.add(other, 'other')
     const before = begun.length
     await new Promise((resolve) => setImmediate(resolve))
     expect(before).toBeLessThanOrEqual(64)
@@ -149,9 +149,9 @@ describe('turns', () => {
   test('a quiet server begins what comes at once, turn after turn', async () => {
     const peer = connect(new Load(), 'a')
     let begun = 0
-    const rota = new Rota<string>(() => begun++)
+    const queue = new FairQueue<string>(() => begun++)
     for (let turn = 0; turn < 30; turn++) {
-      for (let count = 0; count < 10; count++) rota.add(peer, 'x')
+      for (let count = 0; count < 10; count++) queue.add(peer, 'x')
       await new Promise((resolve) => setImmediate(resolve))
       await new Promise((resolve) => setImmediate(resolve))
       expect(begun).toBe((turn + 1) * 10)
@@ -159,7 +159,7 @@ describe('turns', () => {
   })
 
   test('long tasks run one after another, and addresses take turns', async () => {
-    const lane = new Lane()
+    const lane = new SerialQueue()
     const order: string[] = []
     let running = 0
     const task = (name: string) => async (): Promise<string> => {
@@ -188,7 +188,7 @@ describe('turns', () => {
 describe('faults', () => {
   test('are told a few of each kind in a window, and the rest as a number', () => {
     const told: Fault[] = []
-    const faults = new Faults((fault) => void told.push(fault))
+    const faults = new ErrorLog((fault) => void told.push(fault))
     for (let count = 1; count <= 500; count++) {
       faults.note(`r-${count}`, new SottoError('unidentified', 'nobody'))
     }
@@ -210,7 +210,7 @@ describe('faults', () => {
 
   test('are told at the end of the window by themselves', async () => {
     const told: Fault[] = []
-    const faults = new Faults((fault) => void told.push(fault), 20)
+    const faults = new ErrorLog((fault) => void told.push(fault), 20)
     for (let count = 0; count < 12; count++) faults.note('r', new SottoError('internal', 'x'))
     await expect.poll(() => told.length).toBe(11)
     expect(told.at(-1)?.message).toContain('2 more')

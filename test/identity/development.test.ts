@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Rule } from '../../client/api/types.ts'
 import { DevelopmentTailnet, type TailnetFile } from '../../server/identity/development.ts'
-import type { TcpConnection } from '../../server/identity/identity.ts'
+import type { TcpPeer } from '../../server/identity/identity.ts'
 import { refuseUserspaceTailscaled } from '../../server/identity/userspace.ts'
 import { identityContract } from '../contract/identity.ts'
 import { type Answer, recorded, StubLocalApi } from '../support/local-api.ts'
@@ -22,7 +22,7 @@ const nodes: TailnetFile = {
 }
 
 /** A connection from `remoteAddress`. */
-function from(remoteAddress: string, localPort = 1): TcpConnection {
+function from(remoteAddress: string, localPort = 1): TcpPeer {
   return { remoteAddress, remotePort: 40_000, localAddress: '127.0.0.1', localPort }
 }
 

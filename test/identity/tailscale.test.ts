@@ -1,7 +1,7 @@
 import { chmodSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Gone, TcpConnection } from '../../server/identity/identity.ts'
+import type { Gone, TcpPeer } from '../../server/identity/identity.ts'
 import { TailscaleIdentity, type TailscaleTerms } from '../../server/identity/tailscale/identity.ts'
 import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
 import { identityContract } from '../contract/identity.ts'
@@ -23,7 +23,7 @@ const [ALICE, ALICE6] = addressesIn('whois-user')
 const [WEB] = addressesIn('whois-tagged')
 
 /** A connection to the server’s own address. */
-function from(remoteAddress: string, fields: Partial<TcpConnection> = {}): TcpConnection {
+function from(remoteAddress: string, fields: Partial<TcpPeer> = {}): TcpPeer {
   return { remoteAddress, remotePort: 40_000, localAddress: OWN, localPort: 443, ...fields }
 }
 

@@ -18,7 +18,7 @@ import { Scheduler } from '../../server/jobs/scheduler.ts'
 import { Registry } from '../../server/metrics/registry.ts'
 import { BackendMetrics } from '../../server/backends/metrics.ts'
 import { OpenBackends } from '../../server/backends/opened.ts'
-import type { Roster } from '../../server/backends/registry.ts'
+import type { BackendRegistry } from '../../server/backends/registry.ts'
 import { followStore, storeMetrics } from '../../server/store/metrics.ts'
 import { afterAppend, changeTo, sealedVersion } from '../contract/store-states.ts'
 import { makeStore } from '../store/made.ts'
@@ -182,7 +182,7 @@ test('backends tell how calls came out, and of their logins while they are open'
     config: { url: 'https://bao.example.com:8200' },
   }
   const open = new OpenBackends({
-    roster: { find: async () => record } as unknown as Roster,
+    registry: { find: async () => record } as unknown as BackendRegistry,
     storeId: 'id',
     origins: ['https://bao.example.com:8200'],
     credential: async () => 'token',

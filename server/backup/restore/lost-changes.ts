@@ -15,7 +15,7 @@ export interface LostChange {
 }
 
 /** What the log tells. */
-export interface Aftermath {
+export interface LostChanges {
   /** The highest number that was given to each name that the log tells of. */
   readonly given: ReadonlyMap<string, number>
   /** In order. */
@@ -28,11 +28,11 @@ export interface Aftermath {
 const ASKED = 1000
 
 /** Reads the log in the folder `directory` from where the backup's own part of it begins. */
-export async function aftermathOf(
+export async function lostChangesOf(
   directory: string,
   store: Store,
   { store: { id, revision }, log }: Manifest,
-): Promise<Aftermath> {
+): Promise<LostChanges> {
   if (log === null) return { given: new Map(), lost: [], revision }
   const { recovered } = await recover(nodeFiles, directory, id)
   const intents = new Map<number, LostChange>(recovered.open.map((each) => [each.id, each]))

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Aftermath, aftermathOf } from './lost-changes.ts'
+import { type LostChanges, lostChangesOf } from './lost-changes.ts'
 import { compareLive, type Difference } from './compare.ts'
 import { survivingLog } from './restored-log.ts'
 import { type Manifest, STORE_PART } from '../manifest.ts'
@@ -25,7 +25,7 @@ export interface Preview {
   /** Values that were opened. */
   readonly values: number
   /** Changes that the log tells of and that would not come back. */
-  readonly lost: Aftermath['lost']
+  readonly lost: LostChanges['lost']
   /** Absent where no live store was named. */
   readonly newer?: readonly Difference[]
 }
@@ -41,7 +41,7 @@ export async function previewRestore(parts: PreviewParts): Promise<Preview> {
     await using proven = await provenStore(backup, scratch, keys, parts)
     const log = join(scratch, 'audit')
     if (audit !== undefined) await survivingLog(audit, log, manifest)
-    const { lost } = await aftermathOf(log, proven.store, manifest)
+    const { lost } = await lostChangesOf(log, proven.store, manifest)
     const newer = live === undefined ? undefined : compareLive(live, join(scratch, STORE_PART))
     const { values } = proven
     const { openedWith } = keys

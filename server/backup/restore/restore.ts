@@ -14,7 +14,7 @@ import { lockDirectory } from '../../store/lock.ts'
 import { reviveStore } from '../../store/sqlite/revive.ts'
 import type { Progress } from '../create.ts'
 import { syncFolder } from '../extract.ts'
-import { type Aftermath, aftermathOf } from './lost-changes.ts'
+import { type LostChanges, lostChangesOf } from './lost-changes.ts'
 import { gatherLog, survivingLog } from './restored-log.ts'
 import { type Manifest, STORE_PART } from '../manifest.ts'
 import { OpenedBackup } from '../open.ts'
@@ -58,7 +58,7 @@ export interface RestoredStore {
   /** The record that the log which came back begins behind; id 0: it is whole. */
   readonly logAfter: Receipt
   /** Changes that the log tells of and that did not come back. */
-  readonly lost: Aftermath['lost']
+  readonly lost: LostChanges['lost']
 }
 
 /**
@@ -153,12 +153,12 @@ export async function goOn(
   { name, manifest, openedWith, logAfter, proven }: Origin,
 ): Promise<RestoredStore> {
   const audit = join(draft, 'audit')
-  const aftermath = await aftermathOf(audit, proven.store, manifest)
+  const lostChanges = await lostChangesOf(audit, proven.store, manifest)
   const skipped = exact ? 0 : NUMBERS_SKIPPED
-  const last = Math.max(manifest.store.revision, aftermath.revision)
+  const last = Math.max(manifest.store.revision, lostChanges.revision)
   const revision = last + skipped + 1
   const entry = { backup: name, taken: manifest.store.revision, skipped, operator } as const
-  const mark = await tellRestore(audit, manifest, aftermath, {
+  const mark = await tellRestore(audit, manifest, lostChanges, {
     entry: { kind: 'restore', ...entry },
     revision: last,
     // Where no part of the log is left, it begins behind the newest record that the store knows.
@@ -182,12 +182,12 @@ export async function goOn(
       at: clock().toISOString(),
     },
     skip: skipped,
-    given: aftermath.given,
+    given: lostChanges.given,
     mac: (row) => keyring.mac(row),
   })
   await syncFolder(audit)
   await syncFolder(draft)
-  const { lost } = aftermath
+  const { lost } = lostChanges
   return { to, backup: name, manifest, openedWith, revision, skipped, logAfter, lost }
 }
 
@@ -195,7 +195,7 @@ export async function goOn(
 async function tellRestore(
   directory: string,
   { store: { id: logId } }: Manifest,
-  { lost }: Aftermath,
+  { lost }: LostChanges,
   how: {
     readonly entry: Parameters<AuditLog['append']>[0]
     readonly revision: number

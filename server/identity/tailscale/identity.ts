@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { asSottoError, SottoError } from '../../../client/api/errors.ts'
 import type { Caller } from '../../access.ts'
-import type { Connection, Gone, Identity } from '../identity.ts'
+import type { Peer, Gone, Identity } from '../identity.ts'
 import { canonicalAddress } from './addresses.ts'
 import type { WhoIsAnswer } from './answers.ts'
 import { BusWatch } from './bus-watch.ts'
@@ -131,16 +131,16 @@ export class TailscaleIdentity implements Identity {
     this.#listeners.push(gone)
   }
 
-  async identify(connection: Connection): Promise<Caller> {
+  async identify(peer: Peer): Promise<Caller> {
     try {
       const own = this.#state.present()
       const terms = { own, services: this.#services, userspace: this.#userspace }
-      const question = questionOf(connection, terms)
+      const question = questionOf(peer, terms)
       const caller = await this.#calls.ask(question.key, () => this.#answer(question))
       this.#recent.note(caller.node, caller.principal.ip)
       return caller
     } catch (error) {
-      throw refusal(connection, error)
+      throw refusal(peer, error)
     }
   }
 
@@ -232,12 +232,12 @@ function refuseUserspaceElsewhere({ userspace }: TailscaleTerms): void {
   )
 }
 
-function refusal(connection: Connection, error: unknown): SottoError {
+function refusal(peer: Peer, error: unknown): SottoError {
   if (error instanceof SottoError && error.code === 'overloaded') return error
   const who =
-    'unix' in connection
-      ? (connection.forwardedFor ?? 'a caller on the unix socket')
-      : `${connection.remoteAddress} port ${connection.remotePort}`
+    'unix' in peer
+      ? (peer.forwardedFor ?? 'a caller on the unix socket')
+      : `${peer.remoteAddress} port ${peer.remotePort}`
   const { message, hint } = error instanceof SottoError ? error : asSottoErrorOf(error)
   return new SottoError('unidentified', `Cannot tell who ${who} is: ${message}`, {
     cause: error,

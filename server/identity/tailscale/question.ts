@@ -2,7 +2,7 @@
  * What to ask tailscaled about a connection, or why not to ask. An address that can be no node's is
  * refused here: tailscaled would look for it for 180 ms, and keep everybody else waiting.
  */
-import type { Connection, ServedConnection, TcpConnection } from '../identity.ts'
+import type { Peer, ServedPeer, TcpPeer } from '../identity.ts'
 import { canonicalAddress, isLoopback, isTailnetAddress } from './addresses.ts'
 import type { OwnNode } from './own-node.ts'
 
@@ -27,13 +27,13 @@ export interface QuestionTerms {
   readonly userspace: boolean
 }
 
-/** The question about `connection`. Throws a plain Error whose message is the reason for none. */
-export function questionOf(connection: Connection, terms: QuestionTerms): Question {
-  return 'unix' in connection ? aboutServed(connection, terms) : aboutTcp(connection, terms)
+/** The question about `peer`. Throws a plain Error whose message is the reason for none. */
+export function questionOf(peer: Peer, terms: QuestionTerms): Question {
+  return 'unix' in peer ? aboutServed(peer, terms) : aboutTcp(peer, terms)
 }
 
 /** Behind `tailscale serve`, whose proxy replaces what the caller says of itself. */
-function aboutServed({ forwardedFor }: ServedConnection, terms: QuestionTerms): Question {
+function aboutServed({ forwardedFor }: ServedPeer, terms: QuestionTerms): Question {
   if (forwardedFor === undefined) {
     throw new Error('the request has not exactly one X-Forwarded-For, as `tailscale serve` sets it')
   }
@@ -43,11 +43,11 @@ function aboutServed({ forwardedFor }: ServedConnection, terms: QuestionTerms): 
   return { key: address, addr: address }
 }
 
-function aboutTcp(connection: TcpConnection, terms: QuestionTerms): Question {
-  const remote = canonicalAddress(connection.remoteAddress)
-  const local = canonicalAddress(connection.localAddress)
+function aboutTcp(peer: TcpPeer, terms: QuestionTerms): Question {
+  const remote = canonicalAddress(peer.remoteAddress)
+  const local = canonicalAddress(peer.localAddress)
   if (remote === undefined || local === undefined) throw new Error('the connection is gone')
-  if (isLoopback(remote)) return aboutLoopback(connection, remote, local, terms)
+  if (isLoopback(remote)) return aboutLoopback(peer, remote, local, terms)
   // Also while our own addresses are changing: nobody else can call from the address called.
   if (remote === local) throw new Error(ownReason(remote))
   refuseStranger(remote, terms.own)
@@ -59,7 +59,7 @@ function aboutTcp(connection: TcpConnection, terms: QuestionTerms): Question {
 }
 
 function aboutLoopback(
-  { remotePort, localPort }: TcpConnection,
+  { remotePort, localPort }: TcpPeer,
   remote: string,
   local: string,
   { own, userspace }: QuestionTerms,

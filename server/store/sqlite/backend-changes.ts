@@ -1,7 +1,7 @@
 /** Does changes of the backends, and of what is left over in them, in a transaction that its caller began. */
 import type { Database } from 'better-sqlite3'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-import type { Leftover, SavedBackend, StoredBackend } from '../contract.ts'
+import type { Orphan, SavedBackend, StoredBackend } from '../contract.ts'
 import type { Head } from './head.ts'
 import { attempted, type BackendOp } from './messages.ts'
 
@@ -26,7 +26,7 @@ export class BackendChanges {
   readonly #lastId
   readonly #insertChange
   readonly #firstUse
-  readonly #addLeftover
+  readonly #addOrphan
   readonly #strike
   readonly #strikeAll
   readonly #strikeBackend
@@ -57,7 +57,7 @@ export class BackendChanges {
     this.#firstUse = db
       .prepare<[number], number>('SELECT 1 FROM version WHERE backend = ? LIMIT 1')
       .pluck()
-    this.#addLeftover = db.prepare<[Placed & { waits: number }]>(`
+    this.#addOrphan = db.prepare<[Placed & { waits: number }]>(`
       INSERT INTO leftover (backend, secret, incarnation, version, waits)
       VALUES (:backend, :secret, :incarnation, :version, :waits)
       ON CONFLICT DO UPDATE SET waits = min(waits, :waits)`)
@@ -71,7 +71,7 @@ export class BackendChanges {
     this.#stopWaiting = db.prepare<{ secret: number; version: number | null }>(`
       UPDATE leftover SET waits = 0
       WHERE secret = :secret AND (:version IS NULL OR version = :version)`)
-    this.#clear = db.prepare<[Leftover]>(`
+    this.#clear = db.prepare<[Orphan]>(`
       DELETE FROM leftover WHERE backend = :backend AND incarnation = :incarnation
         AND version = :version AND secret = (SELECT id FROM secret WHERE name = :name)`)
     this.#secretId = db.prepare<[string], number>('SELECT id FROM secret WHERE name = ?').pluck()
@@ -84,7 +84,7 @@ export class BackendChanges {
 
   /** Counts `place` as left over: to be cleared, or, where `waits`, not before its version is removed. */
   leave(place: Placed, waits = false): void {
-    this.#addLeftover.run({ ...place, waits: waits ? 1 : 0 })
+    this.#addOrphan.run({ ...place, waits: waits ? 1 : 0 })
   }
 
   /** `place` has what belongs there. */
@@ -103,7 +103,7 @@ export class BackendChanges {
   }
 
   /** Notes places that are about to be written to. */
-  noteWritten(places: readonly Leftover[]): void {
+  noteWritten(places: readonly Orphan[]): void {
     for (const { name, ...place } of places) {
       const secret = this.#secretId.get(name)
       if (secret !== undefined) this.leave({ ...place, secret }, true)
@@ -111,7 +111,7 @@ export class BackendChanges {
   }
 
   /** Strikes off places that were cleared. */
-  clear(places: readonly Leftover[]): void {
+  clear(places: readonly Orphan[]): void {
     for (const place of places) this.#clear.run(place)
   }
 

@@ -103,7 +103,7 @@ export class Changes {
     if (op.kind === 'committed') return this.#whichCommitted(op.intents)
     if (op.kind === 'remember') this.#head.remember(op.mark)
     else if (op.kind === 'mirror') this.#mirrors.change(op)
-    else if (op.kind === 'leftovers') this.#noteLeftovers(op)
+    else if (op.kind === 'orphans') this.#noteOrphans(op)
     else if (op.kind === 'proven') this.#keys.noteProven(op.provider, op.fingerprint, op.at)
     else void this.#head.revision
     return undefined
@@ -203,7 +203,7 @@ export class Changes {
     if (home !== (op.added.backend ?? null)) throw misfit(op)
   }
 
-  #noteLeftovers({ places, cleared }: Extract<Op, { kind: 'leftovers' }>): void {
+  #noteOrphans({ places, cleared }: Extract<Op, { kind: 'orphans' }>): void {
     if (cleared) this.#backends.clear(places)
     else this.#backends.noteWritten(places)
   }

@@ -1,5 +1,5 @@
 /** Copies of what a store is given: the caller may change its bytes, and memory that moves to a thread is gone here. */
-import type { Leftover, SavedBackend, SealedVersion } from '../contract.ts'
+import type { Orphan, SavedBackend, SealedVersion } from '../contract.ts'
 
 /** A version with bytes of its own. */
 export function copyOfVersion(given: SealedVersion): SealedVersion {
@@ -24,6 +24,6 @@ export function copyOfSaved({ backend, expected }: SavedBackend): SavedBackend {
 }
 
 /** A place without whatever else the object has. */
-export function copyOfPlace({ backend, name, incarnation, version }: Leftover): Leftover {
+export function copyOfPlace({ backend, name, incarnation, version }: Orphan): Orphan {
   return { backend, name, incarnation, version }
 }

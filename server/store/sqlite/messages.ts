@@ -3,7 +3,7 @@ import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts
 import type {
   AuditMark,
   HistoryItem,
-  Leftover,
+  Orphan,
   Moved,
   MovedKey,
   SavedBackend,
@@ -72,9 +72,9 @@ export type BackendOp = {
 )
 
 /** Notes places in backends that are about to be written to, or were cleared. */
-interface LeftoverOp {
-  readonly kind: 'leftovers'
-  readonly places: readonly Leftover[]
+interface OrphanOp {
+  readonly kind: 'orphans'
+  readonly places: readonly Orphan[]
   readonly cleared: boolean
 }
 
@@ -137,7 +137,7 @@ export type Op =
   | KeyringOp
   | ProvenOp
   | BackendOp
-  | LeftoverOp
+  | OrphanOp
   | MirrorOp
   | { readonly kind: 'remember'; readonly mark: AuditMark }
   | { readonly kind: 'committed'; readonly intents: readonly number[] }
@@ -167,7 +167,7 @@ export type LookUp =
   | 'keyUse'
   | 'wrappedBy'
   | 'backends'
-  | 'leftovers'
+  | 'orphans'
   | 'changedSince'
   | 'mirrorHead'
   | 'mirrored'
@@ -237,7 +237,7 @@ export function attempted(op: Op): string {
   if (op.kind === 'keyring') return describeKeyring(op)
   if (op.kind === 'backend') return describeBackend(op)
   if (op.kind === 'mirror') return `note the state of the mirror in backend ${op.backend}`
-  if (op.kind === 'leftovers') return 'note places in backends'
+  if (op.kind === 'orphans') return 'note places in backends'
   if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
   return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
@@ -257,7 +257,7 @@ const describeRead: Record<LookUp | Walk, (name: string) => string> = {
   keyUse: () => 'count what the keyring wraps',
   wrappedBy: () => 'read what an entry of the keyring wraps',
   backends: () => 'read the backends',
-  leftovers: () => 'read what is left over in backends',
+  orphans: () => 'read what is left over in backends',
   changedSince: () => 'read its changes',
   mirrorHead: () => 'read the state of a mirror',
   mirrored: () => 'read what a mirror shows',

@@ -8,7 +8,7 @@ import type { Principal } from '../../../client/api/types.ts'
 import type {
   BackendInUse,
   HistoryItem,
-  Leftover,
+  Orphan,
   PlacedVersion,
   ReadResult,
   Restored,
@@ -87,7 +87,7 @@ export class Reader {
   readonly #wrappedBy
   readonly #backends
   readonly #lastBackend
-  readonly #leftovers
+  readonly #orphans
   readonly #mirrors: MirrorReads
   readonly #homed
   readonly #restored
@@ -147,12 +147,12 @@ export class Reader {
       SELECT id, name, type, description, is_default AS isDefault, config, created_at AS createdAt,
         mac,
         (SELECT count(DISTINCT secret) FROM version WHERE backend = b.id) AS secrets,
-        (SELECT count(*) FROM leftover WHERE backend = b.id) AS leftovers
+        (SELECT count(*) FROM leftover WHERE backend = b.id) AS orphans
       FROM backend b ORDER BY id`)
     this.#lastBackend = this.#db
       .prepare<[], number>('SELECT ifnull(max(backend), 0) FROM backend_change')
       .pluck()
-    this.#leftovers = this.#db.prepare<[number, number], Leftover & { cursor: number }>(`
+    this.#orphans = this.#db.prepare<[number, number], Orphan & { cursor: number }>(`
       SELECT l.id AS cursor, l.backend, s.name, l.incarnation, l.version
       FROM leftover l JOIN secret s ON s.id = l.secret
       WHERE l.waits = 0 AND l.id > ? ORDER BY l.id LIMIT ?`)
@@ -235,8 +235,8 @@ export class Reader {
     return { backends, nextId: (this.#lastBackend.get() ?? 0) + 1 }
   }
 
-  leftovers(cursor: number, limit: number): (Leftover & { cursor: number })[] {
-    return this.#leftovers.all(cursor, limit)
+  orphans(cursor: number, limit: number): (Orphan & { cursor: number })[] {
+    return this.#orphans.all(cursor, limit)
   }
 
   changedSince(revision: number, limit: number): { names: string[]; revision: number } {

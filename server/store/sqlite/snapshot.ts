@@ -105,7 +105,7 @@ export class Snapshots {
 }
 
 /** Removes what a crash left of snapshots of the store in `file`, whose lock is held. Never rejects. */
-export async function removeLeftovers(file: string): Promise<void> {
+export async function removeOrphans(file: string): Promise<void> {
   const directory = dirname(file)
   const start = `${basename(file)}.`
   const ending = /^[0-9a-f]{8}\.snapshot(?:-journal|-wal|-shm)?$/

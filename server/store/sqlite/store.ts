@@ -10,7 +10,7 @@ import type {
   Change,
   HistoryItem,
   KeyChange,
-  Leftover,
+  Orphan,
   Moved,
   MovedKey,
   PlacedVersion,
@@ -38,7 +38,7 @@ import { formatNumbers } from './numbers.ts'
 import { WriteQueue } from './queue.ts'
 import { ReadQueue } from './read-queue.ts'
 import type { ReaderData } from './reader-thread.ts'
-import { removeLeftovers, Snapshots } from './snapshot.ts'
+import { removeOrphans, Snapshots } from './snapshot.ts'
 
 export { createStore } from './create.ts'
 
@@ -96,7 +96,7 @@ export async function openStore(path: string, options: OpenOptions = {}): Promis
   const reads = new ReadQueue(reader, file, waitMs)
   try {
     await queue.submit({ kind: 'ping' }, openMs)
-    await removeLeftovers(file)
+    await removeOrphans(file)
     return new SqliteStore({ file, inode, queue, reads, metrics }, await reads.open(openMs))
   } catch (error) {
     await reads.close()
@@ -205,20 +205,17 @@ class SqliteStore implements Store {
     return this.#commit({ kind: 'backend', verb: 'erase-backend', ...stamp, ...row })
   }
 
-  async leftovers(
-    cursor: number,
-    limit: number,
-  ): Promise<(Leftover & { readonly cursor: number })[]> {
-    return this.#usable.look('leftovers', cursor, limit)
+  async orphans(cursor: number, limit: number): Promise<(Orphan & { readonly cursor: number })[]> {
+    return this.#usable.look('orphans', cursor, limit)
   }
 
-  async noteWritten(places: readonly Leftover[]): Promise<void> {
+  async noteWritten(places: readonly Orphan[]): Promise<void> {
     const copies = places.map(copyOfPlace)
-    await this.#queue.submit({ kind: 'leftovers', places: copies, cleared: false })
+    await this.#queue.submit({ kind: 'orphans', places: copies, cleared: false })
   }
 
-  async forgetLeftover(place: Leftover): Promise<void> {
-    await this.#queue.submit({ kind: 'leftovers', places: [copyOfPlace(place)], cleared: true })
+  async forgetOrphan(place: Orphan): Promise<void> {
+    await this.#queue.submit({ kind: 'orphans', places: [copyOfPlace(place)], cleared: true })
   }
 
   async changedSince(

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type Decision, decide, type Seen } from '../../../server/mirror/decide.ts'
-import type { Shown } from '../../../server/store/mirrors.ts'
+import { type Decision, decide, type Seen } from '../../server/mirror/decide.ts'
+import type { Shown } from '../../server/store/mirrors.ts'
 
 const wanted = { incarnation: 1, version: 3 }
 const fingerprint = 'f'.repeat(64)

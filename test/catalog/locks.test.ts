@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { Turns } from '../../server/catalog/locks.ts'
+import { Locks } from '../../server/catalog/locks.ts'
 
 test('tasks of a key run in order, one after another, whether they fail or not', async () => {
-  const turns = new Turns()
+  const locks = new Locks()
   const ran: number[] = []
   let running = 0
   const task = (number: number) => async () => {
@@ -13,7 +13,7 @@ test('tasks of a key run in order, one after another, whether they fail or not',
     if (number % 2 === 1) throw new Error(`task ${number}`)
     return number
   }
-  const results = await Promise.allSettled([0, 1, 2, 3].map((each) => turns.take('a', task(each))))
+  const results = await Promise.allSettled([0, 1, 2, 3].map((each) => locks.take('a', task(each))))
   expect(ran).toEqual([0, 1, 2, 3])
   expect(results.map(({ status }) => status)).toEqual([
     'fulfilled',
@@ -24,18 +24,18 @@ test('tasks of a key run in order, one after another, whether they fail or not',
 })
 
 test('tasks of other keys do not wait', async () => {
-  const turns = new Turns()
-  void turns.take('a', () => new Promise(() => {}))
-  expect(await turns.take('b', async () => 'done')).toBe('done')
+  const locks = new Locks()
+  void locks.take('a', () => new Promise(() => {}))
+  expect(await locks.take('b', async () => 'done')).toBe('done')
 })
 
 test('behind a task without an end, those that waited too long never run, and it stays alone', async () => {
-  const turns = new Turns(50)
+  const locks = new Locks(50)
   const first = Promise.withResolvers<void>()
-  const held = turns.take('a', () => first.promise)
+  const held = locks.take('a', () => first.promise)
   let ran = 0
   const run = async () => ++ran
-  const late = await Promise.allSettled([turns.take('a', run), turns.take('a', run)])
+  const late = await Promise.allSettled([locks.take('a', run), locks.take('a', run)])
   for (const result of late) {
     expect(result).toMatchObject({
       status: 'rejected',
@@ -45,7 +45,7 @@ test('behind a task without an end, those that waited too long never run, and it
       },
     })
   }
-  const next = turns.take('a', run)
+  const next = locks.take('a', run)
   await new Promise((resolve) => setImmediate(resolve))
   expect(ran).toBe(0)
   first.resolve()

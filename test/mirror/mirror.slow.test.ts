@@ -1,14 +1,14 @@
 /** Mirrors of a whole server, in a backend in memory. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { SottoError } from '../../../client/api/errors.ts'
-import type { BackendSpec } from '../../../client/api/backends.ts'
-import type { MirrorSpec } from '../../../client/api/mirrors.ts'
-import type { OperationRequest, OperationResponse } from '../../../client/api/operations.ts'
-import type { Client } from '../../../client/client.ts'
-import type { Action } from '../../../client/api/types.ts'
-import { MemoryBackend, SharedMemory } from '../../support/memory-backend.ts'
-import { bytes, everything, type Service, startService } from '../../support/service.ts'
-import { temporaryDirectory } from '../../support/sotto.ts'
+import { SottoError } from '../../client/api/errors.ts'
+import type { BackendSpec } from '../../client/api/backends.ts'
+import type { MirrorSpec } from '../../client/api/mirrors.ts'
+import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
+import type { Client } from '../../client/client.ts'
+import type { Action } from '../../client/api/types.ts'
+import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
+import { bytes, everything, type Service, startService } from '../support/service.ts'
+import { temporaryDirectory } from '../support/sotto.ts'
 
 type Status = OperationResponse<'mirror-status'>[number]
 type Sync = Partial<OperationRequest<'mirror-sync'>>

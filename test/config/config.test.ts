@@ -1,8 +1,12 @@
 /** The settings of the server: what goes together, what stands in for what, what is refused. */
 import { describe, expect, test } from 'vitest'
-import type { SottoError } from '../client/api/errors.ts'
-import { readDoctorConfig, readServerConfig, type TailnetConfig } from '../server/config/config.ts'
-import { setecNotes } from '../server/config/settings/given.ts'
+import type { SottoError } from '../../client/api/errors.ts'
+import {
+  readDoctorConfig,
+  readServerConfig,
+  type TailnetConfig,
+} from '../../server/config/config.ts'
+import { setecNotes } from '../../server/config/settings/given.ts'
 
 const state = ['--state-dir', '/s']
 const transit = [...state, '--transit-key', 'k', '--transit-url', 'https://bao']

@@ -4,6 +4,8 @@
  */
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'
+import { sync } from '../server/platform/durable.ts'
+import { errorCode } from '../server/platform/system-error.ts'
 
 /** A file open for reading. */
 export interface ReadableFile {
@@ -55,14 +57,7 @@ export const nodeFiles: FileSystem = Object.freeze({
   open: async (path: string) => readable(await fs.promises.open(path, 'r')),
   create: async (path: string) => writable(await openFile(path, createFlags, 0o600)),
   remove: (path: string) => fs.promises.unlink(path),
-  syncFolder: async (path: string) => {
-    const folder = await fs.promises.open(path, 'r')
-    try {
-      await folder.sync()
-    } finally {
-      await folder.close()
-    }
-  },
+  syncFolder: sync,
   size: async (path: string) => {
     try {
       return (await fs.promises.stat(path)).size
@@ -76,11 +71,6 @@ export const nodeFiles: FileSystem = Object.freeze({
     return bavail * bsize
   },
 })
-
-/** The system's code of an error, such as `ENOENT`; undefined for anything else. */
-export function errorCode(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined
-}
 
 /** Absent where the system has no such flag; a sync then follows each write. */
 const durableWrites: number | undefined = fs.constants.O_DSYNC

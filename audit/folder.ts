@@ -1,8 +1,9 @@
 /** The files that a path stands for: the segments of a folder, or one segment by itself. */
 import { basename, join } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
-import { errorCode, type FileSystem, type ReadableFile } from './files.ts'
+import { type FileSystem, type ReadableFile } from './files.ts'
 import { listSegments, segmentId, segmentName } from './segment.ts'
+import { errorCode } from '../server/platform/system-error.ts'
 
 /** A segment's file. */
 export interface SegmentFile {

@@ -1,6 +1,6 @@
 /** The error of a log that cannot be written, in words for the operator. */
 import { quote, SottoError } from '../client/api/errors.ts'
-import { errorCode } from './files.ts'
+import { errorCode } from '../server/platform/system-error.ts'
 
 /** `audit_unavailable` for the log in `directory`; `cause` is the system's error, or words. */
 export function unavailable(directory: string, cause: unknown): SottoError {

@@ -1,6 +1,7 @@
 /** How a client of AWS calls: for a bounded time, and not in the clear. */
 import type { SottoError } from '../../client/api/errors.ts'
 import { LATE } from './failures.ts'
+import { isLoopbackHost } from '../platform/loopback.ts'
 
 /** How often a call is attempted. */
 const ATTEMPTS = 3
@@ -51,16 +52,11 @@ export function refuseClear(
   ;(middlewareStack as Stack).add(
     (next) => async (args) => {
       const { protocol, hostname = '' } = args.request as { protocol?: string; hostname?: string }
-      if (protocol === 'https:' || isLoopback(hostname)) return next(args)
+      if (protocol === 'https:' || isLoopbackHost(hostname)) return next(args)
       throw refuse(hostname)
     },
     { step: 'build', name: 'refuseClear', override: true },
   )
-}
-
-/** Whether requests to `hostname` stay on this machine. */
-export function isLoopback(hostname: string): boolean {
-  return /^(?:localhost|127\.[\d.]+|\[?::1\]?)$/.test(hostname)
 }
 
 /**

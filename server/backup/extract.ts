@@ -3,6 +3,7 @@ import { mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Progress } from './create.ts'
 import type { OpenedBackup } from './open.ts'
+import { sync } from '../platform/durable.ts'
 
 /** How parts are written. */
 export interface ExtractOptions {
@@ -38,11 +39,5 @@ export async function extract(
     }
     await out?.sync()
   }
-  for (const folder of folders) await syncFolder(folder).catch(() => {})
-}
-
-/** Makes the entries of a folder durable. */
-export async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, 'r')
-  await folder.sync()
+  for (const folder of folders) await sync(folder).catch(() => {})
 }

@@ -1,6 +1,6 @@
 /** Where backups are kept and for how long, as settings say it. */
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { isLoopback } from '../aws/call.ts'
+import { isLoopbackHost } from '../platform/loopback.ts'
 import type { BackupPlace } from '../backup/targets/place.ts'
 import { DEFAULT_KEEP, type Keep, parseKeep } from '../backup/retention.ts'
 import { clearPlace, type ObjectLock, type S3Place } from '../backup/targets/s3-place.ts'
@@ -84,7 +84,7 @@ export function readPlace(where: string, given: SettingValues): BackupPlace {
   }
   const place = { bucket, prefix, ...reachOf(given) }
   const { protocol, hostname = '' } = URL.parse(place.endpoint ?? '') ?? {}
-  if (protocol === 'http:' && !isLoopback(hostname) && place.clear !== true) {
+  if (protocol === 'http:' && !isLoopbackHost(hostname) && place.clear !== true) {
     throw clearPlace(place, hostname)
   }
   return { kind: 's3', ...place }

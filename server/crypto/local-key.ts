@@ -1,13 +1,14 @@
 /** The `local` key provider: a key in a file that only its owner may read. */
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { mkdir, open, unlink } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
 import { deriveKey, fingerprint } from './derive.ts'
 import { KEY_BYTES, openKey, type RandomSource, seal } from './envelope.ts'
 import { readPrivateFile } from '../platform/private-file.ts'
 import type { KeyProvider } from './provider.ts'
+import { foldersOf, sync } from '../platform/durable.ts'
 
 /** More bytes than any key file has. */
 const MAX_FILE_BYTES = 1024
@@ -28,7 +29,7 @@ export async function createKeyFile(
     const id = fingerprint(createSecretKey(raw), '')
     const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await writeNew(path, `sotto local key 1\nfingerprint ${id}\nkey ${raw.toString('base64')}\n`)
-    await syncDirectories(path, made)
+    for (const folder of foldersOf(path, made)) await sync(folder)
     return id
   } catch (error) {
     throw cannotCreate(path, error as NodeJS.ErrnoException)
@@ -85,17 +86,6 @@ async function writeNew(path: string, text: string): Promise<void> {
     await unlink(path)
     throw error
   }
-}
-
-/** Makes the name `path` durable, and those of the directories above it from `made` on. */
-async function syncDirectories(path: string, made: string | undefined): Promise<void> {
-  const last = dirname(resolve(made ?? path))
-  let directory = resolve(path)
-  do {
-    directory = dirname(directory)
-    await using handle = await open(directory, 'r')
-    await handle.sync()
-  } while (directory !== last)
 }
 
 function cannotCreate(path: string, error: NodeJS.ErrnoException): SottoError {

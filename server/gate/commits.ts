@@ -1,5 +1,5 @@
 /**
- * Keeps the audit log and the store in commits: an intent that is on the log was carried out, or
+ * Commits changes, and keeps the audit log and the store in agreement: an intent that is on the log was carried out, or
  * a second record says that it was not; and neither can lose its newest part unnoticed.
  */
 import type { AuditLog, Recovered } from '../../audit/log.ts'

@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, statSync, unlinkSync } from 'node:fs'
 import { connect, type AddressInfo, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
+import { errorCode } from '../platform/system-error.ts'
 
 /** Where to listen. */
 export interface Address {
@@ -25,7 +26,7 @@ export async function bind(server: Server, address: Address): Promise<number> {
   try {
     await once(server, 'listening')
   } catch (cause) {
-    const code = codeOf(cause)
+    const code = errorCode(cause) ?? 'unknown'
     throw new SottoError('local', `Cannot listen on ${addressText(address)} (${code})`, {
       cause,
       hint: hintFor(code, address.port),
@@ -50,7 +51,7 @@ export async function bindUnix(server: Server, path: string): Promise<void> {
     chmodSync(path, 0o600)
   } catch (cause) {
     if (cause instanceof SottoError) throw cause
-    throw new SottoError('local', `Cannot listen on ${quote(path)} (${codeOf(cause)})`, {
+    throw new SottoError('local', `Cannot listen on ${quote(path)} (${errorCode(cause)})`, {
       cause,
       hint: 'Give a path in a directory that the user of the server can write to.',
     })
@@ -89,7 +90,7 @@ async function isLeftOver(path: string): Promise<boolean> {
     await once(socket, 'connect')
     return false
   } catch (error) {
-    return codeOf(error) === 'ECONNREFUSED'
+    return errorCode(error) === 'ECONNREFUSED'
   } finally {
     socket.destroy()
   }
@@ -101,8 +102,4 @@ function hintFor(code: string, port: number): string {
   }
   if (code === 'EADDRNOTAVAIL') return 'The address is not one of this machine: is tailscaled up?'
   return 'Another program may use the port: give another one, or 0 for any, with --listen.'
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
 }

@@ -8,7 +8,8 @@ import { answerFor, rawAnswer } from './answer.ts'
 import type { Load, AddressUsage } from './load.ts'
 import { Pin } from './pin.ts'
 import type { Traffic } from './traffic.ts'
-import { type ExchangeConnection, nextRequestId, Exchange } from './exchange.ts'
+import { type ExchangeConnection, Exchange } from './exchange.ts'
+import { nextRequestId } from '../platform/request-id.ts'
 
 /** Requests that may be sent ahead of their answers. */
 const MAX_AHEAD = 16

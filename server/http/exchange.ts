@@ -1,5 +1,4 @@
 /** One request from its arrival until its answer was taken: its id, what it holds, its answer. */
-import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { SottoError } from '../../client/api/errors.ts'
 import type { Caller } from '../access.ts'
@@ -8,6 +7,7 @@ import { type Answer, headOf } from './answer.ts'
 import type { Load, AddressUsage } from './load.ts'
 import type { Outcome, Subject } from './metrics.ts'
 import { subjectOf, type Traffic } from './traffic.ts'
+import { nextRequestId } from '../platform/request-id.ts'
 
 /** Bytes of a body or an answer that are not counted: the number of requests bounds them. */
 export const UNCOUNTED_BYTES = 16 * 1024
@@ -135,13 +135,4 @@ export class Exchange {
     if (this.#counted) load.leave(usage)
     this.#connection.leave()
   }
-}
-
-const boot = randomBytes(6).toString('hex')
-let requests = 0
-
-/** A new request id. */
-export function nextRequestId(): string {
-  requests++
-  return `${boot}-${requests.toString(36)}`
 }

@@ -8,6 +8,7 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import { actions, type Rule } from '../../client/api/types.ts'
 import type { Caller } from '../access.ts'
 import type { Peer, Identity } from './identity.ts'
+import { isLoopback } from '../platform/loopback.ts'
 
 const rule = z.strictObject({ action: z.array(z.string()), secret: z.array(z.string()) })
 
@@ -168,10 +169,6 @@ function build(file: TailnetFile): Callers {
     if (each.port !== undefined) byPort.set(each.port, caller)
   }
   return { byAddress, byPort }
-}
-
-function isLoopback(address: string): boolean {
-  return /^127(?:\.\d{1,3}){3}$/.test(address) || address === '::1'
 }
 
 /** The IPv4 address inside an IPv4-mapped IPv6 one, which is how a `::` listener reports it. */

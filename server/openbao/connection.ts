@@ -15,6 +15,7 @@ import {
   refusal,
   uninitialised,
 } from './failures.ts'
+import { isLoopbackHost } from '../platform/loopback.ts'
 
 /** Which OpenBao, and how it is reached. */
 export interface OpenBaoAddress {
@@ -68,7 +69,6 @@ const SEAL_STATUS_MS = 1000
 
 /** Segments as they stand in a path: nothing that a server or a proxy would repair. */
 const cleanPath = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._~=@:+,-]+(?:\/[A-Za-z0-9._~=@:+,-]+)*$/
-const loopback = /^(?:localhost|127\.[\d.]+|\[::1\])$/
 
 /**
  * Refuses an address that cannot be used: throws `usage` when it is no URL of that form or names no
@@ -95,7 +95,7 @@ export function checkAddress({ url, namespace, insecure = false }: OpenBaoAddres
       hint: 'It is a name, or names with a slash between them.',
     })
   }
-  if (address.protocol === 'https:' || loopback.test(address.hostname) || insecure) return
+  if (address.protocol === 'https:' || isLoopbackHost(address.hostname) || insecure) return
   throw new SottoError(
     'unsafe',
     `Cannot use OpenBao at ${quote(address.origin)}: tokens and keys would cross the network in the clear`,

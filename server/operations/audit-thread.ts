@@ -1,9 +1,8 @@
 /** The thread that looks for a page of the audit log, says what it found, and ends. */
-import { parentPort, workerData } from 'node:worker_threads'
 import { pageOf } from '../../audit/page.ts'
-import { asSottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import { matches } from '../access.ts'
+import { answerQuestion } from '../platform/thread.ts'
 
 /** What the thread is started with. */
 export interface Asked {
@@ -12,24 +11,7 @@ export interface Asked {
   readonly request: OperationRequest<'audit-query'>
 }
 
-/** Its only word. */
-export type Answer =
-  | { readonly page: OperationResponse<'audit-query'> }
-  | { readonly error: { readonly message: string; readonly hint: string | undefined } }
-
-async function answer({ directory, request }: Asked): Promise<Answer> {
-  try {
-    return { page: await page(directory, request) }
-  } catch (error) {
-    const { message, hint } = asSottoError(error)
-    return { error: { message, hint } }
-  }
-}
-
-async function page(
-  directory: string,
-  request: Asked['request'],
-): Promise<OperationResponse<'audit-query'>> {
+async function page({ directory, request }: Asked): Promise<OperationResponse<'audit-query'>> {
   const { Secret, Principal, Action, Result, Since, Until } = request
   const { Newest = false, After = 0, Before, Limit = 1000 } = request
   const { records, after, before, damage } = await pageOf(directory, {
@@ -54,6 +36,4 @@ async function page(
   }
 }
 
-if (!parentPort) throw new Error('AuditQueries are answered in a thread')
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
-parentPort.postMessage(await answer(workerData as Asked))
+await answerQuestion(page)

@@ -7,7 +7,8 @@ import { orLate, processTimers } from '../platform/timers.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import type { Call, Gate } from '../gate/gate.ts'
-import type { Answer, Asked } from './audit-thread.ts'
+import type { Asked } from './audit-thread.ts'
+import { type ThreadAnswer, threadScript } from '../platform/thread.ts'
 
 /**
  * How long a page may take, the start of the thread included, and how long it waits for its turn, in
@@ -20,9 +21,7 @@ const END_MS = 1000
 const MAX_WAITING = 16
 
 /** Node strips types from sources, but the compiled package has no sources. */
-const script = import.meta.url.endsWith('.ts')
-  ? new URL('./audit-thread.ts', import.meta.url)
-  : new URL('./audit-thread.js', import.meta.url)
+const script = threadScript('server/operations/audit-thread')
 
 /** What questions are answered with. */
 export interface AuditQueriesParts {
@@ -97,14 +96,16 @@ export class AuditQueries {
     if (this.#closed) throw new SottoError('shutting_down', 'The server answers no more questions')
     const thread = new Worker(script, { workerData: asked, env: {}, name: 'audit-question' })
     this.#thread = thread
-    const answered = new Promise<Answer>((resolve, reject) => {
-      thread.once('message', resolve)
-      thread.once('error', reject)
-      thread.once('exit', () => reject(new Error('The thread ended without an answer')))
-    })
+    const answered = new Promise<ThreadAnswer<OperationResponse<'audit-query'>>>(
+      (resolve, reject) => {
+        thread.once('message', resolve)
+        thread.once('error', reject)
+        thread.once('exit', () => reject(new Error('The thread ended without an answer')))
+      },
+    )
     const answer = await orLate(answered, { timers: processTimers, ms: this.#waitMs })
     if (answer === 'late') throw this.#late()
-    if ('page' in answer) return answer.page
+    if ('value' in answer) return answer.value
     const { message, hint } = answer.error
     throw new SottoError('internal', message, hint === undefined ? {} : { hint })
   }

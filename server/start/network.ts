@@ -12,6 +12,7 @@ import { TailscaleIdentity } from '../identity/tailscale/identity.ts'
 import { LocalApi } from '../identity/tailscale/local-api.ts'
 import type { WhoIsMetrics } from '../identity/tailscale/metrics.ts'
 import { refuseUserspaceTailscaled } from '../identity/userspace.ts'
+import { isLoopbackHost } from '../platform/loopback.ts'
 
 /** Where callers come from. */
 export interface Network {
@@ -47,7 +48,7 @@ export async function openNetwork(
 /** Rejects with `unsafe` where a development tailnet would take others for the developer. */
 export async function refuseUnsafeDevelopment({ listen }: DevelopmentConfig): Promise<void> {
   const { host } = listen
-  if (!/^(?:127(?:\.\d{1,3}){3}|::1|localhost)$/.test(host)) {
+  if (!isLoopbackHost(host)) {
     throw new SottoError('unsafe', `--dev listens on loopback alone, and ${quote(host)} is not`, {
       hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.',
     })

@@ -1,18 +1,9 @@
 /** The state directory: what is where in it, and whether it is safe to use. */
-import {
-  closeSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-} from 'node:fs'
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
+import { foldersOf, syncNow } from '../platform/durable.ts'
 
 /** The files of a state directory. */
 export interface StateDirectory {
@@ -79,7 +70,7 @@ function refuseSetec(path: string): void {
  */
 export function madeStateDirectory(path: string): StateDirectory {
   const made = mkdirSync(path, { recursive: true, mode: 0o700 })
-  if (made !== undefined) syncNames(path, made)
+  if (made !== undefined) for (const folder of foldersOf(path, made)) syncNow(folder)
   return stateDirectory(path)
 }
 
@@ -87,21 +78,6 @@ export function madeStateDirectory(path: string): StateDirectory {
 export function temporaryStateDirectory(): StateDirectory & { remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'sotto-dev-'))
   return { ...describe(path), remove: () => rmSync(path, { recursive: true, force: true }) }
-}
-
-/** Makes the names of the directories from `made` down to `path` durable. */
-function syncNames(path: string, made: string): void {
-  const last = dirname(resolve(made))
-  let directory = resolve(path)
-  do {
-    directory = dirname(directory)
-    const folder = openSync(directory, 'r')
-    try {
-      fsyncSync(folder)
-    } finally {
-      closeSync(folder)
-    }
-  } while (directory.length > last.length)
 }
 
 const orphan = /^(?:local\.key|sotto\.db\.[0-9a-f]{8}\.new(?:-wal|-shm)?)$/

@@ -9,8 +9,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { errorCode, nodeFiles } from '../../audit/files.ts'
+import { nodeFiles } from '../../audit/files.ts'
 import { LineReader } from '../../audit/line-reader.ts'
+import { errorCode } from '../../server/platform/system-error.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 test('a created file is written to, durably with each write, by its maker alone', async () => {

@@ -13,13 +13,13 @@ import { madeStateDirectory, type StateDirectory } from '../../store/directory.t
 import { lockDirectory } from '../../store/lock.ts'
 import { reviveStore } from '../../store/sqlite/revive.ts'
 import type { Progress } from '../create.ts'
-import { syncFolder } from '../extract.ts'
 import { type LostChanges, lostChangesOf } from './lost-changes.ts'
 import { gatherLog, survivingLog } from './restored-log.ts'
 import { type Manifest, STORE_PART } from '../manifest.ts'
 import { OpenedBackup } from '../open.ts'
 import type { BackupKeys, BackupSource } from '../source.ts'
 import { type ProvenStore, provenStore, unpack } from './verify.ts'
+import { sync } from '../../platform/durable.ts'
 
 /** Version numbers of each name that are passed over where no log tells which were given. */
 export const NUMBERS_SKIPPED = 1000
@@ -185,8 +185,8 @@ export async function goOn(
     given: lostChanges.given,
     mac: (row) => keyring.mac(row),
   })
-  await syncFolder(audit)
-  await syncFolder(draft)
+  await sync(audit)
+  await sync(draft)
   const { lost } = lostChanges
   return { to, backup: name, manifest, openedWith, revision, skipped, logAfter, lost }
 }
@@ -217,7 +217,7 @@ async function tellRestore(
 
 /** Puts a state that is complete in its place: the store last, for without it there is none. */
 async function publish(state: StateDirectory, drafts: readonly string[]): Promise<void> {
-  await syncFolder(state.path)
+  await sync(state.path)
   for (const name of drafts) {
     const draft = join(state.path, name)
     if (!name.endsWith('.ready')) {
@@ -226,11 +226,11 @@ async function publish(state: StateDirectory, drafts: readonly string[]): Promis
     }
     for (const each of ['audit', STORE_PART]) {
       await rename(join(draft, each), join(state.path, each)).catch(unlessGone)
-      await syncFolder(state.path)
+      await sync(state.path)
     }
     await rmdir(draft)
   }
-  await syncFolder(state.path)
+  await sync(state.path)
 }
 
 /** It was moved before the earlier run was cut short. */

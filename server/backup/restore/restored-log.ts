@@ -10,10 +10,11 @@ import type { Receipt } from '../../../audit/record.ts'
 import { damageError, recover } from '../../../audit/recovery.ts'
 import { verifyLog } from '../../../audit/verify.ts'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-import { extract, syncFolder } from '../extract.ts'
+import { extract } from '../extract.ts'
 import type { Manifest } from '../manifest.ts'
 import { OpenedBackup } from '../open.ts'
 import type { BackupKeys, BackupSource } from '../source.ts'
+import { sync } from '../../platform/durable.ts'
 
 /** Where the log before that of a backup comes from. */
 export interface EarlierLog {
@@ -77,7 +78,7 @@ export async function survivingLog(
   await rm(to, { recursive: true, force: true })
   await mkdir(to, { mode: 0o700 })
   for (const { name, bytes } of plan.segments) await copyStart(from, to, name, bytes)
-  await syncFolder(to)
+  await sync(to)
   await prove(to, plan.after, last)
   return plan.after
 }
@@ -109,7 +110,7 @@ async function takeSegments(backup: OpenedBackup, directory: string): Promise<vo
     await rename(join(folder, name), join(directory, name))
   }
   await rm(draft, { recursive: true })
-  await syncFolder(directory)
+  await sync(directory)
 }
 
 async function prove(directory: string, after: Receipt, head: Receipt): Promise<void> {

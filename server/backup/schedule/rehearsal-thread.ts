@@ -2,8 +2,7 @@
  * The thread that restores a backup, opens every value of what came back, says how many they were, and ends. In the
  * thread that serves, that would hold up everybody for seconds.
  */
-import { parentPort, workerData } from 'node:worker_threads'
-import { asSottoError, type ErrorCode, SottoError } from '../../../client/api/errors.ts'
+import { SottoError } from '../../../client/api/errors.ts'
 import type { Manifest } from '../manifest.ts'
 import { type BackupPlace, targetAt } from '../targets/place.ts'
 import { restoreBackup } from '../restore/restore.ts'
@@ -13,6 +12,7 @@ import type { KeyProvider } from '../../crypto/provider.ts'
 import { openKeyring } from '../../keys/wraps.ts'
 import { stateDirectory } from '../../store/directory.ts'
 import { openStore } from '../../store/sqlite/store.ts'
+import { answerQuestion } from '../../platform/thread.ts'
 
 /** What the thread is started with. */
 export interface Rehearsed {
@@ -26,24 +26,9 @@ export interface Rehearsed {
   readonly rootKey: Uint8Array
 }
 
-/** Its only word. */
-export type Proof =
-  | { readonly values: number }
-  | {
-      readonly error: {
-        readonly code: ErrorCode
-        readonly message: string
-        readonly hint: string | undefined
-      }
-    }
-
-async function proof(given: Rehearsed): Promise<Proof> {
-  const key = opened(given)
+async function proof(given: Rehearsed): Promise<number> {
   try {
-    return { values: await rehearse(given, key) }
-  } catch (error) {
-    const { code, message, hint } = asSottoError(error)
-    return { error: { code, message, hint } }
+    return await rehearse(given, opened(given))
   } finally {
     given.rootKey.fill(0)
   }
@@ -80,6 +65,4 @@ function opened({ provider, fingerprint, rootKey }: Rehearsed): KeyProvider {
   }
 }
 
-if (!parentPort) throw new Error('Backups are rehearsed in a thread')
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
-parentPort.postMessage(await proof(workerData as Rehearsed))
+await answerQuestion(proof)

@@ -1,7 +1,6 @@
 /** The job that proves backups: the newest one is restored to a temporary place, opened whole, and destroyed there. */
 import { mkdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import { asSottoError, SottoError } from '../../../client/api/errors.ts'
 import { ownBackups } from '../name.ts'
 import { peekBackup } from '../open.ts'
@@ -13,8 +12,9 @@ import { openRootKey } from '../../crypto/root-key.ts'
 import type { Gate } from '../../gate/gate.ts'
 import type { Store } from '../../store/contract.ts'
 import type { BackupMemory } from './memory.ts'
-import type { Proof, Rehearsed } from './rehearsal-thread.ts'
+import type { Rehearsed } from './rehearsal-thread.ts'
 import type { Job, Run } from '../../jobs/scheduler.ts'
+import { askThread, threadScript } from '../../platform/thread.ts'
 
 /** What backups are proven with. */
 export interface RehearsalParts {
@@ -34,9 +34,7 @@ export interface RehearsalParts {
 /** Its name, and that of its principal behind `system:`. */
 export const REHEARSAL_JOB = 'rehearsal'
 
-const script = import.meta.url.endsWith('.ts')
-  ? new URL('./rehearsal-thread.ts', import.meta.url)
-  : new URL('./rehearsal-thread.js', import.meta.url)
+const script = threadScript('server/backup/schedule/rehearsal-thread')
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -102,31 +100,11 @@ async function prove(
     await mkdir(scratch, { mode: 0o700 })
     const { provider, fingerprint } = wrap
     const to = join(scratch, 'state')
-    return await inThread({ place, name, to, provider, fingerprint, rootKey }, signal)
+    const given: Rehearsed = { place, name, to, provider, fingerprint, rootKey }
+    return await askThread(script, given, { name: 'rehearsal', env: process.env, signal })
   } finally {
     rootKey.fill(0)
     await rm(scratch, { recursive: true, force: true })
-  }
-}
-
-/** Resolves with what the thread found, or rejects as it did, or with the reason of `signal`. */
-async function inThread(given: Rehearsed, signal: AbortSignal): Promise<number> {
-  signal.throwIfAborted()
-  const thread = new Worker(script, { workerData: given, name: 'rehearsal' })
-  const end = Promise.withResolvers<Proof>()
-  thread.once('message', end.resolve)
-  thread.once('error', end.reject)
-  thread.once('exit', () => end.reject(new Error('The thread of the rehearsal ended too early')))
-  const stopped = (): void => end.reject(signal.reason)
-  signal.addEventListener('abort', stopped)
-  try {
-    const proof = await end.promise
-    if ('values' in proof) return proof.values
-    const { code, message, hint } = proof.error
-    throw new SottoError(code, message, hint === undefined ? {} : { hint })
-  } finally {
-    signal.removeEventListener('abort', stopped)
-    await thread.terminate()
   }
 }
 

@@ -4,6 +4,7 @@ import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promis
 import { join, resolve } from 'node:path'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import type { BackupTarget, TargetObject, Upload } from './target.ts'
+import { sync } from '../../platform/durable.ts'
 
 const named = /^[A-Za-z][A-Za-z0-9.-]*$/
 /** What is being written, or was when the process ended: a dot, the name, eight hex digits. */
@@ -61,8 +62,7 @@ async function put(directory: string, upload: Upload, clock: () => Date): Promis
     await rm(draft, { force: true }).catch(() => {})
     throw error
   }
-  await using folder = await open(directory, 'r')
-  await folder.sync()
+  await sync(directory)
 }
 
 async function write(
@@ -89,8 +89,7 @@ async function get(directory: string, name: string): Promise<AsyncIterable<Uint8
 async function remove(directory: string, name: string): Promise<void> {
   if (!named.test(name)) return
   await rm(join(directory, name), { force: true })
-  await using folder = await open(directory, 'r')
-  await folder.sync()
+  await sync(directory)
 }
 
 async function opened(path: string, absent: SottoError): Promise<FileHandle> {

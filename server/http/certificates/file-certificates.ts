@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { asSottoError, quote, SottoError } from '../../../client/api/errors.ts'
 import { Certificates, type CertificateWorld } from './certificates.ts'
 import { type CheckedPair, checkKeyPair } from './key-pair.ts'
+import { errorCode } from '../../platform/system-error.ts'
 
 /** The files, both PEM. */
 export interface CertificateFiles {
@@ -82,7 +83,7 @@ async function read(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {
-    throw new SottoError('local', `Cannot read ${quote(path)} (${codeOf(cause)})`, {
+    throw new SottoError('local', `Cannot read ${quote(path)} (${errorCode(cause)})`, {
       cause,
       hint: 'Name existing files with --tls-cert and --tls-key, which the user of the server can read.',
     })
@@ -104,12 +105,8 @@ async function stampOf({ certificate, key }: CertificateFiles): Promise<string> 
       const { ino, size, mtimeMs, ctimeMs, mode } = await stat(path)
       return `${ino}:${size}:${mtimeMs}:${ctimeMs}:${mode}`
     } catch (error) {
-      return codeOf(error)
+      return errorCode(error) ?? 'unknown'
     }
   })
   return (await Promise.all(stamps)).join(' ')
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
 }

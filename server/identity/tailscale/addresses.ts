@@ -28,8 +28,3 @@ export function isTailnetAddress(address: string): boolean {
   const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
   return tailnet.check(address, family) && !notTailnet.check(address, family)
 }
-
-/** Whether a canonical `address` is this machine's loopback. */
-export function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1'
-}

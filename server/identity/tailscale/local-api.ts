@@ -9,6 +9,7 @@ import { statusAnswer, type StatusAnswer, whoIsAnswer, type WhoIsAnswer } from '
 import { BadLine, type BusLine, Lines } from './bus.ts'
 import { type WhoIsMetrics, whoIsMetrics } from './metrics.ts'
 import { type CertificatePair, splitPair } from './pair.ts'
+import { errorCode } from '../../platform/system-error.ts'
 
 /** How long tailscaled may take, in milliseconds. */
 export interface LocalApiTimes {
@@ -300,7 +301,7 @@ function deadline(ms: number, other?: AbortSignal): { signal: AbortSignal; clear
 class Late extends Error {}
 
 function wasClosed(error: unknown): boolean {
-  const code = codeOf(error)
+  const code = errorCode(error)
   return error instanceof errors.SocketError || code === 'ECONNRESET' || code === 'EPIPE'
 }
 
@@ -317,7 +318,7 @@ function explain(error: unknown, waitMs: number): [problem: string, hint: string
       'Check that the socket is tailscaled’s.',
     ]
   }
-  const code = codeOf(error)
+  const code = errorCode(error)
   if (code === 'ENOENT' || code === 'ECONNREFUSED') {
     return [
       'is not there',
@@ -332,10 +333,6 @@ function explain(error: unknown, waitMs: number): [problem: string, hint: string
   }
   const reason = error instanceof Error ? error.message : 'unknown'
   return [`closed the connection (${reason})`, 'It may be restarting: check `tailscale status`.']
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined
 }
 
 /** The daemon's capability version; NaN when it does not tell one. */

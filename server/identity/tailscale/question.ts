@@ -3,7 +3,8 @@
  * refused here: tailscaled would look for it for 180 ms, and keep everybody else waiting.
  */
 import type { Peer, ServedPeer, TcpPeer } from '../identity.ts'
-import { canonicalAddress, isLoopback, isTailnetAddress } from './addresses.ts'
+import { isLoopback } from '../../platform/loopback.ts'
+import { canonicalAddress, isTailnetAddress } from './addresses.ts'
 import type { OwnNode } from './own-node.ts'
 
 /** A question to whois. */

@@ -1,12 +1,13 @@
 /** Makes a new store: whole under its name, or not there at all. */
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, fsyncSync, linkSync, openSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, linkSync, openSync, rmSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import Database from 'better-sqlite3'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { StoreSeed } from '../contract.ts'
 import { migrate } from './migrate.ts'
 import { configureWriter } from './open.ts'
+import { syncNow } from '../../platform/durable.ts'
 
 /**
  * Makes the store `seed` in a new file at `path`, which only its owner can read and write. It is on
@@ -23,11 +24,11 @@ export function createStore(path: string, seed: StoreSeed): void {
     // Made here, not by SQLite, for the mode, which the files that SQLite adds inherit.
     closeSync(openSync(draft, 'wx', 0o600))
     fill(draft, seed)
-    sync(draft)
+    syncNow(draft)
     // Unlike a rename, a link never replaces.
     linkSync(draft, target)
     rmSync(draft)
-    sync(dirname(target))
+    syncNow(dirname(target))
   } catch (error) {
     for (const ending of ['', '-wal', '-shm']) rmSync(draft + ending, { force: true })
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw exists(target)
@@ -63,14 +64,5 @@ function fill(path: string, { identity, keys, wraps }: StoreSeed): void {
     }).immediate()
   } finally {
     db.close()
-  }
-}
-
-function sync(path: string): void {
-  const file = openSync(path, 'r')
-  try {
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
   }
 }

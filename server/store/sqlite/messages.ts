@@ -1,5 +1,5 @@
 /** What passes between the thread of the server and the two of the store: its writer and its reader. */
-import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
+import { quote } from '../../../client/api/errors.ts'
 import type {
   AuditMark,
   HistoryItem,
@@ -14,6 +14,7 @@ import type {
 } from '../contract.ts'
 import type { Mirrored, MirrorHead } from '../mirrors.ts'
 import type { Reader } from './reader.ts'
+import { type PlainError } from '../../platform/thread.ts'
 
 /** What the writer is started with. */
 export interface WriterData {
@@ -212,23 +213,6 @@ export type FromCopier =
   | { readonly done: number; readonly total: number }
   | { readonly copied: Copied }
   | { readonly refused: PlainError }
-
-/** A SottoError as it passes between threads, which would make a bare Error of it. */
-export interface PlainError {
-  readonly code: ErrorCode
-  readonly message: string
-  readonly hint: string | undefined
-}
-
-/** What of `error` passes between threads: its cause does not. */
-export function toPlain({ code, message, hint }: SottoError): PlainError {
-  return { code, message, hint }
-}
-
-/** The error that `toPlain` was given. */
-export function fromPlain({ code, message, hint }: PlainError): SottoError {
-  return new SottoError(code, message, hint === undefined ? {} : { hint })
-}
 
 /** What `op` is about, to follow "Cannot" in a message. */
 export function attempted(op: Op): string {

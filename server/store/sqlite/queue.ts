@@ -5,7 +5,8 @@
 import type { Worker } from 'node:worker_threads'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { StoreMetrics } from '../metrics.ts'
-import { attempted, type FromWriter, fromPlain, type Op, type OpValue } from './messages.ts'
+import { attempted, type FromWriter, type Op, type OpValue } from './messages.ts'
+import { fromPlain } from '../../platform/thread.ts'
 
 /** The bounds of a queue. */
 export interface QueueLimits {

@@ -2,14 +2,8 @@
 import type { Worker } from 'node:worker_threads'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { StoreIdentity } from '../contract.ts'
-import {
-  attemptedRead,
-  fromPlain,
-  type LookUp,
-  type ReadAnswer,
-  type ReadOp,
-  type Walk,
-} from './messages.ts'
+import { attemptedRead, type LookUp, type ReadAnswer, type ReadOp, type Walk } from './messages.ts'
+import { fromPlain } from '../../platform/thread.ts'
 import type { Reader } from './reader.ts'
 
 /** What a walk is of. */

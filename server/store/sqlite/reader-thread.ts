@@ -11,9 +11,9 @@ import {
   type ReadAnswer,
   type ReadOp,
   type ToReader,
-  toPlain,
   type Walk,
 } from './messages.ts'
+import { toPlain } from '../../platform/thread.ts'
 import { Reader } from './reader.ts'
 
 /** What the reader is started with. */

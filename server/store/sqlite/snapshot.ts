@@ -5,14 +5,13 @@ import { basename, dirname, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { Snapshot, SnapshotOptions } from '../contract.ts'
-import { type Copied, type CopierData, type FromCopier, fromPlain } from './messages.ts'
+import { type Copied, type CopierData, type FromCopier } from './messages.ts'
+import { fromPlain, threadScript } from '../../platform/thread.ts'
 
 /** A copy that tells nothing for so long is given up. */
 const STALL_MS = 60_000
 
-const script = import.meta.url.endsWith('.ts')
-  ? new URL('./copier-thread.ts', import.meta.url)
-  : new URL('./copier-thread.js', import.meta.url)
+const script = threadScript('server/store/sqlite/copier-thread')
 
 /** The snapshots of the store in one file. */
 export class Snapshots {

@@ -39,6 +39,7 @@ import { WriteQueue } from './queue.ts'
 import { ReadQueue } from './read-queue.ts'
 import type { ReaderData } from './reader-thread.ts'
 import { removeOrphans, Snapshots } from './snapshot.ts'
+import { threadScript } from '../../platform/thread.ts'
 
 export { createStore } from './create.ts'
 
@@ -59,14 +60,8 @@ export interface OpenOptions {
   readonly startReader?: (script: URL, options: WorkerOptions) => Worker
 }
 
-/** Node strips types from sources, but the compiled package has no sources. */
-const isSource = import.meta.url.endsWith('.ts')
-const writerScript = isSource
-  ? new URL('./writer-thread.ts', import.meta.url)
-  : new URL('./writer-thread.js', import.meta.url)
-const readerScript = isSource
-  ? new URL('./reader-thread.ts', import.meta.url)
-  : new URL('./reader-thread.js', import.meta.url)
+const writerScript = threadScript('server/store/sqlite/writer-thread')
+const readerScript = threadScript('server/store/sqlite/reader-thread')
 
 const startWorker = (script: URL, options: WorkerOptions): Worker => new Worker(script, options)
 

@@ -13,9 +13,9 @@ import {
   type Op,
   type OpResult,
   type ToWriter,
-  toPlain,
   type WriterData,
 } from './messages.ts'
+import { toPlain } from '../../platform/thread.ts'
 import { emptyLog, openWriter } from './open.ts'
 
 /** Erased bytes leave the log at the latest this long after the commit, unless a reader needs it. */

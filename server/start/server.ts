@@ -20,6 +20,7 @@ import { Backups } from '../operations/backups.ts'
 import { Jobs } from '../operations/jobs.ts'
 import { ORPHANS_JOB, orphansJob } from '../secrets/orphans-job.ts'
 import { Mirrors } from '../operations/mirrors.ts'
+import { reportStaleCopies } from '../mirror/stale-copies.ts'
 import { rehearsalJob } from '../backup/schedule/rehearsal.ts'
 import { rotationJob } from '../keys/rotation-job.ts'
 import { Scheduler } from '../jobs/scheduler.ts'
@@ -256,6 +257,9 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   undo.defer(() => listener.close())
   await store.noteProven(provider, fingerprint, clock().toISOString()).catch((error: unknown) => {
     say(`when the key was proven was not noted: ${asSottoError(error).message}`)
+  })
+  await reportStaleCopies(store, backendRegistry, say).catch((error: unknown) => {
+    say(`copies that mirrors kept were not reported: ${asSottoError(error).message}`)
   })
   const url = await network.open(listener, undo)
 

@@ -33,8 +33,6 @@ export interface Mirrored {
   readonly shown?: Shown
   /** What is about to be written, or was when the server stopped. */
   readonly intended?: Shown
-  /** Versions that have a leaf, ascending. */
-  readonly leaves: readonly number[]
 }
 
 /** How far a mirror came. */
@@ -54,6 +52,14 @@ export interface MirrorCounts {
   readonly states: Partial<Record<Mirrored['state'], number>>
   /** Since when the oldest one waits that is due or failed; absent where none does. UTC. */
   readonly waitsSince?: string
+}
+
+/** Versions of a secret that a mirror of an earlier release copied to its backend, where they still lie. */
+export interface StaleCopies {
+  /** The id of the backend. */
+  readonly backend: number
+  readonly name: string
+  readonly versions: readonly number[]
 }
 
 /** The verbs of a store about mirrors. Each is atomic and durable; what is not there is passed over. */
@@ -99,4 +105,10 @@ export interface MirrorStore {
 
   /** The mirror has the secret no more. */
   dropMirrored(backend: number, name: string): Promise<void>
+
+  /** The copies in backends that nothing reads or removes, and that were not reported yet. */
+  staleCopies(): Promise<StaleCopies[]>
+
+  /** They were reported. */
+  forgetStaleCopies(): Promise<void>
 }

@@ -104,6 +104,7 @@ export class Changes {
     if (op.kind === 'remember') this.#head.remember(op.mark)
     else if (op.kind === 'mirror') this.#mirrors.change(op)
     else if (op.kind === 'orphans') this.#noteOrphans(op)
+    else if (op.kind === 'forget-stale-copies') this.#mirrors.forgetStaleCopies()
     else if (op.kind === 'proven') this.#keys.noteProven(op.provider, op.fingerprint, op.at)
     else void this.#head.revision
     return undefined

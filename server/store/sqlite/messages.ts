@@ -142,6 +142,7 @@ export type Op =
   | MirrorOp
   | { readonly kind: 'remember'; readonly mark: AuditMark }
   | { readonly kind: 'committed'; readonly intents: readonly number[] }
+  | { readonly kind: 'forget-stale-copies' }
   | { readonly kind: 'ping' }
 
 /** The new revision of a change, what came of a move, the intents that were committed, or nothing. */
@@ -174,6 +175,7 @@ export type LookUp =
   | 'mirrored'
   | 'findMirrored'
   | 'mirrorCounts'
+  | 'staleCopies'
   | 'measure'
   | 'states'
   | 'versions'
@@ -222,6 +224,7 @@ export function attempted(op: Op): string {
   if (op.kind === 'backend') return describeBackend(op)
   if (op.kind === 'mirror') return `note the state of the mirror in backend ${op.backend}`
   if (op.kind === 'orphans') return 'note places in backends'
+  if (op.kind === 'forget-stale-copies') return 'note that copies in backends were reported'
   if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
   return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
@@ -247,6 +250,7 @@ const describeRead: Record<LookUp | Walk, (name: string) => string> = {
   mirrored: () => 'read what a mirror shows',
   findMirrored: () => 'read what a mirror shows',
   mirrorCounts: () => 'read the state of a mirror',
+  staleCopies: () => 'read which copies lie in backends',
   measure: () => 'measure it',
   states: () => 'read the states of its secrets',
   versions: () => 'read its versions',

@@ -1,6 +1,6 @@
 /** What the reading thread finds about mirrors. */
 import type { Database } from 'better-sqlite3'
-import type { MirrorCounts, Mirrored, MirrorHead, Shown } from '../mirrors.ts'
+import type { MirrorCounts, Mirrored, MirrorHead, Shown, StaleCopies } from '../mirrors.ts'
 import { parseNumbers } from './numbers.ts'
 
 interface HeadRow {
@@ -20,7 +20,6 @@ interface MirroredRow {
   readonly retryAt: string | null
   readonly shown: string | null
   readonly intended: string | null
-  readonly leaves: string
 }
 
 /** The statements about mirrors of one reading connection. */
@@ -32,10 +31,11 @@ export class MirrorReads {
   readonly #find
   readonly #counts
   readonly #waits
+  readonly #staleCopies
 
   constructor(db: Database) {
     const columns = `m.id AS cursor, s.name, m.state, m.reason, m.since, m.attempts,
-      m.retry_at AS retryAt, m.shown, m.intended, m.leaves
+      m.retry_at AS retryAt, m.shown, m.intended
       FROM mirrored m JOIN secret s ON s.id = m.secret WHERE m.backend = :backend`
     this.#changes = db.prepare<[number, number], { name: string; revision: number }>(`
       SELECT s.name, c.revision FROM change c JOIN secret s ON s.id = c.secret
@@ -63,6 +63,9 @@ export class MirrorReads {
         "SELECT min(since) FROM mirrored WHERE backend = ? AND state IN ('due', 'failed')",
       )
       .pluck()
+    this.#staleCopies = db.prepare<[], { backend: number; name: string; versions: string }>(`
+      SELECT c.backend, s.name, c.versions FROM stale_copy c JOIN secret s ON s.id = c.secret
+      ORDER BY c.backend, s.name`)
   }
 
   changedSince(revision: number, limit: number): { names: string[]; revision: number } {
@@ -99,6 +102,10 @@ export class MirrorReads {
     return row && asMirrored(row)
   }
 
+  staleCopies(): StaleCopies[] {
+    return this.#staleCopies.all().map((row) => ({ ...row, versions: parseNumbers(row.versions) }))
+  }
+
   counts(backend: number): MirrorCounts {
     const waitsSince = this.#waits.get(backend) ?? undefined
     return {
@@ -109,7 +116,7 @@ export class MirrorReads {
 }
 
 function asMirrored(row: MirroredRow): Mirrored {
-  const { name, state, reason, since, attempts, retryAt, shown, intended, leaves } = row
+  const { name, state, reason, since, attempts, retryAt, shown, intended } = row
   return {
     name,
     state,
@@ -119,6 +126,5 @@ function asMirrored(row: MirroredRow): Mirrored {
     ...(retryAt !== null && { retryAt }),
     ...(shown !== null && { shown: JSON.parse(shown) as Shown }),
     ...(intended !== null && { intended: JSON.parse(intended) as Shown }),
-    leaves: parseNumbers(leaves),
   }
 }

@@ -22,7 +22,7 @@ import type {
   WrappedVersion,
   VersionPlace,
 } from '../contract.ts'
-import type { MirrorCounts, Mirrored, MirrorHead } from '../mirrors.ts'
+import type { MirrorCounts, Mirrored, MirrorHead, StaleCopies } from '../mirrors.ts'
 import { MirrorReads } from './mirror-reads.ts'
 import { parseNumbers } from './numbers.ts'
 import { openReader } from './open.ts'
@@ -262,6 +262,10 @@ export class Reader {
 
   mirrorCounts(backend: number): MirrorCounts {
     return this.#mirrors.counts(backend)
+  }
+
+  staleCopies(): StaleCopies[] {
+    return this.#mirrors.staleCopies()
   }
 
   /** In slices of one snapshot, that of the first. */

@@ -242,3 +242,17 @@ CREATE TABLE mirrored (
 ) STRICT;
 CREATE INDEX mirrored_state ON mirrored (backend, state);
 `
+
+/** Migration 7: mirrors keep no copies of versions; where such copies lie is remembered to be reported. */
+export const staleCopies = `
+CREATE TABLE stale_copy (
+  backend INTEGER NOT NULL REFERENCES backend (id) ON DELETE CASCADE,
+  secret INTEGER NOT NULL REFERENCES secret (id),
+  versions TEXT NOT NULL,  -- as runs
+  UNIQUE (backend, secret)
+) STRICT;
+INSERT INTO stale_copy SELECT backend, secret, leaves FROM mirrored WHERE leaves <> '';
+ALTER TABLE mirrored DROP COLUMN leaves;
+-- The scope had the setting behind the patterns; another one would have everything looked at.
+UPDATE mirror SET scope = coalesce(json_extract(scope, '$[0]'), scope) WHERE json_valid(scope);
+`

@@ -29,7 +29,7 @@ import type {
   VersionPlace,
   WrappedVersion,
 } from '../contract.ts'
-import type { MirrorCounts, Mirrored, MirrorHead } from '../mirrors.ts'
+import type { MirrorCounts, Mirrored, MirrorHead, StaleCopies } from '../mirrors.ts'
 import { copyOfPlace, copyOfSaved, copyOfVersion } from './copies.ts'
 import { type StoreMetrics, storeMetrics } from '../metrics.ts'
 import { asStoreError, foreign } from './faults.ts'
@@ -252,13 +252,21 @@ class SqliteStore implements Store {
   }
 
   async saveMirrored(backend: number, mirrored: Mirrored): Promise<void> {
-    const copy = { ...mirrored, leaves: [...mirrored.leaves] }
+    const copy = { ...mirrored }
     await this.#queue.submit({ kind: 'mirror', verb: 'save-mirrored', backend, mirrored: copy })
   }
 
   async dropMirrored(backend: number, name: string): Promise<void> {
     if (!name.isWellFormed()) return
     await this.#queue.submit({ kind: 'mirror', verb: 'drop-mirrored', backend, name })
+  }
+
+  async staleCopies(): Promise<StaleCopies[]> {
+    return this.#usable.look('staleCopies')
+  }
+
+  async forgetStaleCopies(): Promise<void> {
+    await this.#queue.submit({ kind: 'forget-stale-copies' })
   }
 
   async committed(intents: readonly number[]): Promise<Set<number>> {

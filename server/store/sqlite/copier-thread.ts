@@ -11,7 +11,7 @@ import { type Copied, type CopierData, type FromCopier } from './messages.ts'
 import { toPlain } from '../../platform/thread.ts'
 import { schemaOf } from './migrate.ts'
 import { openReader } from './open.ts'
-import { Reader } from './reader.ts'
+import { lookUps } from './lookups.ts'
 
 /** Pages that are copied in one step. */
 const STEP_PAGES = 1000
@@ -42,13 +42,9 @@ function finish(copy: string): Copied {
   const db = new Database(copy, { fileMustExist: true })
   try {
     db.pragma('journal_mode = DELETE')
-    const reader = new Reader(copy)
-    try {
-      const { keys, wraps } = reader.keys()
-      return { head: reader.head(), schema: schemaOf(db), counts: countsOf(db), keys, wraps }
-    } finally {
-      reader.close()
-    }
+    const head = lookUps.head.prepare(db)()
+    const { keys, wraps } = lookUps.keys.prepare(db)()
+    return { head, schema: schemaOf(db), counts: countsOf(db), keys, wraps }
   } finally {
     db.close()
   }

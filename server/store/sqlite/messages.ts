@@ -13,7 +13,7 @@ import type {
   StoredWrap,
 } from '../contract.ts'
 import type { Mirrored, MirrorHead } from '../mirrors.ts'
-import type { Reader } from './reader.ts'
+import type { LookUp, Walk } from './lookups.ts'
 import { type PlainError } from '../../platform/thread.ts'
 
 /** What the writer is started with. */
@@ -48,7 +48,7 @@ export interface ChangeOp {
   readonly next: SecretColumns
   readonly mac: Uint8Array
   /** For `append` and `fill`. */
-  readonly added: SealedVersion | undefined
+  readonly added?: SealedVersion
   /** For `reserve`: where the value is about to be written. */
   readonly backend?: number
   /** For `rehome`: every version, as it is kept from now on. */
@@ -105,9 +105,9 @@ export interface WrapOp {
   readonly provider: string
   readonly fingerprint: string
   /** For `add` and `rewrap`. */
-  readonly added: StoredWrap | undefined
+  readonly added?: StoredWrap
   /** For `rewrap`: the bytes that are replaced. */
-  readonly expected: Uint8Array | undefined
+  readonly expected?: Uint8Array
 }
 
 /** Changes the keyring, or moves data keys from one of its entries to the active one. */
@@ -159,34 +159,12 @@ export type FromWriter =
   | { readonly results: readonly OpResult[] }
   | { readonly refused: PlainError }
 
-/** Look-ups, which are answered whole, and walks, which are answered in slices. */
-export type LookUp =
-  | 'identity'
-  | 'head'
-  | 'find'
-  | 'read'
-  | 'keys'
-  | 'keyUse'
-  | 'wrappedBy'
-  | 'backends'
-  | 'orphans'
-  | 'changedSince'
-  | 'mirrorHead'
-  | 'mirrored'
-  | 'findMirrored'
-  | 'mirrorCounts'
-  | 'staleCopies'
-  | 'measure'
-  | 'states'
-  | 'versions'
-export type Walk = 'list' | 'history' | 'homed'
-
-/** One read: a method of the reader with its arguments. */
-export interface ReadOp<V extends LookUp | Walk = LookUp | Walk> {
+/** One read. */
+export interface ReadOp {
   /** What answers name it by. */
   readonly id: number
-  readonly verb: V
-  readonly args: Parameters<Reader[V]>
+  readonly verb: LookUp | Walk
+  readonly args: readonly unknown[]
 }
 
 /** To the reader: reads to do, or to let go of the files. */
@@ -228,35 +206,6 @@ export function attempted(op: Op): string {
   if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
   return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
-}
-
-/** The same for a read. */
-export function attemptedRead({ verb, args: [name] }: ReadOp): string {
-  return describeRead[verb](typeof name === 'string' ? quote(name) : '')
-}
-
-const describeRead: Record<LookUp | Walk, (name: string) => string> = {
-  identity: () => 'tell which store it is',
-  head: () => 'read its head',
-  find: (name) => `find ${name}`,
-  read: (name) => `read ${name}`,
-  keys: () => 'read the keyring',
-  keyUse: () => 'count what the keyring wraps',
-  wrappedBy: () => 'read what an entry of the keyring wraps',
-  backends: () => 'read the backends',
-  orphans: () => 'read what is left over in backends',
-  changedSince: () => 'read its changes',
-  mirrorHead: () => 'read the state of a mirror',
-  mirrored: () => 'read what a mirror shows',
-  findMirrored: () => 'read what a mirror shows',
-  mirrorCounts: () => 'read the state of a mirror',
-  staleCopies: () => 'read which copies lie in backends',
-  measure: () => 'measure it',
-  states: () => 'read the states of its secrets',
-  versions: () => 'read its versions',
-  list: () => 'list the secrets',
-  homed: () => 'list the secrets of a backend',
-  history: (name) => `read the history of ${name}`,
 }
 
 function describeBackend(op: BackendOp): string {

@@ -5,14 +5,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { asStoreError } from './faults.ts'
-import {
-  attemptedRead,
-  type LookUp,
-  type ReadAnswer,
-  type ReadOp,
-  type ToReader,
-  type Walk,
-} from './messages.ts'
+import { type Asked, attemptedRead, isWalk, type LookUp, type Walk } from './lookups.ts'
+import type { ReadAnswer, ReadOp, ToReader } from './messages.ts'
 import { toPlain } from '../../platform/thread.ts'
 import { Reader } from './reader.ts'
 
@@ -38,7 +32,7 @@ class Reading {
   /** Answers look-ups together, and walks one after another. */
   run(ops: readonly ReadOp[]): void {
     const answers = ops.flatMap((op) => {
-      if (!isWalk(op)) return [this.#lookUp(op)]
+      if (!isWalk(op.verb)) return [this.#lookUp(op)]
       this.#walking = this.#walking.then(() => this.#walk(op))
       return []
     })
@@ -52,19 +46,17 @@ class Reading {
 
   #lookUp(op: ReadOp): ReadAnswer {
     try {
-      const look = this.#open()[op.verb as LookUp] as (...args: unknown[]) => unknown
-      return { id: op.id, value: look.apply(this.#reader, op.args) }
+      const { id, verb, args } = op
+      return { id, value: this.#open().look(verb as LookUp, ...(args as Asked<LookUp>)) }
     } catch (error) {
       return this.#failed(op, error)
     }
   }
 
-  async #walk(op: ReadOp<Walk>): Promise<void> {
+  async #walk(op: ReadOp): Promise<void> {
     try {
-      const { id, args } = op
-      const reader = this.#open()
-      const walk = reader[op.verb] as (...args: unknown[]) => IterableIterator<unknown[]>
-      const slices = walk.apply(reader, args)
+      const { id, verb, args } = op
+      const slices = this.#open().walk(verb as Walk, ...(args as Asked<Walk>))
       for (let step = slices.next(); !step.done; ) {
         const slice = step.value
         step = slices.next()
@@ -81,13 +73,10 @@ class Reading {
     return this.#reader
   }
 
-  #failed(op: ReadOp, error: unknown): ReadAnswer {
-    return { id: op.id, error: toPlain(asStoreError(error, attemptedRead(op), this.#path)) }
+  #failed({ id, verb, args }: ReadOp, error: unknown): ReadAnswer {
+    const attempted = attemptedRead(verb, args)
+    return { id, error: toPlain(asStoreError(error, attempted, this.#path)) }
   }
-}
-
-function isWalk(op: ReadOp): op is ReadOp<Walk> {
-  return op.verb === 'list' || op.verb === 'history' || op.verb === 'homed'
 }
 
 function start(): void {

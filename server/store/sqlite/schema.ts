@@ -248,8 +248,7 @@ export const staleCopies = `
 CREATE TABLE stale_copy (
   backend INTEGER NOT NULL REFERENCES backend (id) ON DELETE CASCADE,
   secret INTEGER NOT NULL REFERENCES secret (id),
-  versions TEXT NOT NULL,  -- as runs
-  UNIQUE (backend, secret)
+  versions TEXT NOT NULL  -- as runs
 ) STRICT;
 INSERT INTO stale_copy SELECT backend, secret, leaves FROM mirrored WHERE leaves <> '';
 ALTER TABLE mirrored DROP COLUMN leaves;

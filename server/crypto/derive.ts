@@ -13,10 +13,7 @@ const FINGERPRINT_BYTES = 8
 
 /** The key of the store `storeId` for one use of `key`. */
 export function deriveKey(key: KeyObject, storeId: string, use: Use): KeyObject {
-  const derived = expand(key, storeId, use, KEY_BYTES)
-  const object = createSecretKey(derived)
-  derived.fill(0)
-  return object
+  return takeKey(expand(key, storeId, use, KEY_BYTES))
 }
 
 /**
@@ -29,4 +26,11 @@ export function fingerprint(key: KeyObject, storeId: string): string {
 
 function expand(key: KeyObject, salt: string, use: Use | 'fingerprint', size: number): Buffer {
   return Buffer.from(hkdfSync('sha256', key, salt, `sotto/${FORMAT}/${use}`, size))
+}
+
+/** The key object of `raw`, which is overwritten. */
+export function takeKey(raw: Buffer): KeyObject {
+  const key = createSecretKey(raw)
+  raw.fill(0)
+  return key
 }

@@ -10,25 +10,16 @@ import {
   type Binding,
   dataKeyBinding,
   type EntryHead,
-  entryBinding,
   type Place,
   referenceBinding,
   valueBinding,
 } from './binding.ts'
-import { deriveKey, fingerprint } from './derive.ts'
+import { deriveKey, takeKey } from './derive.ts'
+import { activeOf, type Entry, type EntryInfo, EntrySealer, type SealedEntry } from './entries.ts'
 import { KEY_BYTES, open, openKey, type RandomSource, seal } from './envelope.ts'
 import { decodeReference, encodeReference, type Reference } from './reference.ts'
 
-/** A keyring entry as a store keeps it. */
-export interface SealedEntry extends EntryHead {
-  readonly sealed: Uint8Array
-}
-
-/** A keyring entry as an operator may see it. */
-export interface EntryInfo extends EntryHead {
-  /** Names the key in 16 hex digits. */
-  readonly fingerprint: string
-}
+export type { EntryInfo, SealedEntry } from './entries.ts'
 
 /** The data key of a version, wrapped. */
 export interface WrappedKey {
@@ -75,14 +66,8 @@ export interface Rotated {
   readonly keyring: Keyring
   /** The new entry, for the store to add. */
   readonly added: SealedEntry
-  /** The entry that was active so far, sealed anew as one that is retiring, for the store to put in its place. */
+  /** The entry that was active, sealed as retiring, for the store to replace it with. */
   readonly retired: SealedEntry
-}
-
-interface Entry {
-  readonly info: EntryInfo
-  /** Wraps data keys. */
-  readonly key: KeyObject
 }
 
 /**
@@ -116,8 +101,7 @@ export class Keyring extends Authenticators {
     const rootKey = random(KEY_BYTES)
     const raw = random(KEY_BYTES)
     const head: EntryHead = { id: 1, createdAt: clock().toISOString(), state: 'active' }
-    const sealingKey = deriveKey(createSecretKey(rootKey), storeId, 'keyring-entry')
-    const keys = [sealEntry(storeId, sealingKey, head, raw, random)]
+    const keys = [new EntrySealer(storeId, createSecretKey(rootKey), random).seal(head, raw)]
     raw.fill(0)
     return { keyring: Keyring.open(storeId, rootKey, keys, { random }), rootKey, keys }
   }
@@ -140,9 +124,10 @@ export class Keyring extends Authenticators {
       )
     }
     const root = createSecretKey(rootKey)
-    const openingKey = deriveKey(root, storeId, 'keyring-entry')
-    const entries = storedKeys.map((stored) => openEntry(storeId, openingKey, stored))
-    return new Keyring(storeId, root, entries, options.random ?? randomBytes)
+    const { random = randomBytes } = options
+    const sealer = new EntrySealer(storeId, root, random)
+    const entries = storedKeys.map((stored) => sealer.open(stored))
+    return new Keyring(storeId, root, entries, random)
   }
 
   /**
@@ -158,16 +143,16 @@ export class Keyring extends Authenticators {
     const { random = randomBytes, clock = () => new Date() } = options
     Keyring.open(storeId, rootKey, storedKeys, { random })
     const active = storedKeys.find(({ state }) => state === 'active') as SealedEntry
-    const rootEntryKey = deriveKey(createSecretKey(rootKey), storeId, 'keyring-entry')
-    const old = openKey(rootEntryKey, entryBinding(storeId, active), active.sealed)
+    const sealer = new EntrySealer(storeId, createSecretKey(rootKey), random)
+    const old = sealer.unseal(active)
     const raw = random(KEY_BYTES)
     // An id is never given again: the newest entry is the active one, and that is never erased.
     const id = Math.max(...storedKeys.map((each) => each.id)) + 1
     const head: EntryHead = { id, createdAt: clock().toISOString(), state: 'active' }
     const { createdAt } = active
     const older: EntryHead = { id: active.id, createdAt, state: 'retiring' }
-    const added = sealEntry(storeId, rootEntryKey, head, raw, random)
-    const retired = sealEntry(storeId, rootEntryKey, older, old, random)
+    const added = sealer.seal(head, raw)
+    const retired = sealer.seal(older, old)
     raw.fill(0)
     old.fill(0)
     const keys = [...storedKeys.map((each) => (each === active ? retired : each)), added]
@@ -175,12 +160,12 @@ export class Keyring extends Authenticators {
   }
 
   /**
-   * Goes on with the entries of `other`, a keyring of the same store that was opened anew. Throws
+   * Continues with the entries of `other`, a keyring of the same store that was opened later. Throws
    * `internal` for one of another store, and then changes nothing.
    */
   adopt(other: Keyring): void {
     if (!this.isOfSameStore(other)) {
-      throw new SottoError('internal', 'Cannot go on with the keyring of another store')
+      throw new SottoError('internal', 'Cannot continue with the keyring of another store')
     }
     this.#entries = other.#entries
     this.#active = other.#active
@@ -243,7 +228,7 @@ export class Keyring extends Authenticators {
   }
 
   /**
-   * The data key of the version at `place`, wrapped anew by the active entry. The value stays as it is.
+   * The data key of the version at `place`, re-wrapped by the active entry. The value stays as it is.
    * Throws as `unwrap`.
    */
   rewrap(place: Place, wrapped: WrappedKey): WrappedKey {
@@ -323,22 +308,12 @@ export class Keyring extends Authenticators {
   }
 }
 
-function sealEntry(
-  storeId: string,
-  sealingKey: KeyObject,
-  head: EntryHead,
-  raw: Uint8Array,
-  random: RandomSource,
-): SealedEntry {
-  return { ...head, sealed: seal(sealingKey, entryBinding(storeId, head), raw, random) }
-}
-
 /** The key that seals the file keys of backups of the store `storeId`. */
 export function backupKeyOf(rootKey: Uint8Array, storeId: string): KeyObject {
   return deriveKey(createSecretKey(rootKey), storeId, 'backup')
 }
 
-/** As the keyring's method, for whoever has no keyring yet: the backup holds it. */
+/** As the keyring's method, for a caller that has no keyring yet, since the backup holds it. */
 export function openFileKey(
   backupKey: KeyObject,
   storeId: string,
@@ -346,33 +321,4 @@ export function openFileKey(
   sealed: Uint8Array,
 ): KeyObject {
   return takeKey(openKey(backupKey, backupBinding(storeId, headHash), sealed))
-}
-
-function openEntry(storeId: string, openingKey: KeyObject, stored: SealedEntry): Entry {
-  const { id, createdAt, state, sealed } = stored
-  const raw = takeKey(openKey(openingKey, entryBinding(storeId, stored), sealed))
-  return {
-    info: { id, createdAt, state, fingerprint: fingerprint(raw, storeId) },
-    key: deriveKey(raw, storeId, 'data-key'),
-  }
-}
-
-function activeOf(entries: readonly Entry[]): Entry {
-  const ids = new Set(entries.map(({ info }) => info.id))
-  const active = entries.filter(({ info }) => info.state === 'active')
-  if (ids.size === entries.length && active.length === 1) return active[0] as Entry
-  throw new SottoError(
-    'store_damaged',
-    ids.size === entries.length
-      ? `Cannot open the keyring: ${active.length} of its ${entries.length} entries are active where one is due`
-      : 'Cannot open the keyring: two of its entries have the same id',
-    { hint: 'Restore the store from a backup.' },
-  )
-}
-
-/** The key object of `raw`, which is overwritten. */
-function takeKey(raw: Buffer): KeyObject {
-  const key = createSecretKey(raw)
-  raw.fill(0)
-  return key
 }

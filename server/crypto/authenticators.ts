@@ -70,7 +70,7 @@ export class Authenticators {
     demandSame(mac, this.backendMac(backend), `backend ${quote(backend.name)}`)
   }
 
-  /** Tells `value` at `place` from any other and reveals nothing about it: 32 bytes. */
+  /** Differs for every other value at `place`, and reveals nothing about `value`: 32 bytes. */
   fingerprintOf(place: Place, value: Uint8Array): Buffer {
     return fingerprintOf(this.#fingerprintKey, this.#storeId, place, value)
   }

@@ -1,4 +1,4 @@
-/** Keeps a key provider that does not answer from holding up whoever asks it. */
+/** Bounds how long a key provider may take to answer. */
 import { SottoError } from '../../client/api/errors.ts'
 import { holdingTimers, orLate } from '../platform/timers.ts'
 import type { KeyProvider } from './provider.ts'
@@ -12,7 +12,7 @@ const WAIT_MS = 20_000
  */
 export function bounded(provider: KeyProvider, waitMs: number = WAIT_MS): KeyProvider {
   const { name } = provider
-  async function answer<T>(call: Promise<T>, whenLate = (_: T): void => {}): Promise<T> {
+  async function answer<T>(call: Promise<T>, whenLate: (late: T) => void = () => {}): Promise<T> {
     // A call that waits for nothing that Node counts must end in this error, not with the process.
     const answered = await orLate(call, { timers: holdingTimers, ms: waitMs })
     if (answered !== 'late') return answered

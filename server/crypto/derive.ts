@@ -4,8 +4,8 @@ import { FORMAT, type Purpose } from './binding.ts'
 import { KEY_BYTES } from './envelope.ts'
 
 /**
- * What a derived key does: seal what the purpose names, authenticate the states of secrets, or tell values
- * apart. There is none for values and references: a data key seals one of them, and is used as it is.
+ * What a derived key does: seal what the purpose names, authenticate the states of secrets, or fingerprint
+ * values. There is none for values and references: a data key seals one of them, and is used as it is.
  */
 export type Use = Exclude<Purpose, 'value' | 'reference'> | 'state' | 'value-fingerprint'
 

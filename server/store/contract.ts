@@ -54,7 +54,7 @@ export interface StoreMeasure {
   readonly versions: number
   /** Bytes of its file. */
   readonly databaseBytes: number
-  /** Bytes of the log of changes beside it; 0 where there is none. */
+  /** Bytes of its log of changes; 0 where there is none. */
   readonly logBytes: number
 }
 
@@ -114,7 +114,7 @@ export interface Snapshot extends AsyncDisposable {
 export interface Store extends SecretStore, KeyStore, BackendStore, MirrorStore {
   readonly identity: StoreIdentity
 
-  /** The committed revision and the newest audit record that the store knows of. */
+  /** The committed revision and the newest audit record that the store has. */
   head(): Promise<StoreHead>
 
   /** How much there is: each number was so at some moment since the call. */

@@ -1,6 +1,6 @@
 /** How far a store is. */
 
-/** An audit record that the store knows about. */
+/** An audit record that the store has. */
 export interface AuditMark {
   readonly id: number
   readonly hash: string

@@ -79,7 +79,7 @@ interface OrphanOp {
   readonly cleared: boolean
 }
 
-/** Changes what a mirror shows, or how far it came. */
+/** Changes what a mirror shows, or how far it is. */
 export type MirrorOp = {
   readonly kind: 'mirror'
   /** The id of the backend. */
@@ -145,13 +145,13 @@ export type Op =
   | { readonly kind: 'forget-stale-copies' }
   | { readonly kind: 'ping' }
 
-/** The new revision of a change, what came of a move, the intents that were committed, or nothing. */
+/** The new revision of a change, the outcome of a move, the intents that were committed, or nothing. */
 export type OpValue = number | Moved | readonly number[] | undefined
 
-/** How one op came out. */
+/** The outcome of one op. */
 export type OpResult = { readonly value: OpValue } | { readonly error: PlainError }
 
-/** To the writer: ops to do in one transaction, or to let go of the files. */
+/** To the writer: ops to do in one transaction, or to close the files. */
 export type ToWriter = { readonly ops: readonly Op[] } | 'close'
 
 /** From the writer: the results of each batch, or why it could not open the store, as its last word. */
@@ -167,10 +167,10 @@ export interface ReadOp {
   readonly args: readonly unknown[]
 }
 
-/** To the reader: reads to do, or to let go of the files. */
+/** To the reader: reads to do, or to close the files. */
 export type ToReader = readonly ReadOp[] | 'close'
 
-/** From the reader: the answer to a look-up, a slice of a walk, or why a read came to nothing. */
+/** From the reader: the answer to a look-up, a slice of a walk, or why a read failed. */
 export type ReadAnswer = { readonly id: number } & (
   | { readonly value: unknown }
   | { readonly slice: readonly unknown[]; readonly last: boolean }
@@ -205,7 +205,7 @@ export function attempted(op: Op): string {
   if (op.kind === 'forget-stale-copies') return 'note that copies in backends were reported'
   if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
-  return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
+  return op.kind === 'committed' ? 'read which changes were committed' : 'check the store'
 }
 
 function describeBackend(op: BackendOp): string {

@@ -1,6 +1,5 @@
 /**
- * The thread that reads a store, so that a disk which does not answer holds up nobody but those who
- * read. Look-ups are done in the order in which they come, slices of walks between them.
+ * The thread that reads a store, so that a disk which does not answer holds up only those who read. Look-ups are done in the order in which they come, slices of walks between them.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -18,15 +17,15 @@ export interface ReaderData {
 
 class Reading {
   readonly #path: string
-  readonly #tell: (answers: readonly ReadAnswer[]) => void
+  readonly #send: (answers: readonly ReadAnswer[]) => void
   /** Opened by the first read, when the writer has looked at the file. */
   #reader: Reader | undefined
   /** The last of the walks, which run one after another. */
   #walking: Promise<void> = Promise.resolve()
 
-  constructor(path: string, tell: (answers: readonly ReadAnswer[]) => void) {
+  constructor(path: string, send: (answers: readonly ReadAnswer[]) => void) {
     this.#path = path
-    this.#tell = tell
+    this.#send = send
   }
 
   /** Answers look-ups together, and walks one after another. */
@@ -36,7 +35,7 @@ class Reading {
       this.#walking = this.#walking.then(() => this.#walk(op))
       return []
     })
-    if (answers.length > 0) this.#tell(answers)
+    if (answers.length > 0) this.#send(answers)
   }
 
   async close(): Promise<void> {
@@ -60,11 +59,11 @@ class Reading {
       for (let step = slices.next(); !step.done; ) {
         const slice = step.value
         step = slices.next()
-        this.#tell([{ id, slice, last: step.done === true }])
+        this.#send([{ id, slice, last: step.done === true }])
         await nextTurn()
       }
     } catch (error) {
-      this.#tell([this.#failed(op, error)])
+      this.#send([this.#failed(op, error)])
     }
   }
 

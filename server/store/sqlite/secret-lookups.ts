@@ -122,7 +122,7 @@ export const secretWalks = {
 function finder(db: Database): (name: string) => SecretRow | undefined {
   const select = db.prepare<[string], StateRow>(`SELECT ${state} FROM secret s WHERE s.name = ?`)
   return (name) => {
-    // SQLite would find the name that has U+FFFD in the place of an unpaired surrogate.
+    // SQLite would find the name that has U+FFFD instead of an unpaired surrogate.
     const row = name.isWellFormed() ? select.get(name) : undefined
     return row && asSecret(row)
   }

@@ -13,7 +13,7 @@ import { ThreadQueue } from './thread-queue.ts'
 export interface QueueLimits {
   /** How long the caller of an op waits for its answer. */
   readonly waitMs: number
-  /** Ops that may wait behind the batch that the writer is doing before a change is refused. */
+  /** Ops that may wait for the batch that the writer is doing before a change is refused. */
   readonly maxWaiting: number
 }
 
@@ -90,7 +90,7 @@ export class WriteQueue extends ThreadQueue<FromWriter> {
     await this.end()
   }
 
-  /** Sends the next batch once what is running has had its say, so that its changes are in it. */
+  /** Sends the next batch after the running code has ended, so that its changes are in it. */
   #plan(): void {
     if (this.#planned || this.#doing) return
     this.#planned = true
@@ -144,7 +144,7 @@ export class WriteQueue extends ThreadQueue<FromWriter> {
     this.#metrics.commitSeconds.observe((performance.now() - this.#doingSince) / 1000)
   }
 
-  /** The writer may be doing the op; where it is not yet, it never will. */
+  /** The writer may be doing the op; if it was not sent yet, it never will be. */
   #giveUp(waiting: Waiting, error: SottoError): void {
     this.#waiting = this.#waiting.filter((other) => other !== waiting)
     waiting.reject(error)

@@ -3,8 +3,6 @@
  * OpenBao, goes on until all have moved, and holds what is there against what was put:
  *   node test/fire/migration.ts --rounds 3 --secrets 1000 --seed 1
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -15,6 +13,7 @@ import { Client } from '../../client/client.ts'
 import { pathOf } from '../../server/backends/names.ts'
 import { allow, specFor } from '../interop/backends/elsewhere.ts'
 import { type OpenBao, startOpenBao } from '../support/openbao.ts'
+import { TestProcess } from '../support/process.ts'
 import { cli, type Running, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { Random } from './support-crash/random.ts'
 
@@ -160,24 +159,22 @@ class World {
   async move(way: Way, random: Random, totals: Totals): Promise<void> {
     for (let kills = 0, slow = 0; ; ) {
       const command = this.#command(way)
-      const ended = once(command, 'exit').then(([code]) => code as number | null)
       const delay = kills < KILLS ? 300 + random.below(1500) : 600_000
-      const first = await Promise.race([ended, pause(delay, 'late' as const)])
+      const first = await Promise.race([command.exited, pause(delay, 'late' as const)])
       if (first === 0) return
       // OpenBao was too slow for all attempts of the command: it is run again, as a person would.
       if (first === 2 && ++slow < SLOW) continue
       if (first !== 'late')
-        throw new Error(`the command ended with ${String(first)}: ${output(command)}`)
+        throw new Error(`the command ended with ${String(first)}: ${command.output}`)
       kills++
       totals.kills++
       if (random.chance(0.3)) {
         totals.ofCommand++
-        command.kill('SIGKILL')
-        await ended
+        await command.kill()
         continue
       }
       await this.server.kill()
-      await ended
+      await command.exited
       const { unflipped, unremoved } = await this.#between(way)
       if (unflipped > 0) totals.beforeFlip++
       if (unremoved > 0) totals.beforeRemoval++
@@ -226,18 +223,9 @@ class World {
     return compared
   }
 
-  #command({ from, to, keep }: Way): ChildProcess {
+  #command({ from, to, keep }: Way): TestProcess {
     const args = ['migrate', 'secrets', '--from', from, '--to', to, '-s', this.server.url]
-    const child = spawn(process.execPath, [cli, ...args, ...(keep ? ['--keep-source'] : [])], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    said.set(child, '')
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        said.set(child, `${said.get(child) ?? ''}${text}`)
-      })
-    }
-    return child
+    return new TestProcess(process.execPath, [cli, ...args, ...(keep ? ['--keep-source'] : [])])
   }
 
   /** What a server that was killed left half done. */
@@ -274,12 +262,6 @@ class World {
     const all = found.flat()
     return { leaves: all.length, rewritten: all.filter((version) => version !== 1).length }
   }
-}
-
-const said = new WeakMap<ChildProcess, string>()
-
-function output(command: ChildProcess): string {
-  return said.get(command) ?? ''
 }
 
 /** Runs `act` until OpenBao is not too slow for it. */

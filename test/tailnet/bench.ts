@@ -84,7 +84,7 @@ async function startSetec({ underlay, control }: Tailnet<Control>): Promise<void
   const state = join(underlay.directory, 'setec')
   mkdirSync(state)
   const flags = ['--dev', '--state-dir', state, '--hostname', 'setec', '--login-server', controlUrl]
-  const program = underlay.start('setec', 'setec', [requirePeer('setec'), 'server', ...flags], {
+  const program = underlay.start('setec', [requirePeer('setec'), 'server', ...flags], {
     env: { ...nodeEnvironment, TS_AUTHKEY: key, TSNET_FORCE_LOGIN: '1' },
   })
   underlay.name(`setec.${control.domain}`, control.addressOf('setec'))

@@ -1,12 +1,11 @@
 /**
  * Kills the server, or the command, at random instants while secrets move between the store and a real
  * OpenBao, goes on until all have moved, and holds what is there against what was put:
- *   node test/fire/migration.ts --rounds 3 --secrets 1000 --seed 1
+ *   npm run fire -- migration --rounds 3 --secrets 1000 --seed 1
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import Database from 'better-sqlite3'
 import { actions } from '../../client/api/types.ts'
 import { Client } from '../../client/client.ts'
@@ -285,23 +284,4 @@ async function inParallel<T, R>(items: readonly T[], act: (item: T) => Promise<R
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
   return results
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string' },
-      secrets: { type: 'string' },
-      seed: { type: 'string' },
-    },
-  })
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
-  const began = performance.now()
-  const totals = await migrations({
-    secrets: Number(values.secrets ?? 1000),
-    rounds: Number(values.rounds ?? 3),
-    seed,
-  })
-  console.log(`seed ${seed}, ${((performance.now() - began) / 1000).toFixed(1)} s`)
-  console.table(totals)
 }

@@ -170,7 +170,7 @@ export async function run(
 }
 
 /** The environment without settings of ours, so that a test says all that it depends on. */
-export function cleanEnvironment(): NodeJS.ProcessEnv {
+function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(SOTTO|SETEC)_/.test(name)),
   )

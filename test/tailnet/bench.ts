@@ -1,7 +1,7 @@
 /**
  * `get` over a real tailnet, beside setec's own server on the same one:
  *
- *   npm run bench:tailnet
+ *   npm run bench -- tailnet
  *
  * Both speak TLS with a certificate of the tailnet, ask who is calling at every request, and have the
  * record of each read on the disk before the value leaves. 64 connections, from one node and from

@@ -1,9 +1,7 @@
 /** The servers that are compared: each a child process on a port of its own. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { actions } from '../../client/api/types.ts'
+import { TestProcess } from '../support/process.ts'
 import { startSotto } from '../support/sotto.ts'
 
 /** A server under load. */
@@ -57,30 +55,7 @@ export function residentBytes(pid: number): number {
 }
 
 async function started(name: string, program: string, args: string[]): Promise<Contestant> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  const address = await Promise.race([addressIn(child), once(child, 'exit').then(() => undefined)])
-  if (address === undefined) throw new Error(`${name} did not start`)
-  return {
-    name,
-    url: `http://${address}`,
-    pid: child.pid as number,
-    stop: async () => {
-      const gone = once(child, 'exit')
-      child.kill('SIGKILL')
-      await gone
-    },
-  }
-}
-
-/** The address that the server says it listens on, on either stream. */
-async function addressIn(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      if (!stream) continue
-      createInterface({ input: stream }).on('line', (line) => {
-        const found = /listening (?:on http:\/\/)?([\d.]+:\d+)/.exec(line)?.[1]
-        if (found !== undefined) resolve(found)
-      })
-    }
-  })
+  const server = new TestProcess(program, args)
+  const [, address] = await server.line(/listening (?:on http:\/\/)?([\d.]+:\d+)/)
+  return { name, url: `http://${address}`, pid: server.pid, stop: () => server.kill() }
 }

@@ -15,8 +15,8 @@ import { Load, tailnet } from './load.ts'
 import { Random } from './random.ts'
 import { ServerProcess } from './server.ts'
 
-/** What a lane runs. */
-export interface LaneOptions {
+/** What is run. */
+export interface RoundsOptions {
   /** A folder of its own. Where a round fails, what it left stays there. */
   readonly directory: string
   readonly seed: number
@@ -39,7 +39,7 @@ export interface Totals extends Counts {
   records: number
 }
 
-/** Rounds until a lane goes on with a fresh directory, so that what is read each time stays small. */
+/** Rounds until a fresh directory is begun, so that what is read each time stays small. */
 const ROUNDS_PER_DIRECTORY = 20
 
 /** Room on a disk that loses its power: enough for what one directory gathers. */
@@ -73,14 +73,14 @@ export function addTotals(totals: Totals, more: Partial<Totals>): void {
 }
 
 /** Runs rounds and resolves with what happened; rejects at the first thing that is wrong. */
-export async function runLane(options: LaneOptions): Promise<Totals> {
+export async function runRounds(options: RoundsOptions): Promise<Totals> {
   const totals = noTotals()
   const random = new Random(options.seed)
   for (let at = 0; totals.rounds < options.rounds; at++) {
     const directory = join(options.directory, String(at))
     const rounds = Math.min(ROUNDS_PER_DIRECTORY, options.rounds - totals.rounds)
     using disk = new DisposableStack()
-    await new Lane(directory, options, random, totals, disk).run(rounds)
+    await new StateRounds(directory, options, random, totals, disk).run(rounds)
     disk.dispose()
     rmSync(directory, { recursive: true })
   }
@@ -88,7 +88,7 @@ export async function runLane(options: LaneOptions): Promise<Totals> {
 }
 
 /** One state directory, from its first start to its last. */
-class Lane {
+class StateRounds {
   readonly #program: Program
   readonly #random: Random
   readonly #totals: Totals
@@ -105,7 +105,7 @@ class Lane {
 
   constructor(
     directory: string,
-    { program, power }: LaneOptions,
+    { program, power }: RoundsOptions,
     random: Random,
     totals: Totals,
     disks: DisposableStack,

@@ -10,7 +10,7 @@ import { healthCheck, spelled } from './spelling.ts'
 /** Who calls: by what rules, and with what requests. */
 export type Kind = 'owner' | 'mutant' | 'powerless' | 'stranger'
 
-/** What lanes count, and how they are stopped. */
+/** What fuzzers count, and how they are stopped. */
 export interface Tally {
   requests: number
   /** Answers by status. */
@@ -21,8 +21,8 @@ export interface Tally {
   stopped: boolean
 }
 
-/** What a lane is made of. */
-export interface LaneOptions {
+/** What a fuzzer is made of. */
+export interface FuzzerOptions {
   readonly url: string
   readonly from: string
   readonly kind: Kind
@@ -54,9 +54,9 @@ const weights = {
   largeBody: 0.2,
 }
 
-/** A lane. */
-export class Lane {
-  readonly #options: LaneOptions
+/** A caller. */
+export class Fuzzer {
+  readonly #options: FuzzerOptions
   readonly #random: Random
   readonly #secrets: Secrets
   #connection: RawConnection | undefined
@@ -69,7 +69,7 @@ export class Lane {
   /** The last list that was seen, where there is no model. */
   #list: string | undefined
 
-  constructor(options: LaneOptions) {
+  constructor(options: FuzzerOptions) {
     this.#options = options
     this.#random = new Random(options.seed)
     this.#secrets = new Secrets(folderOf(options.from))
@@ -96,7 +96,7 @@ export class Lane {
     }
   }
 
-  /** What a list tells of this lane's secrets, once it ran: that of its model, for an owner. */
+  /** What a list tells of this fuzzer's secrets, once it ran: that of its model, for an owner. */
   get list(): string {
     return this.#list ?? this.#secrets.list()
   }

@@ -1,8 +1,8 @@
 /** One caller among several: it has a secret of its own, reads what is there from the beginning, and sees each answer. */
-import type { Poster } from '../../bench/load.ts'
-import { Random } from '../support-crash/random.ts'
+import type { Poster } from '../bench/load.ts'
+import { Random } from './support-crash/random.ts'
 
-/** Requests of a lane. */
+/** Requests of a caller. */
 export interface Laden {
   answered: number
   /** Requests that a kill cut off. */
@@ -15,7 +15,7 @@ export function filled(secret: number, version: number): string {
 }
 
 /** One caller. */
-export class Lane {
+export class RotationCaller {
   readonly #name: string
   readonly #random: Random
   /** Versions that are known to be there, by number. */
@@ -31,7 +31,7 @@ export class Lane {
   #killed = false
 
   constructor(at: number, seed: number) {
-    this.#name = `lane/${at}`
+    this.#name = `caller/${at}`
     this.#random = new Random(seed)
   }
 

@@ -1,15 +1,10 @@
-/**
- * Makes the test vectors of docs/backup-format.md, one file for each case, always the same bytes. Run
- * by `npm run vectors`.
- */
+/** The test vectors of docs/backup-format.md, one file for each case. */
 import { createHash } from 'node:crypto'
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { sealBackup } from '../../../server/backup/file.ts'
 import type { Manifest } from '../../../server/backup/manifest.ts'
 import type { Wrap } from '../../../server/crypto/root-key.ts'
 import { openKeyring, rootBytes, storeId } from '../crypto/base.ts'
-import type { Reason, Vector } from './vector.ts'
+import type { Reason, Vector } from './backup-vector.ts'
 
 const created = '2026-02-03T04:05:06.789Z'
 const zeros = '0'.repeat(64)
@@ -68,7 +63,7 @@ async function fileOf(label: string, parts: Parts, manifest: unknown): Promise<B
 }
 
 /** The text of every vector by the name of its file. */
-export async function vectorFiles(): Promise<Map<string, string>> {
+export async function backupVectorFiles(): Promise<Map<string, string>> {
   const plain = await fileOf('plain', small, manifestOf(small))
   const other = await fileOf('other', small, {
     ...manifestOf(small),
@@ -183,14 +178,4 @@ function splice(bytes: Buffer, other: Buffer, from: number, to: number): Buffer 
   const altered = Buffer.from(bytes)
   other.copy(altered, from, from, to)
   return altered
-}
-
-if (import.meta.main) {
-  // Files of cases that are no more go away.
-  for (const file of readdirSync(import.meta.dirname)) {
-    if (file.endsWith('.json')) rmSync(join(import.meta.dirname, file))
-  }
-  for (const [file, text] of await vectorFiles()) {
-    writeFileSync(join(import.meta.dirname, file), text)
-  }
 }

@@ -3,12 +3,10 @@ import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
-import { getRequestListener, RequestError } from '@hono/node-server'
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
 import type { Gone } from '../identity/identity.ts'
-import { type AppParts, apiHandlers, makeApp } from './app.ts'
+import { type AppParts, apiHandlers } from './app.ts'
 import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
 import type { Certificates } from './certificates/certificates.ts'
@@ -78,7 +76,7 @@ export class Listener {
     this.#limits = { ...listenerLimits, ...limits }
     const appParts = { ...parts, errorLog: this.#errorLog }
     this.#api = apiHandlers(appParts)
-    this.#app = appHandler(appParts, this.#api)
+    this.#app = lazyApp(appParts, this.#api)
     parts.identity.watch?.((who) => this.#hangUp(who))
   }
 
@@ -211,30 +209,18 @@ export class Listener {
   }
 }
 
-/** The app as a handler on Node's own objects. */
-function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler {
-  const app = makeApp(parts, api)
+/** The app, which is loaded by the first request that it serves. */
+function lazyApp(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler {
+  let app: Promise<Handler> | undefined
   return async function handle(exchange) {
-    const { incoming, outgoing } = exchange
-    outgoing.setHeader('Cache-Control', 'no-store')
-    outgoing.setHeader('X-Request-Id', exchange.id)
-    outgoing.setHeader('X-Content-Type-Options', 'nosniff')
-    const fetch = async (request: Request): Promise<Response> => {
-      const response = await app.fetch(request, { exchange })
-      // For HEAD, Hono makes a response of its own of what it is given.
-      return exchange.answered ? RESPONSE_ALREADY_SENT : response
+    try {
+      app ??= import('./hono.ts').then(({ appHandler }) => appHandler(parts, api))
+      await (await app)(exchange)
+    } catch (error) {
+      // Its file is gone or was replaced: the program was upgraded, and not restarted.
+      app = undefined
+      refuse(parts.errorLog, exchange, error)
     }
-    // Neither the host nor the scheme of a URL means anything to the app: no host is a bad one.
-    incoming.headers.host = 'localhost'
-    const listener = getRequestListener(fetch, {
-      autoCleanupIncoming: false,
-      errorHandler: (error) => {
-        const badUrl = new SottoError('bad_request', 'The request is for no valid URL')
-        refuse(parts.errorLog, exchange, error instanceof RequestError ? badUrl : error)
-      },
-    })
-    await listener(incoming, outgoing)
-    exchange.end(outgoing.statusCode === 503 ? 'not_ready' : 'ok')
   }
 }
 

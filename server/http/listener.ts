@@ -6,18 +6,19 @@ import type { Socket } from 'node:net'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
 import type { Gone } from '../identity/identity.ts'
-import { type AppParts, apiHandlers } from './app.ts'
+import type { AppParts } from './app.ts'
 import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
 import type { Certificates } from './certificates/certificates.ts'
 import { Connection, REST_MS } from './connection.ts'
 import { type Fault, ErrorLog } from './error-log.ts'
-import { type Handler, refuse } from './handle.ts'
+import { refuse } from './handle.ts'
 import { Handshakes } from './handshakes.ts'
 import type { Load, AddressUsage } from './load.ts'
 import { readyMetrics, type RequestMetrics } from './metrics.ts'
 import { type NodeLimits, nodeServer } from './node-server.ts'
 import { FairQueue } from './fair-queue.ts'
+import { Routes } from './routes.ts'
 import { Traffic } from './traffic.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -61,9 +62,7 @@ export class Listener {
   readonly #servers = new Map<string, Server | TlsServer>()
   readonly #handshakes = new Set<Handshakes>()
   readonly #connections = new Map<Socket, Connection>()
-  readonly #queue = new FairQueue<Exchange>((exchange) => this.#handle(exchange))
-  readonly #api: ReadonlyMap<string, Handler>
-  readonly #app: Handler
+  readonly #queue: FairQueue<Exchange>
 
   constructor(
     { load, requests, logFault, ...parts }: ListenerParts,
@@ -74,9 +73,8 @@ export class Listener {
     readyMetrics(parts.registry, parts.probes)
     this.#errorLog = new ErrorLog(logFault)
     this.#limits = { ...listenerLimits, ...limits }
-    const appParts = { ...parts, errorLog: this.#errorLog }
-    this.#api = apiHandlers(appParts)
-    this.#app = lazyApp(appParts, this.#api)
+    const routes = new Routes({ ...parts, errorLog: this.#errorLog })
+    this.#queue = new FairQueue((exchange) => routes.serve(exchange))
     parts.identity.watch?.((who) => this.#hangUp(who))
   }
 
@@ -200,27 +198,6 @@ export class Listener {
       return refuse(this.#errorLog, exchange, error)
     }
     this.#queue.add(exchange.usage, exchange)
-  }
-
-  #handle(exchange: Exchange): void {
-    // The front door: exact paths of the API skip the app, which would serve them the same way.
-    const handler = this.#api.get(exchange.incoming.url ?? '') ?? this.#app
-    void handler(exchange)
-  }
-}
-
-/** The app, which is loaded by the first request that it serves. */
-function lazyApp(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler {
-  let app: Promise<Handler> | undefined
-  return async function handle(exchange) {
-    try {
-      app ??= import('./hono.ts').then(({ appHandler }) => appHandler(parts, api))
-      await (await app)(exchange)
-    } catch (error) {
-      // Its file is gone or was replaced: the program was upgraded, and not restarted.
-      app = undefined
-      refuse(parts.errorLog, exchange, error)
-    }
   }
 }
 

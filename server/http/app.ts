@@ -27,7 +27,8 @@ export type Operations = {
 /** What the API and the app around it are made of. */
 export interface AppParts extends HandlerParts {
   readonly secrets: Secrets
-  readonly operations: Operations
+  /** Resolves with what does each operation, which is loaded with the first request. */
+  readonly operations: () => Promise<Operations>
   /** What the page of the metrics is made of. */
   readonly registry: Registry
   /** Parts by the names that `/readyz` tells. */
@@ -39,7 +40,7 @@ export interface AppParts extends HandlerParts {
 }
 
 /** The routes of the API, and the metrics, by path: served on Node's own objects, in front of the Hono app and within it. */
-export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
+export function apiHandlers(parts: AppParts, operations: Operations): ReadonlyMap<string, Handler> {
   const { secrets } = parts
   const done = '{}'
   const long = new SerialQueue()
@@ -80,17 +81,17 @@ export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
       JSON.stringify(secrets.whoami(call, request)),
     ),
   }
-  const api = [...Object.entries(handlers), ...operationHandlers(parts)]
+  const api = [...Object.entries(handlers), ...operationHandlers(parts, operations)]
   return new Map([
     ...api.map(([name, handler]): [string, Handler] => [`/api/${name}`, handler]),
     ['/metrics', scrapeHandler(parts, parts.registry)],
   ])
 }
 
-function operationHandlers(parts: AppParts): [string, Handler][] {
-  return (Object.keys(parts.operations) as OperationName[]).map((name) => [
+function operationHandlers(parts: AppParts, operations: Operations): [string, Handler][] {
+  return (Object.keys(operations) as OperationName[]).map((name) => [
     name,
-    operationHandler(parts, name, parts.operations[name]),
+    operationHandler(parts, name, operations[name]),
   ])
 }
 

@@ -25,7 +25,8 @@ export class Routes {
   async #load(exchange: Exchange): Promise<void> {
     try {
       const { apiHandlers } = await import('./app.ts')
-      const api = (this.#api ??= apiHandlers(this.#parts))
+      const operations = await this.#parts.operations()
+      const api = (this.#api ??= apiHandlers(this.#parts, operations))
       const handler = api.get(exchange.incoming.url ?? '')
       if (handler) return await handler(exchange)
       const { appHandler } = await import('./hono.ts')

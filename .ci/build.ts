@@ -31,6 +31,22 @@ async function bundle(): Promise<Set<string>> {
     dir: 'dist',
     entryFileNames: '[name].js',
     chunkFileNames: 'chunks/[name]-[hash].js',
+    // Few files for what is started most often. Each has its own imports with it.
+    codeSplitting: {
+      groups: [
+        { name: 'api', test: /client\/api\/(?:errors|types)\.ts$/, priority: 4 },
+        {
+          name: 'everyday',
+          test: /cli\/(?:run|terminal\/process-io|handlers\/secrets)\.ts$/,
+          priority: 3,
+        },
+        {
+          name: 'threads',
+          test: /server\/store\/sqlite\/(?:open|reader|messages)\.ts$/,
+          priority: 2,
+        },
+      ],
+    },
   })
   const modules = output.flatMap((each) => (each.type === 'chunk' ? each.moduleIds : []))
   return new Set(

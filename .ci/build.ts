@@ -5,9 +5,9 @@
  *   node .ci/build.ts
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, globSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { rolldown } from 'rolldown'
+import { build } from 'rolldown'
 
 process.chdir(new URL('..', import.meta.url).pathname)
 
@@ -20,32 +20,32 @@ execFileSync('tsc', ['-p', 'client/tsconfig.json'], { stdio: 'inherit' })
 
 /** Writes the bundle, and resolves with the folders of the packages whose code is in it. */
 async function bundle(): Promise<Set<string>> {
-  await using bundler = await rolldown({
+  const { output } = await build({
     input: Object.fromEntries(scripts.map((path) => [path.replace(/\.ts$/, ''), path])),
     platform: 'node',
     // Native, and found by its own code.
     external: ['better-sqlite3'],
     plugins: [{ name: 'builtins', renderChunk: withoutFacades }],
-  })
-  const { output } = await bundler.write({
-    dir: 'dist',
-    entryFileNames: '[name].js',
-    chunkFileNames: 'chunks/[name]-[hash].js',
-    // Few files for what is started most often. Each has its own imports with it.
-    codeSplitting: {
-      groups: [
-        { name: 'api', test: /client\/api\/(?:errors|types)\.ts$/, priority: 4 },
-        {
-          name: 'everyday',
-          test: /cli\/(?:run|terminal\/process-io|handlers\/secrets)\.ts$/,
-          priority: 3,
-        },
-        {
-          name: 'threads',
-          test: /server\/store\/sqlite\/(?:open|reader|messages)\.ts$/,
-          priority: 2,
-        },
-      ],
+    output: {
+      dir: 'dist',
+      entryFileNames: '[name].js',
+      chunkFileNames: 'chunks/[name]-[hash].js',
+      // Few files for what starts most often. Each brings its own imports.
+      codeSplitting: {
+        groups: [
+          { name: 'api', test: /client\/api\/(?:errors|types)\.ts$/, priority: 3 },
+          {
+            name: 'everyday',
+            test: /cli\/(?:run|terminal\/process-io|handlers\/secrets)\.ts$/,
+            priority: 2,
+          },
+          {
+            name: 'threads',
+            test: /server\/store\/sqlite\/(?:open|reader|messages)\.ts$/,
+            priority: 1,
+          },
+        ],
+      },
     },
   })
   const modules = output.flatMap((each) => (each.type === 'chunk' ? each.moduleIds : []))

@@ -5,14 +5,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
 interface Lock {
-  readonly packages: Readonly<Record<string, { dev?: boolean; devDependencies?: unknown }>>
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
 }
 
 const top = new URL('..', import.meta.url)
 const lock = JSON.parse(readFileSync(new URL('package-lock.json', top), 'utf8')) as Lock
-const packages = Object.entries(lock.packages).flatMap(([path, each]) => {
-  const { devDependencies, ...entry } = each
-  return each.dev ? [] : [[path, entry]]
-})
-const shrinkwrap = { ...lock, packages: Object.fromEntries(packages) as unknown }
+const packages = Object.entries(lock.packages).filter(([, { dev }]) => dev !== true)
+const shrinkwrap = { ...lock, packages: Object.fromEntries(packages) }
 writeFileSync(new URL('npm-shrinkwrap.json', top), `${JSON.stringify(shrinkwrap, null, 2)}\n`)

@@ -1,10 +1,13 @@
 /** The servers that are compared: each a child process on a port of its own. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { actions } from '../../client/api/types.ts'
 import { startSotto } from '../support/sotto.ts'
+
+/** What Linux counts processor time in, whatever its own clock is. */
+const TICKS_PER_SECOND = 100
 
 /** A server under load. */
 export interface Contestant {
@@ -23,15 +26,26 @@ export function tailnetFile(directory: string): string {
   return path
 }
 
-/** Sotto as `sotto server --dev` runs it, with its state on the disk of `directory`. */
-export async function sotto(directory: string): Promise<Contestant> {
-  const tailnet = tailnetFile(directory)
-  const running = await startSotto({ args: ['--state-dir', directory, '--tailnet', tailnet] })
-  const pid = running.process.pid as number
-  return { name: 'sotto', url: running.url, pid, stop: async () => void (await running.stop()) }
+/** The program as it is published, which `buildProgram` makes. */
+export const program: string = new URL('../../dist/cli/main.js', import.meta.url).pathname
+
+/** Builds the program as it is published. */
+export function buildProgram(): void {
+  execFileSync('npm', ['run', '-s', 'build'], { cwd: new URL('../..', import.meta.url) })
 }
 
-/** Bare node:http that answers the bytes of a get. */
+/** `sotto server --dev`, run from the file `main`, with its state on the disk of `directory`. */
+export async function sotto(
+  directory: string,
+  { name = 'sotto', main = program }: { readonly name?: string; readonly main?: string } = {},
+): Promise<Contestant> {
+  const tailnet = tailnetFile(directory)
+  const running = await startSotto({ args: ['--state-dir', directory, '--tailnet', tailnet], main })
+  const pid = running.process.pid as number
+  return { name, url: running.url, pid, stop: async () => void (await running.stop()) }
+}
+
+/** Bare node:http that reads and parses the body and answers the bytes of a get, or 304. */
 export async function bare(): Promise<Contestant> {
   return started('bare', process.execPath, [new URL('bare.ts', import.meta.url).pathname])
 }
@@ -54,6 +68,14 @@ export async function setec(directory: string): Promise<Contestant | undefined> 
 export function residentBytes(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
+}
+
+/** Seconds of processor time that all threads of the process used, in their own code and in the kernel. */
+export function processorSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The name of the program comes before these, in parentheses, and may hold spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
 async function started(name: string, program: string, args: string[]): Promise<Contestant> {

@@ -12,7 +12,7 @@ import { type AppParts, apiHandlers, makeApp } from './app.ts'
 import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
 import type { Certificates } from './certificates/certificates.ts'
-import { Connection, REST_MS } from './connection.ts'
+import { Connection, type ConnectionParts, REST_MS } from './connection.ts'
 import { type Fault, ErrorLog } from './error-log.ts'
 import { type Handler, refuse } from './handle.ts'
 import { Handshakes } from './handshakes.ts'
@@ -56,7 +56,7 @@ const REFUSED_CONNECTIONS = 256
 /** Serves HTTP on one or more addresses. */
 export class Listener {
   readonly #load: Load
-  readonly #traffic: Traffic
+  readonly #connectionParts: ConnectionParts
   readonly #errorLog: ErrorLog
   readonly #limits: ListenerLimits
   /** By what they listen on. */
@@ -72,10 +72,15 @@ export class Listener {
     limits: Partial<ListenerLimits> = {},
   ) {
     this.#load = load
-    this.#traffic = new Traffic(requests)
     readyMetrics(parts.registry, parts.probes)
     this.#errorLog = new ErrorLog(logFault)
     this.#limits = { ...listenerLimits, ...limits }
+    this.#connectionParts = {
+      load,
+      traffic: new Traffic(requests),
+      answerTimeout: this.#limits.answerTimeout,
+      cut: ({ usage }) => this.#restAll(usage),
+    }
     const appParts = { ...parts, errorLog: this.#errorLog }
     this.#api = apiHandlers(appParts)
     this.#app = appHandler(appParts, this.#api)
@@ -161,14 +166,8 @@ export class Listener {
     return server
   }
 
-  #connect(socket: Socket, usage?: AddressUsage): void {
-    const connection = new Connection(socket, {
-      load: this.#load,
-      traffic: this.#traffic,
-      usage,
-      answerTimeout: this.#limits.answerTimeout,
-      cut: (each) => this.#restAll(each.usage),
-    })
+  #connect(socket: Socket, counted?: AddressUsage): void {
+    const connection = new Connection(socket, this.#connectionParts, counted)
     this.#connections.set(socket, connection)
     socket.once('close', () => this.#connections.delete(socket))
   }
@@ -201,7 +200,7 @@ export class Listener {
     } catch (error) {
       return refuse(this.#errorLog, exchange, error)
     }
-    this.#queue.add(exchange.usage, exchange)
+    this.#queue.add(exchange.connection.usage, exchange)
   }
 
   #handle(exchange: Exchange): void {

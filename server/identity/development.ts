@@ -50,6 +50,8 @@ interface Callers {
 
 /** A file whose clock reading is younger than this may change again without a new one. */
 const CLOCK_GRAIN_MS = 100
+/** How long one look at a file that is older counts, in milliseconds. */
+const LOOK_MS = 1
 
 /** Names callers by a development tailnet. */
 export class DevelopmentTailnet implements Identity {
@@ -57,7 +59,8 @@ export class DevelopmentTailnet implements Identity {
   #callers: Callers
   /** What told the file apart when it was read; undefined while it could change unseen. */
   #stamp: string | undefined
-  #looking: Promise<Callers> | undefined
+  /** When the file was last looked at, by `performance.now()`. */
+  #lookedAt = 0
 
   /**
    * A tailnet from `file`, or the default one when it is undefined. The file is read now and again
@@ -82,7 +85,7 @@ export class DevelopmentTailnet implements Identity {
     if (!isLoopback(address)) {
       throw new SottoError('unidentified', `${address} is not a loopback address`)
     }
-    const { byAddress, byPort } = await this.#look()
+    const { byAddress, byPort } = this.#look()
     const caller = byPort.get(peer.localPort) ?? byAddress.get(address)
     if (!caller) {
       throw new SottoError('unidentified', `${address} is no node of the development tailnet`)
@@ -94,24 +97,16 @@ export class DevelopmentTailnet implements Identity {
     this.#current()
   }
 
-  /** One look at the file, once all of this turn of the event loop have come, is for all of them. */
-  #look(): Promise<Callers> {
-    this.#looking ??= new Promise((resolve, reject) => {
-      setImmediate(() => {
-        this.#looking = undefined
-        try {
-          resolve(this.#current())
-        } catch (error) {
-          reject(error)
-        }
-      })
-    })
-    return this.#looking
+  /** Requests that come within a millisecond share one look at the file. */
+  #look(): Callers {
+    const isFresh = this.#stamp !== undefined && performance.now() - this.#lookedAt < LOOK_MS
+    return isFresh ? this.#callers : this.#current()
   }
 
   #current(): Callers {
     if (this.#file === undefined) return this.#callers
     try {
+      this.#lookedAt = performance.now()
       if (stampOf(this.#file) !== this.#stamp) this.#callers = this.#read(this.#file)
     } catch (error) {
       this.#stamp = undefined

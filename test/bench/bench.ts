@@ -36,7 +36,7 @@ import { type Surroundings, surroundings } from './surroundings.ts'
 
 /** Pairs of runs whose ratios the median is taken of. */
 const ROUNDS = Number(process.env['ROUNDS'] ?? 8)
-const SECONDS = 1
+const SECONDS = 2
 /** How long each server is under load before anything is measured: one that has just started is slower. */
 const WARM_UP_SECONDS = 3
 

@@ -21,37 +21,11 @@ export class JsonSyntaxError extends SyntaxError {
   override readonly name = 'JsonSyntaxError'
 }
 
-/** Characters of a text that it pays to read twice. */
-const SHORT = 1024
-
 /**
  * The fields of the object that `text` begins with, in order and with repetitions; none for `null`.
  * Throws JsonSyntaxError for anything else.
  */
 export function readObject(text: string): [key: string, token: Token][] {
-  return (text.length <= SHORT && readCanonical(text)) || readFields(text)
-}
-
-/**
- * The fields of a text that is spelled as JSON.stringify would spell it, as most are: no field is
- * repeated then, and the spelling of every value is known. Undefined for any other text.
- */
-function readCanonical(text: string): [string, Token][] | undefined {
-  try {
-    const object: unknown = JSON.parse(text)
-    if (text[0] !== '{' || JSON.stringify(object) !== text) return undefined
-    return Object.entries(object as object).map(([key, value]) => [key, tokenFor(value)])
-  } catch {
-    return undefined
-  }
-}
-
-function tokenFor(value: unknown): Token {
-  const text = JSON.stringify(value)
-  return { kind: kindOf(text), text, value }
-}
-
-function readFields(text: string): [string, Token][] {
   const fields: [string, Token][] = []
   let at = skipSpace(text, 0)
   if (text.startsWith('null', at)) return fields
@@ -82,11 +56,7 @@ export function matchesField(key: string, name: string): boolean {
 }
 
 function tokenOf(text: string): Token {
-  return { kind: kindOf(text), text, value: parse(text) }
-}
-
-function kindOf(text: string): Token['kind'] {
-  return kinds[text[0] ?? ''] ?? 'number'
+  return { kind: kinds[text[0] ?? ''] ?? 'number', text, value: parse(text) }
 }
 
 const kinds: Record<string, Token['kind']> = {

@@ -9,7 +9,7 @@ import { decodeRequest, type MethodName, type Request } from '../../client/api/w
 import type { Call } from '../gate/gate.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { type Act, type Handler, type HandlerParts, handlerOf } from './handle.ts'
-import { SerialQueue } from './lane.ts'
+import { SerialQueue } from './fair-queue.ts'
 import { scrapeHandler } from './scrape.ts'
 import type { Registry } from '../metrics/registry.ts'
 

@@ -10,7 +10,7 @@ import type { AppParts } from './app.ts'
 import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
 import type { Certificates } from './certificates/certificates.ts'
-import { Connection, REST_MS } from './connection.ts'
+import { Connection, type ConnectionParts, REST_MS } from './connection.ts'
 import { type Fault, ErrorLog } from './error-log.ts'
 import { refuse } from './handle.ts'
 import { Handshakes } from './handshakes.ts'
@@ -55,7 +55,7 @@ const REFUSED_CONNECTIONS = 256
 /** Serves HTTP on one or more addresses. */
 export class Listener {
   readonly #load: Load
-  readonly #traffic: Traffic
+  readonly #connectionParts: ConnectionParts
   readonly #errorLog: ErrorLog
   readonly #limits: ListenerLimits
   /** By what they listen on. */
@@ -69,10 +69,15 @@ export class Listener {
     limits: Partial<ListenerLimits> = {},
   ) {
     this.#load = load
-    this.#traffic = new Traffic(requests)
     readyMetrics(parts.registry, parts.probes)
     this.#errorLog = new ErrorLog(logFault)
     this.#limits = { ...listenerLimits, ...limits }
+    this.#connectionParts = {
+      load,
+      traffic: new Traffic(requests),
+      answerTimeout: this.#limits.answerTimeout,
+      cut: ({ usage }) => this.#restAll(usage),
+    }
     const routes = new Routes({ ...parts, errorLog: this.#errorLog })
     this.#queue = new FairQueue((exchange) => routes.serve(exchange))
     parts.identity.watch?.((who) => this.#hangUp(who))
@@ -157,14 +162,8 @@ export class Listener {
     return server
   }
 
-  #connect(socket: Socket, usage?: AddressUsage): void {
-    const connection = new Connection(socket, {
-      load: this.#load,
-      traffic: this.#traffic,
-      usage,
-      answerTimeout: this.#limits.answerTimeout,
-      cut: (each) => this.#restAll(each.usage),
-    })
+  #connect(socket: Socket, counted?: AddressUsage): void {
+    const connection = new Connection(socket, this.#connectionParts, counted)
     this.#connections.set(socket, connection)
     socket.once('close', () => this.#connections.delete(socket))
   }
@@ -197,7 +196,7 @@ export class Listener {
     } catch (error) {
       return refuse(this.#errorLog, exchange, error)
     }
-    this.#queue.add(exchange.usage, exchange)
+    this.#queue.add(exchange.connection.usage, exchange)
   }
 }
 

@@ -21,6 +21,13 @@ const rawCommands: readonly RawCommand[] = [
   },
 ]
 
+/** What the scripts of `sotto completion` call; help does not show it. */
+const complete: RawCommand = {
+  name: 'complete',
+  summary: 'Print what may stand in the place of the last word.',
+  load: async () => (await import('./complete.ts')).complete,
+}
+
 const globalFlags: Flags = {
   server: {
     short: 's',
@@ -51,7 +58,7 @@ export const commandTable: CommandTable = {
   async named(name) {
     const named = (each: { name: string }): boolean => each.name === name
     return (
-      [...secretCommands, ...programCommands, ...rawCommands].find(named) ??
+      [...secretCommands, ...programCommands, ...rawCommands, complete].find(named) ??
       (await this.all()).find(named)
     )
   },

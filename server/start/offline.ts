@@ -70,7 +70,7 @@ export async function backUp(
   world: FilesWorld,
   wanted: Pick<CreateParts, 'target' | 'wholeLog' | 'signal' | 'progress'>,
 ): Promise<CreatedBackup> {
-  const { operator, auditFiles, clock } = world
+  const { operator, clock } = world
   await using undo = new AsyncDisposableStack()
   const { state, store, providers } = await openFiles(config, undo)
   const opened = await openKeyring(store.identity.id, await store.keys(), providers)
@@ -93,7 +93,6 @@ export async function backUp(
         await log.append({ kind: 'abandoned', of: announced, reason }).catch(() => {})
       },
     },
-    ...(auditFiles && { auditFiles }),
     ...(clock && { clock }),
   })
 }

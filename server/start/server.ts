@@ -281,7 +281,7 @@ interface BackedUp {
 /** The backups of a server, with their jobs begun. */
 async function openBackups(
   config: BackupsConfig | undefined,
-  { say, clock, auditFiles }: Required<Pick<World, 'say' | 'clock'>> & Pick<World, 'auditFiles'>,
+  { say, clock }: Required<Pick<World, 'say' | 'clock'>>,
   { state, commits, scheduler, providers, ...others }: BackedUp,
 ): Promise<Backups> {
   if (config === undefined) return new Backups(others.gate, undefined)
@@ -290,15 +290,8 @@ async function openBackups(
   const memory = await BackupMemory.open(state.backups)
   const { log } = commits
   const auditDirectory = state.audit
-  const parts = { ...others, place: config.place, target, memory, clock }
-  const job = new BackupJob({
-    ...parts,
-    keep,
-    log,
-    auditDirectory,
-    say,
-    ...(auditFiles && { auditFiles }),
-  })
+  const parts = { ...others, target, memory, clock }
+  const job = new BackupJob({ ...parts, keep, log, auditDirectory, say })
   scheduler.add(job.job())
   commits.whenChanged(() => scheduler.wake(BACKUP_JOB))
   if (rehearsal) {

@@ -114,7 +114,7 @@ export async function answerQuestion<T>(
     if (message === 'stop') stop.abort()
     else replied?.(message.answer)
   })
-  let shown = 0
+  let shown = Number.NEGATIVE_INFINITY
   const asker: Asker = {
     signal: stop.signal,
     progress(done, total) {

@@ -18,6 +18,8 @@ import type { BackupPlace } from './targets/target.ts'
 export interface BackupDraft {
   readonly place: BackupPlace
   readonly name: string
+  /** Whether the processor is left to other threads first: those that serve. */
+  readonly yields: boolean
   readonly wraps: readonly Wrap[]
   /** The manifest without what is found by reading. */
   readonly manifest: Omit<Manifest, 'log' | 'follows' | 'parts'>
@@ -43,7 +45,7 @@ export interface CreatedBackup {
 }
 
 async function write(draft: BackupDraft, asker: Asker): Promise<CreatedBackup> {
-  yieldToOthers()
+  if (draft.yields) yieldToOthers()
   const { name, place, wraps, store } = draft
   const { signal } = asker
   const { pieces: segments, ...log } = await logSince(draft.log)

@@ -27,6 +27,8 @@ export interface CreateParts {
   readonly records: BackupRecords
   /** Takes the whole log, and not only what no earlier backup has. */
   readonly wholeLog?: boolean
+  /** Whether this process serves no requests meanwhile, so that nothing has to go first. */
+  readonly alone?: boolean
   readonly clock?: () => Date
   readonly signal?: AbortSignal
   readonly progress?: Progress
@@ -68,6 +70,7 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
   const draft: BackupDraft = {
     place: target.place,
     name,
+    yields: parts.alone !== true,
     wraps,
     manifest: { format: 1, program: version, store: storeOf(parts, snapshot), created },
     store: { path, bytes },

@@ -80,6 +80,7 @@ export async function backUp(
   let announced = 0
   return await createBackup({
     ...wanted,
+    alone: true,
     store,
     keyring,
     auditDirectory: state.audit,

@@ -18,7 +18,7 @@ import { scrapeHandler } from './scrape.ts'
 import type { Registry } from '../metrics/registry.ts'
 import type { Exchange } from './exchange.ts'
 
-/** A part of the server that can be well or not: resolves when it is, rejects with what is wrong. */
+/** Checks a part of the server: resolves when it works, rejects with what is wrong. */
 export type Probe = () => Promise<void>
 
 /** What does each operation, through the gate. */
@@ -35,9 +35,9 @@ export interface AppParts extends HandlerParts {
   readonly operations: Operations
   /** What the page of the metrics is made of. */
   readonly registry: Registry
-  /** Parts by the names that `/readyz` tells. */
+  /** Parts by the names that `/readyz` reports. */
   readonly probes: Readonly<Record<string, Probe>>
-  /** What else `/readyz` tells. */
+  /** What else `/readyz` reports. */
   readonly facts?: () => Readonly<Record<string, string>>
   /** The release of the program. */
   readonly version: string
@@ -112,7 +112,7 @@ function operationHandler<O extends OperationName>(
   )
 }
 
-/** What the app is told of a request beside its Fetch form. */
+/** What the app gets of a request in addition to its Fetch form. */
 export interface Bindings {
   readonly exchange: Exchange
 }
@@ -158,7 +158,7 @@ export function makeApp(
 
 const text = { 'Content-Type': 'text/plain; charset=utf-8' }
 
-/** Callers that come while `task` runs share its end. */
+/** Calls while `task` runs share its result. */
 function shared<T>(task: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined
   return function share() {

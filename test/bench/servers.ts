@@ -26,8 +26,8 @@ export function tailnetFile(directory: string): string {
   return path
 }
 
-/** The program as it is published, which `buildProgram` makes. */
-export const program: string = new URL('../../dist/cli/main.js', import.meta.url).pathname
+/** The program as it is published, which `buildProgram` builds. */
+export const sottoProgram: string = new URL('../../dist/cli/main.js', import.meta.url).pathname
 
 /** Builds the program as it is published. */
 export function buildProgram(): void {
@@ -37,7 +37,7 @@ export function buildProgram(): void {
 /** `sotto server --dev`, run from the file `main`, with its state on the disk of `directory`. */
 export async function sotto(
   directory: string,
-  { name = 'sotto', main = program }: { readonly name?: string; readonly main?: string } = {},
+  { name = 'sotto', main = sottoProgram }: { readonly name?: string; readonly main?: string } = {},
 ): Promise<Contestant> {
   const tailnet = tailnetFile(directory)
   const running = await startSotto({ args: ['--state-dir', directory, '--tailnet', tailnet], main })

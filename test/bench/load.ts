@@ -1,9 +1,9 @@
 /** Load: many connections by wrk, one after another by Node's own client. */
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
+import { run } from '../support/process.ts'
 
 const headers = {
   'Content-Type': 'application/json',
@@ -53,11 +53,9 @@ export async function serve(
 ): Promise<Served> {
   const script = join(scratch, 'shot.lua')
   writeFileSync(script, luaFor(shot))
-  const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url])
-  let output = ''
-  wrk.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
-  await once(wrk, 'close')
-  return servedIn(output, url)
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url]
+  const { stdout } = await run('wrk', args)
+  return servedIn(stdout, url)
 }
 
 /** Requests a second under a load. Throws as `serve` does. */

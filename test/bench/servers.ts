@@ -1,9 +1,8 @@
 /** The servers that are compared: each a child process on a port of its own. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { actions } from '../../client/api/types.ts'
+import { TestProcess } from '../support/process.ts'
 import { startSotto } from '../support/sotto.ts'
 
 /** What Linux counts processor time in, whatever its own clock is. */
@@ -52,9 +51,9 @@ export async function bare(): Promise<Contestant> {
 
 /** setec's own server with its file audit log; undefined when it is not installed. */
 export async function setec(directory: string): Promise<Contestant | undefined> {
-  const program = new URL('../../.peers/bin/setecd', import.meta.url).pathname
-  if (!existsSync(program)) return undefined
-  return started('setec', program, [
+  const path = new URL('../../.peers/bin/setecd', import.meta.url).pathname
+  if (!existsSync(path)) return undefined
+  return started('setec', path, [
     '-listen',
     '127.0.0.1:0',
     '-dir',
@@ -78,31 +77,8 @@ export function processorSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
-async function started(name: string, program: string, args: string[]): Promise<Contestant> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  const address = await Promise.race([addressIn(child), once(child, 'exit').then(() => undefined)])
-  if (address === undefined) throw new Error(`${name} did not start`)
-  return {
-    name,
-    url: `http://${address}`,
-    pid: child.pid as number,
-    stop: async () => {
-      const gone = once(child, 'exit')
-      child.kill('SIGKILL')
-      await gone
-    },
-  }
-}
-
-/** The address that the server says it listens on, on either stream. */
-async function addressIn(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      if (!stream) continue
-      createInterface({ input: stream }).on('line', (line) => {
-        const found = /listening (?:on http:\/\/)?([\d.]+:\d+)/.exec(line)?.[1]
-        if (found !== undefined) resolve(found)
-      })
-    }
-  })
+async function started(name: string, path: string, args: string[]): Promise<Contestant> {
+  const server = new TestProcess(path, args)
+  const [, address] = await server.line(/listening (?:on http:\/\/)?([\d.]+:\d+)/)
+  return { name, url: `http://${address}`, pid: server.pid, stop: () => server.kill() }
 }

@@ -16,8 +16,8 @@ import { nearest } from '../nearest.ts'
 import { table, visible } from '../terminal/text.ts'
 
 /**
- * `sotto audit verify PATH`: prints the report. Throws `audit_damaged` behind it for a log that
- * does not verify, and `local` for a path without a log.
+ * `sotto audit verify PATH`: prints the report. Then throws `audit_damaged` for a log that does
+ * not verify, and `local` for a path without a log.
  */
 export async function auditVerify(invocation: Invocation): Promise<void> {
   const path = invocation.word(0) ?? ''
@@ -50,7 +50,7 @@ function rowIfAny(label: string, count: number): string[][] {
   return count > 0 ? [[label, String(count)]] : []
 }
 
-/** `sotto audit tail`: prints the last records, and with --follow those that come to the files. */
+/** `sotto audit tail`: prints the last records, and with --follow those that are added to the files. */
 export async function auditTail(invocation: Invocation): Promise<void> {
   const count = countFlag(invocation, 'lines', 10)
   const path = pathOf(invocation)
@@ -84,9 +84,13 @@ function pathOf(invocation: Invocation): string | undefined {
 
 function refuseFollow(invocation: Invocation): void {
   if (!invocation.on('follow')) return
-  throw new SottoError('usage', 'A server is not followed: each question to it is on its log', {
-    hint: 'Give PATH on the machine of the server.',
-  })
+  throw new SottoError(
+    'usage',
+    'Cannot follow a server: each query to it is recorded in its own log',
+    {
+      hint: 'Give PATH on the machine of the server.',
+    },
+  )
 }
 
 /** Alarms that keep the process alive: where a log is followed, nothing else does. */
@@ -130,7 +134,7 @@ function filterOf({ secret, ...question }: Question): Filter {
   return { ...question, secretMatches: (name) => matches(secret, name) }
 }
 
-/** Prints what a server answers. Throws `audit_damaged` behind it where the log does not verify. */
+/** Prints what a server answers. Then throws `audit_damaged` where the log does not verify. */
 async function askServer(
   invocation: Invocation,
   question: Question,
@@ -158,8 +162,8 @@ async function askServer(
 }
 
 /**
- * The last `count` records, reading as few segments as will do. Damage is passed over: it must not
- * hide what came after it, and only `audit verify` can tell all of it.
+ * The last `count` records, reading as few segments as possible. Damage is skipped: it must not hide
+ * what came after it, and only `audit verify` can report all of it.
  */
 async function lastRecords(path: string, count: number): Promise<Located[]> {
   const ids = await firstIds(path)
@@ -192,7 +196,7 @@ async function newest(records: AsyncIterable<Located>, count: number): Promise<L
   return kept.slice(kept.length - Math.min(count, kept.length))
 }
 
-/** Widths that fit what is common; a longer text moves what is behind it. */
+/** Widths that fit what is common; a longer text moves what follows. */
 const widths = { id: 7, time: 24, who: 28, what: 14, secret: 28, version: 7, result: 9 }
 
 async function printHeader(invocation: Invocation): Promise<void> {
@@ -220,16 +224,20 @@ function receiptFlag(invocation: Invocation, flag: string): Receipt | undefined 
   if (text === undefined) return undefined
   const [, id, hash = ''] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? []
   if (id !== undefined) return { id: Number(id), hash }
-  throw new SottoError('usage', `Cannot read --${flag}: it is no id and hash, as in 12:ab34…`, {
-    hint: 'Give what `sotto audit verify` printed as the last record.',
-  })
+  throw new SottoError(
+    'usage',
+    `Cannot read --${flag}: expected an id and a hash, as in 12:ab34…`,
+    {
+      hint: 'Give what `sotto audit verify` printed as the last record.',
+    },
+  )
 }
 
 function countFlag<T>(invocation: Invocation, flag: string, absent: T): number | T {
   const text = invocation.text(flag)
   if (text === undefined) return absent
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no number above 0`)
+  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: expected a number above 0`)
 }
 
 async function readResult(text: string | undefined): Promise<Result | undefined> {
@@ -259,7 +267,11 @@ function readMoment(invocation: Invocation, flag: string): Date | undefined {
   )
   const moment = new Date(full && text.includes('T') && !full[1] ? `${text}Z` : text)
   if (full && !Number.isNaN(moment.getTime())) return moment
-  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no moment`, {
-    hint: 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.',
-  })
+  throw new SottoError(
+    'usage',
+    `Cannot use ${quote(text)} as --${flag}: expected a date, a date and time, or an age such as 24h`,
+    {
+      hint: 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.',
+    },
+  )
 }

@@ -7,7 +7,7 @@ import { table, visible } from '../terminal/text.ts'
 type Status = OperationResponse<'backup-status'>
 type JobState = NonNullable<Status['Backup']>
 
-/** Prints what a server knows of its backups. Throws `job_failed` behind it where a last run failed. */
+/** Prints what a server has of backups. Then throws `job_failed` where a last run failed. */
 export async function backupStatus(invocation: Invocation): Promise<void> {
   const status = await invocation.client().operate('backup-status', {})
   await invocation.print(status, () => table(rowsOf(status, invocation.io.now())))

@@ -12,7 +12,7 @@ import { failure, type Finding } from './finding.ts'
 const LITTLE_SPACE = 1024 ** 3
 /** How far a file may seem to be written ahead of the clock, in milliseconds. */
 const AHEAD_MS = 5000
-/** How long the system may take to tell about its clock, in milliseconds. */
+/** How long the system may take to answer about its clock, in milliseconds. */
 const CLOCK_WAIT_MS = 3000
 
 /** Who looks: what root may do, the server's own user may not be able to. */
@@ -23,7 +23,7 @@ export function userFinding(): Finding {
   return {
     name,
     state: 'warning',
-    message: 'this is root, who may do what the user of the server perhaps may not',
+    message: 'this is root, who may do more than the user of the server',
     hint: 'Run it as that user: `sudo -u sotto sotto doctor …`.',
   }
 }
@@ -37,10 +37,10 @@ function userName(uid: number | undefined): string {
   }
 }
 
-/** Whether the system keeps its clock right: certificates and expired keys are told by it. */
+/** Whether the system keeps its clock right: certificates and keys expire by it. */
 export async function clockFinding(): Promise<Finding> {
   const name = 'clock'
-  const told = await new Promise<string>((resolve) => {
+  const answer = await new Promise<string>((resolve) => {
     execFile(
       'timedatectl',
       ['show', '--property=NTPSynchronized', '--value'],
@@ -48,17 +48,17 @@ export async function clockFinding(): Promise<Finding> {
       (error, stdout) => resolve(error ? '' : stdout.trim()),
     )
   })
-  if (told === 'yes') return { name, state: 'ok', message: 'the system keeps it right' }
+  if (answer === 'yes') return { name, state: 'ok', message: 'the system keeps it right' }
   return {
     name,
     state: 'warning',
     message:
-      told === 'no' ? 'nothing keeps it right' : 'the system does not tell whether it is right',
+      answer === 'no' ? 'nothing keeps it right' : 'the system does not say whether it is right',
     hint: 'Compare `date -u` with another machine, and see that a time service runs.',
   }
 }
 
-/** What is amiss with the state directory; nothing where none was named. */
+/** What is wrong with the state directory; nothing where none was named. */
 export function stateFindings(config: DoctorConfig, now: Date): Finding[] {
   if (config.stateDir === undefined) return []
   try {
@@ -91,7 +91,11 @@ function storeFinding({ path, store }: StateDirectory): Finding {
     }
   }
   if (statSync(store, { throwIfNoEntry: false })) {
-    return { name, state: 'ok', message: `a store in ${quote(path)}, which nobody else can enter` }
+    return {
+      name,
+      state: 'ok',
+      message: `a store in ${quote(path)}, which no other user can enter`,
+    }
   }
   return {
     name,
@@ -121,7 +125,7 @@ function keyFinding(path: string): Finding {
     }
   }
   if ((found.mode & 0o077) === 0) {
-    return { name, state: 'ok', message: `${quote(path)}, which nobody else can read` }
+    return { name, state: 'ok', message: `${quote(path)}, which no other user can read` }
   }
   return {
     name,
@@ -141,17 +145,20 @@ function spaceFinding({ path }: StateDirectory): Finding {
     name,
     state: 'warning',
     message,
-    hint: 'When the disk is full no value is read: make room, or move old segments of the audit log.',
+    hint: 'When the disk is full no value can be read: free some space, or move old segments of the audit log.',
   }
 }
 
-/** Files from the future tell that the clock went back. */
+/** Files from the future mean that the clock was set back. */
 function aheadFinding({ audit }: StateDirectory, now: Date): Finding[] {
   const newest = Math.max(0, ...writtenIn(audit))
   if (newest - now.getTime() <= AHEAD_MS) return []
-  const message = `the audit log was written at ${new Date(newest).toISOString()}, which is yet to come`
+  const message = `the audit log was written at ${new Date(newest).toISOString()}, which is in the future`
   return [
-    failure('time', new SottoError('local', message, { hint: 'The clock went back: set it.' })),
+    failure(
+      'time',
+      new SottoError('local', message, { hint: 'The clock was set back: correct it.' }),
+    ),
   ]
 }
 

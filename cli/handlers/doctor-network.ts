@@ -16,9 +16,9 @@ import { failure, type Finding } from './finding.ts'
 const DAY_MS = 86_400_000
 /** A certificate with less time left than this should have been renewed. */
 const CERTIFICATE_DAYS = 10
-/** The key of a node with less time left than this needs somebody to act. */
+/** The key of a node with less time left than this needs attention. */
 const NODE_KEY_DAYS = 30
-/** How long the server may take to tell its state, in milliseconds. */
+/** How long the server may take to report its state, in milliseconds. */
 const READY_WAIT_MS = 5000
 
 /** Looks at the tailnet through `localApi`. Never rejects. */
@@ -67,11 +67,11 @@ function daemonFinding(
 
 function controlFinding({ Self }: StatusAnswer): Finding {
   const name = 'control'
-  if (Self?.Online) return { name, state: 'ok', message: 'tailscaled is in touch with it' }
+  if (Self?.Online) return { name, state: 'ok', message: 'tailscaled is connected to it' }
   return {
     name,
     state: 'warning',
-    message: 'tailscaled is out of touch with it: the policy may have changed unheard',
+    message: 'tailscaled has lost its connection to it: the policy here may be out of date',
     hint: 'Check the network of this machine, and `tailscale netcheck`.',
   }
 }
@@ -86,7 +86,7 @@ function nodeKeyFinding({ Self }: StatusAnswer, now: Date): Finding {
     name,
     state: end > now.getTime() ? 'warning' : 'failed',
     message,
-    hint: 'Nobody reaches the server after that: turn key expiry off for this node, or give it a tag.',
+    hint: 'No client reaches the server after that: turn key expiry off for this node, or give it a tag.',
   }
 }
 
@@ -108,7 +108,7 @@ async function certificateFinding(
   now: Date,
 ): Promise<Finding> {
   const name = 'certificate'
-  if (door.kind === 'socket') return { name, state: 'ok', message: 'is tailscaled’s own affair' }
+  if (door.kind === 'socket') return { name, state: 'ok', message: 'is handled by tailscaled' }
   if (door.tls === 'none') {
     return { name, state: 'warning', message: 'none: with --plain-http the tailnet alone encrypts' }
   }
@@ -146,7 +146,7 @@ function lifeFinding({ endsAt }: CheckedPair, which: string, now: Date): Finding
   }
 }
 
-/** Asks a server that runs for its state, which it tells everybody. */
+/** Asks a running server for its state, which every caller may know. */
 async function serverFindings({ door }: DoctorConfig, own: OwnNode): Promise<Finding[]> {
   const name = 'server'
   if (door.kind === 'socket') return []
@@ -176,7 +176,7 @@ function ask(at: { host: string; port: number }, tls: boolean): Promise<[number,
       answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
       answer.on('end', () => resolve([answer.statusCode ?? 0, text])).on('error', reject)
     }
-    // Nothing is believed of the answer but that there is one; the certificate is looked at apart.
+    // Only whether there is an answer counts here; the certificate has a finding of its own.
     const asked = tls
       ? get({ ...options, rejectUnauthorized: false }, take)
       : getPlain(options, take)
@@ -195,7 +195,7 @@ async function peerFinding(
   try {
     const answer = await localApi.whois(peer)
     if (!answer) {
-      const message = `tailscaled knows no node at ${quote(peer)}`
+      const message = `tailscaled has no node at ${quote(peer)}`
       const hint =
         'Take an address from `tailscale status`; the policy must let the node see this one.'
       return { name, state: 'failed', message, hint }

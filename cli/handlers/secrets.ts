@@ -107,7 +107,7 @@ function saved(name: string, version: number): string {
 
 /**
  * Throws `local` with a fresh token unless `token` is one for this act on this server, or --yes was
- * given. A token is the end of its life in hexadecimal seconds, a dot, and a digest; it is no secret.
+ * given. A token is the end of its life in hexadecimal seconds, a dot, and a digest; it is not secret.
  */
 function confirm(invocation: Invocation, act: string, token: string | undefined): void {
   const { server } = invocation

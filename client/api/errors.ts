@@ -46,7 +46,7 @@ const inside = (meaning: string): ErrorKind => ({
 
 /** Every error that Sotto can give, by code. Statuses and texts up to `version_taken` are setec's. */
 export const errorTable = {
-  not_post: answered(400, 'only POST requests allowed', 'The API answers to POST alone.'),
+  not_post: answered(400, 'only POST requests allowed', 'The API only answers POST.'),
   content_type: answered(
     400,
     'request body must be json',
@@ -122,7 +122,7 @@ export const errorTable = {
     'the secret was changed by another request; try again',
     'A compare-and-set lost against another writer.',
   ),
-  job_failed: local(2, 'A job of the server came to nothing; its state says why.'),
+  job_failed: local(2, 'A job of the server failed; its state says why.'),
   no_such_method: answered(404, 'no such method', 'The path names no method of the API.'),
   timeout: answered(
     408,
@@ -143,7 +143,7 @@ export const errorTable = {
   shutting_down: answered(
     503,
     'server is shutting down',
-    'The server finishes what it accepted and takes nothing new.',
+    'The server finishes what it accepted and accepts nothing new.',
   ),
   audit_unavailable: inside(
     'The audit log could not be made durable in time, so nothing was revealed or changed.',
@@ -158,7 +158,7 @@ export const errorTable = {
   backend_refused: answered(
     502,
     'the backend of this secret refused',
-    'The backend that keeps the value answers and does not do it: a permission, a login, or a mount that is gone.',
+    'The backend that keeps the value answers, but refuses: a permission, a login, or a mount that is gone.',
   ),
   backend_altered: answered(
     502,
@@ -197,16 +197,16 @@ export const errorTable = {
   store_foreign: local(1, 'The file is not a Sotto store, or belongs to another mode or store.'),
   store_behind: local(
     1,
-    'The audit log tells of changes that the store does not have: the store was rolled back.',
+    'The audit log has changes that the store does not have: the store was rolled back.',
   ),
   audit_cut: local(
     1,
-    'The store tells of audit records that the log does not have: the log was cut.',
+    'The store refers to audit records that the log does not have: the log was cut.',
   ),
   audit_damaged: local(1, 'The audit log does not verify.'),
   key_missing: {
     status: 500,
-    text: 'no key that is at hand could be used',
+    text: 'no available key could be used',
     exit: 1,
     open: true,
     meaning:
@@ -214,14 +214,14 @@ export const errorTable = {
   },
   key_exposed: {
     status: 500,
-    text: 'no key that is at hand could be used',
+    text: 'no available key could be used',
     exit: 1,
     open: true,
     meaning: 'The key file can be read by others than its owner.',
   },
   key_wrong: {
     status: 500,
-    text: 'no key that is at hand could be used',
+    text: 'no available key could be used',
     exit: 1,
     open: true,
     meaning: 'The store was sealed under another key.',
@@ -261,7 +261,7 @@ export const errorTable = {
 /** The code of an error: one of the closed table. */
 export type ErrorCode = keyof typeof errorTable
 
-/** What an error may carry beside its code and message. */
+/** What an error may carry besides its code and message. */
 export interface ErrorExtra {
   /** What to do about it, one sentence for an operator. */
   readonly hint?: string

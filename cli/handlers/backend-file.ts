@@ -47,7 +47,9 @@ export function readBackends(text: string, path: string): BackendSpec[] {
       throw fault(offsetOf(document, [...at, key]), `there is no field ${quote(key)}`, hint)
     }
     const where = at.length === 0 ? '' : `${at.map(String).join('.')}: `
-    throw fault(offsetOf(document, at), `${where}${issue?.message ?? ''}`)
+    const advice: unknown = issue?.code === 'custom' ? issue.params?.['hint'] : undefined
+    const hint = typeof advice === 'string' ? advice : undefined
+    throw fault(offsetOf(document, at), `${where}${issue?.message ?? ''}`, hint)
   })
 }
 

@@ -1,6 +1,4 @@
 /** `sotto import setec` between two real servers; test/interop/import.test.ts has a real setec. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Report, runImport } from '../../cli/handlers/import/importer.ts'
@@ -10,6 +8,7 @@ import { run } from '../../cli/run.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import { type Client, ServerError } from '../../client/client.ts'
 import { scripted } from '../client/scripted.ts'
+import { TestProcess } from '../support/process.ts'
 import { cli } from '../support/sotto.ts'
 import { bytes, everything, fourCallers, type Service, startService } from '../support/service.ts'
 
@@ -462,15 +461,13 @@ describe('a run that does not come to its end', () => {
     // No answer ever comes.
     await using server = await scripted(() => asked.resolve())
     const argv = [cli, 'import', 'setec', '--from', server.url, '-s', destination.url]
-    const child = spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'pipe'] })
-    const closed = once(child, 'close')
+    const command = new TestProcess(process.execPath, argv)
     await asked.promise
-    child.kill('SIGINT')
+    command.signal('SIGINT')
     // It says what the second one does.
-    await once(child.stderr, 'data')
-    child.kill('SIGINT')
-    await closed
-    expect(child.exitCode).toBe(130)
+    await command.line(/./)
+    command.signal('SIGINT')
+    expect(await command.exited).toBe(130)
   })
 
   test('a call that is broken off leaves what a later run mends', async () => {

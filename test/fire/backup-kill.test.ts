@@ -1,12 +1,11 @@
 /** `sotto backup create` and `sotto restore`, killed at any moment: a backup or a store is whole, or it is not there. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { fileSource } from '../../server/backup/source.ts'
 import { verifyBackup } from '../../server/backup/restore/verify.ts'
 import { fill, madeState } from '../backup/made.ts'
+import { TestProcess } from '../support/process.ts'
 import { startService } from '../support/service.ts'
 import { cli, runSotto } from '../support/sotto.ts'
 
@@ -14,11 +13,11 @@ const ROUNDS = 40
 
 /** Runs `sotto ARGS` and kills it after so many milliseconds; resolves with whether it came to its end. */
 async function killed(args: readonly string[], afterMs: number): Promise<boolean> {
-  const child = spawn(process.execPath, [cli, ...args], { stdio: 'ignore' })
-  const timer = setTimeout(() => child.kill('SIGKILL'), afterMs)
-  await once(child, 'exit')
+  const command = new TestProcess(process.execPath, [cli, ...args])
+  const timer = setTimeout(() => command.signal('SIGKILL'), afterMs)
+  const code = await command.exited
   clearTimeout(timer)
-  return child.exitCode === 0
+  return code === 0
 }
 
 /** How long `sotto ARGS` takes when nobody kills it, in milliseconds. */

@@ -1,4 +1,4 @@
-/** The commands for the audit log. */
+/** Audit: what the command line offers. */
 import type { Command } from '../command.ts'
 
 const pathDetails = `PATH is the folder audit in the state directory, or one of the segments in it. Its files can also be

@@ -1,4 +1,4 @@
-/** The commands for backends. */
+/** Backends: what the command line offers. */
 import type { Command } from '../command.ts'
 
 export const backendCommands: readonly Command[] = [

@@ -1,4 +1,4 @@
-/** The commands for backups. */
+/** Backups, and restoring one: what the command line offers. */
 import type { Command } from '../command.ts'
 import { bucketFlags, flagsOf, keyDetails, keyFlags } from './store-flags.ts'
 

@@ -1,4 +1,4 @@
-/** The command for import: secrets of another kind of server. */
+/** Import from another kind of server: what the command line offers. */
 import type { Command } from '../command.ts'
 
 export const importCommands: readonly Command[] = [

@@ -1,4 +1,4 @@
-/** The commands for keys: those that open a store, and its keyring. */
+/** Keys: those that open a store, and its keyring. */
 import type { Command } from '../command.ts'
 import { keyDetails, keyFlags, placeDetails } from './store-flags.ts'
 

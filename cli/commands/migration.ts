@@ -1,4 +1,4 @@
-/** The command for migration: secrets that move between backends. */
+/** Migration of secrets between backends: what the command line offers. */
 import type { Command } from '../command.ts'
 
 export const migrationCommands: readonly Command[] = [

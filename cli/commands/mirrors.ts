@@ -1,4 +1,4 @@
-/** The commands for mirrors. */
+/** Mirrors: what the command line offers. */
 import type { Command } from '../command.ts'
 
 export const mirrorCommands: readonly Command[] = [

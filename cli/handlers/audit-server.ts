@@ -1,4 +1,4 @@
-/** Asks a server about its audit log, page by page. */
+/** Audit, at a server: asks for its audit log page by page. */
 import { decodeLine, isKnown } from '../../audit/line.ts'
 import type { AuditRecord, Result } from '../../audit/record.ts'
 import { SottoError } from '../../client/api/errors.ts'

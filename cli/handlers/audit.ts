@@ -1,4 +1,4 @@
-/** The commands that read an audit log: from its files, with no server in between, or from a server. */
+/** Audit: reads an audit log, from its files or from a server. */
 import { nodeFiles } from '../../audit/files.ts'
 import { Folder } from '../../audit/folder.ts'
 import type { Located } from '../../audit/damage.ts'

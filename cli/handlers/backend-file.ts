@@ -1,4 +1,4 @@
-/** Reads files that describe backends: YAML, each document one backend, without unknown fields. */
+/** Backends, in a file: YAML, each document one backend, without unknown fields. */
 import { LineCounter, parseAllDocuments, type Document } from 'yaml'
 import { z } from 'zod'
 import {

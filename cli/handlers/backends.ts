@@ -1,4 +1,4 @@
-/** The commands for backends: where a server keeps its secrets. */
+/** Backends: where a server keeps its secrets. */
 import { openBaoConfig } from '../../client/api/backends.ts'
 import { type ErrorCode, errorTable, quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'

@@ -1,4 +1,4 @@
-/** `sotto backup status`: how old the backups of a server are, and whether they were proven. */
+/** Backups, at a server: how old they are, and whether they were proven. It loads no code of backups. */
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Invocation } from '../invocation.ts'

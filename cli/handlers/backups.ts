@@ -1,4 +1,4 @@
-/** The commands that make, list and prove backups. */
+/** Backups: makes, lists and verifies them. */
 import { SottoError } from '../../client/api/errors.ts'
 import type { CreatedBackup } from '../../server/backup/create.ts'
 import { parseName } from '../../server/backup/name.ts'

@@ -1,4 +1,4 @@
-/** `sotto job status` and `sotto job run`: the jobs of the server. */
+/** Jobs of a server: how they are, and a run now. */
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Client } from '../../client/client.ts'

@@ -1,4 +1,4 @@
-/** `sotto key status`, `key rotate` and `key rewrap`: the keys of a store, served or not, and their rotation. */
+/** Keys: their status, rotation of the keyring and re-wrapping, at a server or on files. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Invocation } from '../invocation.ts'

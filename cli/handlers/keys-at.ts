@@ -1,4 +1,4 @@
-/** Where the commands for keys work: at a running server, or on the files of a store that none has open. */
+/** Keys, either way: at a running server, or on the files of a store without one. */
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import { type KeysConfig, readKeysConfig } from '../../server/config/config.ts'

@@ -1,4 +1,4 @@
-/** The commands that prove and change which keys open a store, on its files, with no server running. */
+/** Keys: proves and changes which of them open a store, on its files. */
 import { existsSync } from 'node:fs'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { awsKmsProvider } from '../../server/crypto/aws-kms.ts'

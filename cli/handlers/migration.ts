@@ -1,4 +1,4 @@
-/** `sotto migrate secrets`: moves secrets between the backends of a server, one after another. */
+/** Migration: moves secrets between the backends of a server. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { asSottoError, type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
 import type { Client } from '../../client/client.ts'

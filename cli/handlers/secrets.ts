@@ -1,4 +1,4 @@
-/** Handlers for secrets. */
+/** Secrets: reads, writes and deletes them. */
 import { createHash } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Invocation } from '../invocation.ts'

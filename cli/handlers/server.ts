@@ -1,4 +1,4 @@
-/** `sotto server` and `sotto init`: the two verbs that are not clients of a server. */
+/** The server itself: runs it, and makes its store. */
 import { quote } from '../../client/api/errors.ts'
 import { readInitConfig, readServerConfig } from '../../server/config/config.ts'
 import { type RunningServer, startServer } from '../../server/start/server.ts'

@@ -57,18 +57,14 @@ export async function auditTail(invocation: Invocation): Promise<void> {
   const path = pathOf(invocation)
   if (path === undefined) {
     refuseFollow(invocation)
-    const { records } = await newestAsked(invocation, {}, count)
-    await printHeader(invocation)
-    for (const record of records) await printRecord(invocation, record)
-    return
+    return printAll(invocation, (await newestAsked(invocation, {}, count)).records)
   }
   const last = await lastRecords(path, count)
-  await printHeader(invocation)
-  for (const { record } of last) await printRecord(invocation, record)
+  await printAll(invocation, last)
   if (!invocation.on('follow')) return
   // Ctrl-C ends it, as it ends any program.
   const follow = new AbortController().signal
-  const after = last.at(-1)?.record.id ?? 0
+  const after = last.at(-1)?.id ?? 0
   for await (const { record } of readLog(path, { after, follow, timers: waiting })) {
     await printRecord(invocation, record)
   }
@@ -110,13 +106,8 @@ export async function auditQuery(invocation: Invocation): Promise<void> {
   const path = pathOf(invocation)
   if (path === undefined) return askServer(invocation, question, limit)
   await firstIds(path)
-  const found = queryLog(path, filterOf(question), { lenient: invocation.on('lenient') })
-  await printHeader(invocation)
-  if (limit === undefined) {
-    for await (const { record } of found) await printRecord(invocation, record)
-  } else {
-    for (const { record } of await newest(found, limit)) await printRecord(invocation, record)
-  }
+  const found = recordsOf(queryLog(path, filterOf(question), { lenient: invocation.on('lenient') }))
+  await printAll(invocation, limit === undefined ? found : await newest(found, limit))
 }
 
 async function readQuestion(invocation: Invocation): Promise<Question> {
@@ -152,8 +143,7 @@ async function askServer(
     }
   } else {
     const found = await newestAsked(invocation, question, limit)
-    await printHeader(invocation)
-    for (const record of found.records) await printRecord(invocation, record)
+    await printAll(invocation, found.records)
     damage = found.damage
   }
   if (damage === undefined || invocation.on('lenient')) return
@@ -166,11 +156,11 @@ async function askServer(
  * The last `count` records, reading as few segments as possible. Damage is skipped: it must not hide
  * what came after it, and only `audit verify` can report all of it.
  */
-async function lastRecords(path: string, count: number): Promise<Located[]> {
+async function lastRecords(path: string, count: number): Promise<AuditRecord[]> {
   const ids = await firstIds(path)
   for (let index = ids.length - 1; ; index--) {
     const after = Math.max(0, (ids[index] ?? 1) - 1)
-    const found = await newest(readLog(path, { after, lenient: true }), count)
+    const found = await newest(recordsOf(readLog(path, { after, lenient: true })), count)
     if (found.length === count || index <= 0) return found
   }
 }
@@ -188,8 +178,12 @@ function noLog(path: string): SottoError {
   })
 }
 
-async function newest(records: AsyncIterable<Located>, count: number): Promise<Located[]> {
-  let kept: Located[] = []
+async function* recordsOf(located: AsyncIterable<Located>): AsyncGenerator<AuditRecord> {
+  for await (const { record } of located) yield record
+}
+
+async function newest(records: AsyncIterable<AuditRecord>, count: number): Promise<AuditRecord[]> {
+  let kept: AuditRecord[] = []
   for await (const each of records) {
     kept.push(each)
     if (kept.length > 2 * count) kept = kept.slice(-count)
@@ -203,6 +197,14 @@ const widths = { id: 7, time: 24, who: 28, what: 14, secret: 28, version: 7, res
 async function printHeader(invocation: Invocation): Promise<void> {
   const names = Object.fromEntries(Object.keys(widths).map((name) => [name, name.toUpperCase()]))
   if (!invocation.json) await invocation.io.stdout.write(lineOf({ ...names, note: 'NOTE' }))
+}
+
+async function printAll(
+  invocation: Invocation,
+  records: Iterable<AuditRecord> | AsyncIterable<AuditRecord>,
+): Promise<void> {
+  await printHeader(invocation)
+  for await (const record of records) await printRecord(invocation, record)
 }
 
 async function printRecord(invocation: Invocation, record: AuditRecord): Promise<void> {

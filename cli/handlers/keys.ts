@@ -118,6 +118,11 @@ async function localKey(invocation: Invocation): Promise<NewKey> {
     await createKeyFile(path)
     await invocation.io.stderr.write(`Made the key file ${quote(path)}\n`)
   }
+  return proven(target)
+}
+
+/** A key that can be proven with itself. */
+function proven(target: KeyProvider): NewKey {
   return { target, prover: target }
 }
 
@@ -129,8 +134,7 @@ async function kmsKey(invocation: Invocation): Promise<NewKey> {
       hint: 'Give the ARN of a symmetric key: aws kms describe-key shows it.',
     })
   }
-  const target = awsKmsProvider(awsKms)
-  return { target, prover: target }
+  return proven(awsKmsProvider(awsKms))
 }
 
 async function transitKey(invocation: Invocation): Promise<NewKey> {
@@ -145,8 +149,7 @@ async function transitKey(invocation: Invocation): Promise<NewKey> {
       },
     )
   }
-  const target = openbaoTransitProvider(transit)
-  return { target, prover: target }
+  return proven(openbaoTransitProvider(transit))
 }
 
 async function recovery(invocation: Invocation): Promise<NewKey> {

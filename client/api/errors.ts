@@ -30,12 +30,23 @@ const local = (exit: ErrorKind['exit'], meaning: string): ErrorKind => ({
 })
 
 /** An error that the server answers with, and its reason. */
-const answered = (status: number, text: string, meaning: string): ErrorKind => ({
+const answered = (
+  status: number,
+  text: string,
+  meaning: string,
+  exit: ErrorKind['exit'] = 2,
+): ErrorKind => ({
   status,
   text,
-  exit: 2,
+  exit,
   open: true,
   meaning,
+})
+
+/** A refusal, whose reason the caller does not learn. */
+const refused = (meaning: string): ErrorKind => ({
+  ...answered(403, 'access denied', meaning, 4),
+  open: false,
 })
 
 /** A fault inside the server, whose reason is only in its own log. */
@@ -52,13 +63,7 @@ export const errorTable = {
     'request body must be json',
     'The `Content-Type` header is not `application/json`.',
   ),
-  browser: {
-    status: 403,
-    text: 'access denied',
-    exit: 4,
-    open: false,
-    meaning: 'The header that keeps browsers out is missing or wrong.',
-  },
+  browser: refused('The header that keeps browsers out is missing or wrong.'),
   unidentified: {
     status: 500,
     text: 'unable to identify caller',
@@ -71,20 +76,13 @@ export const errorTable = {
     'bad request',
     'The body does not decode into a request of this method.',
   ),
-  denied: {
-    status: 403,
-    text: 'access denied',
-    exit: 4,
-    open: false,
-    meaning: 'No rule of the caller allows the action on the name, whether it exists or not.',
-  },
-  not_found: {
-    status: 404,
-    text: 'not found',
-    exit: 3,
-    open: true,
-    meaning: 'The secret, the version, or what else was named does not exist.',
-  },
+  denied: refused('No rule of the caller allows the action on the name, whether it exists or not.'),
+  not_found: answered(
+    404,
+    'not found',
+    'The secret, the version, or what else was named does not exist.',
+    3,
+  ),
   unchanged: {
     status: 304,
     text: '',
@@ -204,28 +202,24 @@ export const errorTable = {
     'The store refers to audit records that the log does not have: the log was cut.',
   ),
   audit_damaged: local(1, 'The audit log does not verify.'),
-  key_missing: {
-    status: 500,
-    text: 'no available key could be used',
-    exit: 1,
-    open: true,
-    meaning:
-      'The key does not exist or cannot be used: a file, or a key service that does not answer.',
-  },
-  key_exposed: {
-    status: 500,
-    text: 'no available key could be used',
-    exit: 1,
-    open: true,
-    meaning: 'The key file can be read by others than its owner.',
-  },
-  key_wrong: {
-    status: 500,
-    text: 'no available key could be used',
-    exit: 1,
-    open: true,
-    meaning: 'The store was sealed under another key.',
-  },
+  key_missing: answered(
+    500,
+    'no available key could be used',
+    'The key does not exist or cannot be used: a file, or a key service that does not answer.',
+    1,
+  ),
+  key_exposed: answered(
+    500,
+    'no available key could be used',
+    'The key file can be read by others than its owner.',
+    1,
+  ),
+  key_wrong: answered(
+    500,
+    'no available key could be used',
+    'The store was sealed under another key.',
+    1,
+  ),
   tailscaled_unavailable: local(
     1,
     'tailscaled could not be asked, did not answer in time, or gave no sensible answer.',
@@ -233,27 +227,19 @@ export const errorTable = {
   certificate_unavailable: local(1, 'There is no certificate for the name of the server.'),
   migration_incomplete: local(2, 'Secrets were not migrated.'),
   import_incomplete: local(1, 'Secrets did not come over, or are not equal on both servers.'),
-  no_backup: {
-    status: 404,
-    text: 'no such backup',
-    exit: 3,
-    open: true,
-    meaning: 'There is no backup of that name, or no file.',
-  },
-  backup_damaged: {
-    status: 500,
-    text: 'the backup does not verify',
-    exit: 1,
-    open: true,
-    meaning: 'A backup is not whole, was altered, or does not hold what it says.',
-  },
-  target_unavailable: {
-    status: 500,
-    text: 'the backup target does not work',
-    exit: 1,
-    open: true,
-    meaning: 'Where backups are kept could not be read or written.',
-  },
+  no_backup: answered(404, 'no such backup', 'There is no backup of that name, or no file.', 3),
+  backup_damaged: answered(
+    500,
+    'the backup does not verify',
+    'A backup is not whole, was altered, or does not hold what it says.',
+    1,
+  ),
+  target_unavailable: answered(
+    500,
+    'the backup target does not work',
+    'Where backups are kept could not be read or written.',
+    1,
+  ),
   backup_locked: local(1, 'A backup cannot be deleted yet: an object lock keeps it.'),
   unsafe: local(1, 'The server refuses to start in a state that is not safe.'),
 } as const satisfies Record<string, ErrorKind>

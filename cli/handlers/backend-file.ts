@@ -8,7 +8,7 @@ import {
   backendTypes,
 } from '../../client/api/backends.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { mirrorSpec } from '../../client/api/mirrors.ts'
+import { mirrorFields } from '../../client/api/mirrors.ts'
 import { nearest } from '../nearest.ts'
 
 const { Description, Default, Config } = backendSpec.shape
@@ -48,7 +48,9 @@ export function readBackends(text: string, path: string): BackendSpec[] {
       throw fault(offsetOf(document, [...at, key]), `there is no field ${quote(key)}`, hint)
     }
     const where = at.length === 0 ? '' : `${at.map(String).join('.')}: `
-    throw fault(offsetOf(document, at), `${where}${issue?.message ?? ''}`)
+    const advice: unknown = issue?.code === 'custom' ? issue.params?.['hint'] : undefined
+    const hint = typeof advice === 'string' ? advice : undefined
+    throw fault(offsetOf(document, at), `${where}${issue?.message ?? ''}`, hint)
   })
 }
 
@@ -93,6 +95,6 @@ function fieldsAt(path: readonly PropertyKey[]): string[] {
       'mirror',
     ]
   }
-  if (path.at(-1) === 'mirror') return Object.keys(mirrorSpec.shape)
+  if (path.at(-1) === 'mirror') return Object.keys(mirrorFields.shape)
   return ['name', 'key', 'method', 'role', 'roleId', 'secretIdSecretRef', 'passwordSecretRef']
 }

@@ -75,13 +75,13 @@ function plan(items: readonly Planned[]): string {
 }
 
 function described(status: Status): string {
-  const { Backend, Secrets, History, OnDrift, OnDelete, Counts, LagSeconds, Items } = status
+  const { Backend, Secrets, OnDrift, OnDelete, Counts, LagSeconds, Items } = status
   const counts = Object.entries(Counts).map(([state, count]) => `${count} ${state}`)
   const { CheckedAt = 'never', LastRun, LastResult, LastMessage } = status
   const facts = [
     ['Mirror:', Backend],
     ['Secrets:', Secrets.join(' ')],
-    ['Settings:', `history ${History}, on drift ${OnDrift}, on delete ${OnDelete}`],
+    ['Settings:', `on drift ${OnDrift}, on delete ${OnDelete}`],
     ['State:', counts.length === 0 ? 'empty' : counts.join(', ')],
     ['Waits:', LagSeconds === 0 ? 'nothing' : `since ${LagSeconds} s`],
     ['Compared:', CheckedAt],

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { backendName, backendSpec, backendTypes } from './backends.ts'
+import { operationErrors } from './calls.ts'
 import { type ErrorCode, SottoError } from './errors.ts'
 import { nameProblem } from './names.ts'
 import { type Action, MAX_NAME_BYTES } from './types.ts'
@@ -111,7 +112,6 @@ const mirrorStatus = z
   .object({
     Backend: z.string(),
     Secrets: z.array(z.string()),
-    History: z.string(),
     OnDrift: z.string(),
     OnDelete: z.string(),
     Counts: z
@@ -197,14 +197,14 @@ export const operations = {
         }),
       })
       .meta({ id: 'AuditPage', description: 'Some records; there may be none and more pages.' }),
-    errors: [],
+    errors: operationErrors['audit-query'],
   },
   'job-status': {
     summary: 'Tells what the jobs of the server did last, of those the caller may run.',
     action: null,
     request: z.strictObject({}),
     response: z.array(jobState),
-    errors: [],
+    errors: operationErrors['job-status'],
   },
   'job-run': {
     summary: 'Runs a job now, or waits for the run that is under way, and tells how it ended.',
@@ -218,42 +218,42 @@ export const operations = {
         .meta({ description: 'The start of a run, to wait for its end and begin no other.' }),
     }),
     response: jobState,
-    errors: ['not_found'],
+    errors: operationErrors['job-run'],
   },
   'backup-create': {
     summary: 'Makes a backup now, and tells how that ended, or that it goes on.',
     action: 'backup',
     request: z.strictObject({}),
     response: jobState,
-    errors: ['not_found'],
+    errors: operationErrors['backup-create'],
   },
   'backup-status': {
     summary: 'Tells how old the newest backup is, and the last one that was proven.',
     action: 'backup',
     request: z.strictObject({}),
     response: backupStatus,
-    errors: ['not_found'],
+    errors: operationErrors['backup-status'],
   },
   'backend-list': {
     summary: 'Tells the backends where secrets are kept.',
     action: 'backends:view',
     request: z.strictObject({}),
     response: z.array(backend),
-    errors: [],
+    errors: operationErrors['backend-list'],
   },
   'backend-describe': {
     summary: 'Tells how a backend is set up, with credentials masked.',
     action: 'backends:view',
     request: z.strictObject({ Name: backendName }),
     response: backend,
-    errors: ['not_found'],
+    errors: operationErrors['backend-describe'],
   },
   'backend-create': {
     summary: 'Sets up a backend; `get` on each secret that it logs in with is needed too.',
     action: 'backends:create',
     request: backendSpec,
     response: backend,
-    errors: ['backend_exists', 'backend_not_allowed', 'not_found', 'conflict'],
+    errors: operationErrors['backend-create'],
   },
   'backend-apply': {
     summary:
@@ -261,7 +261,7 @@ export const operations = {
     action: 'backends:edit',
     request: backendSpec,
     response: z.object({ Result: z.enum(['created', 'changed', 'unchanged']), Backend: backend }),
-    errors: ['backend_in_use', 'backend_not_allowed', 'not_found', 'conflict'],
+    errors: operationErrors['backend-apply'],
   },
   'backend-delete': {
     summary: 'Deletes a backend that keeps no secret.',
@@ -273,7 +273,7 @@ export const operations = {
       }),
     }),
     response: z.object({}).meta({ id: 'Nothing' }),
-    errors: ['not_found', 'backend_in_use', 'conflict'],
+    errors: operationErrors['backend-delete'],
   },
   'backend-test': {
     summary: 'Proves that a backend is reached and permits what is needed of it.',
@@ -287,7 +287,7 @@ export const operations = {
         .object({ Code: z.string(), Message: z.string(), Hint: z.string().optional() })
         .optional(),
     }),
-    errors: ['not_found'],
+    errors: operationErrors['backend-test'],
   },
   'migrate-plan': {
     summary: 'Tells which secrets a move between backends concerns.',
@@ -306,7 +306,7 @@ export const operations = {
       There: z.int().min(0).meta({ description: 'How many are at the destination already.' }),
       Hidden: z.int().min(0).meta({ description: 'How many at the source you may not get.' }),
     }),
-    errors: ['not_found'],
+    errors: operationErrors['migrate-plan'],
   },
   'migrate-secret': {
     summary: 'Moves a secret to another backend; `get` on it is needed too.',
@@ -328,21 +328,14 @@ export const operations = {
         .optional()
         .meta({ description: 'Why it was skipped, or what is still to be done at the source.' }),
     }),
-    errors: [
-      'not_found',
-      'conflict',
-      'backend_unavailable',
-      'backend_refused',
-      'backend_altered',
-      'backend_too_large',
-    ],
+    errors: operationErrors['migrate-secret'],
   },
   'key-status': {
     summary: 'Tells which keys open the store, and what its keyring holds.',
     action: 'keys',
     request: z.strictObject({}),
     response: keyStatus,
-    errors: [],
+    errors: operationErrors['key-status'],
   },
   'key-rotate': {
     summary:
@@ -350,7 +343,7 @@ export const operations = {
     action: 'keys',
     request: z.strictObject({}),
     response: keyStatus,
-    errors: ['key_missing', 'key_wrong', 'key_exposed'],
+    errors: operationErrors['key-rotate'],
   },
   'key-rewrap': {
     summary: 'Wraps the root key anew with a key that was rotated where it is kept.',
@@ -364,14 +357,14 @@ export const operations = {
         .meta({ description: 'A fingerprint or a provider. Absent: every key that is at hand.' }),
     }),
     response: z.array(keyWrap),
-    errors: ['not_found', 'key_missing', 'key_wrong', 'key_exposed'],
+    errors: operationErrors['key-rewrap'],
   },
   'mirror-status': {
     summary: 'Tells how the mirrors are doing, and which secrets someone else changed there.',
     action: 'mirror',
     request: z.strictObject({ Backend: backendName.optional() }),
     response: z.array(mirrorStatus),
-    errors: ['not_found'],
+    errors: operationErrors['mirror-status'],
   },
   'mirror-sync': {
     summary: 'Compares mirrors with their backends and brings them up, and tells how that ended.',
@@ -391,7 +384,7 @@ export const operations = {
         .meta({ description: 'The mount that is there now is the right one.' }),
     }),
     response: jobState,
-    errors: ['not_found'],
+    errors: operationErrors['mirror-sync'],
   },
   'mirror-plan': {
     summary: 'Tells what a sync would do, for a page of secrets, and does nothing.',
@@ -405,9 +398,9 @@ export const operations = {
       Items: z.array(z.object({ Name: z.string(), Action: z.string(), Reason: z.string() })),
       After: z.string().optional().meta({ description: 'Where the next page goes on.' }),
     }),
-    errors: ['not_found', 'backend_unavailable', 'backend_refused'],
+    errors: operationErrors['mirror-plan'],
   },
-} as const satisfies Record<string, OperationShape>
+} as const satisfies Record<keyof typeof operationErrors, OperationShape>
 
 /** The name of an operation, as its path ends. */
 export type OperationName = keyof typeof operations

@@ -3,6 +3,7 @@
  * these schemas and the OpenAPI document is generated from them.
  */
 import { z } from 'zod'
+import { methodErrors } from './calls.ts'
 import { type ErrorCode, SottoError } from './errors.ts'
 import { JsonSyntaxError, matchesField, readObject, type Token } from './go-json.ts'
 import { MAX_READ_NAME_BYTES, nameProblem, utf8Length } from './names.ts'
@@ -68,9 +69,6 @@ const info = z
 const nothing = z.object({}).meta({ id: 'Nothing', description: 'Nothing to tell.' })
 const bytesAnswer = z.string().regex(base64).meta({ description: 'Standard base64 with padding.' })
 
-/** Where the value of a secret is kept in a backend. */
-const backendErrors = ['backend_unavailable', 'backend_refused', 'backend_altered'] as const
-
 /** One method of the API. */
 interface MethodShape {
   readonly summary: string
@@ -89,14 +87,14 @@ export const methods = {
     action: null,
     request: z.object({}),
     response: z.array(info),
-    errors: [],
+    errors: methodErrors.list,
   },
   info: {
     summary: 'Tells the versions of a secret, without values.',
     action: 'info',
     request: z.object({ Name: anyName }),
     response: info,
-    errors: ['not_found'],
+    errors: methodErrors.info,
   },
   get: {
     summary: 'Reveals the active version of a secret, or one that is named.',
@@ -111,55 +109,42 @@ export const methods = {
     response: z
       .object({ Value: bytesAnswer, Version: versionAnswer })
       .meta({ id: 'SecretValue', description: 'A value and its version.' }),
-    errors: ['not_found', 'unchanged', ...backendErrors],
+    errors: methodErrors.get,
   },
   put: {
     summary: 'Adds a version; the first of a secret becomes active.',
     action: 'put',
     request: z.object({ Name: newName, Value: value }),
     response: versionAnswer.meta({ description: 'The number of the version.' }),
-    errors: [
-      'invalid_name',
-      'versions_exhausted',
-      'conflict',
-      ...backendErrors,
-      'backend_too_large',
-    ],
+    errors: methodErrors.put,
   },
   'create-version': {
     summary: 'Adds a version under a number of the caller’s choice and activates it.',
     action: 'create-version',
     request: z.object({ Name: newName, Version: someVersion, Value: value }),
     response: nothing,
-    errors: [
-      'invalid_name',
-      'invalid_version',
-      'version_taken',
-      'conflict',
-      ...backendErrors,
-      'backend_too_large',
-    ],
+    errors: methodErrors['create-version'],
   },
   activate: {
     summary: 'Makes an existing version the active one.',
     action: 'activate',
     request: z.object({ Name: someName, Version: someVersion }),
     response: nothing,
-    errors: ['invalid_name', 'invalid_version', 'not_found', 'conflict'],
+    errors: methodErrors.activate,
   },
   'delete-version': {
     summary: 'Deletes a version that is not active.',
     action: 'delete',
     request: z.object({ Name: someName, Version: someVersion }),
     response: nothing,
-    errors: ['invalid_name', 'invalid_version', 'version_active', 'not_found', 'conflict'],
+    errors: methodErrors['delete-version'],
   },
   delete: {
     summary: 'Deletes a secret with all its versions; nothing to delete is a success too.',
     action: 'delete',
     request: z.object({ Name: someName }),
     response: nothing,
-    errors: ['invalid_name', 'conflict'],
+    errors: methodErrors.delete,
   },
   whoami: {
     summary: 'Tells who the network says is calling, and what its rules allow on a name.',
@@ -183,9 +168,9 @@ export const methods = {
           .optional(),
       })
       .meta({ id: 'Self', description: 'A caller, as the network tells it.' }),
-    errors: [],
+    errors: methodErrors.whoami,
   },
-} as const satisfies Record<string, MethodShape>
+} as const satisfies Record<keyof typeof methodErrors, MethodShape>
 
 /** The name of a method, as its path ends. */
 export type MethodName = keyof typeof methods

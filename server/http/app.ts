@@ -1,7 +1,4 @@
-/** The Hono app: the methods of the API, health, and the description of itself. */
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import { Hono } from 'hono'
-import { SottoError } from '../../client/api/errors.ts'
+/** The handlers of the API, by path. */
 import {
   decodeOperation,
   type OperationName,
@@ -11,12 +8,10 @@ import {
 import { decodeRequest, type MethodName, type Request } from '../../client/api/wire.ts'
 import type { Call } from '../gate/gate.ts'
 import type { Secrets } from '../secrets/secrets.ts'
-import { type Act, type Handler, type HandlerParts, handlerOf, refuse } from './handle.ts'
-import { SerialQueue } from './lane.ts'
-import { openApiDocument } from './openapi.ts'
+import { type Act, type Handler, type HandlerParts, handlerOf } from './handle.ts'
+import { SerialQueue } from './fair-queue.ts'
 import { scrapeHandler } from './scrape.ts'
 import type { Registry } from '../metrics/registry.ts'
-import type { Exchange } from './exchange.ts'
 
 /** A part of the server that can be well or not: resolves when it is, rejects with what is wrong. */
 export type Probe = () => Promise<void>
@@ -29,10 +24,11 @@ export type Operations = {
   ) => Promise<OperationResponse<O>>
 }
 
-/** What the app is made of. */
+/** What the API and the app around it are made of. */
 export interface AppParts extends HandlerParts {
   readonly secrets: Secrets
-  readonly operations: Operations
+  /** Resolves with what does each operation, which is loaded with the first request. */
+  readonly operations: () => Promise<Operations>
   /** What the page of the metrics is made of. */
   readonly registry: Registry
   /** Parts by the names that `/readyz` tells. */
@@ -43,8 +39,8 @@ export interface AppParts extends HandlerParts {
   readonly version: string
 }
 
-/** The routes of the API, and the metrics, by path: served on Node's own objects, in front of the app and within it. */
-export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
+/** The routes of the API, and the metrics, by path: served on Node's own objects, in front of the Hono app and within it. */
+export function apiHandlers(parts: AppParts, operations: Operations): ReadonlyMap<string, Handler> {
   const { secrets } = parts
   const done = '{}'
   const long = new SerialQueue()
@@ -85,17 +81,17 @@ export function apiHandlers(parts: AppParts): ReadonlyMap<string, Handler> {
       JSON.stringify(secrets.whoami(call, request)),
     ),
   }
-  const api = [...Object.entries(handlers), ...operationHandlers(parts)]
+  const api = [...Object.entries(handlers), ...operationHandlers(parts, operations)]
   return new Map([
     ...api.map(([name, handler]): [string, Handler] => [`/api/${name}`, handler]),
     ['/metrics', scrapeHandler(parts, parts.registry)],
   ])
 }
 
-function operationHandlers(parts: AppParts): [string, Handler][] {
-  return (Object.keys(parts.operations) as OperationName[]).map((name) => [
+function operationHandlers(parts: AppParts, operations: Operations): [string, Handler][] {
+  return (Object.keys(operations) as OperationName[]).map((name) => [
     name,
-    operationHandler(parts, name, parts.operations[name]),
+    operationHandler(parts, name, operations[name]),
   ])
 }
 
@@ -110,72 +106,4 @@ function operationHandler<O extends OperationName>(
     (body) => decodeOperation(name, body),
     async (call, request) => JSON.stringify(await operate(call, request)),
   )
-}
-
-/** What the app is told of a request beside its Fetch form. */
-export interface Bindings {
-  readonly exchange: Exchange
-}
-
-/**
- * The app around `api`: routes of a few lines, no middleware. Every answer has the headers that the
- * listener set before.
- */
-export function makeApp(
-  parts: AppParts,
-  api: ReadonlyMap<string, Handler>,
-): Hono<{ Bindings: Bindings }> {
-  const app = new Hono<{ Bindings: Bindings }>()
-  const document = JSON.stringify(openApiDocument(parts.version))
-  const probe = shared(() => probeAll(parts.probes))
-
-  for (const [path, handler] of api) {
-    app.all(path, async ({ env }) => {
-      await handler(env.exchange)
-      return RESPONSE_ALREADY_SENT
-    })
-  }
-  app.get('/api/openapi.json', () => {
-    return new Response(document, { headers: { 'Content-Type': 'application/json' } })
-  })
-  app.get('/healthz', () => new Response('ok\n', { headers: text }))
-  app.get('/readyz', async () => {
-    const state = await probe()
-    const well = Object.values(state).every((each) => each === 'ok')
-    return Response.json({ ...state, ...parts.facts?.() }, { status: well ? 200 : 503 })
-  })
-  app.notFound(({ env }) => {
-    const error = new SottoError('no_such_method', 'The API has no method at this path')
-    refuse(parts.errorLog, env.exchange, error)
-    return RESPONSE_ALREADY_SENT
-  })
-  app.onError((error, { env }) => {
-    refuse(parts.errorLog, env.exchange, error)
-    return RESPONSE_ALREADY_SENT
-  })
-  return app
-}
-
-const text = { 'Content-Type': 'text/plain; charset=utf-8' }
-
-/** Callers that come while `task` runs share its end. */
-function shared<T>(task: () => Promise<T>): () => Promise<T> {
-  let running: Promise<T> | undefined
-  return function share() {
-    running ??= task().finally(() => (running = undefined))
-    return running
-  }
-}
-
-/** Each part's name with `ok` or `failed`: the reason is for the operator's log, not for the network. */
-async function probeAll(probes: AppParts['probes']): Promise<Record<string, 'ok' | 'failed'>> {
-  const states = Object.entries(probes).map(async ([name, probe]) => {
-    try {
-      await probe()
-      return [name, 'ok'] as const
-    } catch {
-      return [name, 'failed'] as const
-    }
-  })
-  return Object.fromEntries(await Promise.all(states))
 }

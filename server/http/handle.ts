@@ -76,10 +76,11 @@ function checkHead({ method, headers }: IncomingMessage): void {
  * the audit log, or with `overloaded`.
  */
 export async function identify(parts: HandlerParts, exchange: Exchange): Promise<Caller> {
-  const { id, peer } = exchange
+  const { id, connection, incoming } = exchange
+  const peer = connection.peerOf(incoming)
   try {
     const caller = await parts.identity.identify(peer)
-    exchange.pin(caller)
+    connection.pin(caller)
     return caller
   } catch (error) {
     const address = 'unix' in peer ? (peer.forwardedFor ?? '') : peer.remoteAddress

@@ -3,23 +3,22 @@ import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
-import { getRequestListener, RequestError } from '@hono/node-server'
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
 import type { Gone } from '../identity/identity.ts'
-import { type AppParts, apiHandlers, makeApp } from './app.ts'
+import type { AppParts } from './app.ts'
 import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
 import type { Certificates } from './certificates/certificates.ts'
-import { Connection, REST_MS } from './connection.ts'
+import { Connection, type ConnectionParts, REST_MS } from './connection.ts'
 import { type Fault, ErrorLog } from './error-log.ts'
-import { type Handler, refuse } from './handle.ts'
+import { refuse } from './handle.ts'
 import { Handshakes } from './handshakes.ts'
 import type { Load, AddressUsage } from './load.ts'
 import { readyMetrics, type RequestMetrics } from './metrics.ts'
 import { type NodeLimits, nodeServer } from './node-server.ts'
 import { FairQueue } from './fair-queue.ts'
+import { Routes } from './routes.ts'
 import { Traffic } from './traffic.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -56,29 +55,31 @@ const REFUSED_CONNECTIONS = 256
 /** Serves HTTP on one or more addresses. */
 export class Listener {
   readonly #load: Load
-  readonly #traffic: Traffic
+  readonly #connectionParts: ConnectionParts
   readonly #errorLog: ErrorLog
   readonly #limits: ListenerLimits
   /** By what they listen on. */
   readonly #servers = new Map<string, Server | TlsServer>()
   readonly #handshakes = new Set<Handshakes>()
   readonly #connections = new Map<Socket, Connection>()
-  readonly #queue = new FairQueue<Exchange>((exchange) => this.#handle(exchange))
-  readonly #api: ReadonlyMap<string, Handler>
-  readonly #app: Handler
+  readonly #queue: FairQueue<Exchange>
 
   constructor(
     { load, requests, logFault, ...parts }: ListenerParts,
     limits: Partial<ListenerLimits> = {},
   ) {
     this.#load = load
-    this.#traffic = new Traffic(requests)
     readyMetrics(parts.registry, parts.probes)
     this.#errorLog = new ErrorLog(logFault)
     this.#limits = { ...listenerLimits, ...limits }
-    const appParts = { ...parts, errorLog: this.#errorLog }
-    this.#api = apiHandlers(appParts)
-    this.#app = appHandler(appParts, this.#api)
+    this.#connectionParts = {
+      load,
+      traffic: new Traffic(requests),
+      answerTimeout: this.#limits.answerTimeout,
+      cut: ({ usage }) => this.#restAll(usage),
+    }
+    const routes = new Routes({ ...parts, errorLog: this.#errorLog })
+    this.#queue = new FairQueue((exchange) => routes.serve(exchange))
     parts.identity.watch?.((who) => this.#hangUp(who))
   }
 
@@ -161,14 +162,8 @@ export class Listener {
     return server
   }
 
-  #connect(socket: Socket, usage?: AddressUsage): void {
-    const connection = new Connection(socket, {
-      load: this.#load,
-      traffic: this.#traffic,
-      usage,
-      answerTimeout: this.#limits.answerTimeout,
-      cut: (each) => this.#restAll(each.usage),
-    })
+  #connect(socket: Socket, counted?: AddressUsage): void {
+    const connection = new Connection(socket, this.#connectionParts, counted)
     this.#connections.set(socket, connection)
     socket.once('close', () => this.#connections.delete(socket))
   }
@@ -201,40 +196,7 @@ export class Listener {
     } catch (error) {
       return refuse(this.#errorLog, exchange, error)
     }
-    this.#queue.add(exchange.usage, exchange)
-  }
-
-  #handle(exchange: Exchange): void {
-    // The front door: exact paths of the API skip the app, which would serve them the same way.
-    const handler = this.#api.get(exchange.incoming.url ?? '') ?? this.#app
-    void handler(exchange)
-  }
-}
-
-/** The app as a handler on Node's own objects. */
-function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler {
-  const app = makeApp(parts, api)
-  return async function handle(exchange) {
-    const { incoming, outgoing } = exchange
-    outgoing.setHeader('Cache-Control', 'no-store')
-    outgoing.setHeader('X-Request-Id', exchange.id)
-    outgoing.setHeader('X-Content-Type-Options', 'nosniff')
-    const fetch = async (request: Request): Promise<Response> => {
-      const response = await app.fetch(request, { exchange })
-      // For HEAD, Hono makes a response of its own of what it is given.
-      return exchange.answered ? RESPONSE_ALREADY_SENT : response
-    }
-    // Neither the host nor the scheme of a URL means anything to the app: no host is a bad one.
-    incoming.headers.host = 'localhost'
-    const listener = getRequestListener(fetch, {
-      autoCleanupIncoming: false,
-      errorHandler: (error) => {
-        const badUrl = new SottoError('bad_request', 'The request is for no valid URL')
-        refuse(parts.errorLog, exchange, error instanceof RequestError ? badUrl : error)
-      },
-    })
-    await listener(incoming, outgoing)
-    exchange.end(outgoing.statusCode === 503 ? 'not_ready' : 'ok')
+    this.#queue.add(exchange.connection.usage, exchange)
   }
 }
 

@@ -3,9 +3,9 @@
  * answers. Fair by address: nobody may hold more of anything than is still free, so that however
  * much one address asks for, a part is left for the others.
  */
+import { readFileSync } from 'node:fs'
 import { SottoError } from '../../client/api/errors.ts'
 import { type LoadMetrics, loadMetrics } from './metrics.ts'
-import { openFileLimit } from './open-files.ts'
 
 /** What may be in hand at once, of all addresses together. One alone gets half of it. */
 export interface LoadLimits {
@@ -24,6 +24,16 @@ export function loadLimits(openFiles: number = openFileLimit()): LoadLimits {
     connections: Math.max(1, Math.min(16_384, openFiles - OTHER_FILES)),
     requests: 2048,
     bytes: 128 * 1024 * 1024,
+  }
+}
+
+/** How many files, sockets included, this process may have open; Infinity where the system does not say. */
+export function openFileLimit(path = '/proc/self/limits'): number {
+  try {
+    const limit = /^Max open files\s+(\d+)/m.exec(readFileSync(path, 'utf8'))?.[1]
+    return Number(limit ?? Number.POSITIVE_INFINITY)
+  } catch {
+    return Number.POSITIVE_INFINITY
   }
 }
 

@@ -1,21 +1,22 @@
 /** The metrics of what callers ask for and of what is in hand, and of the parts that answers need. */
 import { orLate, processTimers } from '../platform/timers.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
-import { operations } from '../../client/api/operations.ts'
-import { methods } from '../../client/api/wire.ts'
+import { methodErrors, operationErrors } from '../../client/api/calls.ts'
 import type { Family } from '../metrics/family.ts'
 import type { Counter, Gauge, Histogram } from '../metrics/instruments.ts'
 import { Registry, WAIT_SECONDS } from '../metrics/registry.ts'
 
+/** Calls of the API, with the errors of their own. */
+export const callErrors = { ...methodErrors, ...operationErrors }
+
 /** What a request can be for. */
-export type Subject = keyof typeof methods | keyof typeof operations | 'metrics' | 'other'
+export type Subject = keyof typeof callErrors | 'metrics' | 'other'
 
 /** How a request can come out: a code of the table of errors, or one of two that are none. */
 export type Outcome = ErrorCode | 'ok' | 'not_ready'
 
 export const subjects: readonly Subject[] = [
-  ...(Object.keys(methods) as Subject[]),
-  ...(Object.keys(operations) as Subject[]),
+  ...(Object.keys(callErrors) as Subject[]),
   'metrics',
   'other',
 ]

@@ -1,9 +1,7 @@
 /** Counts each answer once: by what the request was for, how it came out, and how long it took. */
 import type { Counter, Histogram } from '../metrics/instruments.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
-import { operations } from '../../client/api/operations.ts'
-import { methods } from '../../client/api/wire.ts'
-import { type Outcome, type RequestMetrics, type Subject, subjects } from './metrics.ts'
+import { callErrors, type Outcome, type RequestMetrics, type Subject, subjects } from './metrics.ts'
 
 /** The counters of what requests are for. */
 interface Counts {
@@ -62,6 +60,5 @@ const byPath: ReadonlyMap<string, Subject> = new Map([
 ])
 
 function ownErrors(subject: Subject): readonly Outcome[] {
-  if (subject in methods) return methods[subject as keyof typeof methods].errors
-  return subject in operations ? operations[subject as keyof typeof operations].errors : []
+  return subject in callErrors ? callErrors[subject as keyof typeof callErrors] : []
 }

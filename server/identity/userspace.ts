@@ -5,7 +5,6 @@
  */
 import { existsSync } from 'node:fs'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
-import { LocalApi } from './tailscale/local-api.ts'
 import { tailscaledSockets } from './tailscale/socket.ts'
 
 /** How long tailscaled may take to answer, in milliseconds. */
@@ -39,6 +38,7 @@ export async function refuseUserspaceTailscaled(
 type Mode = 'kernel' | 'userspace' | 'unknown' | 'gone'
 
 async function modeAt(path: string, waitMs: number): Promise<Mode> {
+  const { LocalApi } = await import('./tailscale/local-api.ts')
   const localApi = new LocalApi({ path, times: { answer: waitMs } })
   try {
     return (await localApi.status()).TUN ? 'kernel' : 'userspace'

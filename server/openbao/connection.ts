@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Agent } from 'undici'
+import type { Agent } from 'undici'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import {
   breakdown,
@@ -192,6 +192,8 @@ export class OpenBaoConnection {
   async #connect(waitMs: number): Promise<Agent> {
     const { caFile } = this.#address
     const ca = this.#address.ca ?? (caFile === undefined ? undefined : await readAuthority(caFile))
+    // Loaded only here: it takes as long as all the rest of the program.
+    const { Agent } = await import('undici')
     return new Agent({
       connections: CONNECTIONS,
       connect: { timeout: waitMs, ...(ca !== undefined && { ca }) },

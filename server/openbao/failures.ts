@@ -1,5 +1,4 @@
 /** What can go wrong with a call to OpenBao, told apart by kind and in words for an operator. */
-import { errors } from 'undici'
 import { quote } from '../../client/api/errors.ts'
 
 /** Every way in which a call can fail. Only `not_found` and `deleted` say that something is not there. */
@@ -206,24 +205,24 @@ function absent(body: unknown, said: string): Explanation {
 }
 
 function explainError(error: unknown, waitMs: number): Explanation {
-  if (error instanceof Late || error instanceof errors.ConnectTimeoutError) {
+  const code = codeOf(error)
+  if (error instanceof Late || code === 'UND_ERR_CONNECT_TIMEOUT') {
     return [
       'late',
       `it did not answer within ${waitMs} ms`,
       'Look at the network, and whether OpenBao is overloaded or its storage hangs.',
     ]
   }
-  if (error instanceof errors.ResponseExceededMaxSizeError) {
+  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
     return ['bad_answer', 'its answer is too large', 'Look at what answers at the address.']
   }
-  if (error instanceof errors.HTTPParserError) {
+  if (code.startsWith('HPE_')) {
     return [
       'bad_answer',
       'it does not answer in HTTP',
       'Look at the port, and whether the address begins with https://.',
     ]
   }
-  const code = codeOf(error)
   const untrusted = certificateFaults[code]
   if (untrusted !== undefined) return ['tls', untrusted, certificateHint]
   if (code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS')) {

@@ -4,11 +4,11 @@ import type { OperationResponse } from '../../client/api/operations.ts'
 import { keepText, type Keep } from '../backup/retention.ts'
 import type { BackupTarget } from '../backup/targets/target.ts'
 import type { Call, Gate } from '../gate/gate.ts'
-import { BACKUP_JOB, type BackupJob } from '../backup/schedule/job.ts'
+import type { BackupJob } from '../backup/schedule/job.ts'
 import type { BackupMemory } from '../backup/schedule/memory.ts'
+import { BACKUP_JOB, REHEARSAL_JOB } from '../backup/schedule/names.ts'
 import type { BackupMetrics } from '../jobs/metrics.ts'
 import { shown } from './jobs.ts'
-import { REHEARSAL_JOB } from '../backup/schedule/rehearsal.ts'
 import type { JobState, Scheduler } from '../jobs/scheduler.ts'
 
 /** What there is to tell of. */

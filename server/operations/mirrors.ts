@@ -34,7 +34,8 @@ interface Demand {
   readonly onDrift?: 'overwrite' | 'adopt'
 }
 
-const JOB = 'mirror'
+/** The name of the job. */
+export const MIRROR_JOB = 'mirror'
 const EVERY_MS = 60_000
 const REST_MS = 500
 const RETRY_MS = 5000
@@ -60,7 +61,7 @@ export class Mirrors {
   /** What keeps the mirrors up. */
   job(): Job {
     return {
-      name: JOB,
+      name: MIRROR_JOB,
       action: 'mirror',
       // Each mirror asks for secrets with a rule for those that it is for.
       rules: [],
@@ -75,7 +76,7 @@ export class Mirrors {
 
   /** A secret was changed. */
   changed(): void {
-    this.#parts.scheduler.wake(JOB)
+    this.#parts.scheduler.wake(MIRROR_JOB)
   }
 
   /**
@@ -114,11 +115,11 @@ export class Mirrors {
         ...(OnDrift && { onDrift: OnDrift }),
       })
     }
-    const state = await scheduler.run(JOB)
+    const state = await scheduler.run(MIRROR_JOB)
     // A run that was under way already may have missed what was asked for just now.
     if (!setups.some(({ backend }) => this.#demands.has(backend))) return shown(state)
-    if (!state.running) return shown(await scheduler.run(JOB))
-    scheduler.wake(JOB)
+    if (!state.running) return shown(await scheduler.run(MIRROR_JOB))
+    scheduler.wake(MIRROR_JOB)
     return shown(state)
   }
 
@@ -216,7 +217,6 @@ export class Mirrors {
     return {
       Backend: name,
       Secrets: spec.secrets,
-      History: spec.history,
       OnDrift: spec.onDrift,
       OnDelete: spec.onDelete,
       Counts: states,

@@ -2,12 +2,12 @@
 import { parentPort, Worker, workerData } from 'node:worker_threads'
 import { asSottoError, type ErrorCode, SottoError } from '../../client/api/errors.ts'
 
-/** Node strips types from sources, but the published package has no sources. */
-const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+/** Sources run as they are; the published program is a bundle, and this is in its folder dist/chunks/. */
+const fromSource = import.meta.url.endsWith('.ts')
 
 /** The script of a thread; `path` is that of its source from the top of the project, without the ending. */
 export function threadScript(path: string): URL {
-  return new URL(`../../${path}.${ending}`, import.meta.url)
+  return new URL(fromSource ? `../../${path}.ts` : `../${path}.js`, import.meta.url)
 }
 
 /** A SottoError as it passes between threads, which would make a bare Error of it. */

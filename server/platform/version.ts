@@ -5,8 +5,7 @@ import { readFileSync } from 'node:fs'
 export const version: string = read()
 
 function read(): string {
-  // From source the file is one folder up; compiled, the sources are a folder deeper.
-  const up = import.meta.url.endsWith('.ts') ? '../../package.json' : '../../../package.json'
-  const text = readFileSync(new URL(up, import.meta.url), 'utf8')
+  // Two folders up in the sources, and in the published program, where this is in dist/chunks/.
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }

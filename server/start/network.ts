@@ -1,37 +1,12 @@
 /** Where callers come from and who names them: the development tailnet, or a tailnet by tailscaled. */
 import { quote, SottoError } from '../../client/api/errors.ts'
-import type { DevelopmentConfig, ServerConfig, TailnetConfig } from '../config/config.ts'
+import type { DevelopmentConfig, ServerConfig } from '../config/config.ts'
 import { addressText } from '../http/bind.ts'
-import { type Certificates, type Schedule, scheduled } from '../http/certificates/certificates.ts'
-import { Listeners } from '../http/listeners.ts'
 import type { Listener } from '../http/listener.ts'
-import { openCertificates } from '../http/certificates/tls.ts'
 import { DevelopmentTailnet } from '../identity/development.ts'
-import type { Identity } from '../identity/identity.ts'
-import { TailscaleIdentity } from '../identity/tailscale/identity.ts'
-import { LocalApi } from '../identity/tailscale/local-api.ts'
-import type { WhoIsMetrics } from '../identity/tailscale/metrics.ts'
 import { refuseUserspaceTailscaled } from '../identity/userspace.ts'
 import { isLoopbackHost } from '../platform/loopback.ts'
-
-/** Where callers come from. */
-export interface Network {
-  readonly identity: Identity
-  readonly certificates?: Certificates
-  /** Lets callers in, and resolves with the URL that they use. */
-  readonly open: (listener: Listener, undo: AsyncDisposableStack) => Promise<string>
-}
-
-/** What a network has of the world; each part has a default. */
-export interface NetworkWorld {
-  /** Where words for the operator go, a line at a time. Default: nowhere. */
-  readonly say?: (line: string) => void
-  readonly clock?: () => Date
-  /** Timers of certificates and of addresses. */
-  readonly schedule?: Schedule
-  /** What questions to tailscaled are noted in. */
-  readonly whoIs?: WhoIsMetrics
-}
+import type { Network, NetworkWorld } from './tailnet.ts'
 
 /**
  * Finds out who names callers, and gets what it takes to let them in. What must be let go of in the
@@ -42,7 +17,9 @@ export async function openNetwork(
   world: NetworkWorld,
   undo: AsyncDisposableStack,
 ): Promise<Network> {
-  return config.dev ? developmentNetwork(config) : tailnetNetwork(config, world, undo)
+  if (config.dev) return developmentNetwork(config)
+  const { tailnetNetwork } = await import('./tailnet.ts')
+  return tailnetNetwork(config, world, undo)
 }
 
 /** Rejects with `unsafe` where a development tailnet would take others for the developer. */
@@ -65,59 +42,4 @@ function developmentNetwork(config: DevelopmentConfig): Network {
     return `http://${addressText({ host, port })}`
   }
   return { identity, open }
-}
-
-async function tailnetNetwork(
-  { tailscaled, door }: TailnetConfig,
-  { say = () => {}, clock = () => new Date(), schedule = scheduled, whoIs }: NetworkWorld,
-  undo: AsyncDisposableStack,
-): Promise<Network> {
-  const localApi = new LocalApi({ path: tailscaled.socket, ...(whoIs && { metrics: whoIs }) })
-  undo.defer(() => localApi.close())
-  const { capabilities, services, staleAfterMs, userspace } = tailscaled
-  const identity = await TailscaleIdentity.open({
-    localApi,
-    capabilities,
-    services,
-    userspace,
-    served: door.kind === 'socket',
-    ...(staleAfterMs !== undefined && { staleAfterMs }),
-    clock,
-    log: say,
-  })
-  undo.defer(() => identity.close())
-  if (door.kind === 'socket') {
-    const { path } = door
-    const open = async (listener: Listener): Promise<string> => {
-      await listener.listenUnix(path)
-      return `unix:${path}`
-    }
-    return { identity, open }
-  }
-  const { host, port, tls } = door
-  if (host !== undefined) refuseForeignAddress(host, [...identity.addresses, ...services])
-  const certificates = await openCertificates(tls, identity, localApi, { say, clock, schedule })
-  if (certificates) undo.defer(() => certificates.close())
-  const addresses = (): readonly string[] => {
-    if (host !== undefined) return [host]
-    const own = identity.addresses
-    return own.length === 0 ? [] : [...own, ...services]
-  }
-  const open = async (listener: Listener, opened: AsyncDisposableStack): Promise<string> => {
-    const listeners = new Listeners({ listener, addresses, port, certificates, schedule, say })
-    opened.defer(() => listeners.close())
-    const bound = await listeners.open()
-    identity.onChange(() => listeners.follow())
-    const scheme = certificates ? 'https' : 'http'
-    const at = { host: identity.name || (addresses()[0] ?? ''), port: bound }
-    return `${scheme}://${bound === (certificates ? 443 : 80) ? at.host : addressText(at)}`
-  }
-  return { identity, ...(certificates && { certificates }), open }
-}
-
-function refuseForeignAddress(host: string, addresses: readonly string[]): void {
-  if (addresses.includes(host)) return
-  throw new SottoError('unsafe', `${quote(host)} is no address of this node on its tailnet`, {
-    hint: `Callers are known on those alone: ${addresses.join(', ')}. Leave the host out of --listen for all of them.`,
-  })
 }

@@ -111,7 +111,6 @@ await client.operate(
   'backend-create',
   mirroredBackend(bao.url, {
     secrets: ['mirrored/*'],
-    history: 'none',
     onDrift: 'report',
     onDelete: 'keep',
   }),

@@ -11,6 +11,7 @@ import type { BackupRecords } from '../../gate/backup-records.ts'
 import type { Gate } from '../../gate/gate.ts'
 import type { Store } from '../../store/contract.ts'
 import type { BackupMemory } from './memory.ts'
+import { BACKUP_JOB } from './names.ts'
 import type { Job, Run } from '../../jobs/scheduler.ts'
 
 /** What backups are made of, and with. */
@@ -30,9 +31,6 @@ export interface BackupJobParts {
   /** Where words for the operator go. */
   readonly say: (line: string) => void
 }
-
-/** Its name, and that of its principal behind `system:`. */
-export const BACKUP_JOB = 'backup'
 
 /** When a server that started looks whether there is a backup of what it has. */
 const FIRST_MS = 10_000

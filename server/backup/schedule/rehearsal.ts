@@ -12,6 +12,7 @@ import { openRootKey } from '../../crypto/root-key.ts'
 import type { Gate } from '../../gate/gate.ts'
 import type { Store } from '../../store/contract.ts'
 import type { BackupMemory } from './memory.ts'
+import { REHEARSAL_JOB } from './names.ts'
 import type { Rehearsed } from './rehearsal-thread.ts'
 import type { Job, Run } from '../../jobs/scheduler.ts'
 import { askThread, threadScript } from '../../platform/thread.ts'
@@ -30,9 +31,6 @@ export interface RehearsalParts {
   readonly everyMs: number
   readonly clock: () => Date
 }
-
-/** Its name, and that of its principal behind `system:`. */
-export const REHEARSAL_JOB = 'rehearsal'
 
 const script = threadScript('server/backup/schedule/rehearsal-thread')
 

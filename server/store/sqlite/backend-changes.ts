@@ -1,4 +1,4 @@
-/** Does changes of the backends, and of what is left over in them, in a transaction that its caller began. */
+/** Does changes of the backends and their orphans, in a transaction that its caller began. */
 import type { Database } from 'better-sqlite3'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import type { Orphan, SavedBackend, StoredBackend } from '../contract.ts'
@@ -82,7 +82,7 @@ export class BackendChanges {
     return op.verb === 'save' ? this.#save(op) : this.#remove(op)
   }
 
-  /** Counts `place` as left over: to be cleared, or, where `waits`, not before its version is removed. */
+  /** Notes `place` as an orphan: to be cleared now, or, with `waits`, once its version is removed. */
   leave(place: Placed, waits = false): void {
     this.#addOrphan.run({ ...place, waits: waits ? 1 : 0 })
   }
@@ -97,7 +97,7 @@ export class BackendChanges {
     this.#strikeAll.run(backend, secret)
   }
 
-  /** A version of `secret`, or all of them (null), was removed: nothing that it left waits any more. */
+  /** A version of `secret`, or all of them (null), was removed: its orphans wait no longer. */
   removed(secret: number, version: number | null): void {
     this.#stopWaiting.run({ secret, version })
   }
@@ -110,7 +110,7 @@ export class BackendChanges {
     }
   }
 
-  /** Strikes off places that were cleared. */
+  /** Removes from the list places that were cleared. */
   clear(places: readonly Orphan[]): void {
     for (const place of places) this.#clear.run(place)
   }
@@ -132,7 +132,7 @@ export class BackendChanges {
     if (this.#named.get(backend.name, backend.id) !== undefined) {
       throw new SottoError(
         'conflict',
-        `Cannot ${attempted(op)}: the name ${quote(backend.name)} is another one's`,
+        `Cannot ${attempted(op)}: the name ${quote(backend.name)} is taken`,
       )
     }
     const statement = expected === null ? this.#insert : this.#update

@@ -104,6 +104,7 @@ export class Changes {
     if (op.kind === 'remember') this.#head.remember(op.mark)
     else if (op.kind === 'mirror') this.#mirrors.change(op)
     else if (op.kind === 'orphans') this.#noteOrphans(op)
+    else if (op.kind === 'forget-stale-copies') this.#mirrors.forgetStaleCopies()
     else if (op.kind === 'proven') this.#keys.noteProven(op.provider, op.fingerprint, op.at)
     else void this.#head.revision
     return undefined
@@ -111,7 +112,7 @@ export class Changes {
 
   #whichCommitted(intents: readonly number[]): number[] {
     // A commit that failed in its sync left frames in the log that a crash would revive. This write
-    // takes their place, so that what is told absent here stays absent. It must change a byte, or
+    // takes their place, so that an intent that is reported absent stays absent. It must change a byte, or
     // SQLite leaves it out.
     this.#settle.run()
     return intents.filter((intent) => this.#committed.get({ intent }) !== undefined)
@@ -167,7 +168,7 @@ export class Changes {
 
   #fill(op: ChangeOp, added: SealedVersion, placed: Placed): void {
     const { version, backend } = added
-    // A number that once had a value, or was reserved for another, is no reservation.
+    // A number that once had a value, or was reserved for another backend, cannot be filled.
     const filled = this.#fillVersion.run(columnsOf(added, placed)).changes === 1
     if (!filled || backend === undefined) throw misfit(op)
     this.#backends.settle({ ...placed, version, backend })
@@ -188,7 +189,7 @@ export class Changes {
     if (first?.backend !== undefined) this.#backends.settleAll(first.backend, secret)
   }
 
-  /** What is removed here is still where it was written. */
+  /** What is removed here is still in its backend. */
   #leave(secret: number, version: number | null): void {
     for (const each of this.#kept.all(secret)) {
       if (version === null || each.version === version) this.#backends.leave({ ...each, secret })

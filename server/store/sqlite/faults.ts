@@ -1,4 +1,4 @@
-/** Tells what SQLite reports in the words of the error table. */
+/** Turns what SQLite reports into errors of the error table. */
 import Database from 'better-sqlite3'
 import { SottoError } from '../../../client/api/errors.ts'
 

@@ -1,4 +1,4 @@
-/** The one row that tells how far a store has come, for those who change it within a transaction. */
+/** The one row that says how far a store is, to be changed within a transaction. */
 import type { Database } from 'better-sqlite3'
 import type { AuditMark } from '../contract.ts'
 

@@ -13,7 +13,7 @@ import type {
   StoredWrap,
 } from '../contract.ts'
 import type { Mirrored, MirrorHead } from '../mirrors.ts'
-import type { Reader } from './reader.ts'
+import type { LookUp, Walk } from './lookups.ts'
 import { type PlainError } from '../../platform/thread.ts'
 
 /** What the writer is started with. */
@@ -48,7 +48,7 @@ export interface ChangeOp {
   readonly next: SecretColumns
   readonly mac: Uint8Array
   /** For `append` and `fill`. */
-  readonly added: SealedVersion | undefined
+  readonly added?: SealedVersion
   /** For `reserve`: where the value is about to be written. */
   readonly backend?: number
   /** For `rehome`: every version, as it is kept from now on. */
@@ -79,7 +79,7 @@ interface OrphanOp {
   readonly cleared: boolean
 }
 
-/** Changes what a mirror shows, or how far it came. */
+/** Changes what a mirror shows, or how far it is. */
 export type MirrorOp = {
   readonly kind: 'mirror'
   /** The id of the backend. */
@@ -105,9 +105,9 @@ export interface WrapOp {
   readonly provider: string
   readonly fingerprint: string
   /** For `add` and `rewrap`. */
-  readonly added: StoredWrap | undefined
+  readonly added?: StoredWrap
   /** For `rewrap`: the bytes that are replaced. */
-  readonly expected: Uint8Array | undefined
+  readonly expected?: Uint8Array
 }
 
 /** Changes the keyring, or moves data keys from one of its entries to the active one. */
@@ -142,15 +142,16 @@ export type Op =
   | MirrorOp
   | { readonly kind: 'remember'; readonly mark: AuditMark }
   | { readonly kind: 'committed'; readonly intents: readonly number[] }
+  | { readonly kind: 'forget-stale-copies' }
   | { readonly kind: 'ping' }
 
-/** The new revision of a change, what came of a move, the intents that were committed, or nothing. */
+/** The new revision of a change, the outcome of a move, the intents that were committed, or nothing. */
 export type OpValue = number | Moved | readonly number[] | undefined
 
-/** How one op came out. */
+/** The outcome of one op. */
 export type OpResult = { readonly value: OpValue } | { readonly error: PlainError }
 
-/** To the writer: ops to do in one transaction, or to let go of the files. */
+/** To the writer: ops to do in one transaction, or to close the files. */
 export type ToWriter = { readonly ops: readonly Op[] } | 'close'
 
 /** From the writer: the results of each batch, or why it could not open the store, as its last word. */
@@ -158,39 +159,18 @@ export type FromWriter =
   | { readonly results: readonly OpResult[] }
   | { readonly refused: PlainError }
 
-/** Look-ups, which are answered whole, and walks, which are answered in slices. */
-export type LookUp =
-  | 'identity'
-  | 'head'
-  | 'find'
-  | 'read'
-  | 'keys'
-  | 'keyUse'
-  | 'wrappedBy'
-  | 'backends'
-  | 'orphans'
-  | 'changedSince'
-  | 'mirrorHead'
-  | 'mirrored'
-  | 'findMirrored'
-  | 'mirrorCounts'
-  | 'measure'
-  | 'states'
-  | 'versions'
-export type Walk = 'list' | 'history' | 'homed'
-
-/** One read: a method of the reader with its arguments. */
-export interface ReadOp<V extends LookUp | Walk = LookUp | Walk> {
+/** One read. */
+export interface ReadOp {
   /** What answers name it by. */
   readonly id: number
-  readonly verb: V
-  readonly args: Parameters<Reader[V]>
+  readonly verb: LookUp | Walk
+  readonly args: readonly unknown[]
 }
 
-/** To the reader: reads to do, or to let go of the files. */
+/** To the reader: reads to do, or to close the files. */
 export type ToReader = readonly ReadOp[] | 'close'
 
-/** From the reader: the answer to a look-up, a slice of a walk, or why a read came to nothing. */
+/** From the reader: the answer to a look-up, a slice of a walk, or why a read failed. */
 export type ReadAnswer = { readonly id: number } & (
   | { readonly value: unknown }
   | { readonly slice: readonly unknown[]; readonly last: boolean }
@@ -222,37 +202,10 @@ export function attempted(op: Op): string {
   if (op.kind === 'backend') return describeBackend(op)
   if (op.kind === 'mirror') return `note the state of the mirror in backend ${op.backend}`
   if (op.kind === 'orphans') return 'note places in backends'
+  if (op.kind === 'forget-stale-copies') return 'note that copies in backends were reported'
   if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
   if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
-  return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
-}
-
-/** The same for a read. */
-export function attemptedRead({ verb, args: [name] }: ReadOp): string {
-  return describeRead[verb](typeof name === 'string' ? quote(name) : '')
-}
-
-const describeRead: Record<LookUp | Walk, (name: string) => string> = {
-  identity: () => 'tell which store it is',
-  head: () => 'read its head',
-  find: (name) => `find ${name}`,
-  read: (name) => `read ${name}`,
-  keys: () => 'read the keyring',
-  keyUse: () => 'count what the keyring wraps',
-  wrappedBy: () => 'read what an entry of the keyring wraps',
-  backends: () => 'read the backends',
-  orphans: () => 'read what is left over in backends',
-  changedSince: () => 'read its changes',
-  mirrorHead: () => 'read the state of a mirror',
-  mirrored: () => 'read what a mirror shows',
-  findMirrored: () => 'read what a mirror shows',
-  mirrorCounts: () => 'read the state of a mirror',
-  measure: () => 'measure it',
-  states: () => 'read the states of its secrets',
-  versions: () => 'read its versions',
-  list: () => 'list the secrets',
-  homed: () => 'list the secrets of a backend',
-  history: (name) => `read the history of ${name}`,
+  return op.kind === 'committed' ? 'read which changes were committed' : 'check the store'
 }
 
 function describeBackend(op: BackendOp): string {

@@ -3,7 +3,6 @@ import type { Database } from 'better-sqlite3'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { Mirrored, Shown } from '../mirrors.ts'
 import { attempted, type MirrorOp } from './messages.ts'
-import { formatNumbers } from './numbers.ts'
 
 /** The prepared statements of one connection, and what each op does with them. */
 export class MirrorChanges {
@@ -12,6 +11,7 @@ export class MirrorChanges {
   readonly #makeDue
   readonly #save
   readonly #drop
+  readonly #forgetCopies
 
   constructor(db: Database) {
     const secret = '(SELECT id FROM secret WHERE name = :name)'
@@ -22,17 +22,18 @@ export class MirrorChanges {
       ON CONFLICT DO UPDATE SET cursor = :cursor, scope = :scope, place = :place,
         checked_at = :checkedAt`)
     this.#makeDue = db.prepare<[Record<string, unknown>]>(`
-      INSERT INTO mirrored (backend, secret, state, reason, since, attempts, leaves)
-      SELECT :backend, id, 'due', '', :at, 0, '' FROM secret WHERE name = :name
+      INSERT INTO mirrored (backend, secret, state, reason, since, attempts)
+      SELECT :backend, id, 'due', '', :at, 0 FROM secret WHERE name = :name
       ON CONFLICT DO UPDATE SET state = 'due', reason = '', since = :at, attempts = 0, retry_at = NULL
         WHERE state <> 'due'`)
     this.#save = db.prepare<[Record<string, unknown>]>(`
       UPDATE mirrored SET state = :state, reason = :reason, since = :since, attempts = :attempts,
-        retry_at = :retryAt, shown = :shown, intended = :intended, leaves = :leaves
+        retry_at = :retryAt, shown = :shown, intended = :intended
       WHERE backend = :backend AND secret = ${secret}`)
     this.#drop = db.prepare<[Record<string, unknown>]>(
       `DELETE FROM mirrored WHERE backend = :backend AND secret = ${secret}`,
     )
+    this.#forgetCopies = db.prepare('DELETE FROM stale_copy')
   }
 
   /** Does `op`. Throws SottoError `conflict` where there is no such backend. */
@@ -51,21 +52,18 @@ export class MirrorChanges {
       for (const name of op.due) this.#makeDue.run({ backend, name, at: op.at })
     }
   }
+
+  forgetStaleCopies(): void {
+    this.#forgetCopies.run()
+  }
 }
 
-function columnsOf({
-  shown,
-  intended,
-  leaves,
-  retryAt,
-  ...row
-}: Mirrored): Record<string, unknown> {
+function columnsOf({ shown, intended, retryAt, ...row }: Mirrored): Record<string, unknown> {
   return {
     ...row,
     retryAt: retryAt ?? null,
     shown: textOf(shown),
     intended: textOf(intended),
-    leaves: formatNumbers(leaves),
   }
 }
 

@@ -21,10 +21,10 @@ import { emptyLog, openWriter } from './open.ts'
 /** Erased bytes leave the log at the latest this long after the commit, unless a reader needs it. */
 const ERASE_AFTER_MS = 1000
 
-/** What is waited at most between attempts, while a reader is in the way: each keeps changes waiting. */
+/** The longest wait between attempts while a reader is in the way: each attempt holds up changes. */
 const ERASE_AT_MOST_MS = 10_000
 
-/** What leaves bytes behind that must go: values, wraps, and entries of the keyring with all they wrapped. */
+/** What frees bytes that must go: values, wraps, and entries of the keyring with all they wrapped. */
 const erasing: ReadonlySet<string> = new Set([
   'remove-version',
   'remove',
@@ -56,7 +56,7 @@ class Writer {
     this.#undo = db.prepare('ROLLBACK TO op')
   }
 
-  /** Does `ops` and commits; what was not committed is told as an error. */
+  /** Does `ops` and commits; what was not committed is answered with an error. */
   run(ops: readonly Op[]): OpResult[] {
     try {
       this.#begin.run()
@@ -122,13 +122,13 @@ class Writer {
 function start(): void {
   if (!parentPort) throw new Error('The writer runs as a worker thread')
   const port = parentPort
-  const tell = (message: FromWriter): void => port.postMessage(message)
+  const answer = (message: FromWriter): void => port.postMessage(message)
   const { path, maxBytes } = workerData as WriterData
   let writer: Writer
   try {
     writer = new Writer(openWriter(path, maxBytes))
   } catch (error) {
-    return tell({ refused: toPlain(asStoreError(error, 'open it', path)) })
+    return answer({ refused: toPlain(asStoreError(error, 'open it', path)) })
   }
   port.on('message', (message: ToWriter) => {
     if (message === 'close') {
@@ -136,7 +136,7 @@ function start(): void {
       port.close()
       return
     }
-    tell({ results: writer.run(message.ops) })
+    answer({ results: writer.run(message.ops) })
     writer.forget(message.ops)
   })
 }

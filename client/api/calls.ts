@@ -1,0 +1,51 @@
+/**
+ * Every call of the API by the last part of its path, with the errors of its own that it can give besides those
+ * that every call can. Without the schemas, which take long to load.
+ */
+import type { ErrorCode } from './errors.ts'
+
+/** Where the value of a secret is kept in a backend. */
+const backendErrors = ['backend_unavailable', 'backend_refused', 'backend_altered'] as const
+
+/** The methods of `wire.ts`. */
+export const methodErrors = {
+  list: [],
+  info: ['not_found'],
+  get: ['not_found', 'unchanged', ...backendErrors],
+  put: ['invalid_name', 'versions_exhausted', 'conflict', ...backendErrors, 'backend_too_large'],
+  'create-version': [
+    'invalid_name',
+    'invalid_version',
+    'version_taken',
+    'conflict',
+    ...backendErrors,
+    'backend_too_large',
+  ],
+  activate: ['invalid_name', 'invalid_version', 'not_found', 'conflict'],
+  'delete-version': ['invalid_name', 'invalid_version', 'version_active', 'not_found', 'conflict'],
+  delete: ['invalid_name', 'conflict'],
+  whoami: [],
+} as const satisfies Record<string, readonly ErrorCode[]>
+
+/** The operations of `operations.ts`. */
+export const operationErrors = {
+  'audit-query': [],
+  'job-status': [],
+  'job-run': ['not_found'],
+  'backup-create': ['not_found'],
+  'backup-status': ['not_found'],
+  'backend-list': [],
+  'backend-describe': ['not_found'],
+  'backend-create': ['backend_exists', 'backend_not_allowed', 'not_found', 'conflict'],
+  'backend-apply': ['backend_in_use', 'backend_not_allowed', 'not_found', 'conflict'],
+  'backend-delete': ['not_found', 'backend_in_use', 'conflict'],
+  'backend-test': ['not_found'],
+  'migrate-plan': ['not_found'],
+  'migrate-secret': ['not_found', 'conflict', ...backendErrors, 'backend_too_large'],
+  'key-status': [],
+  'key-rotate': ['key_missing', 'key_wrong', 'key_exposed'],
+  'key-rewrap': ['not_found', 'key_missing', 'key_wrong', 'key_exposed'],
+  'mirror-status': ['not_found'],
+  'mirror-sync': ['not_found'],
+  'mirror-plan': ['not_found', 'backend_unavailable', 'backend_refused'],
+} as const satisfies Record<string, readonly ErrorCode[]>

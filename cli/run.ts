@@ -27,7 +27,7 @@ async function dispatch(args: readonly string[], io: Io, env: Environment): Prom
   const { name } = command
   if (!('args' in command)) {
     if (isHelp(after[0])) return showHelp([name], io, env)
-    return (await command.load())([...before, ...after], env, io)
+    return (await command.load())([...before, ...after], env, io, commandTable)
   }
   const parsed = parseArguments(
     [...before, ...after],

@@ -1,14 +1,13 @@
 /**
- * The HTTP client: one method per call of the API. It works with a setec server too. For secrets
- * that a program reads as it runs, which must outlive the server's absence, a Store is the better
- * tool.
+ * The HTTP client: one method per call of the API. It works with a setec server too. It keeps no
+ * values: a program that must run while the server is down keeps what it read.
  */
 import { isIP } from 'node:net'
 import { quote, SottoError } from './api/errors.ts'
 import type { OperationName, OperationRequest, OperationResponse } from './api/operations.ts'
 import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
 import { decoders, errorOf, type Identity, parseBody, ServerError } from './answer.ts'
-import { Connection } from './connection.ts'
+import { Connection, type Exchange } from './connection.ts'
 
 export { type Identity, ServerError }
 
@@ -36,13 +35,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-interface Call<T> extends CallOptions {
-  readonly attempt: string
-  readonly method: string
-  readonly request: object
-  readonly decode: (body: unknown) => T | undefined
-  readonly changes?: boolean
-}
+/** What an answer must be: undefined for one that is not. */
+type Decode<T> = (body: unknown) => T | undefined
 
 /**
  * A client of one server. Every method throws SottoError: `unreachable` when no answer came,
@@ -71,24 +65,12 @@ export class Client {
 
   /** The secrets that the caller may know about, by name. Permission: shows those with `info`. */
   list(options: CallOptions = {}): Promise<SecretInfo[]> {
-    return this.#call({
-      ...options,
-      attempt: 'list secrets',
-      method: 'list',
-      request: {},
-      decode: decoders.list,
-    })
+    return this.#read('list secrets', 'list', {}, decoders.list, options)
   }
 
   /** The versions of `name`. Throws `not_found` where there is no such secret. Permission: `info`. */
   info(name: string, options: CallOptions = {}): Promise<SecretInfo> {
-    return this.#call({
-      ...options,
-      attempt: `get info on ${quote(name)}`,
-      method: 'info',
-      request: { Name: name },
-      decode: decoders.info,
-    })
+    return this.#read(`get info on ${quote(name)}`, 'info', { Name: name }, decoders.info, options)
   }
 
   /** The active version of `name`. Throws `not_found`. Permission: `get`. */
@@ -98,13 +80,13 @@ export class Client {
 
   /** The given version of `name`; 0 is the active one. Throws `not_found`. Permission: `get`. */
   async getVersion(name: string, version: number, options: CallOptions = {}): Promise<SecretValue> {
-    return this.#call({
-      ...options,
-      attempt: `get ${version === 0 ? '' : `version ${version} of `}${quote(name)}`,
-      method: 'get',
-      request: { Name: name, Version: checkVersion(version) },
-      decode: decoders.value,
-    })
+    return this.#read(
+      `get ${version === 0 ? '' : `version ${version} of `}${quote(name)}`,
+      'get',
+      { Name: name, Version: checkVersion(version) },
+      decoders.value,
+      options,
+    )
   }
 
   /**
@@ -118,13 +100,13 @@ export class Client {
   ): Promise<SecretValue | undefined> {
     if (held === 0) return this.get(name, options)
     try {
-      return await this.#call({
-        ...options,
-        attempt: `get ${quote(name)}`,
-        method: 'get',
-        request: { Name: name, Version: checkVersion(held), UpdateIfChanged: true },
-        decode: decoders.value,
-      })
+      return await this.#read(
+        `get ${quote(name)}`,
+        'get',
+        { Name: name, Version: checkVersion(held), UpdateIfChanged: true },
+        decoders.value,
+        options,
+      )
     } catch (error) {
       if (error instanceof ServerError && error.code === 'unchanged') return undefined
       throw error
@@ -137,14 +119,13 @@ export class Client {
    * Permission: `put`.
    */
   put(name: string, value: Uint8Array, options: CallOptions = {}): Promise<number> {
-    return this.#call({
-      ...options,
-      attempt: `put ${quote(name)}`,
-      method: 'put',
-      request: { Name: name, Value: base64(value) },
-      decode: decoders.version,
-      changes: true,
-    })
+    return this.#change(
+      `put ${quote(name)}`,
+      'put',
+      { Name: name, Value: base64(value) },
+      decoders.version,
+      options,
+    )
   }
 
   /**
@@ -157,26 +138,24 @@ export class Client {
     value: Uint8Array,
     options: CallOptions = {},
   ): Promise<void> {
-    await this.#call({
-      ...options,
-      attempt: `create version ${version} of ${quote(name)}`,
-      method: 'create-version',
-      request: { Name: name, Version: checkVersion(version), Value: base64(value) },
-      decode: decoders.nothing,
-      changes: true,
-    })
+    await this.#change(
+      `create version ${version} of ${quote(name)}`,
+      'create-version',
+      { Name: name, Version: checkVersion(version), Value: base64(value) },
+      decoders.nothing,
+      options,
+    )
   }
 
   /** Makes a version the active one. Throws `not_found`. Permission: `activate`. */
   async activate(name: string, version: number, options: CallOptions = {}): Promise<void> {
-    await this.#call({
-      ...options,
-      attempt: `activate version ${version} of ${quote(name)}`,
-      method: 'activate',
-      request: { Name: name, Version: checkVersion(version) },
-      decode: decoders.nothing,
-      changes: true,
-    })
+    await this.#change(
+      `activate version ${version} of ${quote(name)}`,
+      'activate',
+      { Name: name, Version: checkVersion(version) },
+      decoders.nothing,
+      options,
+    )
   }
 
   /**
@@ -184,26 +163,18 @@ export class Client {
    * one (a setec server answers that with `internal`). Permission: `delete`.
    */
   async deleteVersion(name: string, version: number, options: CallOptions = {}): Promise<void> {
-    await this.#call({
-      ...options,
-      attempt: `delete version ${version} of ${quote(name)}`,
-      method: 'delete-version',
-      request: { Name: name, Version: checkVersion(version) },
-      decode: decoders.nothing,
-      changes: true,
-    })
+    await this.#change(
+      `delete version ${version} of ${quote(name)}`,
+      'delete-version',
+      { Name: name, Version: checkVersion(version) },
+      decoders.nothing,
+      options,
+    )
   }
 
   /** Deletes a secret with all its versions; nothing to delete is no error. Permission: `delete`. */
   async delete(name: string, options: CallOptions = {}): Promise<void> {
-    await this.#call({
-      ...options,
-      attempt: `delete ${quote(name)}`,
-      method: 'delete',
-      request: { Name: name },
-      decode: decoders.nothing,
-      changes: true,
-    })
+    await this.#change(`delete ${quote(name)}`, 'delete', { Name: name }, decoders.nothing, options)
   }
 
   /**
@@ -212,13 +183,13 @@ export class Client {
    * call, as a setec server does not. Permission: none.
    */
   whoami(name?: string, options: CallOptions = {}): Promise<Identity> {
-    return this.#call({
-      ...options,
-      attempt: 'ask who is calling',
-      method: 'whoami',
-      request: name === undefined ? {} : { Name: name },
-      decode: decoders.identity,
-    })
+    return this.#read(
+      'ask who is calling',
+      'whoami',
+      name === undefined ? {} : { Name: name },
+      decoders.identity,
+      options,
+    )
   }
 
   /**
@@ -233,15 +204,9 @@ export class Client {
   ): Promise<OperationResponse<O>> {
     // Loaded only here: programs that fetch secrets need no schemas.
     const { operations } = await import('./api/operations.ts')
-    return this.#call({
-      ...options,
-      attempt: `ask for ${name}`,
-      method: name,
-      request,
-      decode: (body) =>
-        operations[name].response.safeParse(body).data as OperationResponse<O> | undefined,
-      changes: true,
-    })
+    const decode = (body: unknown) =>
+      operations[name].response.safeParse(body).data as OperationResponse<O> | undefined
+    return this.#change(`ask for ${name}`, name, request, decode, options)
   }
 
   /** Lets go of the connections that are kept open; a later call opens new ones. */
@@ -249,16 +214,33 @@ export class Client {
     this.#connection.close()
   }
 
-  async #call<T>({
-    attempt,
-    method,
-    request,
-    decode,
-    signal,
-    changes = false,
-  }: Call<T>): Promise<T> {
+  /** A call that may be sent again where a kept connection was closed; `attempt` is for messages. */
+  #read<T>(
+    attempt: string,
+    method: string,
+    request: object,
+    decode: Decode<T>,
+    { signal }: CallOptions,
+  ): Promise<T> {
     const body = JSON.stringify(request)
-    const answer = await this.#connection.post({ attempt, method, body, changes, signal })
+    return this.#call({ attempt, method, body, changes: false, signal }, decode)
+  }
+
+  /** A call that is sent once. */
+  #change<T>(
+    attempt: string,
+    method: string,
+    request: object,
+    decode: Decode<T>,
+    { signal }: CallOptions,
+  ): Promise<T> {
+    const body = JSON.stringify(request)
+    return this.#call({ attempt, method, body, changes: true, signal }, decode)
+  }
+
+  async #call<T>(exchange: Exchange, decode: Decode<T>): Promise<T> {
+    const { attempt } = exchange
+    const answer = await this.#connection.post(exchange)
     if (answer.status !== 200) throw errorOf(answer, attempt)
     const decoded = decode(parseBody(answer.body))
     if (decoded !== undefined) return decoded

@@ -1,4 +1,4 @@
-/** The commands of backends, and of secrets that move to one or are mirrored there. */
+/** The commands for backends. */
 import type { Command } from '../command.ts'
 
 export const backendCommands: readonly Command[] = [
@@ -81,51 +81,5 @@ another than its name. caCertificate holds certificates in PEM form. Unknown fie
       'A value is written there, read back and removed. The exit code is 2 when something is wrong.',
     flags: {},
     load: async () => (await import('../handlers/backends.ts')).backendTest,
-  },
-  {
-    name: 'migrate secrets',
-    args: [],
-    summary: 'Move secrets from one backend to another, with all their versions.',
-    details: `You need migrate, and get on each of the secrets. Of each, every version is read, written, read back
-and compared; then the secret is flipped, and removed at the source. It can be broken off at any
-moment, and the same command again does the rest: a secret is where it was or where it is to be.
-
-The exit code is 2 when a secret failed, or is there that you may not get. What cannot be removed
-at the source is told, and removed later.`,
-    flags: {
-      from: { value: 'BACKEND', help: 'Where they are.' },
-      to: { value: 'BACKEND', help: 'Where they are to be.' },
-      names: {
-        value: 'GLOB,…',
-        help: 'Only those that match one of these. Default: every secret.',
-      },
-      'keep-source': { help: 'Leave the values at the source, too, where that is not the store.' },
-      'dry-run': { help: 'Show what would be moved.' },
-    },
-    load: async () => (await import('../handlers/migrate.ts')).migrateSecrets,
-  },
-  {
-    name: 'mirror status',
-    args: ['[BACKEND]'],
-    summary: 'Show how mirrors are doing, and what someone else changed there.',
-    flags: {},
-    load: async () => (await import('../handlers/mirrors.ts')).mirrorStatus,
-  },
-  {
-    name: 'mirror sync',
-    args: ['[BACKEND]'],
-    summary: 'Compare mirrors with their backends, and bring them up.',
-    details: `What someone else changed there is reported and left as it is, unless the mirror is set up
-otherwise or --on-drift says so for this time: overwrite writes it again, and adopt also takes over
-what someone else made under the same name.`,
-    flags: {
-      'dry-run': { help: 'Only show what would be done; needs BACKEND.' },
-      secret: { value: 'NAME', help: 'Only this secret; needs BACKEND.' },
-      'on-drift': { value: 'overwrite|adopt', help: 'What to do about what someone else changed.' },
-      'accept-mount': {
-        help: 'The mount was made again, and that is as it should be; needs BACKEND.',
-      },
-    },
-    load: async () => (await import('../handlers/mirrors.ts')).mirrorSync,
   },
 ]

@@ -2,7 +2,8 @@
 import { nodeFiles } from '../../audit/files.ts'
 import { Folder } from '../../audit/folder.ts'
 import type { Located } from '../../audit/damage.ts'
-import { type Filter, queryLog, toRow } from '../../audit/query.ts'
+import { type Filter, queryLog } from '../../audit/query.ts'
+import { toRow } from '../../audit/row.ts'
 import { readLog } from '../../audit/reader.ts'
 import { damageError } from '../../audit/recovery.ts'
 import type { AuditRecord, Receipt, Result } from '../../audit/record.ts'
@@ -100,7 +101,7 @@ const waiting: Timers = {
 
 /** `sotto audit query`: prints the records that match all of the flags. */
 export async function auditQuery(invocation: Invocation): Promise<void> {
-  const question = readQuestion(invocation)
+  const question = await readQuestion(invocation)
   const limit = countFlag(invocation, 'limit', undefined)
   const path = pathOf(invocation)
   if (path === undefined) return askServer(invocation, question, limit)
@@ -114,12 +115,12 @@ export async function auditQuery(invocation: Invocation): Promise<void> {
   }
 }
 
-function readQuestion(invocation: Invocation): Question {
+async function readQuestion(invocation: Invocation): Promise<Question> {
   return {
     ...given('secret', invocation.text('secret')),
     ...given('principal', invocation.text('principal')),
     ...given('action', invocation.text('action')),
-    ...given('result', readResult(invocation.text('result'))),
+    ...given('result', await readResult(invocation.text('result'))),
     ...given('since', readMoment(invocation, 'since')),
     ...given('until', readMoment(invocation, 'until')),
   }
@@ -232,11 +233,12 @@ function countFlag<T>(invocation: Invocation, flag: string, absent: T): number |
   throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no number above 0`)
 }
 
-const results: readonly Result[] = ['ok', 'denied', 'not-found', 'unchanged', 'refused', 'failed']
-
-function readResult(text: string | undefined): Result | undefined {
+async function readResult(text: string | undefined): Promise<Result | undefined> {
+  if (text === undefined) return undefined
+  const { operations } = await import('../../client/api/operations.ts')
+  const results = operations['audit-query'].request.shape.Result.unwrap().options
   const result = results.find((each) => each === text)
-  if (text === undefined || result !== undefined) return result
+  if (result !== undefined) return result
   const meant = nearest(text, results)
   throw new SottoError('usage', `There is no result ${quote(text)}`, {
     hint: meant ? `Did you mean ${quote(meant)}?` : `It is one of: ${results.join(', ')}.`,

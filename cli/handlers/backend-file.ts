@@ -8,7 +8,6 @@ import {
   backendTypes,
 } from '../../client/api/backends.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { mirrorFields } from '../../client/api/mirrors.ts'
 import { nearest } from '../nearest.ts'
 
 const { Description, Default, Config } = backendSpec.shape
@@ -43,7 +42,7 @@ export function readBackends(text: string, path: string): BackendSpec[] {
     const at = issue?.path ?? []
     if (issue?.code === 'unrecognized_keys') {
       const key = issue.keys[0] ?? ''
-      const meant = nearest(key, fieldsAt(at))
+      const meant = nearest(key, fieldsAt(file, at))
       const hint = meant === undefined ? undefined : `Did you mean ${meant}?`
       throw fault(offsetOf(document, [...at, key]), `there is no field ${quote(key)}`, hint)
     }
@@ -80,21 +79,14 @@ function offsetOf(document: Document, path: readonly PropertyKey[]): number | un
   return undefined
 }
 
-/** The names that are known where an unknown one stands. */
-function fieldsAt(path: readonly PropertyKey[]): string[] {
-  if (path.length === 0) return Object.keys(file.shape)
-  if (path.length === 1) {
-    return [
-      'url',
-      'mount',
-      'pathPrefix',
-      'namespace',
-      'caCertificate',
-      'tokenSecretRef',
-      'auth',
-      'mirror',
-    ]
+/** The fields that `schema` has where `path` leads. */
+function fieldsAt(schema: unknown, path: readonly PropertyKey[]): string[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) {
+    return fieldsAt(schema.unwrap(), path)
   }
-  if (path.at(-1) === 'mirror') return Object.keys(mirrorFields.shape)
-  return ['name', 'key', 'method', 'role', 'roleId', 'secretIdSecretRef', 'passwordSecretRef']
+  if (schema instanceof z.ZodPipe) return fieldsAt(schema.out, path)
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap((each) => fieldsAt(each, path))
+  if (!(schema instanceof z.ZodObject)) return []
+  const [step, ...rest] = path
+  return step === undefined ? Object.keys(schema.shape) : fieldsAt(schema.shape[String(step)], rest)
 }

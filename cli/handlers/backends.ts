@@ -13,7 +13,7 @@ type Backend = OperationResponse<'backend-describe'>
 export async function backendList(invocation: Invocation): Promise<void> {
   const backends = await invocation.client().operate('backend-list', {})
   await invocation.print(backends, () =>
-    cells([
+    table([
       ['NAME', 'TYPE', 'DEFAULT', 'SECRETS', 'DESCRIPTION'],
       ...backends.map(({ Name, Type, Default, Secrets, Description }) => [
         Name,
@@ -167,7 +167,7 @@ function readLocal(path: string): string {
 
 function described(backend: Backend): string {
   const { Name, Type, Default, Description, CreatedAt, Config = {}, Secrets, Leftovers } = backend
-  return cells([
+  return table([
     ['Name:', Name],
     ['Type:', Type],
     ['Default:', Default ? 'yes' : 'no'],
@@ -186,8 +186,4 @@ function fieldsOf(config: object, prefix = ''): [name: string, value: string][] 
     const text = String(value)
     return [[prefix + name, text.startsWith('-----BEGIN') ? 'a certificate' : text]]
   })
-}
-
-function cells(rows: readonly (readonly string[])[]): string {
-  return table(rows.map((row) => row.map(visible)))
 }

@@ -10,9 +10,7 @@ type JobState = NonNullable<Status['Backup']>
 /** Prints what a server knows of its backups. Throws `job_failed` behind it where a last run failed. */
 export async function backupStatus(invocation: Invocation): Promise<void> {
   const status = await invocation.client().operate('backup-status', {})
-  await invocation.print(status, () =>
-    table(rowsOf(status, invocation.io.now()).map((row) => row.map(visible))),
-  )
+  await invocation.print(status, () => table(rowsOf(status, invocation.io.now())))
   const failed = [status.Backup, status.Rehearsal].find((each) => each?.LastResult === 'failed')
   if (!failed) return
   throw new SottoError('job_failed', `The last ${visible(failed.Name)} failed`, {

@@ -19,7 +19,7 @@ import { providersAtHand } from '../../server/start/providers.ts'
 import type { Invocation } from '../invocation.ts'
 import { operator } from '../operator.ts'
 import { withProgress } from '../terminal/progress.ts'
-import { table, visible } from '../terminal/text.ts'
+import { table } from '../terminal/text.ts'
 
 /**
  * `sotto backup create`: makes a backup of the files of a store and prints its name; without `--to`, has a
@@ -76,9 +76,13 @@ export async function backupList(invocation: Invocation): Promise<void> {
   await invocation.print(listed, () =>
     table([
       ['NAME', 'CREATED', 'REVISION', 'BYTES', 'STATE'],
-      ...listed.map(({ name, created = '', revision = '', size, reason = 'whole' }) =>
-        [name, created, String(revision), String(size), reason].map(visible),
-      ),
+      ...listed.map(({ name, created = '', revision = '', size, reason = 'whole' }) => [
+        name,
+        created,
+        String(revision),
+        String(size),
+        reason,
+      ]),
     ]),
   )
 }

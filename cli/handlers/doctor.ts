@@ -35,8 +35,8 @@ async function examine(config: DoctorConfig, now: Date): Promise<Finding[]> {
 
 function asText(findings: readonly Finding[]): string {
   const rows = findings.flatMap(({ name, state, message, hint }) => [
-    [`${state} `, `${name} `, visible(message)],
-    ...(hint === undefined ? [] : [['', '', `do: ${visible(hint)}`]]),
+    [`${state} `, `${name} `, message],
+    ...(hint === undefined ? [] : [['', '', `do: ${hint}`]]),
   ])
   return table(rows)
 }

@@ -11,11 +11,7 @@ type JobState = OperationResponse<'job-run'>
 export async function jobStatus(invocation: Invocation): Promise<void> {
   const states = await invocation.client().operate('job-status', {})
   await invocation.print(states, () =>
-    table(
-      [['JOB', 'LAST RUN', 'RESULT', 'NEXT RUN', 'NOTE'], ...states.map(cellsOf)].map((row) =>
-        row.map(visible),
-      ),
-    ),
+    table([['JOB', 'LAST RUN', 'RESULT', 'NEXT RUN', 'NOTE'], ...states.map(cellsOf)]),
   )
 }
 

@@ -93,7 +93,7 @@ function textOf(status: KeyStatus): string {
   const progress = progressOf(status)
   const failure = status.Failure === undefined ? '' : `, and it does not go on: ${status.Failure}`
   return [
-    cells([
+    table([
       ['PROVIDER', 'FINGERPRINT', 'CREATED', 'LAST PROVEN'],
       ...status.Wraps.map(({ Provider, Fingerprint, Created, Proven = 'never' }) => [
         Provider,
@@ -102,7 +102,7 @@ function textOf(status: KeyStatus): string {
         Proven,
       ]),
     ]),
-    cells([
+    table([
       ['ENTRY', 'FINGERPRINT', 'CREATED', 'STATE', 'VERSIONS'],
       ...status.Entries.map(({ Id, Fingerprint = '-', Created, State, Versions }) => [
         `${Id}`,
@@ -114,8 +114,4 @@ function textOf(status: KeyStatus): string {
     ]),
     ...(progress === undefined ? [] : [`Rotation: ${visible(progress + failure)}\n`]),
   ].join('\n')
-}
-
-function cells(rows: readonly (readonly string[])[]): string {
-  return table(rows.map((row) => row.map(visible)))
 }

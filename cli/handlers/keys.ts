@@ -9,7 +9,7 @@ import { identityProvider, recipientProvider } from '../../server/crypto/recover
 import type { WrapInfo, WrapProof, Wraps } from '../../server/keys/wraps.ts'
 import type { Invocation } from '../invocation.ts'
 import { keysConfig, onKeys } from './keys-at.ts'
-import { table, visible } from '../terminal/text.ts'
+import { table } from '../terminal/text.ts'
 
 /**
  * `sotto key check`: proves each key that is at hand, and prints what came of it. Throws `key_wrong`
@@ -18,7 +18,7 @@ import { table, visible } from '../terminal/text.ts'
 export async function keyCheck(invocation: Invocation): Promise<void> {
   const proofs = await onWraps(invocation, (each) => each.check())
   await invocation.print(proofs, () =>
-    cells([
+    table([
       ['PROVIDER', 'FINGERPRINT', 'STATE', 'NOTE'],
       ...proofs.map((proof) => [
         proof.wrap.provider,
@@ -196,8 +196,4 @@ function onWraps<T>(invocation: Invocation, act: (wraps: Wraps) => Promise<T>): 
 
 function nameOf({ provider, fingerprint }: WrapInfo): string {
   return `${provider} key ${fingerprint}`
-}
-
-function cells(rows: readonly (readonly string[])[]): string {
-  return table(rows.map((row) => row.map(visible)))
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 /** The fields of a mirror. */
-export const mirrorFields = z
+const mirrorFields = z
   .strictObject({
     secrets: z
       .array(z.string().min(1).max(512))

@@ -172,7 +172,7 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
 
     // Restored, it passes over numbers that may have been given.
     const to = join(scratch.path, 'restored')
-    expect((await restore(path, to)).stderr).toContain('passes over 1000')
+    expect((await restore(path, to)).stderr).toContain('New versions skip 1000 numbers')
     sotto = await startSotto({ args: ['--state-dir', to] })
     const again = new Client({ server: sotto.url })
     expect(Buffer.from((await again.get('a')).Value).toString()).toBe(CANARY)

@@ -1,6 +1,6 @@
 /** What an import came to, as a person and as a program read it. */
 import type { Client } from '../../../client/client.ts'
-import { table, visible } from '../../terminal/text.ts'
+import { table } from '../../terminal/text.ts'
 import type { Outcome, Report, Result } from './importer.ts'
 
 /** What the report is about. */
@@ -18,11 +18,7 @@ export function countOf({ results }: Report, outcome: Outcome): number {
 
 /** A line for each secret. */
 export function asTable({ results }: Report): string {
-  const rows = results.map((result) => [
-    visible(result.name),
-    labels[result.outcome],
-    ...noteOf(result),
-  ])
+  const rows = results.map((result) => [result.name, labels[result.outcome], ...noteOf(result)])
   return table([['NAME', 'RESULT', 'NOTE'], ...rows])
 }
 
@@ -83,7 +79,7 @@ const labels: Readonly<Record<Outcome, string>> = {
 
 function noteOf({ outcome, added, active, own, reason }: Result): string[] {
   const parts = [
-    ...(reason === undefined ? [] : [visible(reason)]),
+    ...(reason === undefined ? [] : [reason]),
     ...(added.length === 0
       ? []
       : [`${outcome === 'planned' ? 'adds' : 'added'} ${added.join(',')}`]),

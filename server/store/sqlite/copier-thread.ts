@@ -8,7 +8,7 @@ import Database from 'better-sqlite3'
 import type { StoreCounts } from '../contract.ts'
 import { asStoreError } from './faults.ts'
 import { type Copied, type CopierData, type FromCopier } from './messages.ts'
-import { toPlain } from '../../platform/thread.ts'
+import { toPlain, yieldToOthers } from '../../platform/thread.ts'
 import { schemaOf } from './migrate.ts'
 import { openReader } from './open.ts'
 import { lookUps } from './lookups.ts'
@@ -71,6 +71,7 @@ async function start(): Promise<void> {
   })
   let db: Database.Database | undefined
   try {
+    yieldToOthers()
     db = openReader(path)
     await copyTo(db, copy, () => stop, report)
     report({ copied: finish(copy) })

@@ -56,7 +56,9 @@ async function fileOf(label: string, parts: Parts, manifest: unknown): Promise<B
       yield bytes
     },
   }))
-  const sealed = sealBackup(openKeyring(label), wraps, manifest as Manifest, pieces)
+  const keyring = openKeyring(label)
+  const newFileKey = (hash: string) => keyring.newFileKey(hash)
+  const sealed = await sealBackup(newFileKey, wraps, manifest as Manifest, pieces)
   const found: Uint8Array[] = []
   for await (const piece of sealed.bytes()) found.push(piece)
   return Buffer.concat(found)

@@ -1,4 +1,4 @@
-/** What people type all day. It is found without loading anything else. */
+/** The commands for secrets: what people type all day. They load nothing else. */
 import type { Flags } from '../arguments.ts'
 import type { Command } from '../command.ts'
 
@@ -22,7 +22,6 @@ const confirmFlags: Flags = {
 const confirmDetails = `The first call prints a token; the same command with the token at its end, within a minute, deletes.
 The token only guards against accidents.`
 
-/** The commands of secrets. */
 export const secretCommands: readonly Command[] = [
   {
     name: 'list',
@@ -81,7 +80,7 @@ base64, beside its version. Exit code 5 tells that nothing changed.`,
     summary: 'Delete a version that is not active.',
     details: confirmDetails,
     flags: confirmFlags,
-    load: async () => (await import('../handlers/remove.ts')).deleteVersion,
+    load: async () => (await import('../handlers/secrets.ts')).deleteVersion,
   },
   {
     name: 'delete',
@@ -89,7 +88,7 @@ base64, beside its version. Exit code 5 tells that nothing changed.`,
     summary: 'Delete a secret with all its versions, the active one too.',
     details: confirmDetails,
     flags: confirmFlags,
-    load: async () => (await import('../handlers/remove.ts')).deleteSecret,
+    load: async () => (await import('../handlers/secrets.ts')).deleteSecret,
   },
   {
     name: 'whoami',
@@ -99,36 +98,5 @@ base64, beside its version. Exit code 5 tells that nothing changed.`,
       'With NAME also which actions you may do on that secret and by which rule, whether it exists or not.',
     flags: {},
     load: async () => (await import('../handlers/whoami.ts')).whoami,
-  },
-]
-
-/** The commands of this program itself. */
-export const programCommands: readonly Command[] = [
-  {
-    name: 'version',
-    args: [],
-    summary: 'Show the release of this program.',
-    flags: {},
-    load: async () => (await import('../handlers/version.ts')).showVersion,
-  },
-  {
-    name: 'help',
-    args: ['[COMMAND]', '[COMMAND]'],
-    summary: 'Show how a command is used.',
-    flags: {},
-    load: async () => (await import('../help.ts')).help,
-  },
-  {
-    name: 'completion',
-    args: ['bash|zsh|fish'],
-    summary: 'Print a script that completes commands, flags and names in your shell.',
-    details: `Names are asked from the server, when SOTTO_SERVER or SETEC_SERVER is set; each time is a list on
-its audit log.
-
-  bash: source <(sotto completion bash)
-  zsh:  source <(sotto completion zsh)
-  fish: sotto completion fish | source`,
-    flags: {},
-    load: async () => (await import('../completion.ts')).completion,
   },
 ]

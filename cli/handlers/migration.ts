@@ -5,7 +5,7 @@ import type { Client } from '../../client/client.ts'
 import { Interrupted } from '../terminal/interrupted.ts'
 import type { Invocation } from '../invocation.ts'
 import { Progress } from '../terminal/progress.ts'
-import { table, visible } from '../terminal/text.ts'
+import { table } from '../terminal/text.ts'
 
 /** Secrets that are moved at the same time. */
 const AT_ONCE = 8
@@ -176,7 +176,7 @@ function asTable({ Secrets, ...counts }: Report, dryRun: boolean): string {
   const shown = Secrets.filter(
     ({ Result, Reason }) => Result !== 'migrated' || Reason !== undefined,
   )
-  const rows = shown.map(({ Name, Result, Reason = '' }) => [Name, Result, Reason].map(visible))
+  const rows = shown.map(({ Name, Result, Reason = '' }) => [Name, Result, Reason])
   const { Migrated, Skipped, Failed, Unfinished, Planned, Hidden } = counts
   const words = [
     dryRun ? `${Planned} would be migrated` : `${Migrated} migrated`,

@@ -76,7 +76,7 @@ export class BackendRegistry {
     })
   }
 
-  /** Runs `change`, which changes backends; what is known of them is read again before it ends. */
+  /** Runs `change`, which changes backends in the store: they are read again for who asks after its end. */
   async changing<T>(change: () => Promise<T>): Promise<T> {
     try {
       const result = await change()

@@ -1,5 +1,5 @@
 /** The versions of secrets that a mirror keeps beside what other readers see. */
-import type { MirrorSpec } from '../../client/api/mirrors.ts'
+import type { MirrorSetup } from './parts.ts'
 import type { Backend } from '../backends/contract.ts'
 import type { SecretRow, Store } from '../store/contract.ts'
 import type { Mirrored } from '../store/mirrors.ts'
@@ -9,7 +9,7 @@ export interface LeavesParts {
   readonly store: Store
   /** The id of the backend. */
   readonly backend: number
-  readonly spec: Pick<MirrorSpec, 'history' | 'onDrift' | 'onDelete'>
+  readonly spec: Pick<MirrorSetup['spec'], 'history' | 'onDrift' | 'onDelete'>
   readonly use: <T>(act: (backend: Backend) => Promise<T>) => Promise<T>
   /** A value, which leaves a record. Whoever takes it zeroes it. */
   readonly value: (name: string, version: number) => Promise<Buffer>

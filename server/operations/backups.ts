@@ -47,7 +47,7 @@ export class Backups {
   async status(call: Call): Promise<OperationResponse<'backup-status'>> {
     const pass = await this.#gate.operate(call, 'backup', 'backup-status')
     const { target, keep, memory } = this.#made()
-    await pass.tell('ok')
+    await pass.record('ok')
     const { newest, proven } = memory
     const [backup, rehearsal] = this.#states()
     return {

@@ -31,7 +31,7 @@ export class Keys {
   async status(call: Call): Promise<OperationResponse<'key-status'>> {
     const pass = await this.#parts.gate.operate(call, 'keys', 'key-status')
     const status = await this.#status()
-    await pass.tell('ok')
+    await pass.record('ok')
     return status
   }
 

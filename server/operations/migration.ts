@@ -67,7 +67,7 @@ export class Migration {
     const there = (await store.homed(to ?? null)).filter(wanted)
     const concerned = (await store.homed(from ?? null)).filter(wanted)
     const visible = concerned.filter((name) => gate.sees(call, 'get', name))
-    await pass.tell('ok')
+    await pass.record('ok')
     return {
       Names: visible,
       There: there.filter((name) => gate.sees(call, 'get', name)).length,
@@ -101,7 +101,7 @@ export class Migration {
       } catch (error) {
         const changed = error instanceof ChangedMeanwhile
         if (changed && attempt < ATTEMPTS) continue
-        await pass.tell('failed')
+        await pass.record('failed')
         if (!changed) throw error
         throw new SottoError('conflict', `Cannot move ${quote(Name)}: it is changed all the time`)
       }
@@ -119,7 +119,7 @@ export class Migration {
     const found = await cache.read(name, 0)
     const reason = found ? await this.#whyNot(found, way) : 'there is no such secret any more'
     if (!found || reason !== undefined) {
-      await pass.tell('unchanged')
+      await pass.record('unchanged')
       return { Result: 'skipped', ...(reason !== undefined && { Reason: reason }) }
     }
     const { row } = found
@@ -198,7 +198,7 @@ export class Migration {
     keepSource: boolean,
   ): Promise<void> {
     const { store, keyring, cache, locks } = this.#parts
-    await locks.take(row.name, async () => {
+    await locks.withLock(row.name, async () => {
       const now = await cache.row(row.name)
       if (!now || Buffer.compare(now.mac, row.mac) !== 0) throw new ChangedMeanwhile()
       await pass.changeSecret('migrate', row.name, (stamp) => {

@@ -20,6 +20,7 @@ import { Backups } from '../operations/backups.ts'
 import { Jobs } from '../operations/jobs.ts'
 import { ORPHANS_JOB, orphansJob } from '../secrets/orphans-job.ts'
 import { Mirrors } from '../operations/mirrors.ts'
+import { MirrorJob } from '../mirror/job.ts'
 import { rehearsalJob } from '../backup/schedule/rehearsal.ts'
 import { rotationJob } from '../keys/rotation-job.ts'
 import { Scheduler } from '../jobs/scheduler.ts'
@@ -41,7 +42,8 @@ import { Keys } from '../operations/keys.ts'
 import { Orphans } from '../secrets/orphans.ts'
 import { Migration } from '../operations/migration.ts'
 import { type OpenBackend, OpenBackends } from '../backends/opened.ts'
-import { openBaoOpener, SERVICE_ACCOUNT_TOKEN } from '../backends/openbao/opener.ts'
+import { openBaoOpener } from '../backends/openbao/opener.ts'
+import { SERVICE_ACCOUNT_TOKEN } from '../config/keys.ts'
 import { BackendRegistry } from '../backends/registry.ts'
 import { Rotation } from '../keys/rotation.ts'
 import { Secrets } from '../secrets/secrets.ts'
@@ -121,8 +123,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   })
   undo.defer(() => open.close())
   const values = new Values({ keyring, backends: open })
-  const changed = (): void => mirrors.changed()
-  const gate = new Gate({ log, values, commits, clock, changed })
+  const gate = new Gate({ log, keyring, values, commits, clock })
   const locks = new Locks()
   const left = (): void => scheduler.wake(ORPHANS_JOB)
   const externalWrites = new ExternalWrites({ store, keyring, values, left })
@@ -173,22 +174,21 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const begun = (): void => scheduler.wake('rotation')
   const keys = new Keys({ store, gate, rotation, providers, clock, begun })
   const { provider, fingerprint } = wrap
-  const mirrors = new Mirrors({
+  const timers = world.timers ?? processTimers
+  const mirrorJob = new MirrorJob({
     store,
     secrets,
     keyring,
-    gate,
+    registry: backendRegistry,
     scheduler,
     clock,
-    timers: world.timers ?? processTimers,
+    timers,
     metrics: metrics.mirrors,
     use: (id, act) => open.use(id, act),
-    setups: async () =>
-      (await backendRegistry.read()).backends.flatMap(({ id, name, config: { mirror } }) =>
-        mirror ? [{ backend: id, name, spec: mirror }] : [],
-      ),
   })
-  scheduler.add(mirrors.job())
+  scheduler.add(mirrorJob.job())
+  commits.whenCommitted((subject) => void mirrorJob.committed(subject))
+  const mirrors = new Mirrors({ store, gate, scheduler, job: mirrorJob, clock, timers })
   const backups = await openBackups(
     config.backups,
     { ...world, say, clock },
@@ -300,7 +300,7 @@ async function openBackups(
     ...(auditFiles && { auditFiles }),
   })
   scheduler.add(job.job())
-  commits.whenChanged(() => scheduler.wake(BACKUP_JOB))
+  commits.whenCommitted(() => scheduler.wake(BACKUP_JOB))
   if (rehearsal) {
     const { everyMs, directory = state.path } = rehearsal
     scheduler.add(rehearsalJob({ ...parts, providers, directory, everyMs }))

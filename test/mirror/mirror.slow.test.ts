@@ -224,7 +224,7 @@ describe('a mirror', () => {
     ['removed', 'someone else removed it there', () => shared.projections.delete('prod/a')],
     [
       'made again',
-      'someone else removed it there and made it again',
+      'someone else removed it there and recreated it',
       () => {
         shared.projections.delete('prod/a')
         edit('prod/a', 'by hand')

@@ -9,6 +9,7 @@ import type { AuditRecord, Receipt, Result } from '../../audit/record.ts'
 import type { Timers } from '../../server/platform/timers.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
+import { results } from '../../client/api/types.ts'
 import { matches } from '../../server/access.ts'
 import { newestAsked, pagesAsked, type Question } from './audit-server.ts'
 import type { Invocation } from '../invocation.ts'
@@ -231,8 +232,6 @@ function countFlag<T>(invocation: Invocation, flag: string, absent: T): number |
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
   throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no number above 0`)
 }
-
-const results: readonly Result[] = ['ok', 'denied', 'not-found', 'unchanged', 'refused', 'failed']
 
 function readResult(text: string | undefined): Result | undefined {
   const result = results.find((each) => each === text)

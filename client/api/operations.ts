@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { backendName, backendSpec, backendTypes } from './backends.ts'
 import { type ErrorCode, SottoError } from './errors.ts'
 import { nameProblem } from './names.ts'
-import { type Action, MAX_NAME_BYTES } from './types.ts'
+import { type Action, MAX_NAME_BYTES, results } from './types.ts'
 
 /** One operation. */
 interface OperationShape {
@@ -173,7 +173,7 @@ export const operations = {
         description: 'A login name, a tag, the name of a node, an address, or an operator.',
       }),
       Action: word.optional(),
-      Result: z.enum(['ok', 'denied', 'not-found', 'unchanged', 'refused', 'failed']).optional(),
+      Result: z.enum(results).optional(),
       Since: moment.optional(),
       Until: moment.optional().meta({ description: 'The first moment that is not asked for.' }),
       Newest: z.boolean().optional().meta({

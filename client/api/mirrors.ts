@@ -18,7 +18,9 @@ export const mirrorSpec = z
     history: z
       .enum(['none', 'active', 'all'])
       .default('none')
-      .meta({ description: 'The versions that are kept there beside what other readers see.' }),
+      .meta({
+        description: 'The versions that are kept there in addition to what other readers see.',
+      }),
     onDrift: z
       .enum(drifts, { error: ({ input }) => (input === 'adopt' ? noAdopt : undefined) })
       .default('report')

@@ -11,7 +11,7 @@ export interface Wanted {
   readonly version: number
 }
 
-/** What stands in the backend. */
+/** What is in the backend. */
 export interface Seen {
   readonly revision: number
   /** What of ours it is; absent where it is not ours, or was deleted. */

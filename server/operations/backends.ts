@@ -148,7 +148,7 @@ export class Backends {
     }
   }
 
-  /** Runs `change` after all others. What refuses it is recorded. */
+  /** Runs `change` after all others. A refusal is recorded. */
   #alone<T>(pass: OperatorPass, change: () => Promise<T>): Promise<T> {
     return this.#locks.withLock('the backends', async () => {
       try {
@@ -201,7 +201,7 @@ export class Backends {
     return { Result: 'unchanged', Backend: await this.#described(name) }
   }
 
-  /** The store itself has nothing to set but whether it is the default. */
+  /** Of the store itself, only whether it is the default can be set. */
   async #applyToStore(
     pass: OperatorPass,
     spec: BackendSpec,
@@ -247,7 +247,7 @@ export class Backends {
     )
   }
 
-  /** A caller may neither send the server to any address, nor have it use a secret that it may not read. */
+  /** A caller may not send the server to just any address, nor have it use a secret that the caller may not read. */
   async #demandAllowed(call: Call, config: OpenBaoConfig): Promise<void> {
     const { open, gate, cache } = this.#parts
     open.demandAllowed(config.url)

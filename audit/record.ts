@@ -2,22 +2,9 @@
  * The shape of audit records: one JSON object a line, setec's field names kept, ours beside them.
  * A record knows names and versions, never values: there is no field that could hold one.
  */
-import type { Action, Principal } from '../client/api/types.ts'
+import type { Action, Principal, Result } from '../client/api/types.ts'
 
-/** How an act that was recorded came out. A closed set: every other outcome is an error's business. */
-export type Result =
-  /** It was done: the value left, the list was told. */
-  | 'ok'
-  /** The rules do not allow it. */
-  | 'denied'
-  /** Allowed, but there is no such secret or version. */
-  | 'not-found'
-  /** A put of the bytes that the latest version has: nothing was added. */
-  | 'unchanged'
-  /** Allowed, but the state of the secret does not permit it. */
-  | 'refused'
-  /** Allowed, but a system that it takes did not do it. */
-  | 'failed'
+export type { Result }
 
 /** A read, or an act that changed nothing, or one that was refused. */
 export interface AccessEntry {

@@ -46,8 +46,8 @@ export function grantOf(rules: readonly Rule[], action: Action, name: string): G
 }
 
 /**
- * Whether `pattern` matches the whole of `name`: `*` stands for any run of characters, slashes and
- * the empty run included, and every other character for itself. Linear in the length of `name` for
+ * Whether `pattern` matches the whole of `name`: `*` matches any run of characters, slashes and
+ * the empty run included, and every other character itself. Linear in the length of `name` for
  * each star, whatever the pattern.
  */
 export function matches(pattern: string, name: string): boolean {
@@ -69,6 +69,6 @@ export function matches(pattern: string, name: string): boolean {
 
 /** Whether `wide` matches every name that `pattern` matches: its stars take those of `pattern`. */
 function covers(wide: string, pattern: string): boolean {
-  // Stands for a star of `pattern`, and is in no text that is well-formed.
+  // In the place of a star of `pattern`; no well-formed text has it.
   return matches(wide, pattern.replaceAll('*', '\uD800'))
 }

@@ -10,6 +10,7 @@ import type { AuditRecord, Receipt, Result } from '../../audit/record.ts'
 import type { Timers } from '../../server/platform/timers.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
+import { results } from '../../client/api/types.ts'
 import { matches } from '../../server/access.ts'
 import { newestAsked, pagesAsked, type Question } from './audit-server.ts'
 import type { Invocation } from '../invocation.ts'
@@ -115,7 +116,7 @@ async function readQuestion(invocation: Invocation): Promise<Question> {
     ...given('secret', invocation.text('secret')),
     ...given('principal', invocation.text('principal')),
     ...given('action', invocation.text('action')),
-    ...given('result', await readResult(invocation.text('result'))),
+    ...given('result', readResult(invocation.text('result'))),
     ...given('since', readMoment(invocation, 'since')),
     ...given('until', readMoment(invocation, 'until')),
   }
@@ -243,12 +244,9 @@ function countFlag<T>(invocation: Invocation, flag: string, absent: T): number |
   throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: expected a number above 0`)
 }
 
-async function readResult(text: string | undefined): Promise<Result | undefined> {
-  if (text === undefined) return undefined
-  const { operations } = await import('../../client/api/operations.ts')
-  const results = operations['audit-query'].request.shape.Result.unwrap().options
+function readResult(text: string | undefined): Result | undefined {
   const result = results.find((each) => each === text)
-  if (result !== undefined) return result
+  if (text === undefined || result !== undefined) return result
   const meant = nearest(text, results)
   throw new SottoError('usage', `There is no result ${quote(text)}`, {
     hint: meant ? `Did you mean ${quote(meant)}?` : `It is one of: ${results.join(', ')}.`,

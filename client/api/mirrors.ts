@@ -1,6 +1,12 @@
 /** What a mirror is set up with: the schema that the API, the server and files for `apply` share. */
 import { z } from 'zod'
 
+const drifts = ['report', 'overwrite'] as const
+
+/** `adopt` takes over what is not ours: an operator says so for one sync, and not for all that come. */
+const noAdopt =
+  'adopt is for one sync only: set overwrite or report, and run sotto mirror sync --on-drift adopt once'
+
 /** The fields of a mirror. */
 const mirrorFields = z
   .strictObject({
@@ -9,12 +15,15 @@ const mirrorFields = z
       .min(1)
       .max(100)
       .meta({ description: 'Names, or patterns of names as rules have them.' }),
-    onDrift: z.enum(['report', 'overwrite', 'adopt']).default('report').meta({
-      description:
-        'What becomes of a secret that someone else changed there: it is reported and left, or written again; `adopt` also takes over what someone else made.',
-    }),
+    onDrift: z
+      .enum(drifts, { error: ({ input }) => (input === 'adopt' ? noAdopt : undefined) })
+      .default('report')
+      .meta({
+        description:
+          'What happens to a secret that someone else changed there: it is reported and left, or written again.',
+      }),
     onDelete: z.enum(['keep', 'remove']).default('keep').meta({
-      description: 'What becomes there of a secret that was deleted here.',
+      description: 'What happens there to a secret that was deleted here.',
     }),
   })
   .meta({ id: 'Mirror', description: 'Secrets that a backend shows to other readers, too.' })

@@ -1,13 +1,13 @@
 /**
- * What operators ask of a server, beside the methods of the wire: every operation with the schema of its
- * request and of its answer. Bodies are strict JSON: fields are spelled as here, and unknown ones refused.
+ * What operators ask of a server, in addition to the methods of the wire: every operation with the schemas of
+ * its request and its answer. Bodies are strict JSON: fields are spelled as here, and unknown ones refused.
  */
 import { z } from 'zod'
 import { backendName, backendSpec, backendTypes } from './backends.ts'
 import { operationErrors } from './calls.ts'
 import { type ErrorCode, SottoError } from './errors.ts'
 import { nameProblem } from './names.ts'
-import { type Action, MAX_NAME_BYTES } from './types.ts'
+import { type Action, MAX_NAME_BYTES, results } from './types.ts'
 
 /** One operation. */
 interface OperationShape {
@@ -16,7 +16,7 @@ interface OperationShape {
   readonly action: Action | null
   readonly request: z.ZodObject
   readonly response: z.ZodType
-  /** The errors of its own that it can give, beside those that every operation can. */
+  /** The errors that it can give, in addition to those of every operation. */
   readonly errors: readonly ErrorCode[]
 }
 
@@ -59,12 +59,15 @@ const backend = z
 
 const auditRecord = z
   .looseObject({ id: z.int(), time: z.string(), kind: z.string() })
-  .meta({ id: 'AuditRecord', description: 'A record as it stands on the audit log.' })
+  .meta({ id: 'AuditRecord', description: 'A record as it is in the audit log.' })
 const recordId = z.int().min(0)
 const moment = z
   .string()
-  .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/, 'is no moment')
-  .refine((text) => !Number.isNaN(Date.parse(text)), 'is no moment')
+  .regex(
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/,
+    'is not a time such as 2026-01-31T18:00:00Z',
+  )
+  .refine((text) => !Number.isNaN(Date.parse(text)), 'is not a time such as 2026-01-31T18:00:00Z')
   .meta({ examples: ['2026-01-31T18:00:00Z'] })
 const word = z.string().min(1).max(1024)
 
@@ -101,7 +104,7 @@ const keyStatus = z
     Failure: z
       .string()
       .optional()
-      .meta({ description: 'Why the rotation that is under way does not go on.' }),
+      .meta({ description: 'Why the rotation that is under way does not continue.' }),
   })
   .meta({
     id: 'KeyStatus',
@@ -134,12 +137,12 @@ const mirrorStatus = z
           'Secrets that are not as they should be, at most 1000, of those the caller has `info` on.',
       }),
   })
-  .meta({ id: 'MirrorStatus', description: 'How a mirror is doing.' })
+  .meta({ id: 'MirrorStatus', description: 'The state of a mirror.' })
 
-const drift = z
-  .enum(['overwrite', 'adopt'])
-  .optional()
-  .meta({ description: 'In the place of what the mirror is set up with, this time.' })
+const drift = z.enum(['overwrite', 'adopt']).optional().meta({
+  description:
+    'Instead of the setting of the mirror, for this time. `adopt` also takes over what someone else made.',
+})
 
 const backupShape = {
   Name: z.string(),
@@ -165,7 +168,7 @@ const backupStatus = z
 export const operations = {
   'audit-query': {
     summary:
-      'Tells records of the audit log that match everything that is given, a page at a time.',
+      'Returns records of the audit log that match everything that is given, a page at a time.',
     action: 'audit',
     request: z.strictObject({
       Secret: word.optional().meta({ description: 'A pattern over names, as in rules.' }),
@@ -173,14 +176,14 @@ export const operations = {
         description: 'A login name, a tag, the name of a node, an address, or an operator.',
       }),
       Action: word.optional(),
-      Result: z.enum(['ok', 'denied', 'not-found', 'unchanged', 'refused', 'failed']).optional(),
+      Result: z.enum(results).optional(),
       Since: moment.optional(),
-      Until: moment.optional().meta({ description: 'The first moment that is not asked for.' }),
+      Until: moment.optional().meta({ description: 'The end: only records before this time.' }),
       Newest: z.boolean().optional().meta({
-        description: 'The newest records instead of the oldest; in order all the same.',
+        description: 'The newest records instead of the oldest, still in order.',
       }),
-      After: recordId.optional().meta({ description: 'Records behind this id alone.' }),
-      Before: recordId.optional().meta({ description: 'Records before this id alone.' }),
+      After: recordId.optional().meta({ description: 'Only records after this id.' }),
+      Before: recordId.optional().meta({ description: 'Only records before this id.' }),
       Limit: z.int().min(1).max(1000).optional().meta({ description: 'Default: 1000.' }),
     }),
     response: z
@@ -193,21 +196,21 @@ export const operations = {
           description: 'Of the newest: where the next page ends; absent when there is none.',
         }),
         Damage: z.string().optional().meta({
-          description: 'The first damage of the log that was met and passed over.',
+          description: 'The first damage of the log, which was skipped.',
         }),
       })
       .meta({ id: 'AuditPage', description: 'Some records; there may be none and more pages.' }),
     errors: operationErrors['audit-query'],
   },
   'job-status': {
-    summary: 'Tells what the jobs of the server did last, of those the caller may run.',
+    summary: 'Returns what the jobs of the server did last, of those the caller may run.',
     action: null,
     request: z.strictObject({}),
     response: z.array(jobState),
     errors: operationErrors['job-status'],
   },
   'job-run': {
-    summary: 'Runs a job now, or waits for the run that is under way, and tells how it ended.',
+    summary: 'Runs a job now, or waits for the run that is under way, and returns how it ended.',
     action: null,
     request: z.strictObject({
       Name: z.string().min(1).max(64),
@@ -221,28 +224,28 @@ export const operations = {
     errors: operationErrors['job-run'],
   },
   'backup-create': {
-    summary: 'Makes a backup now, and tells how that ended, or that it goes on.',
+    summary: 'Makes a backup now, and returns how that ended, or that it still runs.',
     action: 'backup',
     request: z.strictObject({}),
     response: jobState,
     errors: operationErrors['backup-create'],
   },
   'backup-status': {
-    summary: 'Tells how old the newest backup is, and the last one that was proven.',
+    summary: 'Returns the newest backup, and the last one that was proven.',
     action: 'backup',
     request: z.strictObject({}),
     response: backupStatus,
     errors: operationErrors['backup-status'],
   },
   'backend-list': {
-    summary: 'Tells the backends where secrets are kept.',
+    summary: 'Returns the backends where secrets are kept.',
     action: 'backends:view',
     request: z.strictObject({}),
     response: z.array(backend),
     errors: operationErrors['backend-list'],
   },
   'backend-describe': {
-    summary: 'Tells how a backend is set up, with credentials masked.',
+    summary: 'Returns how a backend is set up, with credentials masked.',
     action: 'backends:view',
     request: z.strictObject({ Name: backendName }),
     response: backend,
@@ -276,7 +279,7 @@ export const operations = {
     errors: operationErrors['backend-delete'],
   },
   'backend-test': {
-    summary: 'Proves that a backend is reached and permits what is needed of it.',
+    summary: 'Proves that a backend is reached and permits what Sotto needs.',
     action: 'backends:view',
     request: z.strictObject({ Name: backendName }),
     response: z.object({
@@ -290,7 +293,7 @@ export const operations = {
     errors: operationErrors['backend-test'],
   },
   'migrate-plan': {
-    summary: 'Tells which secrets a move between backends concerns.',
+    summary: 'Returns which secrets a move between backends concerns.',
     action: 'migrate',
     request: z.strictObject({
       From: backendName,
@@ -331,7 +334,7 @@ export const operations = {
     errors: operationErrors['migrate-secret'],
   },
   'key-status': {
-    summary: 'Tells which keys open the store, and what its keyring holds.',
+    summary: 'Returns which keys open the store, and what its keyring holds.',
     action: 'keys',
     request: z.strictObject({}),
     response: keyStatus,
@@ -346,7 +349,7 @@ export const operations = {
     errors: operationErrors['key-rotate'],
   },
   'key-rewrap': {
-    summary: 'Wraps the root key anew with a key that was rotated where it is kept.',
+    summary: 'Re-wraps the root key with a key that was rotated where it is kept.',
     action: 'keys',
     request: z.strictObject({
       Key: z
@@ -354,20 +357,21 @@ export const operations = {
         .min(1)
         .max(256)
         .optional()
-        .meta({ description: 'A fingerprint or a provider. Absent: every key that is at hand.' }),
+        .meta({ description: 'A fingerprint or a provider. Absent: every key that is available.' }),
     }),
     response: z.array(keyWrap),
     errors: operationErrors['key-rewrap'],
   },
   'mirror-status': {
-    summary: 'Tells how the mirrors are doing, and which secrets someone else changed there.',
+    summary: 'Returns the state of the mirrors, and which secrets someone else changed there.',
     action: 'mirror',
     request: z.strictObject({ Backend: backendName.optional() }),
     response: z.array(mirrorStatus),
     errors: operationErrors['mirror-status'],
   },
   'mirror-sync': {
-    summary: 'Compares mirrors with their backends and brings them up, and tells how that ended.',
+    summary:
+      'Compares mirrors with their backends, writes what differs, and returns how that ended.',
     action: 'mirror',
     request: z.strictObject({
       Backend: backendName.optional(),
@@ -387,7 +391,7 @@ export const operations = {
     errors: operationErrors['mirror-sync'],
   },
   'mirror-plan': {
-    summary: 'Tells what a sync would do, for a page of secrets, and does nothing.',
+    summary: 'Returns what a sync would do, for a page of secrets, and does nothing.',
     action: 'mirror',
     request: z.strictObject({
       Backend: backendName,
@@ -396,7 +400,7 @@ export const operations = {
     }),
     response: z.object({
       Items: z.array(z.object({ Name: z.string(), Action: z.string(), Reason: z.string() })),
-      After: z.string().optional().meta({ description: 'Where the next page goes on.' }),
+      After: z.string().optional().meta({ description: 'Where the next page begins.' }),
     }),
     errors: operationErrors['mirror-plan'],
   },
@@ -432,6 +436,6 @@ function parse(text: string): unknown {
     return JSON.parse(text)
   } catch {
     // The parser's own words quote the text.
-    throw new SottoError('bad_request', 'Cannot read the request: it is no JSON')
+    throw new SottoError('bad_request', 'Cannot read the request: it is not JSON')
   }
 }

@@ -32,6 +32,25 @@ export const actions = [...secretActions, ...operatorActions] as const
 /** An action that a rule can allow. */
 export type Action = (typeof actions)[number]
 
+/** How an act that was recorded came out. A closed set: every other outcome is an error's business. */
+export const results = [
+  /** It was done: the value left, the list was answered. */
+  'ok',
+  /** The rules do not allow it. */
+  'denied',
+  /** Allowed, but there is no such secret or version. */
+  'not-found',
+  /** A put of the bytes that the latest version has: nothing was added. */
+  'unchanged',
+  /** Allowed, but the state of the secret does not permit it. */
+  'refused',
+  /** Allowed, but a system that it takes did not do it. */
+  'failed',
+] as const
+
+/** How an act that was recorded came out. */
+export type Result = (typeof results)[number]
+
 /** One rule of the tailnet policy, in setec's shape: it allows when an action and a pattern match. */
 export interface Rule {
   /** Action names; unknown ones are kept and never match. */

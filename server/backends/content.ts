@@ -3,16 +3,26 @@
 /** A field that other readers may have by its name. */
 type Scalar = string | number | boolean
 
+/** What other readers see of a value. */
+export interface Content {
+  readonly fields: Readonly<Record<string, Scalar>>
+  /** The fields as canonical JSON. The caller of `contentOf` zeroes them. */
+  readonly bytes: Buffer
+}
+
 /**
- * The content of `value`, canonical JSON: a JSON object of scalars as its fields, other UTF-8 as the
- * field `value`, other bytes in Base64 as the field `value_b64`. Order and spelling are lost on the way, so
- * a value is never made from its content. An object with nothing in it, with `null`, or with a number that
- * JavaScript would spell otherwise is text like any other. The caller zeroes the result.
+ * The content of `value`: a JSON object of scalars as its fields, other UTF-8 as the field `value`, other
+ * bytes in Base64 as the field `value_b64`. Order and spelling are lost on the way, so a value is never made
+ * from its content. An object that is empty, or has `null` or a number that JavaScript would spell
+ * differently, is text like any other.
  */
-export function contentOf(value: Uint8Array): Buffer {
+export function contentOf(value: Uint8Array): Content {
   const text = textOf(value)
-  if (text === undefined) return canonical({ value_b64: Buffer.from(value).toString('base64') })
-  return canonical(fieldsIn(text) ?? { value: text })
+  const fields =
+    text === undefined
+      ? { value_b64: Buffer.from(value).toString('base64') }
+      : (fieldsIn(text) ?? { value: text })
+  return { fields, bytes: canonical(fields) }
 }
 
 /** JSON with the keys of each object in the order of their UTF-16 units. The caller zeroes the result. */
@@ -33,7 +43,7 @@ function fieldsIn(text: string): Readonly<Record<string, Scalar>> | undefined {
   let exact = true
   try {
     const parsed = parseWithSource(text, (_key, value, context) => {
-      // A number that is too large or too fine for JavaScript would come out as another.
+      // A number that is too large or too fine for JavaScript would become another one.
       if (typeof value === 'number') exact &&= context.source === String(value)
       return value
     })
@@ -43,7 +53,7 @@ function fieldsIn(text: string): Readonly<Record<string, Scalar>> | undefined {
   }
 }
 
-/** The types of the platform know no source yet. */
+/** The types of the platform do not have `source` yet. */
 const parseWithSource = JSON.parse as (
   text: string,
   reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,

@@ -3,6 +3,7 @@
  * are immutable, one for each version, and only Sotto reads them; a projection is what other readers see
  * of the active version.
  */
+import type { Content } from './content.ts'
 
 /** A version of a secret as a backend keeps it. No number is ever given twice to a name of one store. */
 export interface Leaf {
@@ -12,51 +13,51 @@ export interface Leaf {
   readonly version: number
 }
 
-/** Whose a projection is, and what it shows; kept beside it where the system and its policy allow that. */
+/** Whose a projection is, and what it shows; kept with it where the system and its policy allow that. */
 export interface Mark {
   /** The id of the store that wrote it. */
   readonly store: string
   readonly incarnation: number
   readonly version: number
-  /** Of the content: keyed, so that it tells nothing of the value. Up to 64 hex digits. */
+  /** Of the content: keyed, so that it reveals nothing about the value. Up to 64 hex digits. */
   readonly fingerprint: string
 }
 
-/** What stands where other readers look. */
+/** What is where other readers look. */
 export interface Projection {
   /** Counts what was written there, by anyone; begins again at 1 once all of it was removed. */
   readonly revision: number
-  /** Canonical, as `contentOf` makes it; absent where the newest was deleted. Whoever takes it zeroes it. */
+  /** The bytes that `contentOf` would make; absent where the newest was deleted. The caller zeroes them. */
   readonly content?: Buffer
-  /** Absent where nobody marked this revision, or no mark can be kept. */
+  /** Absent where this revision has no mark, or no mark can be kept. */
   readonly mark?: Mark
 }
 
-/** A projection that is to be. */
+/** A projection to be written. */
 export interface NewProjection {
-  /** What `contentOf` made of the value; it stays the caller's. */
-  readonly content: Uint8Array
+  /** Stays the caller's. */
+  readonly content: Content
   readonly mark: Omit<Mark, 'store'>
 }
 
 /** A projection that was written. */
 export interface WrittenProjection {
   readonly revision: number
-  /** Whether its mark was kept, too. */
+  /** Whether its mark was written, too. */
   readonly marked: boolean
-  /** When the system will delete it by itself: a setting there is wrong. Absent: never. UTC. */
+  /** When the system will delete it by itself: then a setting there is wrong. Absent: never. UTC. */
   readonly expires?: string
 }
 
-/** What `test` found to be in order. */
+/** What `test` found. */
 export interface BackendReport {
   /** What answers, such as `OpenBao 2.4.0`. */
   readonly product: string
-  /** Whether marks can be kept beside projections. */
+  /** Whether marks can be kept with projections. */
   readonly marks: boolean
-  /** How many revisions of a projection are kept; absent where that cannot be told. */
+  /** How many revisions of a projection are kept; absent where that is not known. */
   readonly keeps?: number
-  /** What an operator should know and need not mend, a sentence each. */
+  /** What an operator should know but need not fix, a sentence each. */
   readonly notes: readonly string[]
 }
 
@@ -73,15 +74,15 @@ export interface BackendStatus {
 }
 
 /**
- * A backend, open. Values that are given stay the caller's; values that are returned are the caller's to
- * zero. Every wait is bounded. That something is not there is only said where the system said just that:
- * one that is down, sealed or set up otherwise is an error.
+ * A backend, open. Values that are given stay the caller's; the caller zeroes values that are returned. Every
+ * wait is bounded. A method only answers that something is not there if the system said so: a system that is
+ * down, sealed or set up differently is an error.
  *
  * Every method may reject with SottoError `backend_unavailable` when the system does not answer in time,
- * is not able to for now, or may have done a change without our hearing of it: the same call again settles
- * that. It may reject with `backend_refused` when the system answers and will not, which only an operator
- * mends: a permission, a login, a mount or namespace that is gone. Messages name the system and never hold
- * a value or a credential.
+ * cannot for now, or may have made a change without our learning of it: the same call again settles that. It
+ * may reject with `backend_refused` when the system answers and refuses, which only an operator can fix: a
+ * permission, a login, a mount or namespace that is gone. Messages name the system and never hold a value or
+ * a credential.
  */
 export interface Backend {
   /** Names the system in messages, such as `OpenBao at "https://bao.example.com:8200"`. */
@@ -89,21 +90,21 @@ export interface Backend {
 
   /**
    * Keeps `value` as `leaf`. The same value again is a success, `present`, so that a call whose answer
-   * was lost can be made again. Rejects with `conflict` when something else stands there, which is left as
-   * it is, and with `backend_too_large`, before anything is sent.
+   * was lost can be repeated. Rejects with `conflict` when something else is there, which is left as it is,
+   * and with `backend_too_large` before anything is sent.
    */
   writeLeaf(leaf: Leaf, value: Uint8Array): Promise<'written' | 'present'>
 
   /**
    * The value of `leaf`; undefined where nothing was ever written, or it was removed. Rejects with
-   * `backend_altered` when what stands there is another store's or incarnation's, was deleted by someone
-   * else, or is no leaf.
+   * `backend_altered` when what is there is another store's or incarnation's, was deleted by someone else,
+   * or is not a leaf.
    */
   readLeaf(leaf: Leaf): Promise<Buffer | undefined>
 
   /**
    * Removes `leaf` for good; resolves also where there is none, and where someone else deleted it. Rejects
-   * with `conflict` when what stands there is not this leaf, which is left as it is.
+   * with `conflict` when what is there is not this leaf, which is left as it is.
    */
   removeLeaf(leaf: Leaf): Promise<void>
 
@@ -118,8 +119,8 @@ export interface Backend {
 
   /**
    * Shows `next` to other readers, if `expected` is still the revision there (0: there is none). The same
-   * content found one revision later counts as written, so that a call whose answer was lost can be made
-   * again. Rejects with `conflict`, and with `backend_too_large` before anything is sent.
+   * content found one revision later counts as written, so that a call whose answer was lost can be
+   * repeated. Rejects with `conflict`, and with `backend_too_large` before anything is sent.
    */
   writeProjection(name: string, next: NewProjection, expected: number): Promise<WrittenProjection>
 
@@ -131,14 +132,14 @@ export interface Backend {
   removeProjection(name: string, expected: number): Promise<void>
 
   /**
-   * The names that have a projection, whoever wrote it, in no order that could be relied on. Names that
-   * Sotto could not have given are left out.
+   * The names that have a projection, ours or another's, in no particular order. Names that Sotto could not
+   * have given are left out.
    */
   projections(): AsyncIterable<string>
 
   /**
-   * Names what holds the values, such as a mount: another text once it was removed and made again, when
-   * everything in it is gone though nobody removed it by name.
+   * Names what holds the values, such as a mount: another text once it was removed and recreated, since
+   * everything in it is gone then.
    */
   identity(): Promise<string>
 
@@ -148,9 +149,9 @@ export interface Backend {
    */
   test(): Promise<BackendReport>
 
-  /** How its logins are doing. */
+  /** The state of its logins. */
   status(): BackendStatus
 
-  /** Lets go of connections and logins; what is under way may reject. */
+  /** Closes connections and logins; what is under way may reject. */
   close(): Promise<void>
 }

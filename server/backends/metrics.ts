@@ -10,7 +10,7 @@ const attempts = ['ok', 'failed'] as const
 /** How a call to a backend came out. */
 export type CallResult = (typeof results)[number]
 
-/** What calls to backends are noted in. */
+/** What is measured of backends. */
 export class BackendMetrics {
   /** Names of backends that were in use: operators choose them, and there are series for no others. */
   readonly #names: string[] = []

@@ -1,6 +1,6 @@
 /**
- * The backends that are in use, each opened once. One that does not answer holds up those who need it, for
- * a bounded time and in a bounded number, and nobody else.
+ * The backends that are in use, each opened once. One that does not answer delays only the calls that need
+ * it, for a bounded time and in a bounded number.
  */
 import type { OpenBaoConfig, SecretRef } from '../../client/api/backends.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
@@ -8,7 +8,7 @@ import type { Backend, BackendReport } from './contract.ts'
 import { BackendMetrics, type CallResult } from './metrics.ts'
 import type { BackendRecord, BackendRegistry } from './registry.ts'
 
-/** What a backend is opened with, beside how it is set up. */
+/** What a backend is opened with, in addition to its settings. */
 export interface BackendWorld {
   /** The id of the store whose values it keeps. */
   readonly storeId: string
@@ -50,14 +50,14 @@ export class OpenBackends {
 
   /**
    * Throws `backend_not_allowed` unless the server's settings allow backends at `url`, and `bad_request`
-   * for what is no address.
+   * for what is not an address.
    */
   demandAllowed(url: string): void {
     const { origins } = this.#parts
     const address = URL.parse(url)
     if (address === null || `${address.origin}/` !== address.href) {
       throw new SottoError('bad_request', `Cannot use ${quote(url)} as the address of a backend`, {
-        hint: 'It is https://HOST:PORT, and nothing behind that.',
+        hint: 'It is https://HOST:PORT, and nothing after that.',
       })
     }
     if (origins.includes(address.origin)) return
@@ -78,7 +78,7 @@ export class OpenBackends {
     return this.#openedFor(record).backend.test()
   }
 
-  /** Lets go of all of them. */
+  /** Closes all of them. */
   async close(): Promise<void> {
     const opened = [...this.#opened.values()]
     this.#opened.clear()
@@ -102,7 +102,7 @@ export class OpenBackends {
     return opened
   }
 
-  /** The settings may be others than when the backend was set up. */
+  /** The settings of the server may have changed since the backend was set up. */
   #demandStillAllowed(name: string, url: string): void {
     try {
       this.demandAllowed(url)
@@ -115,10 +115,10 @@ export class OpenBackends {
   }
 }
 
-/** What an open backend has of the world. */
+/** What an open backend needs of its surroundings. */
 interface OpenedWorld {
   readonly now: () => number
-  /** Told how each call came out, and how many milliseconds it took. */
+  /** Called with how each call ended, and how many milliseconds it took. */
   readonly note: (result: CallResult, ms: number) => void
 }
 

@@ -1,4 +1,4 @@
-/** Which backends there are, each proven to be as it was set up. */
+/** The backends of a store, each authenticated. */
 import {
   credentialsOf,
   type OpenBaoConfig,
@@ -16,16 +16,16 @@ export interface BackendRecord extends Omit<BackendInUse, 'config' | 'type'> {
   readonly config: OpenBaoConfig
 }
 
-/** What a backend is set up with, beside what the store counts. */
+/** What a backend is set up with, without what the store counts. */
 export type BackendSettings = Omit<BackendRecord, 'mac' | 'secrets' | 'orphans'>
 
 /** The backends of one store. */
 export class BackendRegistry {
   readonly #store: Store
   readonly #keyring: Keyring
-  /** Without what points at them, which changes all the time; undefined: to be read again. */
+  /** Their counts may be old; undefined: to be read again. */
   #known: Promise<readonly BackendRecord[]> | undefined
-  /** Whether the outcome of a change is open, so that nothing that is read now can be kept. */
+  /** Whether the outcome of a change is not known, so that nothing that is read now can be kept. */
   #doubtful = false
 
   constructor(store: Store, keyring: Keyring) {
@@ -34,8 +34,8 @@ export class BackendRegistry {
   }
 
   /**
-   * Every backend but the store itself, as they are now, with what points at them, and the id of the
-   * next. Rejects with `store_damaged` for one that was altered outside Sotto.
+   * Every backend but the store itself, with current counts, and the id of the next. Rejects with
+   * `store_damaged` for one that was altered outside Sotto.
    */
   async read(): Promise<{ backends: BackendRecord[]; nextId: number }> {
     const { backends, nextId } = await this.#store.backends()
@@ -47,13 +47,13 @@ export class BackendRegistry {
     const found = (await this.all()).find((each) => each.id === id)
     if (found) return found
     throw new SottoError('backend_refused', `There is no backend ${id} any more`, {
-      hint: 'The store is damaged, or of another time than its backends: restore a backup.',
+      hint: 'The store is damaged, or older or newer than its backends: restore a backup.',
     })
   }
 
   /**
-   * The backend that a new secret of that name is kept in; undefined: the store itself, which also keeps what
-   * backends log in with.
+   * The backend that keeps a new secret of that name; undefined: the store itself, which also keeps the
+   * secrets that backends log in with.
    */
   async homeFor(name: string): Promise<BackendRecord | undefined> {
     const user = await this.userOf(name)
@@ -76,7 +76,7 @@ export class BackendRegistry {
     })
   }
 
-  /** Runs `change`, which changes backends; what is known of them is read again before it ends. */
+  /** Runs `change`, which changes backends in the store. After its end they are read again. */
   async changing<T>(change: () => Promise<T>): Promise<T> {
     try {
       const result = await change()
@@ -90,7 +90,7 @@ export class BackendRegistry {
     }
   }
 
-  /** The row that the store keeps of `settings`. */
+  /** The row of the store for `settings`. */
   sealed({ config, ...settings }: BackendSettings): StoredBackend {
     const { id, name, type, description, isDefault, createdAt } = settings
     const row = {
@@ -129,14 +129,15 @@ export class BackendRegistry {
         },
       )
     }
-    return { ...row, type, config: configIn(config) }
+    return { ...row, type, config: openBaoConfig.parse(JSON.parse(config, readable)) }
   }
 }
 
-/** Stores of earlier releases have a setting `history` of mirrors, which says nothing. */
-function configIn(text: string): OpenBaoConfig {
-  const parsed: unknown = JSON.parse(text, (key, value: unknown) =>
-    key === 'history' ? undefined : value,
-  )
-  return openBaoConfig.parse(parsed)
+/**
+ * Earlier releases could set a mirror up with a `history`, which says nothing, and with `adopt`, which is for
+ * one sync only: it is `overwrite` now.
+ */
+function readable(field: string, value: unknown): unknown {
+  if (field === 'history') return undefined
+  return field === 'onDrift' && value === 'adopt' ? 'overwrite' : value
 }

@@ -1,6 +1,6 @@
 /**
- * Where values are kept: sealed in the store, or in a backend. Of those the store has a sealed reference,
- * which holds a fingerprint: what comes back from a backend is what was written there, or is refused.
+ * Values that are kept in backends. The store has a sealed reference of each, with a fingerprint: what a
+ * backend returns is what was written there, or is refused.
  */
 import { timingSafeEqual } from 'node:crypto'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
@@ -8,17 +8,16 @@ import type { Backend, Leaf } from './contract.ts'
 import type { Place } from '../crypto/binding.ts'
 import type { Keyring, Sealed } from '../crypto/keyring.ts'
 import type { Reference } from '../crypto/reference.ts'
-import type { SecretState } from '../store/contract.ts'
 import type { OpenableVersion } from '../catalog/cache.ts'
 import type { OpenBackends } from './opened.ts'
 
-/** What homes are made of. */
+/** What values are read and written with. */
 export interface ValuesParts {
   readonly keyring: Keyring
   readonly backends: OpenBackends
 }
 
-/** The homes of the values of one store. */
+/** The values of one store that are kept in backends. */
 export class Values {
   readonly #keyring: Keyring
   readonly #backends: OpenBackends
@@ -29,42 +28,35 @@ export class Values {
   }
 
   /**
-   * The value of `version`, which the caller zeroes. Rejects with `store_damaged`, and, where it is kept
-   * in a backend, with what that rejects with, and with `backend_altered` when it is not there any more or
-   * not the one that was written.
+   * The value of `version`, which the caller zeroes. Rejects with `store_damaged`, with what the backend
+   * rejects with, and with `backend_altered` when the value is gone or is not the one that was written.
    */
-  async open(secret: SecretState, version: OpenableVersion): Promise<Buffer> {
-    const place = placeOf(secret, version.version)
-    if (version.backend === undefined) {
-      return this.#keyring.openSealed(place, version.dataKey, version.sealed)
-    }
-    const reference = this.#reference(place, version)
-    return this.#backends.use(reference.backend, (backend) => this.#read(backend, place, reference))
+  async read(place: Place, version: OpenableVersion): Promise<Buffer> {
+    const { backend: id, fingerprint } = this.#reference(place, version)
+    return this.#backends.use(id, async (backend) => {
+      const value = await backend.readLeaf(place)
+      if (!value) throw altered(backend, place, 'it is gone')
+      if (timingSafeEqual(fingerprint, this.#keyring.fingerprintOf(place, value))) return value
+      value.fill(0)
+      throw altered(backend, place, 'it is not the value that was written')
+    })
   }
 
   /** Whether `value` is what `version` holds; no backend is asked. Throws `store_damaged`. */
-  same(secret: SecretState, version: OpenableVersion, value: Uint8Array): boolean {
-    const place = placeOf(secret, version.version)
-    if (version.backend !== undefined) {
-      const { fingerprint } = this.#reference(place, version)
-      return timingSafeEqual(fingerprint, this.#keyring.fingerprintOf(place, value))
-    }
-    const stored = this.#keyring.openSealed(place, version.dataKey, version.sealed)
-    const same = stored.length === value.length && timingSafeEqual(stored, value)
-    stored.fill(0)
-    return same
+  isSame(place: Place, version: OpenableVersion, value: Uint8Array): boolean {
+    const { fingerprint } = this.#reference(place, version)
+    return timingSafeEqual(fingerprint, this.#keyring.fingerprintOf(place, value))
   }
 
-  /** What the store keeps of `value` when the backend `id` has it. */
+  /** What the store keeps of `value` when it is in the backend `id`. */
   refer(id: number, place: Place, value: Uint8Array): Sealed {
     const fingerprint = this.#keyring.fingerprintOf(place, value)
     return this.#keyring.sealReference(place, { backend: id, fingerprint })
   }
 
   /**
-   * The number of `place` if the backend `id` has nothing there, else the first one behind all that stands
-   * there: a copy of the store from before a restore may have got further. Rejects when the backend cannot
-   * be used.
+   * The number of `place` if the backend `id` has nothing there, else the first one after all that are
+   * there: before a restore, the store may have given more numbers. Rejects when the backend cannot be used.
    */
   async vacant(id: number, place: Place): Promise<number> {
     return this.#backends.use(id, async (backend) => {
@@ -89,7 +81,7 @@ export class Values {
     })
   }
 
-  /** Removes a value from the backend `id`. What stands there but is not ours stays, and is no failure. */
+  /** Removes a value from the backend `id`. What is there but is not ours stays, and that is not an error. */
   async remove(id: number, place: Place): Promise<void> {
     await this.#backends.use(id, async (backend) => {
       try {
@@ -109,14 +101,6 @@ export class Values {
       { hint: 'Restore the store from a backup.' },
     )
   }
-
-  async #read(backend: Backend, place: Place, { fingerprint }: Reference): Promise<Buffer> {
-    const value = await backend.readLeaf(place)
-    if (!value) throw altered(backend, place, 'it is not there any more')
-    if (timingSafeEqual(fingerprint, this.#keyring.fingerprintOf(place, value))) return value
-    value.fill(0)
-    throw altered(backend, place, 'it is not the value that was written')
-  }
 }
 
 async function isTaken(backend: Backend, leaf: Leaf): Promise<boolean> {
@@ -130,14 +114,10 @@ async function isTaken(backend: Backend, leaf: Leaf): Promise<boolean> {
   }
 }
 
-function placeOf({ name, incarnation }: SecretState, version: number): Place {
-  return { name, incarnation, version }
-}
-
 function altered({ place }: Backend, { name, version }: Leaf, reason: string): SottoError {
   return new SottoError(
     'backend_altered',
     `Cannot read version ${version} of ${quote(name)} at ${place}: ${reason}`,
-    { hint: 'Look who else writes there. Put the value anew, or restore it there from a backup.' },
+    { hint: 'Look who else writes there. Put the value again, or restore it there from a backup.' },
   )
 }

@@ -10,7 +10,7 @@ import { type CacheMetrics, cacheMetrics } from './metrics.ts'
 /** A version that is ready to be opened. */
 export interface OpenableVersion {
   readonly version: number
-  /** The id of the backend that keeps the value, and `sealed` is a reference then; absent: the store does. */
+  /** The id of the backend that keeps the value: `sealed` is a reference then. Absent: the store keeps it. */
   readonly backend?: number
   readonly sealed: Uint8Array
   readonly dataKey: DataKey
@@ -22,7 +22,7 @@ export interface CachedSecret {
   readonly versions: Map<number, OpenableVersion>
 }
 
-/** About what an entry costs beside its sealed bytes: names, numbers, key objects. */
+/** About what an entry costs in addition to its sealed bytes: names, numbers, key objects. */
 const OVERHEAD_BYTES = 1024
 
 /** A bounded cache in front of the store. Least recently used secrets leave first. */
@@ -34,7 +34,7 @@ export class SecretCache {
   readonly #entries = new Map<string, CachedSecret>()
   readonly #uncertain = new Set<string>()
   #bytes = 0
-  /** Reads under way, counted by name. A drop forgets them: what they find is not kept after it. */
+  /** Reads under way, counted by name. `drop` removes them, so that what they find is not kept. */
   readonly #reads = new Map<string, { count: number }>()
 
   /** `limit` is in bytes. */
@@ -84,8 +84,8 @@ export class SecretCache {
   }
 
   /**
-   * What there is to know of `name` beside its values, which need not open. Undefined where the name was
-   * never used. Rejects with `store_damaged` for a record that fails its authentication.
+   * The record of `name` without its values, which need not open. Undefined where the name was never
+   * used. Rejects with `store_damaged` for a record that fails its authentication.
    */
   async row(name: string): Promise<SecretRow | undefined> {
     const entry = this.#entries.get(name)
@@ -95,7 +95,7 @@ export class SecretCache {
     return row
   }
 
-  /** Forgets `name`. Called before a change of it is acknowledged. */
+  /** Removes `name`. Called before a change of it is acknowledged. */
   drop(name: string): void {
     this.#reads.delete(name)
     const entry = this.#entries.get(name)
@@ -104,7 +104,7 @@ export class SecretCache {
     this.#bytes -= sizeOf(entry)
   }
 
-  /** Reads `name` from the store each time until `settle`: a change of it may yet be committed. */
+  /** Reads `name` from the store each time until `settle`: a change of it may still be committed. */
   doubt(name: string): void {
     this.#uncertain.add(name)
     this.drop(name)
@@ -122,11 +122,11 @@ export class SecretCache {
     this.#keyring.verify(found.secret, found.secret.mac)
     const loaded: CachedSecret = { row: found.secret, versions: new Map() }
     const wanted = version || found.secret.active
-    // The MAC says which versions there are: bytes that come without it, or lack, were tampered with.
+    // The MAC covers which versions there are: bytes without a record, or a record without bytes, were tampered with.
     if (found.secret.versions.includes(wanted) !== (found.version !== undefined)) {
       throw new SottoError(
         'store_damaged',
-        `Cannot read version ${wanted} of ${quote(name)}: its bytes and its record do not fit`,
+        `Cannot read version ${wanted} of ${quote(name)}: its ciphertext does not match its record`,
         { hint: 'Restore the store from a backup.' },
       )
     }
@@ -134,7 +134,7 @@ export class SecretCache {
     return loaded
   }
 
-  /** A keyring entry may be erased between a read of the store and its answer: what it wrapped has moved. */
+  /** A keyring entry may be erased while the store answers: what it wrapped has moved, so it is read again. */
   async #read(name: string, version: number): Promise<ReadResult | undefined> {
     const found = await this.#store.read(name, version)
     if (!found?.version || this.#keyring.has(found.version.keyId)) return found
@@ -146,7 +146,7 @@ export class SecretCache {
     if (before) {
       this.#entries.delete(name)
       this.#bytes -= sizeOf(before)
-      // The same state, since a change would have dropped it: versions add up.
+      // The state is the same, since a change would have dropped the entry: its versions still count.
       for (const [number, version] of before.versions) {
         if (!loaded.versions.has(number)) loaded.versions.set(number, version)
       }

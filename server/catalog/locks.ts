@@ -1,14 +1,14 @@
-/** Lets tasks that share a key run one after another, in the order in which they came. */
+/** Locks by key: tasks that share a key run one after another, in the order in which they came. */
 import { orLate, processTimers } from '../platform/timers.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 
-/** How long a task waits for its turn unless told otherwise, in milliseconds. */
+/** How long a task waits for its turn by default, in milliseconds. */
 const WAIT_MS = 5000
 
-/** Locks by key. */
+/** A lock for each key. */
 export class Locks {
   readonly #waitMs: number
-  /** Resolves, never rejects, once all tasks of a key so far are over. */
+  /** Resolves, never rejects, once all tasks of a key until now are over. */
   readonly #last = new Map<string, Promise<unknown>>()
 
   constructor(waitMs: number = WAIT_MS) {
@@ -19,7 +19,7 @@ export class Locks {
    * Runs `task` after every earlier task of `key`, whether those failed or not. Rejects with
    * `store_unavailable` when they are not over in time, and then `task` never runs.
    */
-  async take<T>(key: string, task: () => Promise<T>): Promise<T> {
+  async withLock<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#last.get(key)
     const mine = before === undefined ? task() : this.#after(before, key, task)
     const over = Promise.allSettled([before, mine])
@@ -28,7 +28,7 @@ export class Locks {
     return mine
   }
 
-  /** Ends the memory of a key whose last tasks are over. */
+  /** Removes the lock of a key whose last task is over. */
   async #forget(key: string, over: Promise<unknown>): Promise<void> {
     await over
     if (this.#last.get(key) === over) this.#last.delete(key)

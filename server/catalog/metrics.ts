@@ -2,7 +2,7 @@
 import type { Counter, Gauge } from '../metrics/instruments.ts'
 import { Registry } from '../metrics/registry.ts'
 
-/** What a cache notes. */
+/** What is measured of a cache. */
 export interface CacheMetrics {
   readonly hits: Counter
   readonly misses: Counter

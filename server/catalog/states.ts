@@ -1,4 +1,4 @@
-/** How the state of a secret goes on from one change to the next. */
+/** The state of a secret after each kind of change. */
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretRow, SecretState } from '../store/contract.ts'
 
@@ -28,7 +28,7 @@ export function appended(
   }
 }
 
-/** After a number was taken for a version that is about to be added: burnt, until it is. */
+/** After a number was reserved for a version that is about to be added: it counts as removed until then. */
 export function reserved(before: SecretRow | undefined, { name, version }: Addition): SecretState {
   return {
     name,
@@ -40,7 +40,7 @@ export function reserved(before: SecretRow | undefined, { name, version }: Addit
   }
 }
 
-/** After the version whose number was taken was added. */
+/** After the version whose number was reserved was added. */
 export function filled(row: SecretState, { version, active }: Addition): SecretState {
   return {
     ...row,
@@ -69,7 +69,7 @@ export function ascending(numbers: readonly number[]): number[] {
   return numbers.toSorted((a, b) => a - b)
 }
 
-/** Of the versions that are added next: a deleted name begins a new one. */
+/** The incarnation of the versions that are added next: a deleted name begins a new one. */
 export function nextIncarnation(before: SecretRow | undefined): number {
   if (before === undefined) return 1
   return before.active === 0 ? before.incarnation + 1 : before.incarnation

@@ -18,7 +18,7 @@ export interface KeysAtHand {
 }
 
 /** Where Kubernetes puts the token of a pod's service account. */
-const SERVICE_ACCOUNT_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+export const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 
 /** Reads which keys are at hand. Throws `usage` for what does not fit. */
 export function keysAtHand(given: SettingValues): KeysAtHand {
@@ -87,7 +87,7 @@ function transitLogin(given: SettingValues): Login {
       }
     case 'kubernetes':
     case 'jwt': {
-      const jwtFile = given.value('transit-jwt-file') ?? SERVICE_ACCOUNT_FILE
+      const jwtFile = given.value('transit-jwt-file') ?? SERVICE_ACCOUNT_TOKEN
       return { method, ...mount, role: due('transit-role'), jwtFile }
     }
     case 'userpass':

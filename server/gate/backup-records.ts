@@ -1,14 +1,7 @@
-/** What the audit log is told of backups, by those who the gate gave leave. */
-import type { AuditLog } from '../../audit/log.ts'
+/** Audit records about backups. */
 import { asSottoError } from '../../client/api/errors.ts'
 import type { Principal } from '../../client/api/types.ts'
 import type { Commits } from './commits.ts'
-
-/** What the records are written with. */
-interface RecordParts {
-  readonly log: AuditLog
-  readonly commits: Commits
-}
 
 /** How a rehearsal ended. */
 export interface Rehearsed {
@@ -19,45 +12,45 @@ export interface Rehearsed {
   readonly reason?: string
 }
 
-/** Records of what one principal does to the backups in one target. */
+/** Records what one principal does to the backups in one target. */
 export class BackupRecords {
-  readonly #parts: RecordParts
+  readonly #commits: Commits
   readonly #principal: Principal
   readonly #target: string
   #announced = 0
 
-  constructor(parts: RecordParts, principal: Principal, target: string) {
-    this.#parts = parts
+  constructor(commits: Commits, principal: Principal, target: string) {
+    this.#commits = commits
     this.#principal = principal
     this.#target = target
   }
 
-  /** Resolves when a record of the backup is durable: before it is there. Rejects with `audit_unavailable`. */
+  /** Records a backup before it is made: resolves once that is durable. Rejects with `audit_unavailable`. */
   async announce(backup: string): Promise<void> {
-    const { id } = await this.#parts.log.append({ kind: 'backup', ...this.#of(backup) })
+    const { id } = await this.#commits.log.append({ kind: 'backup', ...this.#of(backup) })
     this.#announced = id
   }
 
-  /** The backup that was announced last does not come to be. Never rejects. */
+  /** Records that the backup that was announced last was not made. Never rejects. */
   abandon(reason: string): Promise<void> {
-    this.#parts.commits.abandon(this.#announced, reason)
+    this.#commits.abandon(this.#announced, reason)
     return Promise.resolve()
   }
 
-  /** Runs `remove`, which deletes a backup, once a record of it is durable. Rejects as `announce` and `remove` do. */
+  /** Runs `remove`, which deletes a backup, once a record of that is durable. Rejects as `announce` and `remove`. */
   async prune(backup: string, remove: () => Promise<void>): Promise<void> {
-    const { id } = await this.#parts.log.append({ kind: 'prune', ...this.#of(backup) })
+    const { id } = await this.#commits.log.append({ kind: 'prune', ...this.#of(backup) })
     try {
       await remove()
     } catch (error) {
-      this.#parts.commits.abandon(id, asSottoError(error).message)
+      this.#commits.abandon(id, asSottoError(error).message)
       throw error
     }
   }
 
   /** Records how a rehearsal ended. Rejects with `audit_unavailable`. */
   async rehearsed({ backup, values, reason }: Rehearsed): Promise<void> {
-    await this.#parts.log.append({
+    await this.#commits.log.append({
       kind: 'rehearsal',
       ...this.#of(backup),
       values,

@@ -1,6 +1,7 @@
 /**
- * Commits changes, and keeps the audit log and the store in agreement: an intent that is on the log was carried out, or
- * a second record says that it was not; and neither can lose its newest part unnoticed.
+ * Commits changes, and keeps the audit log and the store in agreement: an intent in the log was carried out,
+ * or a second record says that it was not. Neither can lose its newest part unnoticed. The cache forgets what
+ * was changed.
  */
 import type { AuditLog, Recovered } from '../../audit/log.ts'
 import type { Receipt } from '../../audit/record.ts'
@@ -8,9 +9,9 @@ import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import type { Store } from '../store/contract.ts'
 import type { SecretCache } from '../catalog/cache.ts'
 
-/** How often an outcome that is not known yet is looked for, in milliseconds. */
+/** How often the store is asked for an outcome that is not known yet, in milliseconds. */
 const RETRY_MS = 1000
-/** How often the store is told how far the log is, in milliseconds. */
+/** How often the head of the log is stored, in milliseconds. */
 const REMEMBER_MS = 10_000
 
 /** Opens the log. `accept` sees what was found before anything is written, and may reject. */
@@ -19,12 +20,15 @@ export type OpenLog = (
   accept: (recovered: Recovered) => Promise<void>,
 ) => Promise<AuditLog>
 
+/** What a commit is about: the secret of that name, the backends, or the keys. */
+export type Subject = { readonly secret: string } | 'backends' | 'keys'
+
 /** What log and store are kept in agreement with. */
 export interface CommitsParts {
   readonly store: Store
   readonly cache: SecretCache
   readonly openLog: OpenLog
-  /** The record `id` as it stands on the log; undefined where there is none. */
+  /** The record `id` of the log; undefined where there is none. */
   readonly findRecord: (id: number) => Promise<Receipt | undefined>
 }
 
@@ -37,8 +41,8 @@ export class Commits {
   #remembered = 0
   #remembering: NodeJS.Timeout | undefined
   #closed = false
-  #changed = (): void => {}
-  /** Commits that failed and whose outcome the store did not tell yet. */
+  readonly #listeners: ((subject: Subject) => void)[] = []
+  /** Commits that failed and whose outcome is not known yet. */
   #doubts = 0
   readonly #unresolved = new Set<Promise<void>>()
 
@@ -48,9 +52,9 @@ export class Commits {
   }
 
   /**
-   * Opens the log beside the store, and closes what a crash left open: intents that the store does
-   * not know are recorded as abandoned. Rejects with `audit_cut` when the log lacks what the store
-   * remembers, with `store_behind` when the store lacks what the log tells, and then wrote nothing.
+   * Opens the log of the store, and closes what a crash left open: intents that the store does not have are
+   * recorded as abandoned. Rejects with `audit_cut` when the log lacks what the store remembers, and with
+   * `store_behind` when the store lacks what is in the log; then nothing was written.
    */
   static async open(parts: CommitsParts): Promise<Commits> {
     const { store, cache, openLog, findRecord } = parts
@@ -75,37 +79,29 @@ export class Commits {
     return this.#log
   }
 
-  /** Has `act` called after each change of the store. */
-  whenChanged(act: () => void): void {
-    this.#changed = act
+  /** Calls `listener`, which never throws, after each commit: also after one that is only found later. */
+  whenCommitted(listener: (subject: Subject) => void): void {
+    this.#listeners.push(listener)
   }
 
   /**
-   * Runs `commit`, which carries out `intent` on the secret `name` (undefined: on none), and settles
-   * the intent. Rejects with what `commit` rejects with; an outcome that is not known then is looked
-   * for until it is.
+   * Runs `commit`, which carries out `intent` on `subject`, and settles the intent. Rejects with what
+   * `commit` rejects with. If the outcome is not known then, the store is asked until it is.
    */
-  async carryOut(
-    name: string | undefined,
-    intent: Receipt,
-    commit: () => Promise<number>,
-  ): Promise<void> {
+  async carryOut(subject: Subject, intent: Receipt, commit: () => Promise<number>): Promise<void> {
+    let revision: number
     try {
-      const revision = await commit()
-      this.#revision = Math.max(this.#revision, revision)
-      this.#log.settle(intent.id)
-      if (name !== undefined) this.#cache.drop(name)
-      this.#changed()
+      revision = await commit()
     } catch (error) {
       const { code } = asSottoError(error)
-      if (code === 'store_unavailable') {
-        if (name !== undefined) this.#cache.doubt(name)
-        this.#begin(this.#resolve(name, intent))
-      } else {
-        this.abandon(intent.id, code)
-      }
+      if (code === 'store_unavailable') this.#begin(this.#resolve(subject, intent))
+      else this.abandon(intent.id, code)
       throw error
     }
+    this.#revision = Math.max(this.#revision, revision)
+    this.#log.settle(intent.id)
+    if (typeof subject === 'object') this.#cache.drop(subject.secret)
+    this.#committed(subject)
   }
 
   /** Records that what the record `id` announced did not happen: now, or when the log is back. */
@@ -113,7 +109,7 @@ export class Commits {
     this.#begin(this.#retry(() => this.#log.append({ kind: 'abandoned', of: id, reason })))
   }
 
-  /** Rejects with `store_unavailable` from a commit that failed until the store tells its outcome. */
+  /** Rejects with `store_unavailable` while the outcome of a commit is not known. */
   async check(): Promise<void> {
     if (this.#doubts === 0) return
     throw new SottoError(
@@ -122,7 +118,7 @@ export class Commits {
     )
   }
 
-  /** Lets the store know how far the log is, and ends. */
+  /** Stores the head of the log, and ends. */
   async close(): Promise<void> {
     clearInterval(this.#remembering)
     this.#closed = true
@@ -138,22 +134,31 @@ export class Commits {
     }
   }
 
-  /** Finds out whether a commit that was given up on came to pass, and says so on the log. */
-  async #resolve(name: string | undefined, intent: Receipt): Promise<void> {
+  /** Finds out whether a commit that ended with an error happened, and records it if not. */
+  async #resolve(subject: Subject, intent: Receipt): Promise<void> {
+    const name = typeof subject === 'object' ? subject.secret : undefined
+    if (name !== undefined) this.#cache.doubt(name)
     this.#doubts++
+    let happened = false
     await this.#retry(async () => {
       // The writer works in order: once it answers, the commit is done or never will be.
       await this.#store.check()
       const committed = await this.#store.committed([intent.id])
       this.#revision = Math.max(this.#revision, (await this.#store.head()).revision)
       if (name !== undefined) this.#cache.settle(name)
-      if (committed.has(intent.id)) this.#log.settle(intent.id)
+      happened = committed.has(intent.id)
+      if (happened) this.#log.settle(intent.id)
       else this.abandon(intent.id, 'the store did not take it')
     })
     this.#doubts--
+    if (happened) this.#committed(subject)
   }
 
-  /** Runs `attempt` until it succeeds or the server closes; the next start goes on from there. */
+  #committed(subject: Subject): void {
+    for (const listener of this.#listeners) listener(subject)
+  }
+
+  /** Runs `attempt` until it succeeds or the server closes; the next start continues from there. */
   async #retry(attempt: () => Promise<unknown>): Promise<void> {
     for (;;) {
       try {
@@ -178,7 +183,7 @@ export class Commits {
       await this.#store.remember(head)
       this.#remembered = head.id
     } catch {
-      // The store says by itself when it fails; the next round tells it again.
+      // The store reports its failures itself; the next round tries again.
     }
   }
 }
@@ -195,18 +200,18 @@ async function refuseDisagreement(
     if (!found) {
       throw new SottoError(
         'audit_cut',
-        `The store knows of audit record ${known.id}, and the log ends at ${last?.id ?? 0}`,
+        `The store has audit record ${known.id}, and the log ends at ${last?.id ?? 0}`,
         {
-          hint: 'Put the missing part of the audit log back; the store was not changed. If that part is lost, `sotto restore` makes a store that goes on without it.',
+          hint: 'Put the missing part of the audit log back; the store was not changed. If that part is lost, `sotto restore` makes a store that continues without it.',
         },
       )
     }
     if (found.hash !== known.hash) {
       throw new SottoError(
         'audit_cut',
-        `Audit record ${known.id} is not the one that the store knows: the log was altered or belongs to another copy`,
+        `Audit record ${known.id} is not the one that the store has: the log was altered or belongs to another copy`,
         {
-          hint: 'Put the audit log back that belongs to this store. If it is lost, `sotto restore` makes a store that goes on without it.',
+          hint: 'Put the audit log back that belongs to this store. If it is lost, `sotto restore` makes a store that continues without it.',
         },
       )
     }
@@ -214,9 +219,9 @@ async function refuseDisagreement(
   if (revision > head.revision) {
     throw new SottoError(
       'store_behind',
-      `The audit log tells of revision ${revision}, and the store is at ${head.revision}: it was rolled back`,
+      `The audit log has revision ${revision}, and the store is at ${head.revision}: it was rolled back`,
       {
-        hint: 'Put the newer store back. If it is lost, `sotto restore FILE --to DIR --audit LOG` goes on from a backup on purpose, and gives no number twice.',
+        hint: 'Put the newer store back. If it is lost, `sotto restore FILE --to DIR --audit LOG` continues from a backup on purpose, and gives no number twice.',
       },
     )
   }

@@ -2,41 +2,46 @@
  * The gate: the only place that decides access, writes audit records and opens sealed values. Every
  * verb of the service enters through `enter` and acts through the pass that it is given.
  */
+import { timingSafeEqual } from 'node:crypto'
 import type { AuditLog } from '../../audit/log.ts'
 import type { AccessEntry, BackendEntry, Result } from '../../audit/record.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Action } from '../../client/api/types.ts'
 import { allows, allowsEach, type Caller, type Grant, grantOf } from '../access.ts'
-import type { KeyChange, SecretState } from '../store/contract.ts'
-import type { Commits } from './commits.ts'
-import { BackupRecords } from './backup-records.ts'
+import type { Values } from '../backends/values.ts'
 import type { OpenableVersion } from '../catalog/cache.ts'
 import type { ChangeStamp } from '../catalog/states.ts'
-import type { Values } from '../backends/values.ts'
+import type { Place } from '../crypto/binding.ts'
+import type { Keyring } from '../crypto/keyring.ts'
+import type { KeyChange, SecretState } from '../store/contract.ts'
+import { BackupRecords } from './backup-records.ts'
+import type { Commits } from './commits.ts'
 import { type KeyActs, keyActs, type KeyIntent } from './key-acts.ts'
 import { Refusals } from './refusals.ts'
 
 /** One request of a caller that the network has named. */
 export interface Call {
   readonly caller: Caller
-  /** The id that the answer's header tells. */
+  /** The id in the header of the answer. */
   readonly request: string
 }
 
 /** What the gate works with. */
 export interface GateParts {
   readonly log: AuditLog
+  readonly keyring: Keyring
   readonly values: Values
   readonly commits: Commits
   readonly clock: () => Date
-  /** Told after each change that was committed. */
-  readonly changed?: () => void
 }
 
 /** What a pass works with. */
 interface PassParts extends GateParts {
   readonly refusals: Refusals
 }
+
+/** What was asked for, as records have it. */
+type Asked = Omit<AccessEntry, 'authorized' | 'result'>
 
 /** Decides, records, opens. */
 export class Gate {
@@ -48,8 +53,8 @@ export class Gate {
 
   /**
    * Lets `call` perform `action` on `name`, or rejects with `denied` when no rule allows it. Nothing
-   * about the name is looked up first, so that a refusal tells nothing. `operation` is what it is a part
-   * of, where it is one of an operation.
+   * about the name is looked up first, so that a refusal reveals nothing. `operation` names the operation
+   * that it is a part of, if there is one.
    */
   async enter(call: Call, action: Action, name: string, operation?: string): Promise<Pass> {
     const entry = { ...entryOf(call, action, name), ...(operation !== undefined && { operation }) }
@@ -84,7 +89,7 @@ export class Gate {
 
   /**
    * Rejects with `denied` unless `call` may perform `action` on every secret whose name `pattern` matches,
-   * those that are yet to come included.
+   * future ones included.
    */
   async demandEach(call: Call, action: Action, pattern: string): Promise<void> {
     if (allowsEach(call.caller.rules, action, pattern)) return
@@ -103,7 +108,7 @@ export class Gate {
     return allows(call.caller.rules, action, name)
   }
 
-  /** What lets `call` perform `action` on `name`, for telling the caller; undefined for nothing. */
+  /** The rule that lets `call` perform `action` on `name`, to be shown to the caller; undefined: there is none. */
   grant(call: Call, action: Action, name: string): Grant | undefined {
     return grantOf(call.caller.rules, action, name)
   }
@@ -114,8 +119,8 @@ export class Gate {
   }
 
   /**
-   * Records that so many secrets were listed; answers also while the log is down. Anybody may list,
-   * so that a list of nothing is no more than a refusal.
+   * Records that so many secrets were listed; resolves also while the log is down. Anybody may list, so
+   * that an empty list is recorded like a refusal.
    */
   async listed(call: Call, secrets: number): Promise<void> {
     const { log, refusals } = this.#parts
@@ -124,7 +129,7 @@ export class Gate {
       authorized: true,
       result: 'ok',
     }
-    await (secrets === 0 ? refusals.record(entry) : tell(log, entry))
+    await (secrets === 0 ? refusals.record(entry) : recordIfPossible(log, entry))
   }
 
   /** Records that a caller could not be named. Never rejects. */
@@ -132,68 +137,77 @@ export class Gate {
     await this.#parts.refusals.record({ kind: 'unidentified', request, ip, reason })
   }
 
-  /** Writes what was only counted so far. */
+  /** Writes what was only counted until now. */
   async flush(): Promise<void> {
     await this.#parts.refusals.flush()
   }
 }
 
-/**
- * Leave to perform one action on one name, given by the gate: what it offers is all that can be
- * done with the name.
- */
+/** Permission to perform one action on one name: nothing else can be done with the name. */
 export class Pass {
   readonly #parts: PassParts
-  readonly #entry: Omit<AccessEntry, 'authorized' | 'result'>
+  readonly #entry: Asked
   readonly #name: string
 
-  constructor(parts: PassParts, entry: Omit<AccessEntry, 'authorized' | 'result'>, name: string) {
+  constructor(parts: PassParts, entry: Asked, name: string) {
     this.#parts = parts
     this.#entry = entry
     this.#name = name
   }
 
   /**
-   * Opens exactly `sealed`, after a record that it left is durable; where a backend has the value, it is
-   * asked only then. Rejects with `audit_unavailable`, and then nothing was opened; with `store_damaged`
-   * when the bytes fail their authentication, and with what the backend rejects with: both are recorded.
+   * Opens exactly `sealed`, once the record of it is durable; a backend that has the value is asked only
+   * then. Rejects with `audit_unavailable`, and then nothing was opened; with `store_damaged` when the bytes
+   * fail their authentication; and as `Values.read`. The last two are recorded. The caller zeroes the value.
    */
   async reveal(secret: SecretState, sealed: OpenableVersion): Promise<Buffer> {
-    const receipt = await this.#parts.log.append(this.#access('ok', sealed.version))
+    const { log, keyring, values, commits } = this.#parts
+    const receipt = await log.append(this.#access('ok', sealed.version))
+    const place = placeOf(secret, sealed)
     try {
-      return await this.#parts.values.open(secret, sealed)
+      if (sealed.backend !== undefined) return await values.read(place, sealed)
+      return keyring.openSealed(place, sealed.dataKey, sealed.sealed)
     } catch (error) {
-      this.#parts.commits.abandon(receipt.id, asSottoError(error).message)
+      commits.abandon(receipt.id, asSottoError(error).message)
       throw error
     }
   }
 
   /**
-   * Whether `value` is what `sealed` holds. A yes tells something of the value: it is recorded as
-   * `unchanged`, durable before the answer, or rejects with `audit_unavailable`.
+   * Whether `value` is what `sealed` holds; no backend is asked. A yes reveals something about the value: it
+   * is recorded as `unchanged`, durable before the answer. Rejects with `audit_unavailable` and
+   * `store_damaged`.
    */
   async equals(secret: SecretState, sealed: OpenableVersion, value: Uint8Array): Promise<boolean> {
-    const same = this.#parts.values.same(secret, sealed, value)
-    if (same) await this.#parts.log.append(this.#access('unchanged', sealed.version))
+    const { log, keyring, values } = this.#parts
+    const place = placeOf(secret, sealed)
+    let same: boolean
+    if (sealed.backend !== undefined) same = values.isSame(place, sealed, value)
+    else {
+      const stored = keyring.openSealed(place, sealed.dataKey, sealed.sealed)
+      same = stored.length === value.length && timingSafeEqual(stored, value)
+      stored.fill(0)
+    }
+    if (same) await log.append(this.#access('unchanged', sealed.version))
     return same
   }
 
   /**
-   * Records an outcome that reveals no value; answers also while the log is down. What gave the
-   * caller nothing is recorded as a refusal is, the caller's rights notwithstanding: a program that
-   * waits for a secret asks without end.
+   * Records an outcome that reveals no value; resolves also while the log is down. An outcome that gave the
+   * caller nothing is recorded as a refusal is, though the caller has the right: a program that waits for
+   * a secret asks again and again.
    */
-  async tell(result: Result, version?: number): Promise<void> {
+  async record(result: Result, version?: number): Promise<void> {
     const { log, refusals } = this.#parts
     const entry = this.#access(result, version)
     const nothing = result === 'not-found' || result === 'refused'
-    await (nothing ? refusals.record(entry) : tell(log, entry))
+    await (nothing ? refusals.record(entry) : recordIfPossible(log, entry))
   }
 
   /**
-   * Records the intent to change the secret, runs `commit` once it is durable, and settles the
-   * record. `version` is absent where the whole secret is concerned. Rejects with
-   * `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
+   * Records the intent to change the secret, runs `commit` once the record is durable, and settles it.
+   * `version` is undefined where the whole secret is concerned. Rejects with `audit_unavailable`, and then
+   * `commit` did not run, or with what `commit` rejects with.
    */
   async change(
     verb: string,
@@ -213,27 +227,27 @@ export class Pass {
   }
 }
 
-/** Leave to do one operation, given by the gate. */
+/** Permission to do one operation. */
 export class OperatorPass implements KeyActs {
   readonly #parts: GateParts
-  readonly #entry: Omit<AccessEntry, 'authorized' | 'result'>
+  readonly #entry: Asked
 
-  constructor(parts: GateParts, entry: Omit<AccessEntry, 'authorized' | 'result'>) {
+  constructor(parts: GateParts, entry: Asked) {
     this.#parts = parts
     this.#entry = entry
   }
 
-  /** Resolves once a record of the act is durable: before it is done. Rejects with `audit_unavailable`. */
+  /** Records the act before it is done: resolves once that is durable. Rejects with `audit_unavailable`. */
   async announce(): Promise<void> {
     await this.#parts.log.append({ ...this.#entry, authorized: true, result: 'ok' })
   }
 
-  /** Records an outcome that reveals and changes nothing; answers also while the log is down. */
-  async tell(result: Result): Promise<void> {
-    await tell(this.#parts.log, { ...this.#entry, authorized: true, result })
+  /** Records an outcome that reveals and changes nothing; resolves also while the log is down. */
+  async record(result: Result): Promise<void> {
+    await recordIfPossible(this.#parts.log, { ...this.#entry, authorized: true, result })
   }
 
-  /** As the `change` of a pass, for an operation that changes the whole secret `name`. */
+  /** As `Pass.change`, for an operation that changes the whole secret `name`. */
   async changeSecret(
     verb: string,
     name: string,
@@ -242,13 +256,13 @@ export class OperatorPass implements KeyActs {
     await changeSecret(this.#parts, this.#entry, { name, verb, version: undefined }, commit)
   }
 
-  /** Records of what is done to the backups in `target`. */
+  /** Records what is done to the backups in `target`. */
   backups(target: string): BackupRecords {
-    return new BackupRecords(this.#parts, this.#entry.principal, target)
+    return new BackupRecords(this.#parts.commits, this.#entry.principal, target)
   }
 
   /**
-   * Records the intent to change a backend, runs `commit` once it is durable, and settles the record.
+   * Records the intent to change a backend, runs `commit` once the record is durable, and settles it.
    * Rejects with `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
    */
   async changeBackend(
@@ -259,10 +273,8 @@ export class OperatorPass implements KeyActs {
     const { log, commits, clock } = this.#parts
     const { request, principal, action } = this.#entry
     const intent = await log.append({ kind: 'backend', request, principal, action, verb, backend })
-    await commits.carryOut(undefined, intent, () =>
-      commit({ intent, by: principal, at: clock().toISOString() }),
-    )
-    this.#parts.changed?.()
+    const stamp = { intent, by: principal, at: clock().toISOString() }
+    await commits.carryOut('backends', intent, () => commit(stamp))
   }
 
   /** Changes the keys by this call: see `KeyActs`. */
@@ -275,8 +287,8 @@ export class OperatorPass implements KeyActs {
 }
 
 async function changeSecret(
-  { log, commits, clock, changed }: GateParts,
-  { request, principal: by, action }: Omit<AccessEntry, 'authorized' | 'result'>,
+  { log, commits, clock }: GateParts,
+  { request, principal: by, action }: Asked,
   { name, verb, version }: { name: string; verb: string; version: number | undefined },
   commit: (stamp: ChangeStamp) => Promise<number>,
 ): Promise<void> {
@@ -290,12 +302,12 @@ async function changeSecret(
     ...(version !== undefined && { secretVersion: version }),
     verb,
   })
-  await commits.carryOut(name, intent, () => commit({ intent, by, at: clock().toISOString() }))
-  changed?.()
+  const stamp = { intent, by, at: clock().toISOString() }
+  await commits.carryOut({ secret: name }, intent, () => commit(stamp))
 }
 
 /** Writes a record of what reveals nothing; while the log is down it is counted as lost. */
-async function tell(log: AuditLog, entry: AccessEntry): Promise<void> {
+async function recordIfPossible(log: AuditLog, entry: AccessEntry): Promise<void> {
   try {
     await log.append(entry)
   } catch {
@@ -303,11 +315,11 @@ async function tell(log: AuditLog, entry: AccessEntry): Promise<void> {
   }
 }
 
-function entryOf(
-  call: Call,
-  action: Action,
-  name: string | undefined,
-): Omit<AccessEntry, 'authorized' | 'result'> {
+function placeOf({ name, incarnation }: SecretState, { version }: OpenableVersion): Place {
+  return { name, incarnation, version }
+}
+
+function entryOf(call: Call, action: Action, name: string | undefined): Asked {
   return {
     kind: 'access',
     request: call.request,

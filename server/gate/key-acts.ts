@@ -1,15 +1,15 @@
-/** Changes of the keys: each is announced on the audit log before the store is changed. */
+/** Changes of the keys: each is recorded in the audit log before the store is changed. */
 import type { KeyActor, KeyEntry, KeyringEntry } from '../../audit/record.ts'
 import type { KeyChange } from '../store/contract.ts'
 import type { Commits } from './commits.ts'
 
-/** What a change of the keys announces, beside who makes it. */
+/** What the record of a change of the keys says, in addition to who makes it. */
 export type KeyIntent = Omit<KeyEntry, keyof KeyActor> | Omit<KeyringEntry, keyof KeyActor>
 
-/** Who may change the keys, with all that it takes to do so. */
+/** What somebody who may change the keys can do. */
 export interface KeyActs {
   /**
-   * Records the intent, runs `commit` once it is durable, and settles the record. Rejects with
+   * Records the intent, runs `commit` once the record is durable, and settles it. Rejects with
    * `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
    */
   changeKeys(intent: KeyIntent, commit: (change: KeyChange) => Promise<number>): Promise<void>
@@ -22,13 +22,13 @@ export interface KeyActsParts {
   readonly clock: () => Date
 }
 
-/** The acts of somebody who may change the keys: leave to do so was given before. */
+/** The acts of somebody who may change the keys: that was decided before. */
 export function keyActs({ commits, actor, clock }: KeyActsParts): KeyActs {
   return {
     async changeKeys(intent, commit) {
       const mark = await commits.log.append({ ...intent, ...actor })
       const by = actor.principal ?? actor.operator
-      await commits.carryOut(undefined, mark, () =>
+      await commits.carryOut('keys', mark, () =>
         commit({ intent: mark, by, at: clock().toISOString() }),
       )
     },

@@ -1,6 +1,6 @@
 /**
- * Puts refusals, and whatever else gave a caller nothing, on the audit log without letting it fill
- * the disk: the first ones in a window have a record each, further and repeated ones are a number.
+ * Records refusals, and other requests that gave the caller nothing, without letting a caller fill the
+ * disk: the first ones in a window get a record each, further and repeated ones are only counted.
  */
 import { hash } from 'node:crypto'
 import type { AuditLog } from '../../audit/log.ts'
@@ -11,7 +11,7 @@ import type { Principal } from '../../client/api/types.ts'
 const WINDOW_MS = 60_000
 /** Records that one caller may cause in a window by being refused. */
 const RECORDS_PER_CALLER = 60
-/** Callers told apart in a window; the rest are counted together. */
+/** Callers that are counted separately in a window; the rest are counted together. */
 const CALLERS = 1000
 
 interface Tally {
@@ -36,8 +36,8 @@ export class Refusals {
   }
 
   /**
-   * Records a refusal, or counts it. Resolves when its record is durable, or at once when it is
-   * only counted; never rejects: what reveals nothing is answered also while the log is down.
+   * Records a refusal, or counts it. Resolves when its record is durable, or at once when it is only
+   * counted. Never rejects: what reveals nothing is answered also while the log is down.
    */
   async record(entry: AccessEntry | UnidentifiedEntry): Promise<void> {
     const tally = this.#tallyOf(entry)
@@ -55,16 +55,16 @@ export class Refusals {
     if (tally.count++ === 0) tally.first = tally.last
   }
 
-  /** Writes the numbers of the window that ends. Never rejects. */
+  /** Ends the window, and records its numbers. Never rejects. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const tallies = this.#tallies
     this.#tallies = new Map()
-    await Promise.all([...tallies.values()].map((tally) => this.#tell(tally)))
+    await Promise.all([...tallies.values()].map((tally) => this.#recordCount(tally)))
   }
 
-  async #tell(tally: Tally): Promise<void> {
+  async #recordCount(tally: Tally): Promise<void> {
     if (tally.count === 0) return
     const { principal, ip, count, first, last } = tally
     const entry: RefusalsEntry = {
@@ -100,7 +100,7 @@ export class Refusals {
   }
 }
 
-/** Tells refusals of one caller apart; hashed, since names may be long and there may be many. */
+/** Distinguishes refusals of one caller; hashed, since names may be long and there may be many. */
 function keyOf(entry: AccessEntry | UnidentifiedEntry): string {
   const text =
     entry.kind === 'access'

@@ -5,7 +5,7 @@ import { Registry } from '../metrics/registry.ts'
 
 const results = ['ok', 'failed'] as const
 
-/** What runs are noted in. */
+/** What is measured of runs. */
 export interface JobMetrics {
   /** Names of jobs: there are series for those that are in it. */
   readonly names: string[]
@@ -40,7 +40,7 @@ export function jobMetrics(registry: Registry = new Registry()): JobMetrics {
   }
 }
 
-/** What is known of the backups. */
+/** What is measured of backups. */
 export interface BackupMetrics {
   readonly newest: Gauge
   readonly size: Gauge

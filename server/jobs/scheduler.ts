@@ -1,6 +1,6 @@
 /**
- * Runs the jobs of the server: each by itself from time to time, one run of it at a time, for a bounded
- * time, and tells how the last run ended and when the next one is due.
+ * Runs the jobs of the server: each by itself from time to time, one run at a time, for a bounded time. Keeps
+ * how the last run ended and when the next one is due.
  */
 import { orLate, processTimers, type Timers } from '../platform/timers.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
@@ -17,9 +17,9 @@ export interface Run {
   readonly signal: AbortSignal
 }
 
-/** Something to be done again and again. Times are in milliseconds. */
+/** A task that is repeated. Times are in milliseconds. */
 export interface Job {
-  /** One word: the name of its principal behind `system:`, and how an operator calls it. */
+  /** One word: operators call it by that, and its principal is `system:NAME`. */
   readonly name: string
   /** The action that an operator needs to see it and to run it. */
   readonly action: Action
@@ -35,20 +35,20 @@ export interface Job {
   readonly retryMs: number
   /** How long a run may take. */
   readonly maxMs: number
-  /** Resolves with a line for the operator, or rejects with why it came to nothing. */
+  /** Resolves with a line for the operator, or rejects with why it failed. */
   readonly run: (run: Run) => Promise<string>
 }
 
-/** How a job is doing. Times are UTC. */
+/** The state of a job. Times are UTC. */
 export interface JobState {
   readonly name: string
   readonly action: Action
   readonly running: boolean
   readonly lastStart?: string
-  /** Absent while the first run goes on, and before it. */
+  /** Absent before the end of the first run. */
   readonly lastEnd?: string
   readonly lastResult?: 'ok' | 'failed'
-  /** What the last run told of itself, or why it failed. */
+  /** The line of the last run, or why it failed. */
   readonly lastMessage?: string
   /** The end of the last run that succeeded. */
   readonly lastSuccess?: string
@@ -69,9 +69,9 @@ export interface SchedulerWorld {
 
 /** Intervals vary by this share in both directions, so that servers do not act in step. */
 const JITTER = 0.1
-/** How long a run that was told to end may take for that. */
+/** How long a run that was aborted may take to end. */
 const END_MS = 5000
-/** How long who asks for a run waits for its end. */
+/** How long a caller who asks for a run waits for its end. */
 const WAIT_MS = 20_000
 
 /** The jobs of one server. */
@@ -90,7 +90,7 @@ export class Scheduler {
     }
   }
 
-  /** Takes up a job. Its first run comes by itself. */
+  /** Adds a job. Its first run comes by itself. */
   add(job: Job): void {
     if (this.#entries.has(job.name)) throw new Error(`Two jobs are named ${job.name}`)
     this.#entries.set(job.name, new Entry(job, this.#world))
@@ -103,9 +103,9 @@ export class Scheduler {
 
   /**
    * Runs a job now, or joins the run that is under way, and resolves with its state after that; also
-   * when it takes longer than 20 s, and then it goes on. A run that fails does not reject: the state
-   * tells it. Rejects with `not_found`, with `shutting_down`, and with `overloaded` while a run that was
-   * told to end has not.
+   * when it takes longer than 20 s, and then it still runs. A run that fails does not reject: the state
+   * says so. Rejects with `not_found`, with `shutting_down`, and with `overloaded` while a run that was
+   * aborted has not ended.
    */
   async run(name: string): Promise<JobState> {
     const entry = this.#named(name)
@@ -123,7 +123,7 @@ export class Scheduler {
     this.#named(name).wake()
   }
 
-  /** Tells every run to end, waits a bounded time for that, and begins no other. */
+  /** Aborts every run, waits a bounded time for their end, and begins no other. */
   async close(): Promise<void> {
     await Promise.all([...this.#entries.values()].map((entry) => entry.close()))
   }
@@ -151,13 +151,13 @@ class Entry {
   #running: Running | undefined
   #last: Omit<JobState, 'name' | 'action' | 'running' | 'nextRun'> = {}
   #failures = 0
-  /** A run that was told to end and has not. */
+  /** Whether a run that was aborted has not ended. */
   #stuck = false
   #cancel: (() => void) | undefined
   /** When the next run is due, by the timers. */
   #due = Infinity
   #restsUntil = 0
-  /** Whether something was there to do that the run under way may have missed. */
+  /** Whether there is work that the run under way may have missed. */
   #awake = false
   #closed = false
 
@@ -259,7 +259,7 @@ class Entry {
     }
   }
 
-  /** Settles as `task` does, or rejects a while after the abort: a task may not heed it. */
+  /** Settles as `task` does, or rejects some time after the abort, which a task may ignore. */
   async #endOf(task: Promise<string>, { signal }: AbortController): Promise<string> {
     const late = Promise.withResolvers<never>()
     let stop: (() => void) | undefined

@@ -1,9 +1,9 @@
-/** The job that goes on with a rotation of the keyring until it is done. */
+/** The job that continues a rotation of the keyring until it is done. */
 import type { Gate } from '../gate/gate.ts'
 import type { Rotation } from './rotation.ts'
 import type { Job } from '../jobs/scheduler.ts'
 
-/** Goes on with what was begun: soon after the start of the server, and whenever it is woken. */
+/** Continues a rotation that was begun: soon after the start of the server, and when it is woken. */
 export function rotationJob(rotation: Rotation, gate: Gate): Job {
   return {
     name: 'rotation',

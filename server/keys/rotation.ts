@@ -1,7 +1,7 @@
 /**
  * Rotation of the keyring of a store that is in use: a new entry seals from now on, the data keys of all
- * versions move to it in batches, and the entry before is erased once it wraps nothing. All that there is
- * to know of how far it came is in the store, so that it goes on from wherever it was cut short.
+ * versions move to it in batches, and the old entry is erased once it wraps nothing. The progress is in the
+ * store, so that a rotation that was cut short continues from there.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { processTimers, type Timers } from '../platform/timers.ts'
@@ -14,7 +14,7 @@ import type { OpenedKeyring } from './wraps.ts'
 /** Versions whose data keys move in one transaction, while no other change is done. */
 const BATCH_VERSIONS = 100
 
-/** Data keys that are wrapped anew in one turn of the event loop. */
+/** Data keys that are re-wrapped in one turn of the event loop. */
 const TURN_VERSIONS = 10
 
 /** How long a rotation rests after a batch, as a multiple of the time that the batch took. */
@@ -25,11 +25,11 @@ export interface RotationParts {
   readonly store: Store
   /** The keyring in use. */
   readonly keyring: Keyring
-  /** Gets the root key anew, with what the store has now. */
+  /** Opens the root key again, with what the store has now. */
   readonly openAnew: () => Promise<OpenedKeyring>
   readonly clock: () => Date
   readonly timers?: Timers
-  /** Whether others use the store meanwhile, for whom it makes way. Default: yes. */
+  /** Whether others use the store at the same time, who come first. Default: yes. */
   readonly shared?: boolean
 }
 
@@ -51,7 +51,7 @@ export class Rotation {
     this.#parts = { timers: processTimers, shared: true, ...parts }
   }
 
-  /** Why the last `run` came to nothing; undefined while there is nothing wrong. */
+  /** Why the last `run` failed; undefined where it did not. */
   get failure(): SottoError | undefined {
     return this.#failure
   }
@@ -74,7 +74,7 @@ export class Rotation {
   }
 
   /**
-   * Goes on with a rotation until it is done, and resolves with how many data keys it moved; undefined
+   * Continues a rotation until it is done, and resolves with how many data keys it moved; undefined
    * where none was under way. Rejects with `store_damaged` when some data keys do not open, after all others were moved;
    * with the reason of `signal`; and with what the store rejects with. What was done by then stays.
    */
@@ -102,7 +102,7 @@ export class Rotation {
     )
     keyring.adopt(rotated.keyring)
     const { provider, fingerprint: by } = opened.wrap
-    // The rotation has begun; that a date was not noted is no failure of it.
+    // The rotation has begun: a date that was not noted does not undo it.
     await store.noteProven(provider, by, clock().toISOString()).catch(() => {})
     return true
   }
@@ -143,7 +143,7 @@ export class Rotation {
       'store_damaged',
       `Cannot end the rotation of the keyring: ${damage.length} data keys do not open, the first one: ${first.message}`,
       {
-        hint: 'Restore those versions from a backup, or delete them; the rotation then goes on by itself.',
+        hint: 'Restore those versions from a backup, or delete them; the rotation then continues by itself.',
         cause: first,
       },
     )
@@ -169,7 +169,7 @@ export class Rotation {
   async #rewrap(page: readonly WrappedVersion[], damage: SottoError[]): Promise<MovedKey[]> {
     const moves: MovedKey[] = []
     for (const [index, stored] of page.entries()) {
-      // A turn for each few: who reads meanwhile waits no longer than these take.
+      // A turn for every few: a reader waits no longer than these take.
       if (this.#parts.shared && index > 0 && index % TURN_VERSIONS === 0) await nextTurn()
       const { name, incarnation, version, wrappedKey: expected } = stored
       try {
@@ -182,7 +182,7 @@ export class Rotation {
     return moves
   }
 
-  /** Lets the keyring in use be the one of the store: the outcome of a change of it may not have been known. */
+  /** Makes the keyring in use equal to the store's: the outcome of a change of it may not have been known. */
   async #catchUp(): Promise<void> {
     const { store, keyring, openAnew } = this.#parts
     const { keys } = await store.keys()

@@ -1,6 +1,6 @@
 /**
- * The wraps of a store's root key: which keys open the store. Each change of them is announced on the
- * audit log, and none is made that would leave a store which nobody can open.
+ * The wraps of a store's root key: which keys open the store. Each change of them is recorded in the audit
+ * log first, and none is made that would leave a store without a key.
  */
 import { SottoError } from '../../client/api/errors.ts'
 import { bounded } from '../crypto/bounded.ts'
@@ -140,11 +140,11 @@ export class Wraps {
   }
 
   /**
-   * Wraps the root key anew with the same key, for one that was rotated where it is kept: the wrap that
+   * Re-wraps the root key with the same key, after that was rotated where it is kept: the wrap that
    * `selector`, a provider's name or a fingerprint, names, or without it each wrap whose key is here. The
-   * wrap before goes once the new one was proven by an unwrap. Rejects with `usage` when not exactly one is
+   * old wrap is removed once the new one was proven by an unwrap. Rejects with `usage` when not exactly one is
    * named, with `key_missing` when no key that is here made any, and with what a provider rejects with;
-   * wraps before that one in the answer's order were then made anew.
+   * wraps before that one in the answer's order were then re-wrapped.
    */
   async rewrap(selector?: string): Promise<WrapInfo[]> {
     const { store, providers } = this.#parts
@@ -161,7 +161,7 @@ export class Wraps {
     if (done.length > 0) return done
     throw new SottoError(
       'key_missing',
-      'Cannot wrap the root key anew: no key of this store is here',
+      'Cannot re-wrap the root key: no key of this store is here',
       {
         hint: `The store has ${wraps.map(nameOf).join(', ')}.`,
       },
@@ -173,7 +173,7 @@ export class Wraps {
     const { id } = store.identity
     const { keys } = await store.keys()
     const { provider, fingerprint } = old
-    // From the wrap itself: what it opens to now is what the new one must open to.
+    // From the wrap itself: the new one must open to the same key.
     const opened = await openKeyring(id, { keys, wraps: [old] }, [key])
     try {
       const wrapped = await bounded(key).wrap(opened.rootKey, id)
@@ -210,7 +210,7 @@ export class Wraps {
     return { wrap: { ...info, provenAt }, state: 'proven' }
   }
 
-  /** Announces a change on the audit log, then carries it out. */
+  /** Records a change in the audit log, then makes it. */
   async #change(
     { keyring, wrap: used }: OpenedKeyring,
     verb: 'add' | 'remove' | 'rewrap',
@@ -220,7 +220,7 @@ export class Wraps {
     const { store, clock, acts } = this.#parts
     const by = await acts(keyring)
     await by.changeKeys({ kind: 'key', verb, provider, fingerprint }, commit)
-    // The change is made; that a date was not noted is no failure of it.
+    // The change is made: a date that was not noted does not undo it.
     const noted = store.noteProven(used.provider, used.fingerprint, clock().toISOString())
     await noted.catch(() => {})
   }
@@ -275,7 +275,7 @@ function notHere(wrap: StoredWrap, own: readonly Given[]): SottoError {
   const { reason = '', hint } = whyUntried(wrap, own)
   return new SottoError(
     'key_missing',
-    `Cannot wrap the root key anew with ${nameOf(wrap)}: ${reason}`,
+    `Cannot re-wrap the root key with ${nameOf(wrap)}: ${reason}`,
     {
       ...(hint !== undefined && { hint }),
     },
@@ -309,7 +309,7 @@ function refuseTooFew(wrap: StoredWrap, rest: readonly StoredWrap[], recoveryAlo
   if (rest.length === 0) {
     throw new SottoError(
       'unsafe',
-      `Cannot remove ${nameOf(wrap)}: it is the last one, and nobody could read the store`,
+      `Cannot remove ${nameOf(wrap)}: it is the last one, and the store could not be opened without it`,
       { hint: 'Add another key first: see `sotto help key add`.' },
     )
   }

@@ -2,13 +2,16 @@
 import type { MirrorSpec } from '../../client/api/mirrors.ts'
 import type { Mirrored, Shown } from '../store/mirrors.ts'
 
+/** What is done about drift. `adopt`, for one sync alone, also overwrites what someone else made. */
+export type OnDrift = MirrorSpec['onDrift'] | 'adopt'
+
 /** A version that other readers are to see. */
 export interface Wanted {
   readonly incarnation: number
   readonly version: number
 }
 
-/** What stands in the backend. */
+/** What is in the backend. */
 export interface Seen {
   readonly revision: number
   /** What of ours it is; absent where it is not ours, or was deleted. */
@@ -24,8 +27,8 @@ export type Drift = 'foreign' | 'edited' | 'deleted' | 'removed' | 'recreated'
 export type Decision =
   /** It is as it should be. */
   | { readonly act: 'nothing'; readonly shown: Shown }
-  /** It has the revision `expected` (0: there is none). `mends` tells what someone else did. */
-  | { readonly act: 'write'; readonly expected: number; readonly mends?: Drift }
+  /** It has the revision `expected` (0: there is none). `undoes` is what someone else did. */
+  | { readonly act: 'write'; readonly expected: number; readonly undoes?: Drift }
   | { readonly act: 'remove'; readonly expected: number }
   /** It was deleted here, and stays there. */
   | { readonly act: 'keep' }
@@ -39,18 +42,18 @@ export const driftReasons: Readonly<Record<Drift, string>> = {
   edited: 'someone else changed it there',
   deleted: 'someone else deleted it there',
   removed: 'someone else removed it there, with its history',
-  recreated: 'someone else removed it there and made it again',
+  recreated: 'someone else removed it there and recreated it',
 }
 
 /**
  * Decides. `wanted` is undefined where the secret is deleted here, `seen` where nothing is in the backend.
- * What someone else wrote is never removed, and one that was not ours before is written over only by `adopt`.
+ * What someone else wrote is never removed; one that was never ours is only overwritten by `adopt`.
  */
 export function decide(
   wanted: Wanted | undefined,
   { shown }: Pick<Mirrored, 'shown'>,
   seen: Seen | undefined,
-  { onDrift, onDelete }: Pick<MirrorSpec, 'onDrift' | 'onDelete'>,
+  { onDrift, onDelete }: Pick<MirrorSpec, 'onDelete'> & { readonly onDrift: OnDrift },
 ): Decision {
   const known = shown !== undefined || seen?.ours !== undefined
   if (!wanted) {
@@ -67,9 +70,15 @@ export function decide(
       ? { act: 'nothing', shown: seen.ours }
       : { act: 'write', expected: seen.revision }
   }
-  const mends = onDrift === 'adopt' || (onDrift === 'overwrite' && drift !== 'foreign')
-  if (!mends) return { act: 'report', drift }
-  return { act: 'write', expected: seen?.revision ?? 0, mends: drift }
+  const undo = onDrift === 'adopt' || (onDrift === 'overwrite' && drift !== 'foreign')
+  if (!undo) return { act: 'report', drift }
+  return { act: 'write', expected: seen?.revision ?? 0, undoes: drift }
+}
+
+/** What someone else did, where `decision` is about that. */
+export function driftIn(decision: Decision): Drift | undefined {
+  if (decision.act === 'report') return decision.drift
+  return decision.act === 'write' ? decision.undoes : undefined
 }
 
 function driftOf(shown: Shown | undefined, seen: Seen): Drift {

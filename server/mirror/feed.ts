@@ -1,4 +1,4 @@
-/** Takes up for a mirror what changed in the store: the secrets that it is for become due. */
+/** Reads for a mirror what changed in the store: the secrets that it is for become due. */
 import { SottoError } from '../../client/api/errors.ts'
 import { matches } from '../access.ts'
 import type { MirrorHead } from '../store/mirrors.ts'
@@ -6,7 +6,7 @@ import type { MirrorParts, MirrorSetup } from './parts.ts'
 
 const PAGE = 200
 
-/** How far one mirror came. */
+/** The changes that one mirror has read. */
 export class Feed {
   readonly #parts: Pick<MirrorParts, 'store' | 'use' | 'clock'>
   readonly #setup: MirrorSetup
@@ -22,18 +22,18 @@ export class Feed {
   }
 
   /**
-   * Makes due what changed here, or everything where the mirror is for others than before. Rejects with
-   * `backend_refused` behind that when the mount is another one.
+   * Makes due what changed here, or everything where the mirror is for others than before. Then rejects with
+   * `backend_refused` when the mount is another one.
    */
   async run(): Promise<void> {
-    await this.#takeUp()
+    await this.#readChanges()
     const head = await this.#head()
     const place = await this.#samePlace(head)
     if (head.place === undefined) await this.#store({ ...head, place })
   }
 
-  /** Also while the backend does not answer: it is told then what waits for it. */
-  async #takeUp(): Promise<void> {
+  /** Also while the backend does not answer: the status then shows what waits for it. */
+  async #readChanges(): Promise<void> {
     const { store } = this.#parts
     const { spec } = this.#setup
     let head = await this.#head()
@@ -87,30 +87,30 @@ export class Feed {
     }
   }
 
-  /** Everything was compared with the backend just now. */
+  /** Notes that everything was compared with the backend just now. */
   async checked(): Promise<void> {
     await this.#store({ ...(await this.#head()), checkedAt: this.#now() })
   }
 
-  /** Rejects with `backend_refused` unless the mount is the one that the mirror was kept in so far. */
+  /** Rejects with `backend_refused` unless the mount is the one that the mirror is kept in. */
   async demandSamePlace(): Promise<void> {
     await this.#samePlace(await this.#head())
   }
 
-  /** The mount that is there now is the one that the mirror is kept in from now on. */
+  /** Keeps the mirror in the mount that is there now. */
   async acceptPlace(): Promise<void> {
     await this.#store({ ...(await this.#head()), place: await this.#place() })
   }
 
-  /** What was there is gone as a whole, or is another's: nobody asked for it to be made again. */
+  /** With another mount everything is gone or someone else's: it is not recreated before an operator says so. */
   async #samePlace({ place: before }: MirrorHead): Promise<string> {
     const place = await this.#place()
     if (before === undefined || before === place) return place
     throw new SottoError(
       'backend_refused',
-      `Cannot mirror to backend "${this.#setup.name}": its mount was removed and made again, or is another one`,
+      `Cannot mirror to backend "${this.#setup.name}": its mount was removed and recreated, or is another one`,
       {
-        hint: `If that is as it should be: \`sotto mirror sync ${this.#setup.name} --accept-mount\``,
+        hint: `If that was intended: \`sotto mirror sync ${this.#setup.name} --accept-mount\``,
       },
     )
   }

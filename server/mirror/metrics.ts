@@ -4,7 +4,7 @@ import type { Gauge } from '../metrics/instruments.ts'
 import { Registry } from '../metrics/registry.ts'
 import { type MirrorCounts, mirroredStates } from '../store/mirrors.ts'
 
-/** What the runs of mirrors are noted in. */
+/** What is measured of mirrors. */
 export class MirrorMetrics {
   /** Names of backends with a mirror: operators choose them, and there are series for no others. */
   readonly #names: string[] = []
@@ -34,7 +34,7 @@ export class MirrorMetrics {
     })
   }
 
-  /** Notes how the mirror of the backend `name` stands after a run; `now` is the present, in milliseconds. */
+  /** Notes the state of the mirror of the backend `name` after a run; `now` is the time, in milliseconds. */
   note(name: string, { states, waitsSince }: MirrorCounts, ok: boolean, now: () => number): void {
     if (!this.#names.includes(name)) this.#names.push(name)
     const since = waitsSince === undefined ? undefined : Date.parse(waitsSince)

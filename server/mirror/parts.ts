@@ -1,17 +1,18 @@
-/** What mirrors are set up as, and what they work with. */
+/** How mirrors are set up, and what they work with. */
 import type { Timers } from '../platform/timers.ts'
 import type { MirrorSpec } from '../../client/api/mirrors.ts'
 import type { Backend } from '../backends/contract.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import type { Store } from '../store/contract.ts'
+import type { OnDrift } from './decide.ts'
 
-/** A mirror as it is set up. */
+/** A mirror as it is set up, or as one run keeps it. */
 export interface MirrorSetup {
   /** The id of the backend. */
   readonly backend: number
   readonly name: string
-  readonly spec: MirrorSpec
+  readonly spec: Omit<MirrorSpec, 'onDrift'> & { readonly onDrift: OnDrift }
 }
 
 /** What mirrors work with. */

@@ -1,12 +1,13 @@
-/** Keeps in one backend what its mirror is for: one way, and without touching what someone else wrote. */
+/** Keeps the secrets of one mirror in its backend: one way, and without touching what someone else wrote. */
 import { isDeepStrictEqual } from 'node:util'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import { contentOf } from '../backends/content.ts'
-import type { Backend, Projection } from '../backends/contract.ts'
+import type { Backend } from '../backends/contract.ts'
 import { systemCall } from '../gate/system.ts'
 import type { SecretRow } from '../store/contract.ts'
-import type { Mirrored, Shown } from '../store/mirrors.ts'
-import { type Decision, decide, type Drift, driftReasons, type Seen } from './decide.ts'
+import type { Mirrored } from '../store/mirrors.ts'
+import { Comparison, type Planned } from './compare.ts'
+import { type Decision, driftReasons } from './decide.ts'
 import type { MirrorParts, MirrorSetup } from './parts.ts'
 import { Feed } from './feed.ts'
 
@@ -19,19 +20,15 @@ export interface Tally {
   drifted: number
 }
 
-/** What a dry run tells of a secret that is not as it should be. */
-export interface Planned {
-  readonly name: string
-  readonly act: Exclude<Decision['act'], 'nothing' | 'forget'>
-  readonly reason: string
-}
+/** What is new of a secret; what is left out stays, but for the reason and the attempts. */
+type News = Pick<Mirrored, 'state'> & Partial<Omit<Mirrored, 'name' | 'since'>>
 
 /** How a run differs from the usual. */
 export interface RunOptions {
   readonly signal: AbortSignal
   /** Whether everything is compared with the backend, and not only what changed here. */
   readonly check: boolean
-  /** Whether nobody waits for the end, so that callers of the server come first. Default: false. */
+  /** Whether callers of the server come first, since nobody waits for the end. Default: false. */
   readonly gentle?: boolean
 }
 
@@ -39,14 +36,12 @@ const AT_ONCE = 8
 const AT_ONCE_GENTLE = 2
 const PAGE = 200
 const ATTEMPTS = 3
-/** How long a standby may be behind. */
-const STANDBY_MS = 250
 const FIRST_RETRY_MS = 30_000
 const MAX_RETRY_MS = 3_600_000
-/** Refusals with no success among them that end a run: it is not about single secrets. */
+/** Refusals in a row that end a run: the reason is not with single secrets. */
 const MAX_REFUSALS = 10
 
-/** Errors that are about everything, and not about one secret. */
+/** Errors that concern every secret, and end a run. */
 const ending: ReadonlySet<string> = new Set([
   'backend_unavailable',
   'audit_unavailable',
@@ -60,6 +55,7 @@ export class Mirror {
   readonly #parts: MirrorParts
   readonly #setup: MirrorSetup
   readonly #feed: Feed
+  readonly #comparison: Comparison
   readonly #tally: Tally = { checked: 0, written: 0, removed: 0, failed: 0, drifted: 0 }
   #refusals = 0
 
@@ -67,11 +63,12 @@ export class Mirror {
     this.#parts = parts
     this.#setup = setup
     this.#feed = new Feed(parts, setup)
+    this.#comparison = new Comparison(parts, setup)
   }
 
   /**
-   * Takes up what changed, and brings the backend up to it. Rejects with what is wrong with the backend as
-   * a whole, or with the server; what is wrong with single secrets is kept beside them.
+   * Reads what changed, and writes it to the backend. Rejects with what is wrong with the backend as a whole,
+   * or with the server; what is wrong with a single secret is kept in its row.
    */
   async run({ signal, check, gentle = false }: RunOptions): Promise<Tally> {
     await this.#feed.run()
@@ -80,12 +77,12 @@ export class Mirror {
     return this.#tally
   }
 
-  /** Brings the secrets up that are named, at once, whether they are in drift or wait for another attempt. */
+  /** Syncs the named secrets at once, also those in drift and those that wait for another attempt. */
   async runOn(names: readonly string[]): Promise<Tally> {
     await this.#feed.run()
     for (const name of names) {
       const mirrored = await this.#parts.store.findMirrored(this.#setup.backend, name)
-      if (mirrored) await this.#bring(mirrored)
+      if (mirrored) await this.#sync(mirrored)
     }
     return this.#tally
   }
@@ -95,12 +92,12 @@ export class Mirror {
     await this.#feed.demandSamePlace()
     const planned: (Planned | undefined)[] = []
     for (const row of rows) {
-      if (this.#feed.isFor(row.name)) planned.push(await this.#planFor(row))
+      if (this.#feed.isFor(row.name)) planned.push(await this.#comparison.plan(row.name))
     }
     return planned.filter((each) => each !== undefined)
   }
 
-  /** The mount that is there now is the one that the mirror is kept in from now on. */
+  /** Keeps the mirror in the mount that is there now. */
   async acceptPlace(): Promise<void> {
     await this.#feed.acceptPlace()
   }
@@ -117,15 +114,15 @@ export class Mirror {
       const worker = async (): Promise<void> => {
         for (const each of waiting) {
           if (signal.aborted) return
-          await this.#bring(each)
+          await this.#sync(each)
         }
       }
       await allOf(Array.from({ length: atOnce }, worker))
     }
   }
 
-  /** Brings one secret up, or notes why not. Rejects with what is about everything. */
-  async #bring(mirrored: Mirrored): Promise<void> {
+  /** Syncs one secret, or saves why not. Rejects with what concerns every secret. */
+  async #sync(mirrored: Mirrored): Promise<void> {
     this.#tally.checked++
     try {
       await this.#settle(mirrored)
@@ -142,14 +139,14 @@ export class Mirror {
   async #settle(given: Mirrored): Promise<void> {
     let mirrored = given
     for (let attempt = 1; ; attempt++) {
-      const row = await this.#row(mirrored.name)
+      const row = await this.#comparison.current(mirrored.name)
       // What was kept is not removed because a setting changed.
       if (!row && mirrored.state === 'kept') return
       try {
-        await this.#carryOut(await this.#decide(row, mirrored), row, mirrored)
+        await this.#carryOut(await this.#comparison.decide(row, mirrored), row, mirrored)
         return
       } catch (error) {
-        // Somebody wrote in between, or a standby was behind: what is there now decides.
+        // Someone wrote in between, or a standby lags: what is there now decides.
         if (asSottoError(error).code !== 'conflict' || attempt === ATTEMPTS) throw error
         mirrored = await this.#latest(mirrored)
       }
@@ -162,15 +159,16 @@ export class Mirror {
     mirrored: Mirrored,
   ): Promise<void> {
     const { act } = decision
-    if (act === 'keep') return this.#save(mirrored, 'kept', 'it was deleted here')
+    if (act === 'keep') {
+      return this.#save(mirrored, { state: 'kept', reason: 'it was deleted here' })
+    }
     if (row === undefined) {
-      if (act === 'report') return this.#drifted(mirrored, decision.drift)
-      await this.#remove(mirrored, act === 'remove' ? decision.expected : undefined)
-      return
+      if (act === 'report') return this.#drifted(mirrored, driftReasons[decision.drift])
+      return this.#remove(mirrored, act === 'remove' ? decision.expected : undefined)
     }
     if (act === 'write') return this.#write(row, mirrored, decision.expected)
-    if (act === 'report') return this.#drifted(mirrored, decision.drift)
-    if (act === 'nothing') await this.#save({ ...mirrored, shown: decision.shown }, 'ok')
+    if (act === 'report') return this.#drifted(mirrored, driftReasons[decision.drift])
+    if (act === 'nothing') await this.#save(mirrored, { state: 'ok', shown: decision.shown })
   }
 
   async #remove(mirrored: Mirrored, expected: number | undefined): Promise<void> {
@@ -188,82 +186,25 @@ export class Mirror {
     const content = contentOf(value)
     value.fill(0)
     try {
-      const fingerprint = this.#parts.keyring.mirrorFingerprint(
-        { name, incarnation, version },
-        content,
-      )
+      const place = { name, incarnation, version }
+      const fingerprint = this.#parts.keyring.mirrorFingerprint(place, content.bytes)
       const mark = { incarnation, version, fingerprint }
       const intended = { ...mark, revision: expected + 1 }
-      const intending = { ...mirrored, intended }
-      await this.#parts.store.saveMirrored(this.#setup.backend, intending)
+      await this.#parts.store.saveMirrored(this.#setup.backend, { ...mirrored, intended })
       const { revision, expires } = await this.#use((backend) =>
         backend.writeProjection(name, { content, mark }, expected),
       )
       this.#tally.written++
-      const done = { ...intending, shown: { ...mark, revision } }
-      if (expires === undefined) return await this.#save(done, 'ok')
-      await this.#save(done, 'failed', `the backend deletes it by itself, at ${expires}`)
+      const shown = { ...mark, revision }
+      if (expires === undefined) return await this.#save(mirrored, { state: 'ok', shown })
+      const reason = `the backend deletes it by itself, at ${expires}`
+      await this.#save(mirrored, { state: 'failed', reason, shown, intended })
     } finally {
-      content.fill(0)
+      content.bytes.fill(0)
     }
   }
 
-  async #decide(row: SecretRow | undefined, mirrored: Mirrored): Promise<Decision> {
-    const { spec } = this.#setup
-    const wanted = row && { incarnation: row.incarnation, version: row.active }
-    const decision = decide(wanted, mirrored, await this.#look(mirrored), spec)
-    const drift = driftIn(decision)
-    if (drift !== 'removed' && drift !== 'recreated') return decision
-    // So looks what a standby that is behind answers, too.
-    await new Promise<void>((resolve) => this.#parts.timers.after(STANDBY_MS, resolve))
-    return decide(wanted, mirrored, await this.#look(mirrored), spec)
-  }
-
-  async #look(mirrored: Mirrored): Promise<Seen | undefined> {
-    const found = await this.#use((backend) => backend.readProjection(mirrored.name))
-    if (!found) return undefined
-    const ours = this.#oursIn(found, mirrored)
-    found.content?.fill(0)
-    return { revision: found.revision, deleted: !found.content, ...(ours && { ours }) }
-  }
-
-  /** What of ours `found` is: its fingerprint can be nobody else's. */
-  #oursIn({ revision, content, mark }: Projection, mirrored: Mirrored): Shown | undefined {
-    if (!content) return undefined
-    const { name, shown, intended } = mirrored
-    const ownMark =
-      mark?.store === this.#parts.store.identity.id ? { ...mark, revision } : undefined
-    for (const each of [shown, intended, ownMark]) {
-      if (each?.revision !== revision) continue
-      const { incarnation, version, fingerprint } = each
-      const due = this.#parts.keyring.mirrorFingerprint({ name, incarnation, version }, content)
-      if (due === fingerprint) return { revision, incarnation, version, fingerprint }
-    }
-    return undefined
-  }
-
-  async #planFor(row: SecretRow): Promise<Planned | undefined> {
-    const { backend } = this.#setup
-    const blank: Mirrored = { name: row.name, ...fresh, since: this.#now() }
-    const mirrored = (await this.#parts.store.findMirrored(backend, row.name)) ?? blank
-    const live = await this.#row(row.name)
-    const decision = await this.#decide(live, mirrored)
-    const { act } = decision
-    if (act === 'nothing' || act === 'forget') return undefined
-    const drift = driftIn(decision)
-    const reason = drift === undefined ? reasons[act] : driftReasons[drift]
-    return { name: row.name, act, reason }
-  }
-
-  /** The state of a secret that is not deleted, authenticated; past the cache, which would fill with it. */
-  async #row(name: string): Promise<SecretRow | undefined> {
-    const { store, keyring } = this.#parts
-    const row = await store.find(name)
-    if (row) keyring.verify(row, row.mac)
-    return row && row.active > 0 ? row : undefined
-  }
-
-  /** A value, which leaves a record. Whoever takes it zeroes it. */
+  /** A value, which leaves a record. The caller zeroes it. */
   async #value(name: string, version: number): Promise<Buffer> {
     const call = systemCall('mirror', [{ action: ['get'], secret: this.#setup.spec.secrets }])
     const request = { Name: name, Version: version, UpdateIfChanged: false }
@@ -276,42 +217,39 @@ export class Mirror {
     const attempts = mirrored.attempts + 1
     const waitMs = Math.min(FIRST_RETRY_MS * 2 ** (attempts - 1), MAX_RETRY_MS)
     const retryAt = new Date(this.#parts.clock().getTime() + waitMs).toISOString()
+    // Too large again: nothing is tried before the secret changes.
     const again = code === 'backend_too_large' ? {} : { retryAt }
-    // What was noted on the way, such as an intention, stays.
-    await this.#save(await this.#latest(mirrored), 'failed', message, { attempts, ...again })
+    // What was saved on the way, such as an intention, stays.
+    const latest = await this.#latest(mirrored)
+    await this.#save(latest, { state: 'failed', reason: message, attempts, ...again })
   }
 
-  async #drifted(mirrored: Mirrored, drift: Drift): Promise<void> {
+  async #drifted(mirrored: Mirrored, reason: string): Promise<void> {
     this.#tally.drifted++
-    await this.#save(mirrored, 'drift', driftReasons[drift])
+    await this.#save(mirrored, { state: 'drift', reason })
   }
 
   async #latest(mirrored: Mirrored): Promise<Mirrored> {
     return (await this.#parts.store.findMirrored(this.#setup.backend, mirrored.name)) ?? mirrored
   }
 
-  /** Stores where `mirrored` stands now, if that is news. */
-  async #save(
-    mirrored: Mirrored,
-    state: Mirrored['state'],
-    reason = '',
-    tries: Pick<Mirrored, 'retryAt'> & { attempts: number } = { attempts: 0 },
-  ): Promise<void> {
-    const { store } = this.#parts
+  /** Saves the row of `mirrored` with `news`, if that changes it. */
+  async #save(mirrored: Mirrored, news: News): Promise<void> {
     const { name, shown, intended } = mirrored
+    const { state, reason = '', attempts = 0 } = news
     const before = await this.#latest(mirrored)
     const same = before.state === state && before.reason === reason
     const after: Mirrored = {
       name,
-      state,
-      reason,
-      since: same ? before.since : this.#now(),
-      ...tries,
       ...(shown && { shown }),
       ...(intended && state !== 'ok' && { intended }),
+      ...news,
+      reason,
+      attempts,
+      since: same ? before.since : this.#now(),
     }
     if (isDeepStrictEqual(after, before)) return
-    await store.saveMirrored(this.#setup.backend, after)
+    await this.#parts.store.saveMirrored(this.#setup.backend, after)
   }
 
   #use<T>(act: (backend: Backend) => Promise<T>): Promise<T> {
@@ -321,20 +259,6 @@ export class Mirror {
   #now(): string {
     return this.#parts.clock().toISOString()
   }
-}
-
-const fresh = { state: 'due', reason: '', attempts: 0 } as const
-
-const reasons = {
-  write: 'other readers see another version, or none',
-  remove: 'it was deleted here',
-  keep: 'it was deleted here',
-  report: 'someone else changed it there',
-} as const
-
-function driftIn(decision: Decision): Drift | undefined {
-  if (decision.act === 'report') return decision.drift
-  return decision.act === 'write' ? decision.mends : undefined
 }
 
 /** Waits for all of them, and rejects as the first did that rejected. */

@@ -1,4 +1,4 @@
-/** The thread that looks for a page of the audit log, says what it found, and ends. */
+/** The thread that looks for a page of the audit log, answers with it, and ends. */
 import { pageOf } from '../../audit/page.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import { matches } from '../access.ts'

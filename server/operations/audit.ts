@@ -1,6 +1,6 @@
 /**
- * What operators ask a server about its audit log. A page is looked for in a thread of its own, which
- * reads the files as anybody could, so that no question keeps a caller of a secret waiting.
+ * What operators ask a server about its audit log. A page is looked for in a thread of its own, which reads
+ * the files as any program could, so that no question delays a caller of a secret.
  */
 import { Worker } from 'node:worker_threads'
 import { orLate, processTimers } from '../platform/timers.ts'
@@ -71,13 +71,13 @@ export class AuditQueries {
     }
   }
 
-  /** Breaks off the question that is being answered. */
+  /** Ends the thread of the question that is being answered. */
   async close(): Promise<void> {
     this.#closed = true
     await orLate(Promise.resolve(this.#thread?.terminate()), { timers: processTimers, ms: END_MS })
   }
 
-  /** One thread at a time: one that a disk holds up must not become many. */
+  /** One thread at a time: a slow disk must not make one of them into many. */
   async #inTurn(asked: Asked): Promise<OperationResponse<'audit-query'>> {
     const before = this.#last
     const gone = Promise.withResolvers<void>()

@@ -17,7 +17,7 @@ export function configOf({ Name, Type, Config }: BackendSpec): OpenBaoConfig {
       )
 }
 
-/** Throws `backend_in_use` for what would lead away from the values that are kept. */
+/** Throws `backend_in_use` for a change after which the values that are kept would not be found. */
 export function refuseLosing(before: BackendRecord, config: OpenBaoConfig): void {
   const { name, secrets, orphans } = before
   const moved = (['mount', 'pathPrefix', 'namespace'] as const).find(
@@ -65,7 +65,7 @@ export function refuseInUse(
   }
 }
 
-/** What to say of a backend that is not there. */
+/** The error for a backend that does not exist. */
 export function missing(name: string): SottoError {
   return new SottoError('not_found', `There is no backend ${quote(name)}`, {
     hint: 'See `sotto backend list`.',

@@ -43,7 +43,7 @@ export class Backends {
   async list(call: Call): Promise<OperationResponse<'backend-list'>> {
     const pass = await this.#parts.gate.operate(call, 'backends:view', 'backend-list')
     const backends = await this.#all()
-    await pass.tell('ok')
+    await pass.record('ok')
     return backends
   }
 
@@ -54,7 +54,7 @@ export class Backends {
   ): Promise<OperationResponse<'backend-describe'>> {
     const pass = await this.#parts.gate.operate(call, 'backends:view', 'backend-describe')
     const found = (await this.#all()).find((each) => each.Name === Name)
-    await pass.tell(found ? 'ok' : 'not-found')
+    await pass.record(found ? 'ok' : 'not-found')
     if (found) return found
     throw missing(Name)
   }
@@ -118,10 +118,8 @@ export class Backends {
       const found = (await registry.read()).backends.find(({ name }) => name === Name)
       if (!found && Name !== STORE_BACKEND) throw missing(Name)
       refuseInUse(found, LeaveValues)
-      await registry.changing(() =>
-        pass.changeBackend('delete', Name, (stamp) =>
-          store.removeBackend(stamp, found.id, found.mac),
-        ),
+      await pass.changeBackend('delete', Name, (stamp) =>
+        registry.changing(() => store.removeBackend(stamp, found.id, found.mac)),
       )
       return {}
     })
@@ -150,15 +148,15 @@ export class Backends {
     }
   }
 
-  /** Runs `change` after all others. What refuses it is recorded. */
+  /** Runs `change` after all others. A refusal is recorded. */
   #alone<T>(pass: OperatorPass, change: () => Promise<T>): Promise<T> {
-    return this.#locks.take('the backends', async () => {
+    return this.#locks.withLock('the backends', async () => {
       try {
         return await change()
       } catch (error) {
         const { code } = asSottoError(error)
-        if (code === 'not_found') await pass.tell('not-found')
-        else if (refusing.has(code)) await pass.tell('refused')
+        if (code === 'not_found') await pass.record('not-found')
+        else if (refusing.has(code)) await pass.record('refused')
         throw error
       }
     })
@@ -199,11 +197,11 @@ export class Backends {
   }
 
   async #unchanged(pass: OperatorPass, name: string): Promise<OperationResponse<'backend-apply'>> {
-    await pass.tell('unchanged')
+    await pass.record('unchanged')
     return { Result: 'unchanged', Backend: await this.#described(name) }
   }
 
-  /** The store itself has nothing to set but whether it is the default. */
+  /** Of the store itself, only whether it is the default can be set. */
   async #applyToStore(
     pass: OperatorPass,
     spec: BackendSpec,
@@ -244,12 +242,12 @@ export class Backends {
             expected: other.mac,
           }
         : undefined
-    await registry.changing(() =>
-      pass.changeBackend(verb, settings.name, (stamp) => store.saveBackend(stamp, saved, demoted)),
+    await pass.changeBackend(verb, settings.name, (stamp) =>
+      registry.changing(() => store.saveBackend(stamp, saved, demoted)),
     )
   }
 
-  /** A caller may neither send the server to any address, nor have it use a secret that it may not read. */
+  /** A caller may not send the server to just any address, nor have it use a secret that the caller may not read. */
   async #demandAllowed(call: Call, config: OpenBaoConfig): Promise<void> {
     const { open, gate, cache } = this.#parts
     open.demandAllowed(config.url)

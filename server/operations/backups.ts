@@ -1,4 +1,4 @@
-/** The backups of a server: the jobs that make and prove them, and what operators and probes are told. */
+/** The backups of a server, as operators and probes see them. */
 import { SottoError } from '../../client/api/errors.ts'
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { keepText, type Keep } from '../backup/retention.ts'
@@ -11,7 +11,7 @@ import type { BackupMetrics } from '../jobs/metrics.ts'
 import { shown } from './jobs.ts'
 import type { JobState, Scheduler } from '../jobs/scheduler.ts'
 
-/** What there is to tell of. */
+/** The parts of a server that makes backups. */
 export interface BackupsParts {
   readonly scheduler: Scheduler
   readonly job: BackupJob
@@ -33,7 +33,7 @@ export class Backups {
 
   /**
    * Makes a backup, or joins one that is being made, and resolves with how that ended, or with that it still
-   * goes on: `job-run` waits for it then. Needs the action `backup`. Rejects with `not_found` where none are made.
+   * runs: `job-run` waits for it then. Needs the action `backup`. Rejects with `not_found` where none are made.
    */
   async create(call: Call): Promise<OperationResponse<'backup-create'>> {
     const pass = await this.#gate.operate(call, 'backup', 'backup-create')
@@ -47,7 +47,7 @@ export class Backups {
   async status(call: Call): Promise<OperationResponse<'backup-status'>> {
     const pass = await this.#gate.operate(call, 'backup', 'backup-status')
     const { target, keep, memory } = this.#made()
-    await pass.tell('ok')
+    await pass.record('ok')
     const { newest, proven } = memory
     const [backup, rehearsal] = this.#states()
     return {
@@ -68,7 +68,7 @@ export class Backups {
     }
   }
 
-  /** What `/readyz` tells. A backup that failed makes no server unready: it serves all the same. */
+  /** What `/readyz` shows. A failed backup does not make a server unready: it still serves. */
   facts(): Record<string, string> {
     if (this.#parts === undefined) return {}
     const { newest, proven } = this.#parts.memory
@@ -81,7 +81,7 @@ export class Backups {
     }
   }
 
-  /** Lets the page of metrics tell the same. */
+  /** Shows the same on the page of metrics. */
   follow({ newest, proven, size }: BackupMetrics): void {
     const memory = this.#parts?.memory
     if (memory === undefined) return

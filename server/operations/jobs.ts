@@ -1,4 +1,4 @@
-/** What operators ask of the jobs of the server: how they are doing, and a run now. */
+/** What operators ask of the jobs of the server: their states, and a run now. */
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Call, Gate } from '../gate/gate.ts'

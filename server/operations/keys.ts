@@ -15,7 +15,7 @@ export interface KeysParts {
   /** The keys that are here, in the order in which they are asked. */
   readonly providers: () => Promise<readonly KeyProvider[]>
   readonly clock: () => Date
-  /** Called when a rotation has begun, for someone to go on with it. */
+  /** Called when a rotation has begun, to have it continued. */
   readonly begun: () => void
 }
 
@@ -31,12 +31,12 @@ export class Keys {
   async status(call: Call): Promise<OperationResponse<'key-status'>> {
     const pass = await this.#parts.gate.operate(call, 'keys', 'key-status')
     const status = await this.#status()
-    await pass.tell('ok')
+    await pass.record('ok')
     return status
   }
 
   /**
-   * Begins a rotation of the keyring, which goes on by itself, or joins the one that is under way.
+   * Begins a rotation of the keyring, which continues by itself, or joins the one that is under way.
    * Resolves with the keys after that. Needs `keys`. Rejects as `openKeyring` when no key opens the store.
    */
   async rotate(call: Call): Promise<OperationResponse<'key-status'>> {
@@ -49,7 +49,7 @@ export class Keys {
   }
 
   /**
-   * Wraps the root key anew with the key that `Key` names, or else with each that is here. Needs `keys`.
+   * Re-wraps the root key with the key that `Key` names, or else with each that is here. Needs `keys`.
    * Rejects as `Wraps.rewrap`.
    */
   async rewrap(
@@ -63,7 +63,7 @@ export class Keys {
     try {
       return (await wraps.rewrap(Key)).map(shownWrap)
     } catch (error) {
-      // What a command line has not understood is, for a caller, a key that there is not.
+      // What is a usage error for a command line is, for a caller, a key that does not exist.
       const { code, message } = asSottoError(error)
       throw code === 'usage' ? new SottoError('not_found', message) : error
     }
@@ -76,7 +76,7 @@ export class Keys {
   }
 }
 
-/** The keys of a store, as the API tells them. */
+/** The keys of a store, as the API shows them. */
 export function shownKeys(
   wraps: readonly WrapInfo[],
   entries: readonly EntryUse[],
@@ -95,7 +95,7 @@ export function shownKeys(
   }
 }
 
-/** A wrap, as the API tells it. */
+/** A wrap, as the API shows it. */
 export function shownWrap(wrap: WrapInfo): OperationResponse<'key-rewrap'>[number] {
   const { provider, fingerprint, createdAt, provenAt } = wrap
   return {

@@ -1,7 +1,8 @@
 /**
- * Moves secrets from one backend to another, the store being one of them. For each: read, write, read back
- * through the way by which it will be read and compare, flip, and remove at the source. Broken off anywhere,
- * the secret is where it was or where it is to be, whole, and the same call again does the rest.
+ * Moves secrets from one backend to another, where the store is one of them. Each is read, written, read back
+ * the way it will be read later and compared; then the store points to the new place, and the source is
+ * cleared. Where that is cut short, the whole secret is at the old or at the new place, and the same call
+ * again does the rest.
  */
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
@@ -31,7 +32,7 @@ export interface MigrationParts {
 
 type Outcome = OperationResponse<'migrate-secret'>
 
-/** How often a secret is begun again that was changed on the way. */
+/** How often the move of a secret is tried that was changed on the way. */
 const ATTEMPTS = 3
 
 /** Versions of one secret that are on the way at once. */
@@ -67,7 +68,7 @@ export class Migration {
     const there = (await store.homed(to ?? null)).filter(wanted)
     const concerned = (await store.homed(from ?? null)).filter(wanted)
     const visible = concerned.filter((name) => gate.sees(call, 'get', name))
-    await pass.tell('ok')
+    await pass.record('ok')
     return {
       Names: visible,
       There: there.filter((name) => gate.sees(call, 'get', name)).length,
@@ -101,7 +102,7 @@ export class Migration {
       } catch (error) {
         const changed = error instanceof ChangedMeanwhile
         if (changed && attempt < ATTEMPTS) continue
-        await pass.tell('failed')
+        await pass.record('failed')
         if (!changed) throw error
         throw new SottoError('conflict', `Cannot move ${quote(Name)}: it is changed all the time`)
       }
@@ -119,7 +120,7 @@ export class Migration {
     const found = await cache.read(name, 0)
     const reason = found ? await this.#whyNot(found, way) : 'there is no such secret any more'
     if (!found || reason !== undefined) {
-      await pass.tell('unchanged')
+      await pass.record('unchanged')
       return { Result: 'skipped', ...(reason !== undefined && { Reason: reason }) }
     }
     const { row } = found
@@ -149,7 +150,7 @@ export class Migration {
     const { store } = this.#parts
     const { name, incarnation } = row
     if (to !== undefined) {
-      // A run that is broken off leaves nothing behind that nobody knows of.
+      // A run that is cut short leaves no values that are not on the list of orphans.
       await store.noteWritten(
         row.versions.map((version) => ({ backend: to, name, incarnation, version })),
       )
@@ -198,11 +199,11 @@ export class Migration {
     keepSource: boolean,
   ): Promise<void> {
     const { store, keyring, cache, locks } = this.#parts
-    await locks.take(row.name, async () => {
+    await locks.withLock(row.name, async () => {
       const now = await cache.row(row.name)
       if (!now || Buffer.compare(now.mac, row.mac) !== 0) throw new ChangedMeanwhile()
       await pass.changeSecret('migrate', row.name, (stamp) => {
-        // No entry that was retired meanwhile may get new versions: it is erased once it has none.
+        // An entry that was retired in the meantime may get no new versions: it is erased once it has none.
         const current = moved.map((each) => ({
           ...each,
           ...keyring.upToDate({ ...row, ...each }, each),
@@ -234,7 +235,7 @@ export class Migration {
 /** The secret is another than it was when its move began. */
 class ChangedMeanwhile extends Error {}
 
-/** As Promise.all, but nothing goes on behind a rejection. */
+/** As Promise.all, but nothing still runs after a rejection. */
 async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(promises)
   return Promise.all(promises)

@@ -1,4 +1,4 @@
-/** Reads the secrets that the server logs in to backends with: as a caller of its own, on the audit log. */
+/** Reads the secrets that the server logs in to backends with: as a caller of its own, so that it is recorded. */
 import type { SecretRef } from '../../client/api/backends.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { SecretCache } from '../catalog/cache.ts'
@@ -24,12 +24,12 @@ export async function readCredential(
   const found = await cache.read(name, 0)
   const version = found?.versions.get(found.row.active)
   if (!found || !version) {
-    await pass.tell('not-found')
+    await pass.record('not-found')
     throw unusable(name, 'there is no such secret')
   }
   // To log in to one backend it would take another, or the same.
   if (version.backend !== undefined) {
-    await pass.tell('refused')
+    await pass.record('refused')
     throw unusable(name, 'it is kept in a backend itself')
   }
   const value = await pass.reveal(found.row, version)
@@ -46,7 +46,7 @@ function fieldOf(text: string, name: string, key: string): string {
   try {
     fields = JSON.parse(text)
   } catch {
-    throw unusable(name, 'it is no JSON object')
+    throw unusable(name, 'it is not a JSON object')
   }
   const isObject = typeof fields === 'object' && fields !== null && Object.hasOwn(fields, key)
   const field = isObject ? (fields as Record<string, unknown>)[key] : undefined

@@ -1,7 +1,6 @@
 /**
- * Adds versions whose values are kept in a backend. The number is taken first, durably, and only then the
- * value is written: a write that came to nothing, or half of one, burns its number and stands in nobody's
- * way.
+ * Adds versions whose values are kept in a backend. The number is reserved first, durably, and only then the
+ * value is written: a write that failed, or half of one, leaves its number unused and blocks nobody.
  */
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
@@ -10,7 +9,15 @@ import type { Pass } from '../gate/gate.ts'
 import type { Values } from '../backends/values.ts'
 import { type Addition, changeOf, filled, nextIncarnation, reserved } from '../catalog/states.ts'
 
-/** What externalWrites are made with. */
+/** A version to be added with a value. */
+export interface NewVersion extends Addition {
+  /** The verb in the audit log. */
+  readonly verb: string
+  /** Stays the caller's, who zeroes it. */
+  readonly value: Uint8Array
+}
+
+/** What external writes are made with. */
 export interface ExternalWritesParts {
   readonly store: Store
   readonly keyring: Keyring
@@ -39,13 +46,13 @@ export class ExternalWrites {
 
   /**
    * Adds a version whose value goes to the backend `id`. Rejects with what the backend rejects with, and
-   * then the number is burnt; otherwise as a change of the store.
+   * then the number is never used again; otherwise as a change of the store.
    */
   async add(
     pass: Pass,
     id: number,
     before: SecretRow | undefined,
-    { verb, value, ...addition }: Addition & { readonly verb: string; readonly value: Uint8Array },
+    { verb, value, ...addition }: NewVersion,
   ): Promise<void> {
     const { store, keyring, values, left } = this.#parts
     const { name, version } = addition
@@ -59,13 +66,13 @@ export class ExternalWrites {
     try {
       await values.write(id, place, value)
     } catch (error) {
-      await pass.tell('failed', version)
+      await pass.record('failed', version)
       left()
       throw error
     }
     const row = { ...taken, mac: keyring.mac(taken) }
     await pass.change(verb, version, (stamp) => {
-      // No entry that was retired meanwhile may get new versions: it is erased once it has none.
+      // An entry that was retired in the meantime may get no new versions: it is erased once it has none.
       const current = { version, backend: id, ...keyring.upToDate(place, sealed) }
       return store.fill(changeOf(keyring, stamp, row, next), current)
     })

@@ -1,4 +1,4 @@
-/** The job that removes from backends what was deleted here, and what writes that came to nothing left. */
+/** The job that removes from backends what was deleted here, and what failed writes left there. */
 import type { Orphans } from './orphans.ts'
 import type { Job } from '../jobs/scheduler.ts'
 

@@ -1,6 +1,6 @@
 /**
- * Clears what is left over in backends: values of versions that were removed here, and of writes that came
- * to nothing. What could not be cleared stays on the list.
+ * Removes orphans from backends: values of versions that were removed here, and of writes that failed. What
+ * could not be removed stays on the list.
  */
 import { asSottoError } from '../../client/api/errors.ts'
 import type { Orphan, Store } from '../store/contract.ts'
@@ -13,7 +13,7 @@ export interface OrphansParts {
   readonly store: Store
   readonly cache: SecretCache
   readonly values: Values
-  /** Those of the secrets: a write that is under way is not taken for one that came to nothing. */
+  /** Those of the secrets, so that a write that is under way is not taken for one that failed. */
   readonly locks: Locks
 }
 
@@ -29,8 +29,8 @@ export class Orphans {
   }
 
   /**
-   * Clears what can be cleared, until `signal` is aborted. Resolves with a line for the operator; rejects
-   * with why, when something could not be cleared.
+   * Removes what can be removed, until `signal` is aborted. Resolves with a line for the operator; rejects
+   * with the reason when something could not be removed.
    */
   async clear(signal: AbortSignal): Promise<string> {
     let cleared = 0
@@ -57,10 +57,10 @@ export class Orphans {
   async #clear(place: Orphan): Promise<boolean> {
     const { store, cache, values, locks } = this.#parts
     const { backend, name, incarnation, version } = place
-    return locks.take(name, async () => {
+    return locks.withLock(name, async () => {
       const found = await cache.read(name, version)
       const kept = found?.versions.get(version)
-      // It was written after the list was made: it is no leftover any more.
+      // It was written after the list was made: it is not an orphan any more.
       if (kept?.backend === backend && found?.row.incarnation === incarnation) return false
       await values.remove(backend, { name, incarnation, version })
       await store.forgetOrphan(place)

@@ -5,17 +5,11 @@ import { MAX_VERSION, operatorActions, secretActions } from '../../client/api/ty
 import type { Request } from '../../client/api/wire.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretRow, SecretState, Store } from '../store/contract.ts'
-import type { CachedSecret, SecretCache } from '../catalog/cache.ts'
-import { type ExternalWrites, takenThere } from './external-writes.ts'
+import type { CachedSecret, OpenableVersion, SecretCache } from '../catalog/cache.ts'
+import { type ExternalWrites, type NewVersion, takenThere } from './external-writes.ts'
 import type { Call, Gate, Pass } from '../gate/gate.ts'
 import type { BackendRegistry } from '../backends/registry.ts'
-import {
-  type ChangeStamp,
-  type Addition,
-  appended,
-  ascending,
-  changeOf,
-} from '../catalog/states.ts'
+import { appended, ascending, type ChangeStamp, changeOf } from '../catalog/states.ts'
 import type { Locks } from '../catalog/locks.ts'
 
 /** What the service works with. */
@@ -32,7 +26,7 @@ export interface SecretsParts {
   readonly left: () => void
 }
 
-/** What `whoami` tells a caller about itself. */
+/** What `whoami` answers. */
 export interface Self {
   readonly Hostname: string
   readonly IP: string
@@ -41,7 +35,7 @@ export interface Self {
   readonly User?: string
   readonly Tags?: readonly string[]
   readonly Rules: readonly Rule[]
-  /** The actions that the rules allow on the name that was asked about; without one, an operator's. */
+  /** The actions that the rules allow on the name in the request; without a name, those of an operator. */
   readonly Allowed: readonly Action[]
   /** For each of these actions the first of the rules, from 0, that allows it, and its pattern. */
   readonly AllowedBy: readonly AllowedBy[]
@@ -54,7 +48,7 @@ interface AllowedBy {
   readonly Pattern: string
 }
 
-/** A value on its way out. Whoever takes it zeroes it after use. */
+/** A value on its way out. The caller zeroes it after use. */
 export interface Revealed {
   readonly Value: Buffer
   readonly Version: number
@@ -62,33 +56,16 @@ export interface Revealed {
 
 /** Secrets, as callers with rules see them. */
 export class Secrets {
+  readonly #parts: SecretsParts
   readonly #store: Store
-  readonly #keyring: Keyring
   readonly #cache: SecretCache
   readonly #gate: Gate
-  readonly #registry: BackendRegistry
-  readonly #externalWrites: ExternalWrites
-  readonly #locks: Locks
-  readonly #left: () => void
 
-  constructor({
-    store,
-    keyring,
-    cache,
-    gate,
-    registry,
-    externalWrites,
-    locks,
-    left,
-  }: SecretsParts) {
-    this.#store = store
-    this.#keyring = keyring
-    this.#cache = cache
-    this.#gate = gate
-    this.#registry = registry
-    this.#externalWrites = externalWrites
-    this.#locks = locks
-    this.#left = left
+  constructor(parts: SecretsParts) {
+    this.#parts = parts
+    this.#store = parts.store
+    this.#cache = parts.cache
+    this.#gate = parts.gate
   }
 
   /** The secrets that the caller has `info` on, by name in byte order. Needs no permission itself. */
@@ -104,7 +81,7 @@ export class Secrets {
   async info(call: Call, { Name }: Request<'info'>): Promise<SecretInfo> {
     const pass = await this.#gate.enter(call, 'info', Name)
     const secret = await this.#existing(pass, Name, 0)
-    await pass.tell('ok')
+    await pass.record('ok')
     return infoOf(secret.row)
   }
 
@@ -121,7 +98,7 @@ export class Secrets {
     if (conditional && request.Version === active) return undefined
     const sealed = secret.versions.get(wanted || active)
     if (!sealed) {
-      await pass.tell('not-found', wanted)
+      await pass.record('not-found', wanted)
       throw missing(request.Name, wanted)
     }
     return { Value: await pass.reveal(secret.row, sealed), Version: sealed.version }
@@ -130,80 +107,74 @@ export class Secrets {
   /**
    * Adds a version and resolves with its number; the first of a secret becomes active. The bytes of
    * the latest version again add nothing and give its number. Needs `put`. Rejects with
-   * `versions_exhausted`.
+   * `versions_exhausted`. The value is zeroed.
    */
   async put(call: Call, { Name, Value }: Request<'put'>): Promise<number> {
     const pass = await this.#gate.enter(call, 'put', Name)
-    return this.#locks.take(Name, async () => {
+    return this.#writing(Name, Value, async () => {
       const found = await this.#cache.read(Name, 0)
       const before = found?.row
-      const latest = before?.versions.at(-1)
-      if (before && latest !== undefined && latest === before.highest) {
-        const sealed = (await this.#cache.read(Name, latest))?.versions.get(latest)
-        if (sealed && (await pass.equals(before, sealed, Value))) return latest
-      }
-      const home = await this.#homeOf(Name, before)
+      const latest = await this.#latest(found)
+      if (before && latest && (await pass.equals(before, latest, Value))) return latest.version
+      const home = await this.#homeOf(Name, found)
       const next = this.#highest(before) + 1
       const version =
         home === undefined || next > MAX_VERSION
           ? next
-          : await this.#externalWrites.vacant(home, before, Name, next)
+          : await this.#parts.externalWrites.vacant(home, before, Name, next)
       if (version > MAX_VERSION) {
-        await pass.tell('refused')
+        await pass.record('refused')
         throw new SottoError(
           'versions_exhausted',
           `Cannot put ${quote(Name)}: ${MAX_VERSION} is taken`,
         )
       }
       const active = before && before.active > 0 ? before.active : version
-      const addition = { name: Name, version, active }
-      await this.#add(pass, 'put', before, { home, addition, value: Value })
+      const addition = { name: Name, version, active, verb: 'put', value: Value }
+      await this.#add(pass, home, before, addition)
       return version
     })
   }
 
   /**
    * Adds a version under a number of the caller's choice and activates it. Needs `create-version`.
-   * Rejects with `version_taken` for a number that has, or once had, a value.
+   * Rejects with `version_taken` for a number that has, or once had, a value. The value is zeroed.
    */
   async createVersion(call: Call, request: Request<'create-version'>): Promise<void> {
     const { Name, Version: version, Value } = request
     const pass = await this.#gate.enter(call, 'create-version', Name)
-    await this.#locks.take(Name, async () => {
+    await this.#writing(Name, Value, async () => {
       const before = await this.#cache.row(Name)
       const given = before?.versions.includes(version) || before?.removed.includes(version)
-      // A restored store does not know what was given in the time that it lost.
+      // A restored store has no record of the numbers that were given after its backup.
       const unsure = this.#store.identity.restored && version <= this.#highest(before)
       if (given || unsure) {
-        await pass.tell('refused', version)
+        await pass.record('refused', version)
         throw new SottoError(
           'version_taken',
           `Cannot create version ${version} of ${quote(Name)}: the number ${given ? 'was' : 'may have been'} given before`,
         )
       }
-      const home = await this.#homeOf(Name, before)
+      const home = await this.#homeOf(Name, await this.#cache.read(Name, 0))
       if (home !== undefined) {
-        const vacant = await this.#externalWrites.vacant(home, before, Name, version)
+        const vacant = await this.#parts.externalWrites.vacant(home, before, Name, version)
         if (vacant !== version) {
-          await pass.tell('refused', version)
+          await pass.record('refused', version)
           throw takenThere(Name, version)
         }
       }
-      const addition = { name: Name, version, active: version }
-      await this.#add(pass, 'create-version', before, { home, addition, value: Value })
+      const verb = 'create-version'
+      const addition = { name: Name, version, active: version, verb, value: Value }
+      await this.#add(pass, home, before, addition)
     })
   }
 
   /** Makes an existing version active. Needs `activate`. Rejects with `not_found`. */
   async activate(call: Call, { Name, Version }: Request<'activate'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'activate', Name)
-    await this.#locks.take(Name, async () => {
-      const row = await this.#existingRow(pass, Name, Version)
-      if (!row.versions.includes(Version)) {
-        await pass.tell('not-found', Version)
-        throw missing(Name, Version)
-      }
-      if (row.active === Version) return pass.tell('unchanged', Version)
+    await this.#parts.locks.withLock(Name, async () => {
+      const row = await this.#rowWith(pass, Name, Version)
+      if (row.active === Version) return pass.record('unchanged', Version)
       const next = { ...row, active: Version }
       await pass.change('activate', Version, (stamp) =>
         this.#store.activate(this.#changeOf(stamp, row, next)),
@@ -217,14 +188,10 @@ export class Secrets {
    */
   async deleteVersion(call: Call, { Name, Version }: Request<'delete-version'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'delete', Name)
-    await this.#locks.take(Name, async () => {
-      const row = await this.#existingRow(pass, Name, Version)
-      if (!row.versions.includes(Version)) {
-        await pass.tell('not-found', Version)
-        throw missing(Name, Version)
-      }
+    await this.#parts.locks.withLock(Name, async () => {
+      const row = await this.#rowWith(pass, Name, Version)
       if (row.active === Version) {
-        await pass.tell('refused', Version)
+        await pass.record('refused', Version)
         throw new SottoError(
           'version_active',
           `Cannot delete version ${Version} of ${quote(Name)}: it is the active one`,
@@ -245,9 +212,9 @@ export class Secrets {
   /** Deletes a secret with all its versions, if there is one. Needs `delete`. */
   async delete(call: Call, { Name }: Request<'delete'>): Promise<void> {
     const pass = await this.#gate.enter(call, 'delete', Name)
-    await this.#locks.take(Name, async () => {
+    await this.#parts.locks.withLock(Name, async () => {
       const row = await this.#cache.row(Name)
-      if (!row || row.active === 0) return pass.tell('not-found')
+      if (!row || row.active === 0) return pass.record('not-found')
       const removed = ascending([...row.removed, ...row.versions])
       const next = { ...row, active: 0, versions: [], removed }
       await pass.change('delete', undefined, (stamp) =>
@@ -258,8 +225,8 @@ export class Secrets {
   }
 
   /**
-   * What the network says of the caller, and what its rules allow on `Name`, or as an operator where
-   * that is empty. Needs no permission.
+   * What the network says of the caller, and what its rules allow on `Name`, or as an operator if `Name`
+   * is empty. Needs no permission.
    */
   whoami(call: Call, { Name }: Request<'whoami'>): Self {
     const { principal, rules, node } = call.caller
@@ -280,86 +247,83 @@ export class Secrets {
     }
   }
 
-  async #add(
-    pass: Pass,
-    verb: string,
-    before: SecretRow | undefined,
-    { home, addition, value }: NewVersion,
-  ): Promise<void> {
+  /** Runs `task`, which adds a version with `value`, while it alone changes the secret. Zeroes `value`. */
+  async #writing<T>(name: string, value: Uint8Array, task: () => Promise<T>): Promise<T> {
     try {
-      await (home === undefined
-        ? this.#append(pass, verb, before, addition, value)
-        : this.#externalWrites.add(pass, home, before, { ...addition, verb, value }))
+      return await this.#parts.locks.withLock(name, task)
     } finally {
       value.fill(0)
     }
   }
 
-  async #append(
+  /** Adds a version whose value is kept in the backend `home`, or by the store. */
+  async #add(
     pass: Pass,
-    verb: string,
+    home: number | undefined,
     before: SecretRow | undefined,
-    addition: Addition,
-    value: Uint8Array,
+    addition: NewVersion,
   ): Promise<void> {
+    const { keyring, externalWrites } = this.#parts
+    if (home !== undefined) return externalWrites.add(pass, home, before, addition)
     const next = appended(before, addition)
-    const { name, version } = addition
+    const { name, version, verb, value } = addition
     const place = { name, incarnation: next.incarnation, version }
-    const sealed = this.#keyring.seal(place, value)
-    value.fill(0)
+    const sealed = keyring.seal(place, value)
     await pass.change(verb, version, (stamp) => {
-      // No entry that was retired meanwhile may get new versions: it is erased once it has none.
-      const current = { version, ...this.#keyring.upToDate(place, sealed) }
+      // An entry that was retired in the meantime may get no new versions: it is erased once it has none.
+      const current = { version, ...keyring.upToDate(place, sealed) }
       return this.#store.append(this.#changeOf(stamp, before, next), current)
     })
   }
 
-  /** The highest number that a name was ever given, or may have been before the store was restored. */
+  /** The latest version of `secret`; undefined where that was removed, or there is none. */
+  async #latest(secret: CachedSecret | undefined): Promise<OpenableVersion | undefined> {
+    const latest = secret?.row.versions.at(-1)
+    if (!secret || latest === undefined || latest !== secret.row.highest) return undefined
+    const found = secret.versions.get(latest)
+    return found ?? (await this.#cache.read(secret.row.name, latest))?.versions.get(latest)
+  }
+
+  /** The highest number that a name was given, or may have been given before the store was restored. */
   #highest(before: SecretRow | undefined): number {
     return before?.highest ?? this.#store.identity.restored?.floor ?? 0
   }
 
-  /** The backend that keeps a new version: that of the others, or else that of new secrets. */
-  async #homeOf(name: string, before: SecretRow | undefined): Promise<number | undefined> {
-    if (!before || before.active === 0) return (await this.#registry.homeFor(name))?.id
-    return (await this.#cache.read(name, before.active))?.versions.get(before.active)?.backend
+  /** The backend that keeps a new version: that of the active one, or else that of new secrets. */
+  async #homeOf(name: string, secret: CachedSecret | undefined): Promise<number | undefined> {
+    if (secret && secret.row.active > 0) return secret.versions.get(secret.row.active)?.backend
+    return (await this.#parts.registry.homeFor(name))?.id
   }
 
   /** Values were removed here: where there are backends, they may still have them. */
   async #removed(): Promise<void> {
-    const backends = await this.#registry.all().catch(() => undefined)
-    if (backends?.length !== 0) this.#left()
+    const { registry, left } = this.#parts
+    const backends = await registry.all().catch(() => undefined)
+    if (backends?.length !== 0) left()
   }
 
   #changeOf(stamp: ChangeStamp, before: SecretRow | undefined, next: SecretState): Change {
-    return changeOf(this.#keyring, stamp, before, next)
+    return changeOf(this.#parts.keyring, stamp, before, next)
   }
 
-  /** The secret, or the record and the error that it, or the version asked for, does not exist. */
+  /** The secret with `wanted`. Where there is no such secret, that is recorded and rejects with `not_found`. */
   async #existing(pass: Pass, name: string, wanted: number): Promise<CachedSecret> {
     const secret = await this.#cache.read(name, wanted)
     if (secret && secret.row.active > 0) return secret
     return this.#missing(pass, name, wanted)
   }
 
-  /** The same for what needs no value: a secret can be mended whose active version does not open. */
-  async #existingRow(pass: Pass, name: string, asked: number): Promise<SecretRow> {
+  /** The same without values, where `version` must exist: a secret whose active one is damaged can be fixed. */
+  async #rowWith(pass: Pass, name: string, version: number): Promise<SecretRow> {
     const row = await this.#cache.row(name)
-    if (row && row.active > 0) return row
-    return this.#missing(pass, name, asked)
+    if (row && row.active > 0 && row.versions.includes(version)) return row
+    return this.#missing(pass, name, version)
   }
 
   async #missing(pass: Pass, name: string, asked: number): Promise<never> {
-    await pass.tell('not-found', asked || undefined)
+    await pass.record('not-found', asked || undefined)
     throw missing(name, asked)
   }
-}
-
-/** A version to be added, and where its value is kept. */
-interface NewVersion {
-  readonly home: number | undefined
-  readonly addition: Addition
-  readonly value: Uint8Array
 }
 
 function infoOf(row: SecretState): SecretInfo {

@@ -6,6 +6,7 @@ import { Rotation } from '../keys/rotation.ts'
 import { rotationJob } from '../keys/rotation-job.ts'
 import { openKeyring } from '../keys/wraps.ts'
 import { Backups } from '../operations/backups.ts'
+import { MirrorJob } from '../mirror/job.ts'
 import { Mirrors } from '../operations/mirrors.ts'
 import { processTimers, type Timers } from '../platform/timers.ts'
 import { Orphans } from '../secrets/orphans.ts'
@@ -54,19 +55,16 @@ function addRotation(
 }
 
 function addMirrors(services: Services, { timers = processTimers }: JobsWorld): Mirrors {
-  const { registry, open, scheduler, metrics } = services
-  const mirrors = new Mirrors({
+  const { open, scheduler, metrics, commits } = services
+  const job = new MirrorJob({
     ...services,
     timers,
     metrics: metrics.mirrors,
     use: (id, act) => open.use(id, act),
-    setups: async () =>
-      (await registry.read()).backends.flatMap(({ id, name, config: { mirror } }) =>
-        mirror ? [{ backend: id, name, spec: mirror }] : [],
-      ),
   })
-  scheduler.add(mirrors.job())
-  return mirrors
+  scheduler.add(job.job())
+  commits.whenCommitted((subject) => void job.committed(subject))
+  return new Mirrors({ ...services, timers, job })
 }
 
 /** The jobs that make and prove backups. Their rooms are loaded only where backups are made. */
@@ -86,7 +84,7 @@ async function addBackups(
   const parts = { ...services, target, memory }
   const job = new BackupJob({ ...parts, keep, say, log: commits.log, auditDirectory: state.audit })
   scheduler.add(job.job())
-  commits.whenChanged(() => scheduler.wake(BACKUP_JOB))
+  commits.whenCommitted(() => scheduler.wake(BACKUP_JOB))
   if (rehearsal) {
     const { rehearsalJob } = await import('../backup/schedule/rehearsal.ts')
     const { everyMs, directory = state.path } = rehearsal

@@ -1,16 +1,16 @@
 /** What serves secrets: the backends that are open, the gate, and the service that callers reach through it. */
 import { OpenBackends, type OpenBackend } from '../backends/opened.ts'
-import { openBaoOpener, SERVICE_ACCOUNT_TOKEN } from '../backends/openbao/opener.ts'
+import { openBaoOpener } from '../backends/openbao/opener.ts'
 import { BackendRegistry } from '../backends/registry.ts'
 import { Values } from '../backends/values.ts'
 import type { SecretCache } from '../catalog/cache.ts'
 import { Locks } from '../catalog/locks.ts'
 import type { BackendsConfig } from '../config/backends.ts'
+import { SERVICE_ACCOUNT_TOKEN } from '../config/keys.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Commits } from '../gate/commits.ts'
 import { Gate } from '../gate/gate.ts'
 import type { Scheduler } from '../jobs/scheduler.ts'
-import { MIRROR_JOB } from '../operations/mirrors.ts'
 import { readCredential } from '../secrets/credentials.ts'
 import { ExternalWrites } from '../secrets/external-writes.ts'
 import { ORPHANS_JOB } from '../secrets/orphans-job.ts'
@@ -64,8 +64,7 @@ export function buildServices(
   })
   undo.defer(() => open.close())
   const values = new Values({ keyring, backends: open })
-  const changed = (): void => scheduler.wake(MIRROR_JOB)
-  const gate = new Gate({ log: commits.log, values, commits, clock, changed })
+  const gate = new Gate({ log: commits.log, keyring, values, commits, clock })
   credentialGate.resolve(gate)
   const locks = new Locks()
   const left = (): void => scheduler.wake(ORPHANS_JOB)

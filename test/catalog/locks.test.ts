@@ -13,7 +13,9 @@ test('tasks of a key run in order, one after another, whether they fail or not',
     if (number % 2 === 1) throw new Error(`task ${number}`)
     return number
   }
-  const results = await Promise.allSettled([0, 1, 2, 3].map((each) => locks.take('a', task(each))))
+  const results = await Promise.allSettled(
+    [0, 1, 2, 3].map((each) => locks.withLock('a', task(each))),
+  )
   expect(ran).toEqual([0, 1, 2, 3])
   expect(results.map(({ status }) => status)).toEqual([
     'fulfilled',
@@ -25,17 +27,17 @@ test('tasks of a key run in order, one after another, whether they fail or not',
 
 test('tasks of other keys do not wait', async () => {
   const locks = new Locks()
-  void locks.take('a', () => new Promise(() => {}))
-  expect(await locks.take('b', async () => 'done')).toBe('done')
+  void locks.withLock('a', () => new Promise(() => {}))
+  expect(await locks.withLock('b', async () => 'done')).toBe('done')
 })
 
 test('behind a task without an end, those that waited too long never run, and it stays alone', async () => {
   const locks = new Locks(50)
   const first = Promise.withResolvers<void>()
-  const held = locks.take('a', () => first.promise)
+  const held = locks.withLock('a', () => first.promise)
   let ran = 0
   const run = async () => ++ran
-  const late = await Promise.allSettled([locks.take('a', run), locks.take('a', run)])
+  const late = await Promise.allSettled([locks.withLock('a', run), locks.withLock('a', run)])
   for (const result of late) {
     expect(result).toMatchObject({
       status: 'rejected',
@@ -45,7 +47,7 @@ test('behind a task without an end, those that waited too long never run, and it
       },
     })
   }
-  const next = locks.take('a', run)
+  const next = locks.withLock('a', run)
   await new Promise((resolve) => setImmediate(resolve))
   expect(ran).toBe(0)
   first.resolve()

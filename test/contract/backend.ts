@@ -175,7 +175,7 @@ export function backendContract(kind: string, make: () => Promise<BackendFixture
       await backend.writeLeaf(leafOf(name), value)
       await backend.writeProjection(name, shownNext, 0)
       expect(String(value)).toBe('kept')
-      expect(String(shownNext.content)).toBe('{"value":"kept"}')
+      expect(String(shownNext.content.bytes)).toBe('{"value":"kept"}')
     })
 
     test('leaves of another incarnation or store are told apart and left alone', async () => {

@@ -135,7 +135,7 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
     const copied = readFileSync(join(path, 'sotto.db'))
     expect(revisionIn(path)).toBeLessThan(revisionIn(state))
     expect(await refusal(path)).toMatch(
-      /The audit log tells of revision \d+, and the store is at \d+: it was rolled back/,
+      /The audit log has revision \d+, and the store is at \d+: it was rolled back/,
     )
     expect(readFileSync(join(path, 'sotto.db')).equals(copied)).toBe(true)
 
@@ -166,9 +166,7 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
     await follows()
     await Promise.all([copying.kill(), sotto.kill()])
     const path = broughtBack({ log: false })
-    expect(await refusal(path)).toMatch(
-      /The store knows of audit record \d+, and the log ends at 0/,
-    )
+    expect(await refusal(path)).toMatch(/The store has audit record \d+, and the log ends at 0/)
 
     // Restored, it skips numbers that may have been given.
     const to = join(scratch.path, 'restored')

@@ -61,15 +61,15 @@ describe('a secret that is wanted', () => {
     ['recreated', of(3, 5), stranger(1), 1],
     ['recreated', of(3, 5), deleted(2), 2],
   ] as const)(
-    'that is %s there is reported, or mended where that is asked for',
+    'that is %s there is reported, or written where that is asked for',
     (drift, shown, seen, expected) => {
       const known = { ...(shown && { shown }) }
       const by = (onDrift: 'report' | 'overwrite' | 'adopt'): Decision =>
         decide(wanted, known, seen, { ...settings, onDrift })
-      const mended = { act: 'write', expected, mends: drift }
+      const written = { act: 'write', expected, undoes: drift }
       expect(by('report')).toEqual({ act: 'report', drift })
-      expect(by('overwrite')).toEqual(drift === 'foreign' ? { act: 'report', drift } : mended)
-      expect(by('adopt')).toEqual(mended)
+      expect(by('overwrite')).toEqual(drift === 'foreign' ? { act: 'report', drift } : written)
+      expect(by('adopt')).toEqual(written)
     },
   )
 })

@@ -219,7 +219,7 @@ describe('a mirror', () => {
     ['removed', 'someone else removed it there', () => shared.projections.delete('prod/a')],
     [
       'made again',
-      'someone else removed it there and made it again',
+      'someone else removed it there and recreated it',
       () => {
         shared.projections.delete('prod/a')
         edit('prod/a', 'by hand')
@@ -286,11 +286,11 @@ describe('a mirror', () => {
 
   test('what is deleted here is not removed there once someone changed it', async () => {
     await client.put('prod/a', bytes('one'))
-    await setUp({ onDelete: 'remove', onDrift: 'adopt' })
+    await setUp({ onDelete: 'remove', onDrift: 'overwrite' })
     await sync()
     edit('prod/a', 'by hand')
     await client.delete('prod/a')
-    await sync()
+    await sync({ OnDrift: 'adopt' })
     expect(seen('prod/a')).toEqual({ value: 'by hand' })
     expect(await items()).toEqual(['prod/a drift: someone else changed it there'])
   })

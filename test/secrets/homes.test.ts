@@ -239,7 +239,7 @@ describe('a secret whose values are in a backend', () => {
     leaf.value = Buffer.from('other')
     await refused('it is not the value that was written')
     shared.leaves.delete('["prod/a",1]')
-    await refused('it is not there any more')
+    await refused('it is gone')
     // The latest version is known without it.
     expect(await client.put('prod/a', bytes('one'))).toBe(1)
     expect(await client.put('prod/a', bytes('two'))).toBe(2)

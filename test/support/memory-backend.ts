@@ -84,16 +84,17 @@ export class MemoryBackend implements Backend {
     expected: number,
   ): Promise<WrittenProjection> {
     this.#shared.before('writeProjection', name)
-    this.#fits(next.content, name)
+    const { bytes } = next.content
+    this.#fits(bytes, name)
     const stored = this.#shared.projections.get(name)
     const found = stored?.revision ?? 0
-    if (found === expected + 1 && stored?.content?.equals(next.content) === true) {
+    if (found === expected + 1 && stored?.content?.equals(bytes) === true) {
       return { revision: found, marked: true }
     }
     if (found !== expected) throw outdated(name)
     const mark = { ...next.mark, store: this.#storeId }
     const revision = expected + 1
-    this.#shared.projections.set(name, { revision, content: Buffer.from(next.content), mark })
+    this.#shared.projections.set(name, { revision, content: Buffer.from(bytes), mark })
     return { revision, marked: true }
   }
 

@@ -1,6 +1,6 @@
 /**
  * A KV engine, version 2, of OpenBao or Vault as a backend. Below the prefix, `home/NAME/N` are leaves and
- * `active/NAME` projections. What the least policy of docs/backends.md allows is enough.
+ * `active/NAME` projections. The smallest policy in docs/backends.md is enough.
  */
 import { timingSafeEqual } from 'node:crypto'
 import type { Timers } from '../../platform/timers.ts'
@@ -24,7 +24,7 @@ import { type Entry, Kv, type Mount } from './kv.ts'
 import { markIn, noteOf } from './marks.ts'
 import { expiring, probe } from './probe.ts'
 
-/** Which OpenBao, where in it, and how to get in. */
+/** Which OpenBao, where in it, and how to log in. */
 export interface OpenBaoBackendOptions {
   readonly address: OpenBaoAddress
   readonly login: Login
@@ -45,7 +45,7 @@ export interface OpenBaoBackendOptions {
 const LEAVES = 'home'
 const PROJECTIONS = 'active'
 
-/** A leaf as it stands in OpenBao. */
+/** A leaf as OpenBao keeps it. */
 interface LeafData {
   /** Base64. */
   readonly value: string
@@ -53,12 +53,12 @@ interface LeafData {
   readonly gen: string
 }
 
-/** What stands in the place of a leaf. */
+/** What is in the place of a leaf. */
 type FoundLeaf =
   | { readonly value: Buffer; readonly problem?: undefined }
   | { readonly problem: string; readonly value?: undefined }
 
-const noLeaf: FoundLeaf = { problem: 'what is there is no leaf' }
+const noLeaf: FoundLeaf = { problem: 'what is there is not a leaf' }
 
 /** An OpenBao that keeps values. */
 export class OpenBaoBackend implements Backend {
@@ -74,7 +74,7 @@ export class OpenBaoBackend implements Backend {
 
   /**
    * Makes no connection yet. Throws `backend_refused` for an address at an origin that is not allowed, and
-   * `usage` or `unsafe` for one that cannot be used, and for a mount or prefix that is no clean path.
+   * `usage` or `unsafe` for one that cannot be used, and for a mount or prefix that is not a clean path.
    */
   constructor(options: OpenBaoBackendOptions) {
     const { address, login, mount = 'secret', prefix = 'sotto', origins, storeId } = options
@@ -101,8 +101,10 @@ export class OpenBaoBackend implements Backend {
     const attempted = `write ${describe(leaf)}`
     checkLeaf(value, attempted, this.place)
     await this.#ready()
-    const data: LeafData = { value: base64(value), gen: this.#gen(leaf) }
+    const leafData: LeafData = { value: base64(value), gen: this.#gen(leaf) }
+    const data = Buffer.from(JSON.stringify(leafData))
     const written = await this.#kv.write(leafPath(leaf), data, 0, attempted)
+    data.fill(0)
     if (written?.expires !== undefined) throw expiring(attempted, this.place)
     if (written) return 'written'
     const found = this.#leafIn(await this.#kv.read(leafPath(leaf), attempted), leaf)
@@ -137,7 +139,7 @@ export class OpenBaoBackend implements Backend {
     const found = this.#leafIn(entry, leaf)
     if (found === undefined) return
     found.value?.fill(0)
-    // What someone else deleted can be told from another's no more; only who wrote it asks for this.
+    // What was deleted no longer shows whose it was; only its writer asks to remove it.
     if (found.problem !== undefined && entry?.data) {
       throw new SottoError('conflict', `Cannot ${attempted} at ${this.place}: ${found.problem}`)
     }
@@ -174,11 +176,10 @@ export class OpenBaoBackend implements Backend {
     const path = projectionPath(name)
     checkContent(next.content, attempted, this.place)
     await this.#ready()
-    const data = JSON.parse(Buffer.from(next.content).toString()) as object
-    const written = await this.#kv.write(path, data, expected, attempted)
+    const written = await this.#kv.write(path, next.content.bytes, expected, attempted)
     if (written) return { ...written, marked: await this.#mark(path, next, written.revision) }
     const found = await this.readProjection(name)
-    const same = found?.content && sameBytes(found.content, next.content)
+    const same = found?.content && sameBytes(found.content, next.content.bytes)
     found?.content?.fill(0)
     if (found && found.revision === expected + 1 && same === true) {
       const marked = found.mark !== undefined || (await this.#mark(path, next, found.revision))
@@ -224,7 +225,7 @@ export class OpenBaoBackend implements Backend {
     await this.#session.close()
   }
 
-  /** A mount of the other version answers to the same paths, and means something else. */
+  /** Checks the mount once: one of version 1 answers to the same paths, with another meaning. */
   async #ready(): Promise<void> {
     this.#mount ??= this.#kv.mount().catch((error: unknown) => {
       this.#mount = undefined
@@ -233,7 +234,7 @@ export class OpenBaoBackend implements Backend {
     await this.#mount
   }
 
-  /** Whether `revision` is marked now. What is written stays written where that comes to nothing. */
+  /** Whether `revision` is marked now. What was written stays where that fails. */
   async #mark(path: string, { mark }: NewProjection, revision: number): Promise<boolean> {
     if (this.#marks === false) return false
     const note = noteOf({ ...mark, store: this.#storeId }, revision)
@@ -306,7 +307,7 @@ function checkOrigin(origin: string, allowed: readonly string[]): void {
   throw new SottoError(
     'backend_refused',
     `Cannot use OpenBao at ${quote(origin)}: the configuration of this server does not allow it`,
-    { hint: 'Whoever runs the server allows an origin with `--backend-origin`.' },
+    { hint: 'The operator of the server allows an origin with `--backend-origin`.' },
   )
 }
 

@@ -1,4 +1,4 @@
-/** The calls of a KV engine, version 2, below one prefix: entries with their revisions, told apart to the last. */
+/** The calls of a KV engine, version 2, below one prefix: entries and their revisions. */
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import type { Answer } from '../../openbao/connection.ts'
 import { type Failure, ownFailure } from '../../openbao/failures.ts'
@@ -10,7 +10,7 @@ export interface Entry {
   readonly revision: number
   /** Absent where that revision was deleted or destroyed. */
   readonly data?: Readonly<Record<string, unknown>>
-  /** What anyone noted beside the entry. */
+  /** Custom metadata of the entry, written by anyone. */
   readonly notes: Readonly<Record<string, unknown>>
 }
 
@@ -23,7 +23,7 @@ export interface WrittenEntry {
 
 /** The mount below which the entries are. */
 export interface Mount {
-  /** Another one once the mount was removed and made again. */
+  /** Another one once the mount was removed and recreated. */
   readonly accessor: string
   /** Whether it is OpenBao's own engine, and not Vault's. */
   readonly openBao: boolean
@@ -36,7 +36,7 @@ export interface MountSettings {
   readonly deletesAfter?: string
 }
 
-/** Where the entries are. Paths are clean as `isCleanPath` has it, and begin and end with no slash. */
+/** Where the entries are. Paths are clean as `isCleanPath` says, without a slash at the begin or end. */
 export interface KvOptions {
   readonly session: Session
   readonly mount: string
@@ -70,7 +70,7 @@ export class Kv {
   async read(path: string, attempted: string): Promise<Entry | undefined> {
     const answer = await this.#call('GET', 'data', path)
     if (!answer.ok && answer.failure.kind === 'not_found') {
-      // A mount of version 1 that was made in the place of this one says the same.
+      // A mount of version 1 that replaced this one answers the same.
       await this.mount()
       return undefined
     }
@@ -87,18 +87,20 @@ export class Kv {
   }
 
   /**
-   * Writes the entry at `path` if `expected` is its revision (0: there is none). Undefined: it is not, or
-   * an attempt whose answer was lost has done it.
+   * Writes `data`, which is JSON, to the entry at `path` if `expected` is its revision (0: there is none).
+   * Undefined: it is not, or an attempt whose answer was lost has done it.
    */
   async write(
     path: string,
-    data: object,
+    data: Uint8Array,
     expected: number,
     attempted: string,
   ): Promise<WrittenEntry | undefined> {
-    const body = { options: { cas: expected }, data }
-    // Made again after an answer that was lost, it loses against itself, which the caller sees.
+    const head = Buffer.from(`{"options":{"cas":${expected}},"data":`)
+    const body = Buffer.concat([head, data, Buffer.from('}')])
+    // Repeated after an answer that was lost, it conflicts with itself, which the caller sees.
     const answer = await this.#call('POST', 'data', path, body)
+    body.fill(0)
     if (!answer.ok && answer.failure.kind === 'conflict') return undefined
     if (!answer.ok) throw this.trouble(attempted, answer.failure)
     const { version, deletion_time: expires } = dataOf(answer.body)
@@ -107,8 +109,8 @@ export class Kv {
   }
 
   /**
-   * Notes `notes` beside the entry at `path`, which is there, and leaves other notes as they are. False:
-   * no policy allows it.
+   * Adds `notes` to the custom metadata of the entry at `path`, which exists; other notes stay. False: no
+   * policy allows it.
    */
   async note(path: string, notes: object, attempted: string): Promise<boolean> {
     const answer = await this.#call('PATCH', 'metadata', path, { custom_metadata: notes })
@@ -123,7 +125,7 @@ export class Kv {
     if (!answer.ok) throw this.trouble(attempted, answer.failure)
   }
 
-  /** What stands right below `path`, in the order of bytes; what has more below it ends in a slash. */
+  /** What is directly below `path`, in the order of bytes; what has more below it ends in a slash. */
   async *list(path: string, attempted: string): AsyncIterable<string> {
     let after = ''
     for (;;) {
@@ -136,7 +138,7 @@ export class Kv {
       if (!answer.ok) throw this.trouble(attempted, answer.failure)
       const { keys } = dataOf(answer.body)
       if (!Array.isArray(keys)) throw this.trouble(attempted, notKv2)
-      // Vault knows no pages: it answers with all keys, each time.
+      // Vault has no pages: it answers with all keys each time.
       if (after !== '' && keys.includes(after)) return
       yield* keys.filter((key) => typeof key === 'string')
       if (keys.length !== this.#page) return
@@ -173,7 +175,7 @@ export class Kv {
     }
   }
 
-  /** The error that `failure` is; `attempted` follows "Cannot". */
+  /** The error for `failure`; `attempted` follows "Cannot". */
   trouble(attempted: string, failure: Failure): SottoError {
     return troubleOf(attempted, this.place, failure)
   }
@@ -197,7 +199,7 @@ export class Kv {
 
 const notKv2 = ownFailure(
   'refused',
-  'the mount is of no KV engine of version 2',
+  'the mount is not a KV engine of version 2',
   'Give a mount of `bao secrets enable -version=2 kv`: version 1 keeps no revisions.',
 )
 
@@ -212,7 +214,7 @@ function otherEngine(type: string): Failure {
   return ownFailure('refused', found, 'Give a mount of `bao secrets enable -version=2 kv`.')
 }
 
-/** Also where the token may not look whether it lives: were it dead, every other call would tell. */
+/** Also where the token may not look itself up: if it had expired, every other call would fail, too. */
 function isForbidden({ status, reasons }: Failure): boolean {
   return status === 403 && !/invalid token/i.test(reasons.join())
 }

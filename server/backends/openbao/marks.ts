@@ -1,6 +1,6 @@
 /**
- * Marks of projections as custom metadata of OpenBao. They are written after the revision that they are of,
- * so that an entry of someone else is never touched.
+ * Marks of projections as custom metadata of OpenBao. A mark is written after its revision, so that an entry
+ * of someone else is never touched.
  */
 import type { Mark } from '../contract.ts'
 

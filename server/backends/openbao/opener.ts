@@ -1,19 +1,16 @@
-/** Opens backends of the type openbao from how they are set up. */
+/** Opens backends of the type openbao from their settings. */
 import type { OpenBaoConfig } from '../../../client/api/backends.ts'
 import { OpenBaoBackend } from './backend.ts'
 import type { Login } from '../../openbao/login.ts'
 import type { BackendWorld, OpenBackend } from '../opened.ts'
 
-/** What is not for callers of the API to say: where the server may connect to, and its own files. */
+/** What the operator of the server sets, not a caller of the API. */
 export interface OpenBaoSettings {
-  /** Scheme, host and port of each OpenBao. */
+  /** Scheme, host and port of each OpenBao that the server may connect to. */
   readonly origins: readonly string[]
   /** The JWT that proves to an OpenBao who the server is. */
   readonly jwtFile: string
 }
-
-/** Where a pod finds the token of its service account. */
-export const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 
 /** Makes the opener of a server. */
 export function openBaoOpener({ origins, jwtFile }: OpenBaoSettings): OpenBackend {

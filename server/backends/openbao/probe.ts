@@ -1,4 +1,4 @@
-/** Proves that an OpenBao can be a backend, with an entry of its own that no secret has the path of. */
+/** Proves that an OpenBao can be a backend, with an entry of its own at a path that no secret has. */
 import { randomBytes } from 'node:crypto'
 import { SottoError } from '../../../client/api/errors.ts'
 import { type OpenBaoAddress, OpenBaoConnection } from '../../openbao/connection.ts'
@@ -42,9 +42,10 @@ async function tryEntry(kv: Kv, path: string): Promise<{ marks: boolean; removes
   const attempted = 'write and read a probe'
   const before = await kv.read(path, attempted)
   const text = randomBytes(8).toString('hex')
+  const data = Buffer.from(JSON.stringify({ text }))
   const first = before?.revision ?? 0
   for (const expected of [first, first + 1]) {
-    const written = await kv.write(path, { text }, expected, attempted)
+    const written = await kv.write(path, data, expected, attempted)
     if (written === undefined) throw disturbed(kv.place)
     if (written.expires !== undefined) throw expiring('use it', kv.place)
   }
@@ -71,8 +72,8 @@ async function removed(kv: Kv, path: string): Promise<boolean> {
 function disturbed(place: string): SottoError {
   return new SottoError(
     'backend_unavailable',
-    `Cannot test ${place}: what was written is not what is read, or another test goes on`,
-    { hint: 'Try again. Where standbys answer reads, they may be behind for a moment.' },
+    `Cannot test ${place}: what was written is not what is read, or another test is running`,
+    { hint: 'Try again. Where standbys answer reads, they may lag for a moment.' },
   )
 }
 
@@ -84,7 +85,7 @@ function notesOn(settings: MountSettings | undefined, marks: boolean, removes: b
   ]
 }
 
-/** Asked without a namespace, where alone it is answered. */
+/** Asked without a namespace: it is answered only there. */
 async function versionOf({ url, caFile, insecure }: OpenBaoAddress): Promise<string | undefined> {
   const connection = new OpenBaoConnection({
     url,

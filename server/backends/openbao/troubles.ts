@@ -1,8 +1,8 @@
-/** What a failed call to OpenBao is to the rest of Sotto. */
+/** The errors for failed calls to OpenBao. */
 import { type ErrorCode, SottoError } from '../../../client/api/errors.ts'
 import type { Failure, FailureKind } from '../../openbao/failures.ts'
 
-/** Failures that pass, or that someone at OpenBao ends, with nothing to mend in what was asked. */
+/** Failures that pass, or that are fixed at OpenBao: nothing is wrong with the request. */
 const passing: ReadonlySet<FailureKind> = new Set([
   'unreachable',
   'late',
@@ -13,7 +13,7 @@ const passing: ReadonlySet<FailureKind> = new Set([
   'failed',
 ])
 
-/** The error that `failure` is; `attempted` follows "Cannot", `place` names the OpenBao. */
+/** The error for `failure`; `attempted` follows "Cannot", `place` names the OpenBao. */
 export function troubleOf(attempted: string, place: string, failure: Failure): SottoError {
   const { found, hint } = failure
   return new SottoError(codeOf(failure), `Cannot ${attempted} at ${place}: ${found}`, { hint })
@@ -22,7 +22,7 @@ export function troubleOf(attempted: string, place: string, failure: Failure): S
 function codeOf({ kind, reasons }: Failure): ErrorCode {
   if (passing.has(kind)) return 'backend_unavailable'
   if (kind === 'too_large') return 'backend_too_large'
-  // A mount that was just made says so for a moment.
+  // A new mount answers this for a moment.
   if (kind === 'refused' && /upgrading/i.test(reasons.join())) return 'backend_unavailable'
   return 'backend_refused'
 }

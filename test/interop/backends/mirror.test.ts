@@ -121,7 +121,7 @@ for (const policy of ['least', 'marking'] as const) {
       ],
       [
         'removed and made again',
-        'someone else removed it there and made it again',
+        'someone else removed it there and recreated it',
         async () => {
           await bao.must('DELETE', at('metadata', 'prod/a'))
           await bao.must('POST', at('data', 'prod/a'), { data: { value: 'by hand' } })

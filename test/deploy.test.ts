@@ -230,7 +230,7 @@ function understand([verb = '', ...rest]: readonly string[]): void {
 
 test('the unit keeps memory from core files, from swap and from debuggers', () => {
   for (const line of ['LimitCORE=0', 'MemorySwapMax=0']) expect(unit.split('\n')).toContain(line)
-  const options = /^Environment=NODE_OPTIONS=(.*)$/m.exec(unit)?.[1] ?? ''
+  const options = /^Environment="NODE_OPTIONS=(.*)"$/m.exec(unit)?.[1] ?? ''
   // Without the option, Node opens a debugger that any user of the host can reach.
   const script = "process.kill(process.pid, 'SIGUSR1'); setTimeout(() => {}, 300)"
   const run = (env: Record<string, string>): string =>

@@ -29,7 +29,7 @@ import { buildServices, type OpenedStore, type Services } from './services.ts'
 import type { Network } from './tailnet.ts'
 
 /** Sealed rows and data keys that may be kept in memory, in bytes. */
-const CACHE_BYTES = 32 * 1024 * 1024
+const CACHE_BYTES = 64 * 1024 * 1024
 
 /** A server that serves. */
 export interface RunningServer {

@@ -27,7 +27,7 @@ export interface RawCommand {
   readonly name: string
   readonly summary: string
   readonly load: () => Promise<
-    (args: readonly string[], env: Environment, io: Io) => Promise<number>
+    (args: readonly string[], env: Environment, io: Io, table: CommandTable) => Promise<number>
   >
 }
 

@@ -1,25 +1,9 @@
 /** The table of commands. */
 import type { Flags } from './arguments.ts'
-import type { CommandTable, RawCommand } from './command.ts'
-import { programCommands, secretCommands } from './commands/everyday.ts'
-
-const rawCommands: readonly RawCommand[] = [
-  {
-    name: 'server',
-    summary: 'Run the server.',
-    load: async () => (await import('./handlers/serve.ts')).serve,
-  },
-  {
-    name: 'init',
-    summary: 'Make a new store.',
-    load: async () => (await import('./handlers/serve.ts')).init,
-  },
-  {
-    name: 'doctor',
-    summary: 'Check what a server on a tailnet needs, and say what to do.',
-    load: async () => (await import('./handlers/doctor.ts')).doctor,
-  },
-]
+import type { CommandTable } from './command.ts'
+import { complete, programCommands } from './commands/program.ts'
+import { secretCommands } from './commands/secrets.ts'
+import { serverCommands } from './commands/server.ts'
 
 const globalFlags: Flags = {
   server: {
@@ -35,14 +19,14 @@ const globalFlags: Flags = {
   timeout: { value: 'SECONDS', help: 'How long to wait for the server. Default: 30.' },
   'local-address': {
     value: 'ADDRESS',
-    help: 'Call from this address; a development tailnet tells callers apart by it.',
+    help: 'Call from this address; a development tailnet identifies callers by it.',
   },
   help: { short: 'h', help: 'Show help.' },
 }
 
 /** The table. Commands of operators are loaded when one of them is asked for. */
 export const commandTable: CommandTable = {
-  raw: rawCommands,
+  raw: serverCommands,
   globalFlags,
   async all() {
     const { operatorCommands } = await import('./commands/operators.ts')
@@ -51,11 +35,11 @@ export const commandTable: CommandTable = {
   async named(name) {
     const named = (each: { name: string }): boolean => each.name === name
     return (
-      [...secretCommands, ...programCommands, ...rawCommands].find(named) ??
+      [...secretCommands, ...programCommands, ...serverCommands, complete].find(named) ??
       (await this.all()).find(named)
     )
   },
   async names() {
-    return [...rawCommands, ...(await this.all())].map(({ name }) => name)
+    return [...serverCommands, ...(await this.all())].map(({ name }) => name)
   },
 }

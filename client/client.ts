@@ -1,14 +1,13 @@
 /**
- * The HTTP client: one method per call of the API. It works with a setec server too. For secrets
- * that a program reads as it runs, which must outlive the server's absence, a Store is the better
- * tool.
+ * The HTTP client: one method per call of the API. It works with a setec server too. It keeps no
+ * values: a program that must run while the server is down keeps what it read.
  */
 import { isIP } from 'node:net'
 import { quote, SottoError } from './api/errors.ts'
 import type { OperationName, OperationRequest, OperationResponse } from './api/operations.ts'
 import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
 import { decoders, errorOf, type Identity, parseBody, ServerError } from './answer.ts'
-import { Connection } from './connection.ts'
+import { Connection, type Exchange } from './connection.ts'
 
 export { type Identity, ServerError }
 
@@ -16,7 +15,7 @@ export { type Identity, ServerError }
 export interface ClientOptions {
   /**
    * The server's URL, such as `https://secrets.example.ts.net`: http or https, without credentials,
-   * query and fragment. A path is kept, and `/api/…` goes behind it.
+   * query and fragment. A path is kept, and `/api/…` is added to it.
    */
   readonly server: string | URL
   /** Milliseconds that one call may take, its answer included. 30 000 when absent. */
@@ -36,17 +35,12 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-interface Call<T> extends CallOptions {
-  readonly attempt: string
-  readonly method: string
-  readonly request: object
-  readonly decode: (body: unknown) => T | undefined
-  readonly changes?: boolean
-}
+/** What an answer must be: undefined for one that is not. */
+type Decode<T> = (body: unknown) => T | undefined
 
 /**
  * A client of one server. Every method throws SottoError: `unreachable` when no answer came,
- * `bad_answer` for an answer that is none of the API's, and otherwise, as ServerError, the code
+ * `bad_answer` for an answer that is not part of the API, and otherwise, as ServerError, the code
  * that the server gave: `denied` without the permission named below, `not_found`, `overloaded`,
  * `internal` and so on. Neither holds a value, a request or an answer.
  */
@@ -63,7 +57,10 @@ export class Client {
       throw new SottoError('usage', `Cannot use a timeout of ${timeoutMs} ms: it must be above 0`)
     }
     if (localAddress !== undefined && isIP(localAddress) === 0) {
-      throw new SottoError('usage', `Cannot call from ${quote(localAddress)}: it is no IP address`)
+      throw new SottoError(
+        'usage',
+        `Cannot call from ${quote(localAddress)}: it is not an IP address`,
+      )
     }
     this.server = base.href.replace(/\/$/, '')
     this.#connection = new Connection({ base, timeoutMs, localAddress, keepAlive })
@@ -71,24 +68,12 @@ export class Client {
 
   /** The secrets that the caller may know about, by name. Permission: shows those with `info`. */
   list(options: CallOptions = {}): Promise<SecretInfo[]> {
-    return this.#call({
-      ...options,
-      attempt: 'list secrets',
-      method: 'list',
-      request: {},
-      decode: decoders.list,
-    })
+    return this.#read('list secrets', 'list', {}, decoders.list, options)
   }
 
   /** The versions of `name`. Throws `not_found` where there is no such secret. Permission: `info`. */
   info(name: string, options: CallOptions = {}): Promise<SecretInfo> {
-    return this.#call({
-      ...options,
-      attempt: `get info on ${quote(name)}`,
-      method: 'info',
-      request: { Name: name },
-      decode: decoders.info,
-    })
+    return this.#read(`get info on ${quote(name)}`, 'info', { Name: name }, decoders.info, options)
   }
 
   /** The active version of `name`. Throws `not_found`. Permission: `get`. */
@@ -98,13 +83,13 @@ export class Client {
 
   /** The given version of `name`; 0 is the active one. Throws `not_found`. Permission: `get`. */
   async getVersion(name: string, version: number, options: CallOptions = {}): Promise<SecretValue> {
-    return this.#call({
-      ...options,
-      attempt: `get ${version === 0 ? '' : `version ${version} of `}${quote(name)}`,
-      method: 'get',
-      request: { Name: name, Version: checkVersion(version) },
-      decode: decoders.value,
-    })
+    return this.#read(
+      `get ${version === 0 ? '' : `version ${version} of `}${quote(name)}`,
+      'get',
+      { Name: name, Version: checkVersion(version) },
+      decoders.value,
+      options,
+    )
   }
 
   /**
@@ -118,13 +103,13 @@ export class Client {
   ): Promise<SecretValue | undefined> {
     if (held === 0) return this.get(name, options)
     try {
-      return await this.#call({
-        ...options,
-        attempt: `get ${quote(name)}`,
-        method: 'get',
-        request: { Name: name, Version: checkVersion(held), UpdateIfChanged: true },
-        decode: decoders.value,
-      })
+      return await this.#read(
+        `get ${quote(name)}`,
+        'get',
+        { Name: name, Version: checkVersion(held), UpdateIfChanged: true },
+        decoders.value,
+        options,
+      )
     } catch (error) {
       if (error instanceof ServerError && error.code === 'unchanged') return undefined
       throw error
@@ -137,14 +122,13 @@ export class Client {
    * Permission: `put`.
    */
   put(name: string, value: Uint8Array, options: CallOptions = {}): Promise<number> {
-    return this.#call({
-      ...options,
-      attempt: `put ${quote(name)}`,
-      method: 'put',
-      request: { Name: name, Value: base64(value) },
-      decode: decoders.version,
-      changes: true,
-    })
+    return this.#change(
+      `put ${quote(name)}`,
+      'put',
+      { Name: name, Value: base64(value) },
+      decoders.version,
+      options,
+    )
   }
 
   /**
@@ -157,26 +141,24 @@ export class Client {
     value: Uint8Array,
     options: CallOptions = {},
   ): Promise<void> {
-    await this.#call({
-      ...options,
-      attempt: `create version ${version} of ${quote(name)}`,
-      method: 'create-version',
-      request: { Name: name, Version: checkVersion(version), Value: base64(value) },
-      decode: decoders.nothing,
-      changes: true,
-    })
+    await this.#change(
+      `create version ${version} of ${quote(name)}`,
+      'create-version',
+      { Name: name, Version: checkVersion(version), Value: base64(value) },
+      decoders.nothing,
+      options,
+    )
   }
 
   /** Makes a version the active one. Throws `not_found`. Permission: `activate`. */
   async activate(name: string, version: number, options: CallOptions = {}): Promise<void> {
-    await this.#call({
-      ...options,
-      attempt: `activate version ${version} of ${quote(name)}`,
-      method: 'activate',
-      request: { Name: name, Version: checkVersion(version) },
-      decode: decoders.nothing,
-      changes: true,
-    })
+    await this.#change(
+      `activate version ${version} of ${quote(name)}`,
+      'activate',
+      { Name: name, Version: checkVersion(version) },
+      decoders.nothing,
+      options,
+    )
   }
 
   /**
@@ -184,26 +166,18 @@ export class Client {
    * one (a setec server answers that with `internal`). Permission: `delete`.
    */
   async deleteVersion(name: string, version: number, options: CallOptions = {}): Promise<void> {
-    await this.#call({
-      ...options,
-      attempt: `delete version ${version} of ${quote(name)}`,
-      method: 'delete-version',
-      request: { Name: name, Version: checkVersion(version) },
-      decode: decoders.nothing,
-      changes: true,
-    })
+    await this.#change(
+      `delete version ${version} of ${quote(name)}`,
+      'delete-version',
+      { Name: name, Version: checkVersion(version) },
+      decoders.nothing,
+      options,
+    )
   }
 
-  /** Deletes a secret with all its versions; nothing to delete is no error. Permission: `delete`. */
+  /** Deletes a secret with all its versions; deleting nothing is not an error. Permission: `delete`. */
   async delete(name: string, options: CallOptions = {}): Promise<void> {
-    await this.#call({
-      ...options,
-      attempt: `delete ${quote(name)}`,
-      method: 'delete',
-      request: { Name: name },
-      decode: decoders.nothing,
-      changes: true,
-    })
+    await this.#change(`delete ${quote(name)}`, 'delete', { Name: name }, decoders.nothing, options)
   }
 
   /**
@@ -212,13 +186,13 @@ export class Client {
    * call, as a setec server does not. Permission: none.
    */
   whoami(name?: string, options: CallOptions = {}): Promise<Identity> {
-    return this.#call({
-      ...options,
-      attempt: 'ask who is calling',
-      method: 'whoami',
-      request: name === undefined ? {} : { Name: name },
-      decode: decoders.identity,
-    })
+    return this.#read(
+      'ask who is calling',
+      'whoami',
+      name === undefined ? {} : { Name: name },
+      decoders.identity,
+      options,
+    )
   }
 
   /**
@@ -233,32 +207,43 @@ export class Client {
   ): Promise<OperationResponse<O>> {
     // Loaded only here: programs that fetch secrets need no schemas.
     const { operations } = await import('./api/operations.ts')
-    return this.#call({
-      ...options,
-      attempt: `ask for ${name}`,
-      method: name,
-      request,
-      decode: (body) =>
-        operations[name].response.safeParse(body).data as OperationResponse<O> | undefined,
-      changes: true,
-    })
+    const decode = (body: unknown) =>
+      operations[name].response.safeParse(body).data as OperationResponse<O> | undefined
+    return this.#change(`ask for ${name}`, name, request, decode, options)
   }
 
-  /** Lets go of the connections that are kept open; a later call opens new ones. */
+  /** Closes the connections that are kept open; a later call opens new ones. */
   close(): void {
     this.#connection.close()
   }
 
-  async #call<T>({
-    attempt,
-    method,
-    request,
-    decode,
-    signal,
-    changes = false,
-  }: Call<T>): Promise<T> {
+  /** A call that may be sent again where a kept connection was closed; `attempt` is for messages. */
+  #read<T>(
+    attempt: string,
+    method: string,
+    request: object,
+    decode: Decode<T>,
+    { signal }: CallOptions,
+  ): Promise<T> {
     const body = JSON.stringify(request)
-    const answer = await this.#connection.post({ attempt, method, body, changes, signal })
+    return this.#call({ attempt, method, body, changes: false, signal }, decode)
+  }
+
+  /** A call that is sent once. */
+  #change<T>(
+    attempt: string,
+    method: string,
+    request: object,
+    decode: Decode<T>,
+    { signal }: CallOptions,
+  ): Promise<T> {
+    const body = JSON.stringify(request)
+    return this.#call({ attempt, method, body, changes: true, signal }, decode)
+  }
+
+  async #call<T>(exchange: Exchange, decode: Decode<T>): Promise<T> {
+    const { attempt } = exchange
+    const answer = await this.#connection.post(exchange)
     if (answer.status !== 200) throw errorOf(answer, attempt)
     const decoded = decode(parseBody(answer.body))
     if (decoded !== undefined) return decoded
@@ -301,7 +286,7 @@ function checkVersion(version: number): number {
   if (Number.isInteger(version) && version >= 0 && version <= MAX_VERSION) return version
   throw new SottoError(
     'usage',
-    `Cannot use version ${version}: it is no integer from 0 to ${MAX_VERSION}`,
+    `Cannot use version ${version}: it is not an integer from 0 to ${MAX_VERSION}`,
   )
 }
 

@@ -1,4 +1,4 @@
-/** The commands of backends, and of secrets that move to one or are mirrored there. */
+/** Backends: what the command line offers. */
 import type { Command } from '../command.ts'
 
 export const backendCommands: readonly Command[] = [
@@ -30,10 +30,10 @@ secret. Other ways to log in are set up from a file: see sotto help backend appl
       'token-secret': { value: 'NAME', help: 'The secret that has the token.' },
       'token-key': { value: 'KEY', help: 'The field of it, where the secret is a JSON object.' },
       mount: { value: 'PATH', help: 'Where KV v2 is mounted. Default: secret.' },
-      'path-prefix': { value: 'PATH', help: 'What is before all names. Default: sotto.' },
+      'path-prefix': { value: 'PATH', help: 'The prefix of all names. Default: sotto.' },
       namespace: { value: 'PATH', help: 'The namespace. Default: the root namespace.' },
       'ca-file': { value: 'FILE', help: 'Certificates of its authority, PEM.' },
-      description: { value: 'TEXT', help: 'Words for people.' },
+      description: { value: 'TEXT', help: 'A description.' },
       default: { help: 'Keep new secrets there.' },
     },
     load: async () => (await import('../handlers/backends.ts')).backendCreate,
@@ -56,7 +56,7 @@ secret. Other ways to log in are set up from a file: see sotto help backend appl
     namespace: team
     tokenSecretRef: {name: backends/vault, key: token}
 
-In the place of tokenSecretRef there can be auth with a method: approle (roleId, secretIdSecretRef),
+Instead of tokenSecretRef there can be auth with a method: approle (roleId, secretIdSecretRef),
 kubernetes (role), jwt (role) or userpass (username, passwordSecretRef), and its mount where that is
 another than its name. caCertificate holds certificates in PEM form. Unknown fields are refused.`,
     flags: { file: { short: 'f', value: 'FILE', help: 'The file; - is stdin.' } },
@@ -68,7 +68,7 @@ another than its name. caCertificate holds certificates in PEM form. Unknown fie
     summary: 'Delete a backend that keeps no secret.',
     flags: {
       'leave-values': {
-        help: 'Also while values that were deleted here wait to be removed there: they stay.',
+        help: 'Also when values that were deleted here are still there: they stay there.',
       },
     },
     load: async () => (await import('../handlers/backends.ts')).backendDelete,
@@ -76,56 +76,10 @@ another than its name. caCertificate holds certificates in PEM form. Unknown fie
   {
     name: 'backend test',
     args: ['NAME'],
-    summary: 'Check that a backend is reached and permits what is needed.',
+    summary: 'Check that a backend answers and permits what is needed.',
     details:
       'A value is written there, read back and removed. The exit code is 2 when something is wrong.',
     flags: {},
     load: async () => (await import('../handlers/backends.ts')).backendTest,
-  },
-  {
-    name: 'migrate secrets',
-    args: [],
-    summary: 'Move secrets from one backend to another, with all their versions.',
-    details: `You need migrate, and get on each of the secrets. Of each, every version is read, written, read back
-and compared; then the secret is flipped, and removed at the source. It can be broken off at any
-moment, and the same command again does the rest: a secret is where it was or where it is to be.
-
-The exit code is 2 when a secret failed, or is there that you may not get. What cannot be removed
-at the source is told, and removed later.`,
-    flags: {
-      from: { value: 'BACKEND', help: 'Where they are.' },
-      to: { value: 'BACKEND', help: 'Where they are to be.' },
-      names: {
-        value: 'GLOB,…',
-        help: 'Only those that match one of these. Default: every secret.',
-      },
-      'keep-source': { help: 'Leave the values at the source, too, where that is not the store.' },
-      'dry-run': { help: 'Show what would be moved.' },
-    },
-    load: async () => (await import('../handlers/migrate.ts')).migrateSecrets,
-  },
-  {
-    name: 'mirror status',
-    args: ['[BACKEND]'],
-    summary: 'Show how mirrors are doing, and what someone else changed there.',
-    flags: {},
-    load: async () => (await import('../handlers/mirrors.ts')).mirrorStatus,
-  },
-  {
-    name: 'mirror sync',
-    args: ['[BACKEND]'],
-    summary: 'Compare mirrors with their backends, and bring them up.',
-    details: `What someone else changed there is reported and left as it is, unless the mirror is set up
-otherwise or --on-drift says so for this time: overwrite writes it again, and adopt also takes over
-what someone else made under the same name.`,
-    flags: {
-      'dry-run': { help: 'Only show what would be done; needs BACKEND.' },
-      secret: { value: 'NAME', help: 'Only this secret; needs BACKEND.' },
-      'on-drift': { value: 'overwrite|adopt', help: 'What to do about what someone else changed.' },
-      'accept-mount': {
-        help: 'The mount was made again, and that is as it should be; needs BACKEND.',
-      },
-    },
-    load: async () => (await import('../handlers/mirrors.ts')).mirrorSync,
   },
 ]

@@ -1,4 +1,4 @@
-/** The commands of operators: every command of the table but those of every day. */
+/** The commands for operators, loaded when one of them is asked for. */
 import type { Command } from '../command.ts'
 import { auditCommands } from './audit.ts'
 import { backendCommands } from './backends.ts'
@@ -6,6 +6,8 @@ import { backupCommands } from './backups.ts'
 import { importCommands } from './import.ts'
 import { jobCommands } from './jobs.ts'
 import { keyCommands } from './keys.ts'
+import { migrationCommands } from './migration.ts'
+import { mirrorCommands } from './mirrors.ts'
 
 export const operatorCommands: readonly Command[] = [
   ...importCommands,
@@ -14,4 +16,6 @@ export const operatorCommands: readonly Command[] = [
   ...jobCommands,
   ...backupCommands,
   ...backendCommands,
+  ...migrationCommands,
+  ...mirrorCommands,
 ]

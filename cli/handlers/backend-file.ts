@@ -1,4 +1,4 @@
-/** Reads files that describe backends: YAML, each document one backend, and nothing in it that is not known. */
+/** Backends, in a file: YAML, each document one backend, without unknown fields. */
 import { LineCounter, parseAllDocuments, type Document } from 'yaml'
 import { z } from 'zod'
 import {
@@ -8,7 +8,6 @@ import {
   backendTypes,
 } from '../../client/api/backends.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { mirrorSpec } from '../../client/api/mirrors.ts'
 import { nearest } from '../nearest.ts'
 
 const { Description, Default, Config } = backendSpec.shape
@@ -22,7 +21,7 @@ const file = z.strictObject({
   config: Config,
 })
 
-/** The backends of `text`, which stands in the file `path`. Throws `usage` with the place of what is wrong. */
+/** The backends of `text`, the content of the file `path`. Throws `usage` with the place of what is wrong. */
 export function readBackends(text: string, path: string): BackendSpec[] {
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })
@@ -36,19 +35,21 @@ export function readBackends(text: string, path: string): BackendSpec[] {
   return documents.map((document) => {
     const [error] = [...document.errors, ...document.warnings]
     // The parser's own words may repeat the text.
-    if (error) throw fault(error.pos[0], `it is no YAML (${error.code})`)
+    if (error) throw fault(error.pos[0], `it is not YAML (${error.code})`)
     const parsed = file.safeParse(document.toJS())
     if (parsed.success) return specOf(parsed.data)
     const [issue] = parsed.error.issues
     const at = issue?.path ?? []
     if (issue?.code === 'unrecognized_keys') {
       const key = issue.keys[0] ?? ''
-      const meant = nearest(key, fieldsAt(at))
+      const meant = nearest(key, fieldsAt(file, at))
       const hint = meant === undefined ? undefined : `Did you mean ${meant}?`
       throw fault(offsetOf(document, [...at, key]), `there is no field ${quote(key)}`, hint)
     }
     const where = at.length === 0 ? '' : `${at.map(String).join('.')}: `
-    throw fault(offsetOf(document, at), `${where}${issue?.message ?? ''}`)
+    const advice: unknown = issue?.code === 'custom' ? issue.params?.['hint'] : undefined
+    const hint = typeof advice === 'string' ? advice : undefined
+    throw fault(offsetOf(document, at), `${where}${issue?.message ?? ''}`, hint)
   })
 }
 
@@ -78,21 +79,14 @@ function offsetOf(document: Document, path: readonly PropertyKey[]): number | un
   return undefined
 }
 
-/** The names that are known where an unknown one stands. */
-function fieldsAt(path: readonly PropertyKey[]): string[] {
-  if (path.length === 0) return Object.keys(file.shape)
-  if (path.length === 1) {
-    return [
-      'url',
-      'mount',
-      'pathPrefix',
-      'namespace',
-      'caCertificate',
-      'tokenSecretRef',
-      'auth',
-      'mirror',
-    ]
+/** The fields that `schema` has where `path` leads. */
+function fieldsAt(schema: unknown, path: readonly PropertyKey[]): string[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) {
+    return fieldsAt(schema.unwrap(), path)
   }
-  if (path.at(-1) === 'mirror') return Object.keys(mirrorSpec.shape)
-  return ['name', 'key', 'method', 'role', 'roleId', 'secretIdSecretRef', 'passwordSecretRef']
+  if (schema instanceof z.ZodPipe) return fieldsAt(schema.out, path)
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap((each) => fieldsAt(each, path))
+  if (!(schema instanceof z.ZodObject)) return []
+  const [step, ...rest] = path
+  return step === undefined ? Object.keys(schema.shape) : fieldsAt(schema.shape[String(step)], rest)
 }

@@ -1,4 +1,4 @@
-/** `sotto doctor`: looks at everything that the server needs, and says what to do about what is amiss. */
+/** `sotto doctor`: checks what the server needs, and says what to do about what is wrong. */
 import { type DoctorConfig, readDoctorConfig } from '../../server/config/config.ts'
 import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
 import { clockFinding, stateFindings, userFinding } from './doctor-host.ts'
@@ -35,8 +35,8 @@ async function examine(config: DoctorConfig, now: Date): Promise<Finding[]> {
 
 function asText(findings: readonly Finding[]): string {
   const rows = findings.flatMap(({ name, state, message, hint }) => [
-    [`${state} `, `${name} `, visible(message)],
-    ...(hint === undefined ? [] : [['', '', `do: ${visible(hint)}`]]),
+    [`${state} `, `${name} `, message],
+    ...(hint === undefined ? [] : [['', '', `do: ${hint}`]]),
   ])
   return table(rows)
 }

@@ -1,4 +1,4 @@
-/** `sotto job status` and `sotto job run`: the jobs of the server. */
+/** Jobs of a server: how they are, and a run now. */
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Client } from '../../client/client.ts'
@@ -11,15 +11,11 @@ type JobState = OperationResponse<'job-run'>
 export async function jobStatus(invocation: Invocation): Promise<void> {
   const states = await invocation.client().operate('job-status', {})
   await invocation.print(states, () =>
-    table(
-      [['JOB', 'LAST RUN', 'RESULT', 'NEXT RUN', 'NOTE'], ...states.map(cellsOf)].map((row) =>
-        row.map(visible),
-      ),
-    ),
+    table([['JOB', 'LAST RUN', 'RESULT', 'NEXT RUN', 'NOTE'], ...states.map(cellsOf)]),
   )
 }
 
-/** Runs a job, and prints how it ended. Throws `job_failed` behind it when it failed. */
+/** Runs a job, and prints how it ended. Then throws `job_failed` when it failed. */
 export async function jobRun(invocation: Invocation): Promise<void> {
   const client = invocation.client()
   const Name = invocation.word(0) ?? ''

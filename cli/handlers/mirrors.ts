@@ -1,9 +1,9 @@
-/** `sotto mirror status` and `sotto mirror sync`: secrets that backends show to other readers. */
+/** Mirrors: secrets that backends also show to other clients. */
 import { SottoError } from '../../client/api/errors.ts'
 import type { OperationResponse } from '../../client/api/operations.ts'
 import type { Invocation } from '../invocation.ts'
 import { followRun } from './jobs.ts'
-import { table, visible } from '../terminal/text.ts'
+import { table } from '../terminal/text.ts'
 
 type Status = OperationResponse<'mirror-status'>[number]
 type Planned = OperationResponse<'mirror-plan'>['Items'][number]
@@ -71,17 +71,17 @@ async function planOf(
 function plan(items: readonly Planned[]): string {
   if (items.length === 0) return 'Everything is as it should be.\n'
   const rows = items.map(({ Name, Action, Reason }) => [Name, Action, Reason])
-  return table([['SECRET', 'WOULD', 'BECAUSE'], ...rows].map((row) => row.map(visible)))
+  return table([['SECRET', 'WOULD', 'BECAUSE'], ...rows])
 }
 
 function described(status: Status): string {
-  const { Backend, Secrets, History, OnDrift, OnDelete, Counts, LagSeconds, Items } = status
+  const { Backend, Secrets, OnDrift, OnDelete, Counts, LagSeconds, Items } = status
   const counts = Object.entries(Counts).map(([state, count]) => `${count} ${state}`)
   const { CheckedAt = 'never', LastRun, LastResult, LastMessage } = status
   const facts = [
     ['Mirror:', Backend],
     ['Secrets:', Secrets.join(' ')],
-    ['Settings:', `history ${History}, on drift ${OnDrift}, on delete ${OnDelete}`],
+    ['Settings:', `on drift ${OnDrift}, on delete ${OnDelete}`],
     ['State:', counts.length === 0 ? 'empty' : counts.join(', ')],
     ['Waits:', LagSeconds === 0 ? 'nothing' : `since ${LagSeconds} s`],
     ['Compared:', CheckedAt],
@@ -92,6 +92,6 @@ function described(status: Status): string {
   const list = items.length === 0 ? [] : [['SECRET', 'STATE', 'SINCE', 'REASON'], ...items]
   return [facts, list]
     .filter((rows) => rows.length > 0)
-    .map((rows) => table(rows.map((row) => row.map(visible))))
+    .map(table)
     .join('')
 }

@@ -1,9 +1,10 @@
-/** `sotto restore`: makes a store out of a backup, or tells what would come back. */
+/** `sotto restore`: makes a store out of a backup, or shows what would come back. */
 import { dirname, join, resolve } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { LostChange } from '../../server/backup/restore/lost-changes.ts'
 import type { Manifest } from '../../server/backup/manifest.ts'
 import { type Preview, previewRestore } from '../../server/backup/restore/preview.ts'
+import { finishRestore } from '../../server/backup/restore/publish.ts'
 import { isCopy, restoreCopy } from '../../server/backup/restore/restore-copy.ts'
 import { type RestoredStore, restoreBackup } from '../../server/backup/restore/restore.ts'
 import { type BackupSource, providerKeys } from '../../server/backup/source.ts'
@@ -15,7 +16,7 @@ import { operator } from '../operator.ts'
 import { withProgress } from '../terminal/progress.ts'
 import { table, visible } from '../terminal/text.ts'
 
-/** Restores the backup that is named, or with --dry-run tells what that would do. */
+/** Restores the backup that is named, or with --dry-run shows what that would do. */
 export async function restore(invocation: Invocation): Promise<void> {
   const path = invocation.word(0) ?? ''
   const to = invocation.text('to')
@@ -29,7 +30,12 @@ export async function restore(invocation: Invocation): Promise<void> {
       hint: 'DIR is the state directory to be: absent or empty.',
     })
   }
-  if (await isCopy(path)) return restoreTheCopy(invocation, path, to)
+  const copied = await isCopy(path)
+  if (copied) refuseForCopies(invocation, path)
+  if (to !== undefined && !dryRun && (await finishRestore(to))) {
+    return showFinished(invocation, to)
+  }
+  if (copied) return restoreTheCopy(invocation, path, to ?? '')
   const source = await sourceOf(invocation, path)
   using keys = providerKeys(providersAtHand(readOpenersConfig(invocation.flags(), invocation.env)))
   const audit = invocation.text('audit')
@@ -38,7 +44,7 @@ export async function restore(invocation: Invocation): Promise<void> {
     const preview = await withProgress(invocation, (progress, signal) =>
       previewRestore({ ...given, ...(live !== undefined && { live }), progress, signal }),
     )
-    await tellPreview(invocation, preview)
+    await showPreview(invocation, preview)
     return
   }
   const restored = await withProgress(invocation, (progress, signal) =>
@@ -48,46 +54,45 @@ export async function restore(invocation: Invocation): Promise<void> {
       operator: operator(),
       clock: () => new Date(invocation.io.now()),
       ...(invocation.on('whole-log') && {
-        earlier: (name: string) => beside(invocation, path, name),
+        earlier: (name: string) => neighbour(invocation, path, name),
       }),
       progress,
       signal,
     }),
   )
-  await tellRestored(invocation, to ?? '', restored)
+  await showRestored(invocation, restored)
 }
 
-/** Restores a copy of a store's file, of which there are no earlier ones and nothing to be told before. */
-async function restoreTheCopy(
-  invocation: Invocation,
-  copy: string,
-  to: string | undefined,
-): Promise<void> {
+/** Of a copy of a store's file there are no earlier ones, and no preview. */
+function refuseForCopies(invocation: Invocation, copy: string): void {
   const odd = ['dry-run', 'whole-log'].find((flag) => invocation.on(flag))
-  if (odd !== undefined || to === undefined) {
-    throw new SottoError(
-      'usage',
-      `--${odd} goes with a backup, and ${quote(copy)} is a copy of a store`,
-    )
-  }
+  if (odd === undefined) return
+  throw new SottoError(
+    'usage',
+    `--${odd} goes with a backup, and ${quote(copy)} is a copy of a store`,
+  )
+}
+
+async function restoreTheCopy(invocation: Invocation, copy: string, to: string): Promise<void> {
   const audit = invocation.text('audit')
   const providers = providersAtHand(readOpenersConfig(invocation.flags(), invocation.env))
-  const restored = await withProgress(invocation, (progress) =>
+  const restored = await withProgress(invocation, (progress, signal) =>
     restoreCopy({
       copy,
       providers,
       to,
       progress,
+      signal,
       ...(audit !== undefined && { audit }),
       operator: operator(),
       clock: () => new Date(invocation.io.now()),
     }),
   )
-  await tellRestored(invocation, to, restored)
+  await showRestored(invocation, restored)
 }
 
 /** An earlier backup in the same directory or bucket as the one at `path`. */
-async function beside(
+async function neighbour(
   invocation: Invocation,
   path: string,
   name: string,
@@ -103,7 +108,7 @@ async function beside(
   }
 }
 
-async function tellPreview(invocation: Invocation, preview: Preview): Promise<void> {
+async function showPreview(invocation: Invocation, preview: Preview): Promise<void> {
   const { manifest, openedWith = '', values, lost, newer } = preview
   await invocation.print({ dryRun: true, ...preview }, () =>
     [
@@ -114,20 +119,16 @@ async function tellPreview(invocation: Invocation, preview: Preview): Promise<vo
   )
 }
 
-async function tellRestored(
-  invocation: Invocation,
-  to: string,
-  restored: RestoredStore | 'finished',
-): Promise<void> {
+async function showFinished(invocation: Invocation, to: string): Promise<void> {
+  await invocation.print({ finished: true, to }, () => `store ${join(to, 'sotto.db')}\n`)
+  await invocation.io.stderr.write(
+    'The restore into it was complete but for its last step, which was made now.\n',
+  )
+}
+
+async function showRestored(invocation: Invocation, restored: RestoredStore): Promise<void> {
   const { stderr } = invocation.io
-  if (restored === 'finished') {
-    await invocation.print({ finished: true, to }, () => `store ${join(to, 'sotto.db')}\n`)
-    await stderr.write(
-      'The restore into it was complete but for its last step, which was made now.\n',
-    )
-    return
-  }
-  const { manifest, openedWith = '', skipped, logAfter, lost } = restored
+  const { to, manifest, openedWith = '', skipped, logAfter, lost } = restored
   await invocation.print(restored, () =>
     table([
       ['Restored:', restored.backup],
@@ -141,11 +142,11 @@ async function tellRestored(
   await stderr.write(
     skipped > 0
       ? skippedWords(skipped)
-      : 'Version numbers go on after those that the audit log tells.\n',
+      : 'Version numbers continue after those in the audit log.\n',
   )
   if (logAfter.id > 0) {
     await stderr.write(
-      `The audit log begins behind record ${logAfter.id}: sotto audit verify --after ${logAfter.id}:${logAfter.hash} ${join(to, 'audit')}\n`,
+      `The audit log begins after record ${logAfter.id}: sotto audit verify --after ${logAfter.id}:${logAfter.hash} ${join(to, 'audit')}\n`,
     )
   }
   if (openedWith.startsWith('local ')) {
@@ -168,17 +169,17 @@ function rowsOf({ created, store, log }: Manifest, openedWith: string, values: n
 }
 
 function skippedWords(count: number): string {
-  return `The next version number of every name, of new ones too, passes over ${count}: those may have been given since the backup.\nWhere the audit log of the lost store survives, --audit DIR makes that exact: restore again with it.\n`
+  return `New versions skip ${count} numbers, for new names too: those may have been used since the backup.\nWhere the audit log of the lost store survives, --audit DIR makes that exact: restore again with it.\n`
 }
 
-/** Names of the secrets that lost changes are of, at most some. */
+/** The names of the secrets with lost changes, at most some. */
 function lostWords(lost: readonly LostChange[], what: string): string {
   const names = new Set(
     lost.flatMap(({ entry }) => (entry?.kind === 'change' ? [entry.secret] : [])),
   )
   const shown = [...names].slice(0, 20).map((name) => `  ${visible(name)}\n`)
   const more = names.size > shown.length ? `  and ${names.size - shown.length} more\n` : ''
-  return `Changes that the audit log tells of and that ${what}: ${lost.length}, of these secrets:\n${shown.join('')}${more}`
+  return `Changes in the audit log that ${what}: ${lost.length}, of these secrets:\n${shown.join('')}${more}`
 }
 
 function newerWords(newer: NonNullable<Preview['newer']>): string {

@@ -1,9 +1,9 @@
-/** `sotto whoami [NAME]` */
+/** `sotto whoami [NAME]`. */
 import { quote } from '../../client/api/errors.ts'
 import { secretActions } from '../../client/api/types.ts'
 import type { Identity } from '../../client/client.ts'
 import type { Invocation } from '../invocation.ts'
-import { table, visible } from '../terminal/text.ts'
+import { table } from '../terminal/text.ts'
 
 /** A label, empty where it is that of the row above, and what it is for. */
 type Row = readonly [label: string, text: string]
@@ -12,14 +12,13 @@ type Row = readonly [label: string, text: string]
 export async function whoami(invocation: Invocation): Promise<void> {
   const name = invocation.word(0) === undefined ? undefined : invocation.name()
   const self = await invocation.client().whoami(name)
-  await invocation.print(self, () => {
-    const rows = [
+  await invocation.print(self, () =>
+    table([
       ...whoRows(self),
       ...ruleRows(self),
       ...(name === undefined ? asOperator(self) : on(name, self)),
-    ]
-    return table(rows.map((row) => row.map(visible)))
-  })
+    ]),
+  )
 }
 
 function whoRows({ Hostname, IP, NodeID, User, Tags }: Identity): Row[] {

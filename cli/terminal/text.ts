@@ -12,8 +12,12 @@ export function visible(text: string): string {
   return text.replace(hidden, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** Rows with their columns aligned: every cell but a row's last is as wide as its column and a space. */
-export function table(rows: readonly (readonly string[])[]): string {
+/**
+ * Rows with their columns aligned, safe to look at: every cell but a row's last is as wide as its
+ * column and a space.
+ */
+export function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map(visible))
   const widths: number[] = []
   for (const row of rows) {
     for (const [column, cell] of row.slice(0, -1).entries()) {

@@ -20,29 +20,50 @@ export interface ErrorKind {
   readonly meaning: string
 }
 
+/** An error that never crosses the wire. */
+const local = (exit: ErrorKind['exit'], meaning: string): ErrorKind => ({
+  status: 0,
+  text: '',
+  exit,
+  open: false,
+  meaning,
+})
+
+/** An error that the server answers with, and its reason. */
+const answered = (
+  status: number,
+  text: string,
+  meaning: string,
+  exit: ErrorKind['exit'] = 2,
+): ErrorKind => ({
+  status,
+  text,
+  exit,
+  open: true,
+  meaning,
+})
+
+/** A refusal, whose reason the caller does not learn. */
+const refused = (meaning: string): ErrorKind => ({
+  ...answered(403, 'access denied', meaning, 4),
+  open: false,
+})
+
+/** A fault inside the server, whose reason is only in its own log. */
+const inside = (meaning: string): ErrorKind => ({
+  ...answered(500, 'internal error', meaning),
+  open: false,
+})
+
 /** Every error that Sotto can give, by code. Statuses and texts up to `version_taken` are setec's. */
 export const errorTable = {
-  not_post: {
-    status: 400,
-    text: 'only POST requests allowed',
-    exit: 2,
-    open: true,
-    meaning: 'The API answers to POST alone.',
-  },
-  content_type: {
-    status: 400,
-    text: 'request body must be json',
-    exit: 2,
-    open: true,
-    meaning: 'The `Content-Type` header is not `application/json`.',
-  },
-  browser: {
-    status: 403,
-    text: 'access denied',
-    exit: 4,
-    open: false,
-    meaning: 'The header that keeps browsers out is missing or wrong.',
-  },
+  not_post: answered(400, 'only POST requests allowed', 'The API only answers POST.'),
+  content_type: answered(
+    400,
+    'request body must be json',
+    'The `Content-Type` header is not `application/json`.',
+  ),
+  browser: refused('The header that keeps browsers out is missing or wrong.'),
   unidentified: {
     status: 500,
     text: 'unable to identify caller',
@@ -50,27 +71,18 @@ export const errorTable = {
     open: false,
     meaning: 'The network could not say who is calling.',
   },
-  bad_request: {
-    status: 400,
-    text: 'bad request',
-    exit: 2,
-    open: true,
-    meaning: 'The body does not decode into a request of this method.',
-  },
-  denied: {
-    status: 403,
-    text: 'access denied',
-    exit: 4,
-    open: false,
-    meaning: 'No rule of the caller allows the action on the name, whether it exists or not.',
-  },
-  not_found: {
-    status: 404,
-    text: 'not found',
-    exit: 3,
-    open: true,
-    meaning: 'The secret, the version, or what else was named does not exist.',
-  },
+  bad_request: answered(
+    400,
+    'bad request',
+    'The body does not decode into a request of this method.',
+  ),
+  denied: refused('No rule of the caller allows the action on the name, whether it exists or not.'),
+  not_found: answered(
+    404,
+    'not found',
+    'The secret, the version, or what else was named does not exist.',
+    3,
+  ),
   unchanged: {
     status: 304,
     text: '',
@@ -78,353 +90,164 @@ export const errorTable = {
     open: false,
     meaning: 'A conditional get found the version that the caller holds still active.',
   },
-  invalid_version: {
-    status: 400,
-    text: 'invalid version, please specify a version > 0',
-    exit: 2,
-    open: true,
-    meaning: 'A version number of 0 was given where a version must be named.',
-  },
-  version_taken: {
-    status: 412,
-    text: 'version already set',
-    exit: 2,
-    open: true,
-    meaning: 'create-version named a number that has, or once had, a value.',
-  },
-  invalid_name: {
-    status: 400,
-    text: 'invalid secret name',
-    exit: 2,
-    open: true,
-    meaning: 'The name of a secret to be written is empty, too long, or has control characters.',
-  },
-  version_active: {
-    status: 400,
-    text: 'cannot delete the active version; activate another version first',
-    exit: 2,
-    open: true,
-    meaning: 'delete-version named the version that is active.',
-  },
-  versions_exhausted: {
-    status: 400,
-    text: 'no version number is left for this secret',
-    exit: 2,
-    open: true,
-    meaning: 'The highest version number, 4294967295, was already given.',
-  },
-  conflict: {
-    status: 409,
-    text: 'the secret was changed by another request; try again',
-    exit: 2,
-    open: true,
-    meaning: 'A compare-and-set lost against another writer.',
-  },
-  job_failed: {
-    status: 0,
-    text: '',
-    exit: 2,
-    open: false,
-    meaning: 'A job of the server came to nothing; its state says why.',
-  },
-  no_such_method: {
-    status: 404,
-    text: 'no such method',
-    exit: 2,
-    open: true,
-    meaning: 'The path names no method of the API.',
-  },
-  timeout: {
-    status: 408,
-    text: 'request took too long to arrive',
-    exit: 2,
-    open: true,
-    meaning: 'The request was not complete within the limit.',
-  },
-  too_large: {
-    status: 413,
-    text: 'request body too large',
-    exit: 2,
-    open: true,
-    meaning: 'The body is larger than 2 MiB.',
-  },
-  head_too_large: {
-    status: 431,
-    text: 'request header fields too large',
-    exit: 2,
-    open: true,
-    meaning: 'The request line and headers together are larger than 16 KiB.',
-  },
-  overloaded: {
-    status: 503,
-    text: 'too many requests, try again later',
-    exit: 2,
-    open: true,
-    meaning:
-      'The server is working on as many requests as it takes at once; `Retry-After` says when to try again.',
-  },
-  shutting_down: {
-    status: 503,
-    text: 'server is shutting down',
-    exit: 2,
-    open: true,
-    meaning: 'The server finishes what it accepted and takes nothing new.',
-  },
-  audit_unavailable: {
-    status: 500,
-    text: 'internal error',
-    exit: 2,
-    open: false,
-    meaning: 'The audit log could not be made durable in time, so nothing was revealed or changed.',
-  },
-  store_unavailable: {
-    status: 500,
-    text: 'internal error',
-    exit: 2,
-    open: false,
-    meaning: 'The store could not be read or written in time.',
-  },
-  store_damaged: {
-    status: 500,
-    text: 'internal error',
-    exit: 2,
-    open: false,
-    meaning: 'Stored bytes failed their authentication: damaged, moved or altered.',
-  },
-  backend_unavailable: {
-    status: 503,
-    text: 'the backend of this secret is unavailable, try again later',
-    exit: 2,
-    open: true,
-    meaning:
-      'The backend that keeps the value did not answer in time, or cannot for now: it is down, sealed, or busy.',
-  },
-  backend_refused: {
-    status: 502,
-    text: 'the backend of this secret refused',
-    exit: 2,
-    open: true,
-    meaning:
-      'The backend that keeps the value answers and does not do it: a permission, a login, or a mount that is gone.',
-  },
-  backend_altered: {
-    status: 502,
-    text: 'the value in the backend is not the one that was written',
-    exit: 2,
-    open: true,
-    meaning: 'What the backend keeps was altered, deleted or written by someone else.',
-  },
-  backend_exists: {
-    status: 409,
-    text: 'the backend exists already',
-    exit: 2,
-    open: true,
-    meaning: 'A backend was to be created under a name that another one has.',
-  },
-  backend_in_use: {
-    status: 409,
-    text: 'the backend is in use',
-    exit: 2,
-    open: true,
-    meaning: 'The backend keeps secrets, or is where new ones are kept, or always stays.',
-  },
-  backend_not_allowed: {
-    status: 400,
-    text: 'the settings of the server allow no backend at that address',
-    exit: 2,
-    open: true,
-    meaning: 'A backend was to be at an address that `--backend-origin` does not name.',
-  },
-  backend_too_large: {
-    status: 413,
-    text: 'value too large for its backend',
-    exit: 2,
-    open: true,
-    meaning: 'The value has more bytes or fields than its backend takes.',
-  },
-  internal: {
-    status: 500,
-    text: 'internal error',
-    exit: 2,
-    open: false,
-    meaning: 'A fault in the server.',
-  },
-  usage: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'The command line was not understood.',
-  },
-  local: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'Something on this machine failed: a file, the terminal, an argument.',
-  },
-  unreachable: {
-    status: 0,
-    text: '',
-    exit: 6,
-    open: false,
-    meaning: 'No answer came from the server.',
-  },
-  bad_answer: {
-    status: 0,
-    text: '',
-    exit: 2,
-    open: false,
-    meaning: 'The server answered with something that is not part of the API.',
-  },
-  no_store: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'The state directory holds no store; making one is `sotto init`.',
-  },
-  store_exists: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'The state directory already holds something; it is never replaced.',
-  },
-  store_locked: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'Another process owns the state directory.',
-  },
-  store_newer: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'The store was written by a newer release.',
-  },
-  store_foreign: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'The file is not a Sotto store, or belongs to another mode or store.',
-  },
-  store_behind: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning:
-      'The audit log tells of changes that the store does not have: the store was rolled back.',
-  },
-  audit_cut: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'The store tells of audit records that the log does not have: the log was cut.',
-  },
-  audit_damaged: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'The audit log does not verify.',
-  },
-  key_missing: {
-    status: 500,
-    text: 'no key that is at hand could be used',
-    exit: 1,
-    open: true,
-    meaning:
-      'The key does not exist or cannot be used: a file, or a key service that does not answer.',
-  },
-  key_exposed: {
-    status: 500,
-    text: 'no key that is at hand could be used',
-    exit: 1,
-    open: true,
-    meaning: 'The key file can be read by others than its owner.',
-  },
-  key_wrong: {
-    status: 500,
-    text: 'no key that is at hand could be used',
-    exit: 1,
-    open: true,
-    meaning: 'The store was sealed under another key.',
-  },
-  tailscaled_unavailable: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'tailscaled could not be asked, did not answer in time, or gave no sensible answer.',
-  },
-  certificate_unavailable: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'There is no certificate for the name of the server.',
-  },
-  migration_incomplete: {
-    status: 0,
-    text: '',
-    exit: 2,
-    open: false,
-    meaning: 'Secrets were not migrated.',
-  },
-  import_incomplete: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'Secrets did not come over, or are not equal on both servers.',
-  },
-  no_backup: {
-    status: 404,
-    text: 'no such backup',
-    exit: 3,
-    open: true,
-    meaning: 'There is no backup of that name, or no file.',
-  },
-  backup_damaged: {
-    status: 500,
-    text: 'the backup does not verify',
-    exit: 1,
-    open: true,
-    meaning: 'A backup is not whole, was altered, or does not hold what it says.',
-  },
-  target_unavailable: {
-    status: 500,
-    text: 'the backup target does not work',
-    exit: 1,
-    open: true,
-    meaning: 'Where backups are kept could not be read or written.',
-  },
-  backup_locked: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'A backup cannot be deleted yet: an object lock keeps it.',
-  },
-  unsafe: {
-    status: 0,
-    text: '',
-    exit: 1,
-    open: false,
-    meaning: 'The server refuses to start in a state that is not safe.',
-  },
+  invalid_version: answered(
+    400,
+    'invalid version, please specify a version > 0',
+    'A version number of 0 was given where a version must be named.',
+  ),
+  version_taken: answered(
+    412,
+    'version already set',
+    'create-version named a number that has, or once had, a value.',
+  ),
+  invalid_name: answered(
+    400,
+    'invalid secret name',
+    'The name of a secret to be written is empty, too long, or has control characters.',
+  ),
+  version_active: answered(
+    400,
+    'cannot delete the active version; activate another version first',
+    'delete-version named the version that is active.',
+  ),
+  versions_exhausted: answered(
+    400,
+    'no version number is left for this secret',
+    'The highest version number, 4294967295, was already given.',
+  ),
+  conflict: answered(
+    409,
+    'the secret was changed by another request; try again',
+    'A compare-and-set lost against another writer.',
+  ),
+  job_failed: local(2, 'A job of the server failed; its state says why.'),
+  no_such_method: answered(404, 'no such method', 'The path names no method of the API.'),
+  timeout: answered(
+    408,
+    'request took too long to arrive',
+    'The request was not complete within the limit.',
+  ),
+  too_large: answered(413, 'request body too large', 'The body is larger than 2 MiB.'),
+  head_too_large: answered(
+    431,
+    'request header fields too large',
+    'The request line and headers together are larger than 16 KiB.',
+  ),
+  overloaded: answered(
+    503,
+    'too many requests, try again later',
+    'The server is working on as many requests as it takes at once; `Retry-After` says when to try again.',
+  ),
+  shutting_down: answered(
+    503,
+    'server is shutting down',
+    'The server finishes what it accepted and accepts nothing new.',
+  ),
+  audit_unavailable: inside(
+    'The audit log could not be made durable in time, so nothing was revealed or changed.',
+  ),
+  store_unavailable: inside('The store could not be read or written in time.'),
+  store_damaged: inside('Stored bytes failed their authentication: damaged, moved or altered.'),
+  backend_unavailable: answered(
+    503,
+    'the backend of this secret is unavailable, try again later',
+    'The backend that keeps the value did not answer in time, or cannot for now: it is down, sealed, or busy.',
+  ),
+  backend_refused: answered(
+    502,
+    'the backend of this secret refused',
+    'The backend that keeps the value answers, but refuses: a permission, a login, or a mount that is gone.',
+  ),
+  backend_altered: answered(
+    502,
+    'the value in the backend is not the one that was written',
+    'What the backend keeps was altered, deleted or written by someone else.',
+  ),
+  backend_exists: answered(
+    409,
+    'the backend exists already',
+    'A backend was to be created under a name that another one has.',
+  ),
+  backend_in_use: answered(
+    409,
+    'the backend is in use',
+    'The backend keeps secrets, or is where new ones are kept, or always stays.',
+  ),
+  backend_not_allowed: answered(
+    400,
+    'the settings of the server allow no backend at that address',
+    'A backend was to be at an address that `--backend-origin` does not name.',
+  ),
+  backend_too_large: answered(
+    413,
+    'value too large for its backend',
+    'The value has more bytes or fields than its backend takes.',
+  ),
+  internal: inside('A fault in the server.'),
+  usage: local(1, 'The command line was not understood.'),
+  local: local(1, 'Something on this machine failed: a file, the terminal, an argument.'),
+  unreachable: local(6, 'No answer came from the server.'),
+  bad_answer: local(2, 'The server answered with something that is not part of the API.'),
+  no_store: local(1, 'The state directory holds no store; making one is `sotto init`.'),
+  store_exists: local(1, 'The state directory already holds something; it is never replaced.'),
+  store_locked: local(1, 'Another process owns the state directory.'),
+  store_newer: local(1, 'The store was written by a newer release.'),
+  store_foreign: local(1, 'The file is not a Sotto store, or belongs to another mode or store.'),
+  store_behind: local(
+    1,
+    'The audit log has changes that the store does not have: the store was rolled back.',
+  ),
+  audit_cut: local(
+    1,
+    'The store refers to audit records that the log does not have: the log was cut.',
+  ),
+  audit_damaged: local(1, 'The audit log does not verify.'),
+  key_missing: answered(
+    500,
+    'no available key could be used',
+    'The key does not exist or cannot be used: a file, or a key service that does not answer.',
+    1,
+  ),
+  key_exposed: answered(
+    500,
+    'no available key could be used',
+    'The key file can be read by others than its owner.',
+    1,
+  ),
+  key_wrong: answered(
+    500,
+    'no available key could be used',
+    'The store was sealed under another key.',
+    1,
+  ),
+  tailscaled_unavailable: local(
+    1,
+    'tailscaled could not be asked, did not answer in time, or gave no sensible answer.',
+  ),
+  certificate_unavailable: local(1, 'There is no certificate for the name of the server.'),
+  migration_incomplete: local(2, 'Secrets were not migrated.'),
+  import_incomplete: local(1, 'Secrets did not come over, or are not equal on both servers.'),
+  no_backup: answered(404, 'no such backup', 'There is no backup of that name, or no file.', 3),
+  backup_damaged: answered(
+    500,
+    'the backup does not verify',
+    'A backup is not whole, was altered, or does not hold what it says.',
+    1,
+  ),
+  target_unavailable: answered(
+    500,
+    'the backup target does not work',
+    'Where backups are kept could not be read or written.',
+    1,
+  ),
+  backup_locked: local(1, 'A backup cannot be deleted yet: an object lock keeps it.'),
+  unsafe: local(1, 'The server refuses to start in a state that is not safe.'),
 } as const satisfies Record<string, ErrorKind>
 
 /** The code of an error: one of the closed table. */
 export type ErrorCode = keyof typeof errorTable
 
-/** What an error may carry beside its code and message. */
+/** What an error may carry besides its code and message. */
 export interface ErrorExtra {
   /** What to do about it, one sentence for an operator. */
   readonly hint?: string

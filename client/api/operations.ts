@@ -112,7 +112,6 @@ const mirrorStatus = z
   .object({
     Backend: z.string(),
     Secrets: z.array(z.string()),
-    History: z.string(),
     OnDrift: z.string(),
     OnDelete: z.string(),
     Counts: z

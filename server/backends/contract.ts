@@ -10,8 +10,6 @@ export interface Leaf {
   readonly name: string
   readonly incarnation: number
   readonly version: number
-  /** Whether the value is there alone; absent where it is a copy. The two are apart, and never mistaken. */
-  readonly home?: boolean
 }
 
 /** Whose a projection is, and what it shows; kept beside it where the system and its policy allow that. */
@@ -110,10 +108,10 @@ export interface Backend {
   removeLeaf(leaf: Leaf): Promise<void>
 
   /**
-   * The numbers of the leaves of `name`, ascending: of copies, or of those that are there alone. Also those
-   * that someone else deleted but not removed.
+   * The numbers of the leaves of `name`, ascending, also of those that someone else deleted but not
+   * removed.
    */
-  leaves(name: string, home?: boolean): Promise<number[]>
+  leaves(name: string): Promise<number[]>
 
   /** What other readers see of `name`; undefined where nothing was ever written, or all of it was removed. */
   readProjection(name: string): Promise<Projection | undefined>

@@ -129,6 +129,14 @@ export class BackendRegistry {
         },
       )
     }
-    return { ...row, type, config: openBaoConfig.parse(JSON.parse(config)) }
+    return { ...row, type, config: configIn(config) }
   }
+}
+
+/** Stores of earlier releases have a setting `history` of mirrors, which says nothing. */
+function configIn(text: string): OpenBaoConfig {
+  const parsed: unknown = JSON.parse(text, (key, value: unknown) =>
+    key === 'history' ? undefined : value,
+  )
+  return openBaoConfig.parse(parsed)
 }

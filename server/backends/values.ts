@@ -67,37 +67,33 @@ export class Values {
    * be used.
    */
   async vacant(id: number, place: Place): Promise<number> {
-    const leaf = leafAt(place)
     return this.#backends.use(id, async (backend) => {
-      if (!(await isTaken(backend, leaf))) return leaf.version
-      const taken = await backend.leaves(leaf.name, true)
-      return taken.reduce((highest, each) => Math.max(highest, each), leaf.version) + 1
+      if (!(await isTaken(backend, place))) return place.version
+      const taken = await backend.leaves(place.name)
+      return taken.reduce((highest, each) => Math.max(highest, each), place.version) + 1
     })
   }
 
   /** Writes a value to the backend `id`, or finds that it is there. */
   async write(id: number, place: Place, value: Uint8Array): Promise<void> {
-    const leaf = leafAt(place)
-    await this.#backends.use(id, (backend) => backend.writeLeaf(leaf, value))
+    await this.#backends.use(id, (backend) => backend.writeLeaf(place, value))
   }
 
   /** Reads back what was written to the backend `id`. Rejects with `backend_altered` for anything else. */
   async prove(id: number, place: Place, value: Uint8Array): Promise<void> {
-    const leaf = leafAt(place)
     await this.#backends.use(id, async (backend) => {
-      const found = await backend.readLeaf(leaf)
+      const found = await backend.readLeaf(place)
       const same = found?.length === value.length && timingSafeEqual(found, value)
       found?.fill(0)
-      if (!same) throw altered(backend, leaf, 'what was written does not come back')
+      if (!same) throw altered(backend, place, 'what was written does not come back')
     })
   }
 
   /** Removes a value from the backend `id`. What stands there but is not ours stays, and is no failure. */
   async remove(id: number, place: Place): Promise<void> {
-    const leaf = leafAt(place)
     await this.#backends.use(id, async (backend) => {
       try {
-        await backend.removeLeaf(leaf)
+        await backend.removeLeaf(place)
       } catch (error) {
         if (asSottoError(error).code !== 'conflict') throw error
       }
@@ -115,7 +111,7 @@ export class Values {
   }
 
   async #read(backend: Backend, place: Place, { fingerprint }: Reference): Promise<Buffer> {
-    const value = await backend.readLeaf(leafAt(place))
+    const value = await backend.readLeaf(place)
     if (!value) throw altered(backend, place, 'it is not there any more')
     if (timingSafeEqual(fingerprint, this.#keyring.fingerprintOf(place, value))) return value
     value.fill(0)
@@ -132,11 +128,6 @@ async function isTaken(backend: Backend, leaf: Leaf): Promise<boolean> {
     if (asSottoError(error).code === 'backend_altered') return true
     throw error
   }
-}
-
-/** Where a value stands whose home a backend is. */
-function leafAt({ name, incarnation, version }: Place): Leaf {
-  return { name, incarnation, version, home: true }
 }
 
 function placeOf({ name, incarnation }: SecretState, version: number): Place {

@@ -1,9 +1,9 @@
 /** Writes the parts of a backup to files. */
 import { mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { Progress } from './create.ts'
 import type { OpenedBackup } from './open.ts'
 import { sync } from '../platform/durable.ts'
+import type { Progress } from './targets/target.ts'
 
 /** How parts are written. */
 export interface ExtractOptions {

@@ -1,5 +1,5 @@
 /** Writes the file of a backup: docs/backup-format.md. */
-import type { Keyring } from '../crypto/keyring.ts'
+import type { KeyObject } from 'node:crypto'
 import type { Wrap } from '../crypto/root-key.ts'
 import { sealChunks } from './chunks.ts'
 import { encodeHead, fileBytes } from './head.ts'
@@ -12,20 +12,26 @@ export interface Piece {
   read(): AsyncIterable<Uint8Array>
 }
 
+/** The key of one file, and the same sealed for the head that it was made for. */
+export interface NewFileKey {
+  readonly fileKey: KeyObject
+  readonly sealed: Uint8Array
+}
+
 /** The whole file, whose size is known before its bytes. `pieces` are the parts of the manifest. */
-export function sealBackup(
-  keyring: Keyring,
+export async function sealBackup(
+  newFileKey: (headHash: string) => Promise<NewFileKey> | NewFileKey,
   wraps: readonly Wrap[],
   manifest: Manifest,
   pieces: readonly Piece[],
-): { readonly size: number; bytes(): AsyncGenerator<Uint8Array> } {
+): Promise<{ readonly size: number; bytes(): AsyncGenerator<Uint8Array> }> {
   const text = encodeManifest(manifest)
   const length = Buffer.alloc(4)
   length.writeUInt32BE(text.length)
   const contentBytes = pieces.reduce((sum, { size }) => sum + size, 4 + text.length)
   const { created, store } = manifest
   const head = encodeHead({ storeId: store.id, created, contentBytes, wraps })
-  const { fileKey, sealed } = keyring.newFileKey(head.hash)
+  const { fileKey, sealed } = await newFileKey(head.hash)
   async function* content(): AsyncGenerator<Uint8Array> {
     yield length
     yield text

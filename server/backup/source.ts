@@ -9,7 +9,7 @@ import { openRootKey } from '../crypto/root-key.ts'
 import { readFilePieces } from './targets/directory.ts'
 import { damaged } from './damage.ts'
 import type { SealedHead } from './head.ts'
-import type { BackupTarget } from './targets/target.ts'
+import type { BackupTarget, TargetObject } from './targets/target.ts'
 
 /** One backup, to be read from its beginning as often as is asked. */
 export interface BackupSource {
@@ -42,10 +42,15 @@ export async function fileSource(path: string): Promise<BackupSource> {
   return { name: basename(path), size: status.size, read: () => readFilePieces(path) }
 }
 
+/** A backup that `target` listed. */
+export function objectSource(target: BackupTarget, { name, size }: TargetObject): BackupSource {
+  return { name, size, read: () => target.get(name) }
+}
+
 /** The backup `name` in a target. Rejects with `no_backup` where there is none. */
 export async function targetSource(target: BackupTarget, name: string): Promise<BackupSource> {
   const found = (await target.list()).find((each) => each.name === name)
-  if (found) return { ...found, read: () => target.get(name) }
+  if (found) return objectSource(target, found)
   throw new SottoError('no_backup', `There is no backup ${quote(name)} in ${target.description}`)
 }
 

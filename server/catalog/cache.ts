@@ -2,9 +2,8 @@
  * Secrets as they are stored, kept in memory: sealed bytes and unwrapped data keys, never values.
  * Everything in it was authenticated when it was read.
  */
-import type { KeyObject } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import type { Keyring } from '../crypto/keyring.ts'
+import type { DataKey, Keyring } from '../crypto/keyring.ts'
 import type { ReadResult, SealedVersion, SecretRow, Store } from '../store/contract.ts'
 import { type CacheMetrics, cacheMetrics } from './metrics.ts'
 
@@ -14,7 +13,7 @@ export interface OpenableVersion {
   /** The id of the backend that keeps the value, and `sealed` is a reference then; absent: the store does. */
   readonly backend?: number
   readonly sealed: Uint8Array
-  readonly dataKey: KeyObject
+  readonly dataKey: DataKey
 }
 
 /** A secret with those of its versions that were asked for. */

@@ -1,7 +1,7 @@
 /** Where backups are kept and for how long, as settings say it. */
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { isLoopbackHost } from '../platform/loopback.ts'
-import type { BackupPlace } from '../backup/targets/place.ts'
+import type { BackupPlace } from '../backup/targets/target.ts'
 import { DEFAULT_KEEP, type Keep, parseKeep } from '../backup/retention.ts'
 import { clearPlace, type ObjectLock, type S3Place } from '../backup/targets/s3-place.ts'
 import type { SettingValues } from './settings/setting.ts'

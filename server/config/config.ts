@@ -1,7 +1,7 @@
 /** What the commands of the server's own machine run with, read from their flags and the environment. */
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { type BackendsConfig, backendsConfig } from './backends.ts'
-import type { BackupPlace } from '../backup/targets/place.ts'
+import type { BackupPlace } from '../backup/targets/target.ts'
 import { type BackupsConfig, readBackups, readPlace } from './backups.ts'
 import { type Address, refuseWildcard } from '../http/bind.ts'
 import type { Tls } from '../http/certificates/tls.ts'

@@ -80,7 +80,7 @@ const byName: Readonly<Record<string, Explain>> = {
           hint: 'Look at its state: aws kms describe-key.',
         },
   KeyUnavailableException: () => ({
-    found: 'KMS has the key not at hand at present',
+    found: 'KMS cannot use the key right now',
     hint: 'Try again in a while.',
   }),
   NotFoundException: absent,

@@ -24,9 +24,9 @@ type Sdk = typeof import('@aws-sdk/client-kms')
 
 /**
  * The provider for a key of AWS KMS. Nothing is kept between calls but the key's ARN: clients and
- * credentials are made anew. Calls reject within `waitMs`, with `key_missing` when KMS or its key cannot be
+ * credentials are recreated. Calls reject within `waitMs`, with `key_missing` when KMS or its key cannot be
  * used, `unsafe` for an endpoint that would carry the root key in the clear. Throws `usage` when the
- * region is another one than that in the ARN.
+ * region is not that of the ARN.
  */
 export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyProvider {
   const region = regionOf(given)
@@ -83,7 +83,7 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
         if (answer.KeyId === KeyId && rootKey.length === KEY_BYTES) return rootKey
         rootKey.fill(0)
         if (answer.KeyId !== KeyId) throw otherKey(KeyId, answer.KeyId)
-        throw new SottoError('key_wrong', `${about}: what was wrapped is no root key`)
+        throw new SottoError('key_wrong', `${about}: what was wrapped is not a root key`)
       })
     },
   })

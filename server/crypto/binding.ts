@@ -72,7 +72,7 @@ export function rootKeyBinding(storeId: string): Binding {
   }
 }
 
-/** Binds the file key of a backup to the hash, in hex, of all that stands before it in the file. */
+/** Binds the file key of a backup to the hash, in hex, of all that is before it in the file. */
 export function backupBinding(storeId: string, headHash: string): Binding {
   const purpose: Purpose = 'backup'
   return {

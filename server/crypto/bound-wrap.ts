@@ -1,4 +1,4 @@
-/** A wrap that a key service made, behind fields that tell whose it is before the service is asked. */
+/** A wrap that a key service made, after fields that say whose it is before the service is asked. */
 import { SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
 

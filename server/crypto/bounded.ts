@@ -1,5 +1,6 @@
-/** Keeps a key provider that does not answer from holding up whoever asks it. */
+/** Bounds how long a key provider may take to answer. */
 import { SottoError } from '../../client/api/errors.ts'
+import { holdingTimers, orLate } from '../platform/timers.ts'
 import type { KeyProvider } from './provider.ts'
 
 /** How long one call may take, in milliseconds. */
@@ -11,31 +12,19 @@ const WAIT_MS = 20_000
  */
 export function bounded(provider: KeyProvider, waitMs: number = WAIT_MS): KeyProvider {
   const { name } = provider
-  const answer = <T>(call: Promise<T>, whenLate?: (late: T) => void): Promise<T> =>
-    orLate(
-      call,
-      () => {
-        if (whenLate) call.then(whenLate).catch(() => {})
-        const message = `The key provider ${name} did not answer within ${waitMs} ms`
-        return new SottoError('key_missing', message, { hint: 'Look at what its key is kept on.' })
-      },
-      waitMs,
-    )
+  async function answer<T>(call: Promise<T>, whenLate: (late: T) => void = () => {}): Promise<T> {
+    // A call that waits for nothing that Node counts must end in this error, not with the process.
+    const answered = await orLate(call, { timers: holdingTimers, ms: waitMs })
+    if (answered !== 'late') return answered
+    call.then(whenLate).catch(() => {})
+    const message = `The key provider ${name} did not answer within ${waitMs} ms`
+    throw new SottoError('key_missing', message, { hint: 'Look at what its key is kept on.' })
+  }
   return {
     name,
     fingerprint: () => answer(provider.fingerprint()),
     wrap: (rootKey, storeId) => answer(provider.wrap(rootKey, storeId)),
     unwrap: (wrapped, storeId) =>
       answer(provider.unwrap(wrapped, storeId), (rootKey) => void rootKey.fill(0)),
-  }
-}
-
-async function orLate<T>(call: Promise<T>, late: () => SottoError, waitMs: number): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(late()), waitMs)
-  try {
-    return await Promise.race([call, promise])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -4,8 +4,8 @@ import { FORMAT, type Purpose } from './binding.ts'
 import { KEY_BYTES } from './envelope.ts'
 
 /**
- * What a derived key does: seal what the purpose names, authenticate the states of secrets, or tell values
- * apart. There is none for values and references: a data key seals one of them, and is used as it is.
+ * What a derived key does: seal what the purpose names, authenticate the states of secrets, or fingerprint
+ * values. There is none for values and references: a data key seals one of them, and is used as it is.
  */
 export type Use = Exclude<Purpose, 'value' | 'reference'> | 'state' | 'value-fingerprint'
 
@@ -13,10 +13,7 @@ const FINGERPRINT_BYTES = 8
 
 /** The key of the store `storeId` for one use of `key`. */
 export function deriveKey(key: KeyObject, storeId: string, use: Use): KeyObject {
-  const derived = expand(key, storeId, use, KEY_BYTES)
-  const object = createSecretKey(derived)
-  derived.fill(0)
-  return object
+  return takeKey(expand(key, storeId, use, KEY_BYTES))
 }
 
 /**
@@ -29,4 +26,11 @@ export function fingerprint(key: KeyObject, storeId: string): string {
 
 function expand(key: KeyObject, salt: string, use: Use | 'fingerprint', size: number): Buffer {
   return Buffer.from(hkdfSync('sha256', key, salt, `sotto/${FORMAT}/${use}`, size))
+}
+
+/** The key object of `raw`, which is overwritten. */
+export function takeKey(raw: Buffer): KeyObject {
+  const key = createSecretKey(raw)
+  raw.fill(0)
+  return key
 }

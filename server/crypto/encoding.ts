@@ -8,7 +8,7 @@ export type Field = string | number
  * The fields one after another: a text as its length in bytes and its UTF-8, a number and a length
  * as four bytes, big-endian. Injective among lists whose first field, a text, settles the number
  * and the kinds of those that follow. Throws `internal` for a text that has no UTF-8 (an unpaired
- * surrogate) and for a number that is no unsigned 32-bit integer.
+ * surrogate) and for a number that is not an unsigned 32-bit integer.
  */
 export function encode(fields: readonly Field[]): Buffer {
   let size = 0
@@ -49,7 +49,7 @@ export function runs(numbers: readonly number[]): number[] {
 
 function writeNumber(bytes: Buffer, value: number, at: number): number {
   if (value >>> 0 !== value) {
-    throw new SottoError('internal', `Cannot encode ${value}: it is no unsigned 32-bit integer`)
+    throw new SottoError('internal', `Cannot encode ${value}: it is not an unsigned 32-bit integer`)
   }
   return bytes.writeUInt32BE(value, at)
 }

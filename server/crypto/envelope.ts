@@ -13,7 +13,7 @@ const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const TEXT_AT = 1 + NONCE_BYTES
 
-/** Bytes that an envelope has beside what it holds. */
+/** Bytes that an envelope has in addition to what it holds. */
 const OVERHEAD_BYTES = TEXT_AT + TAG_BYTES
 
 const algorithm = 'aes-256-gcm'
@@ -62,7 +62,7 @@ export function open(key: KeyObject, binding: Binding, sealed: Uint8Array): Buff
   return plain
 }
 
-/** As `open`, for an envelope that holds a key; another length is told as such. */
+/** As `open`, for an envelope that holds a key; another length has a message of its own. */
 export function openKey(key: KeyObject, binding: Binding, sealed: Uint8Array): Buffer {
   if (sealed[0] === FORMAT && sealed.length !== OVERHEAD_BYTES + KEY_BYTES) {
     throw wrongLength(binding, sealed, `${OVERHEAD_BYTES + KEY_BYTES}`)

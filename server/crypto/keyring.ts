@@ -1,41 +1,25 @@
 /**
- * The keys of one open store: seals and opens the versions of its secrets, and authenticates what
- * it says about them. Keys are held as key objects; values pass through and are not kept.
+ * The keys of one open store: seals and opens the versions of its secrets. Keys are held as key objects;
+ * values pass through and are not kept.
  */
-import {
-  createHmac,
-  createSecretKey,
-  type KeyObject,
-  randomBytes,
-  timingSafeEqual,
-} from 'node:crypto'
-import { quote, SottoError } from '../../client/api/errors.ts'
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
+import { SottoError } from '../../client/api/errors.ts'
+import { Authenticators } from './authenticators.ts'
 import {
   backupBinding,
   type Binding,
   dataKeyBinding,
   type EntryHead,
-  entryBinding,
-  FORMAT,
   type Place,
   referenceBinding,
   valueBinding,
 } from './binding.ts'
-import { deriveKey, fingerprint } from './derive.ts'
-import { encode, runs } from './encoding.ts'
+import { deriveKey, takeKey } from './derive.ts'
+import { activeOf, type Entry, type EntryInfo, EntrySealer, type SealedEntry } from './entries.ts'
 import { KEY_BYTES, open, openKey, type RandomSource, seal } from './envelope.ts'
-import { decodeReference, encodeReference, fingerprintOf, type Reference } from './reference.ts'
+import { decodeReference, encodeReference, type Reference } from './reference.ts'
 
-/** A keyring entry as a store keeps it. */
-export interface SealedEntry extends EntryHead {
-  readonly sealed: Uint8Array
-}
-
-/** A keyring entry as an operator may see it. */
-export interface EntryInfo extends EntryHead {
-  /** Names the key in 16 hex digits. */
-  readonly fingerprint: string
-}
+export type { EntryInfo, SealedEntry } from './entries.ts'
 
 /** The data key of a version, wrapped. */
 export interface WrappedKey {
@@ -44,30 +28,16 @@ export interface WrappedKey {
   readonly wrappedKey: Uint8Array
 }
 
+/** The data key of a version, unwrapped, with what binds the value: worked out once, however often it is opened. */
+export interface DataKey {
+  readonly key: KeyObject
+  readonly place: Place
+  readonly binding: Binding
+}
+
 /** A version of a secret, sealed. */
 export interface Sealed extends WrappedKey {
   readonly sealed: Uint8Array
-}
-
-/** All that a store says of a secret in the clear, and the MAC covers. */
-export interface State {
-  readonly name: string
-  readonly incarnation: number
-  readonly active: number
-  readonly highest: number
-  readonly versions: readonly number[]
-  readonly removed: readonly number[]
-}
-
-/** All that a store says of a backend, and a MAC covers. */
-export interface BackendState {
-  readonly id: number
-  readonly name: string
-  readonly type: string
-  readonly description: string
-  readonly isDefault: boolean
-  readonly config: string
-  readonly createdAt: string
 }
 
 /** Where keys and nonces come from. */
@@ -96,48 +66,32 @@ export interface Rotated {
   readonly keyring: Keyring
   /** The new entry, for the store to add. */
   readonly added: SealedEntry
-  /** The entry that was active so far, sealed anew as one that is retiring, for the store to put in its place. */
+  /** The entry that was active, sealed as retiring, for the store to replace it with. */
   readonly retired: SealedEntry
-}
-
-interface Entry {
-  readonly info: EntryInfo
-  /** Wraps data keys. */
-  readonly key: KeyObject
-}
-
-/** Keys that the root key gives beside that of the entries. */
-interface DerivedKeys {
-  readonly stateKey: KeyObject
-  readonly backupKey: KeyObject
-  readonly fingerprintKey: KeyObject
 }
 
 /**
  * The keys of one store, opened. The entries of a keyring that is in use may change: a data key that
  * was unwrapped before stays good, since it is the same under every entry.
  */
-export class Keyring {
+export class Keyring extends Authenticators {
   readonly #storeId: string
   #entries: ReadonlyMap<number, Entry>
   #active: Entry
-  readonly #stateKey: KeyObject
   readonly #backupKey: KeyObject
-  readonly #fingerprintKey: KeyObject
   readonly #random: RandomSource
 
   private constructor(
     storeId: string,
+    root: KeyObject,
     entries: readonly Entry[],
-    { stateKey, backupKey, fingerprintKey }: DerivedKeys,
     random: RandomSource,
   ) {
+    super(storeId, root)
     this.#storeId = storeId
     this.#entries = new Map(entries.map((entry) => [entry.info.id, entry]))
     this.#active = activeOf(entries)
-    this.#stateKey = stateKey
-    this.#backupKey = backupKey
-    this.#fingerprintKey = fingerprintKey
+    this.#backupKey = deriveKey(root, storeId, 'backup')
     this.#random = random
   }
 
@@ -147,8 +101,7 @@ export class Keyring {
     const rootKey = random(KEY_BYTES)
     const raw = random(KEY_BYTES)
     const head: EntryHead = { id: 1, createdAt: clock().toISOString(), state: 'active' }
-    const sealingKey = deriveKey(createSecretKey(rootKey), storeId, 'keyring-entry')
-    const keys = [sealEntry(storeId, sealingKey, head, raw, random)]
+    const keys = [new EntrySealer(storeId, createSecretKey(rootKey), random).seal(head, raw)]
     raw.fill(0)
     return { keyring: Keyring.open(storeId, rootKey, keys, { random }), rootKey, keys }
   }
@@ -171,17 +124,10 @@ export class Keyring {
       )
     }
     const root = createSecretKey(rootKey)
-    const openingKey = deriveKey(root, storeId, 'keyring-entry')
-    return new Keyring(
-      storeId,
-      storedKeys.map((stored) => openEntry(storeId, openingKey, stored)),
-      {
-        stateKey: deriveKey(root, storeId, 'state'),
-        backupKey: backupKeyOf(rootKey, storeId),
-        fingerprintKey: deriveKey(root, storeId, 'value-fingerprint'),
-      },
-      options.random ?? randomBytes,
-    )
+    const { random = randomBytes } = options
+    const sealer = new EntrySealer(storeId, root, random)
+    const entries = storedKeys.map((stored) => sealer.open(stored))
+    return new Keyring(storeId, root, entries, random)
   }
 
   /**
@@ -197,16 +143,16 @@ export class Keyring {
     const { random = randomBytes, clock = () => new Date() } = options
     Keyring.open(storeId, rootKey, storedKeys, { random })
     const active = storedKeys.find(({ state }) => state === 'active') as SealedEntry
-    const rootEntryKey = deriveKey(createSecretKey(rootKey), storeId, 'keyring-entry')
-    const old = openKey(rootEntryKey, entryBinding(storeId, active), active.sealed)
+    const sealer = new EntrySealer(storeId, createSecretKey(rootKey), random)
+    const old = sealer.unseal(active)
     const raw = random(KEY_BYTES)
     // An id is never given again: the newest entry is the active one, and that is never erased.
     const id = Math.max(...storedKeys.map((each) => each.id)) + 1
     const head: EntryHead = { id, createdAt: clock().toISOString(), state: 'active' }
     const { createdAt } = active
     const older: EntryHead = { id: active.id, createdAt, state: 'retiring' }
-    const added = sealEntry(storeId, rootEntryKey, head, raw, random)
-    const retired = sealEntry(storeId, rootEntryKey, older, old, random)
+    const added = sealer.seal(head, raw)
+    const retired = sealer.seal(older, old)
     raw.fill(0)
     old.fill(0)
     const keys = [...storedKeys.map((each) => (each === active ? retired : each)), added]
@@ -214,12 +160,12 @@ export class Keyring {
   }
 
   /**
-   * Goes on with the entries of `other`, a keyring of the same store that was opened anew. Throws
+   * Continues with the entries of `other`, a keyring of the same store that was opened later. Throws
    * `internal` for one of another store, and then changes nothing.
    */
   adopt(other: Keyring): void {
-    if (other.#storeId !== this.#storeId || !other.#stateKey.equals(this.#stateKey)) {
-      throw new SottoError('internal', 'Cannot go on with the keyring of another store')
+    if (!this.isOfSameStore(other)) {
+      throw new SottoError('internal', 'Cannot continue with the keyring of another store')
     }
     this.#entries = other.#entries
     this.#active = other.#active
@@ -274,12 +220,15 @@ export class Keyring {
    * The data key of the version at `place`, which a caller may keep to spare itself this step.
    * Throws `store_damaged` when it does not open there, or names an entry that the keyring lacks.
    */
-  unwrap(place: Place, wrapped: WrappedKey): KeyObject {
-    return takeKey(this.#openDataKey(dataKeyBinding(this.#storeId, place), wrapped))
+  unwrap(place: Place, wrapped: WrappedKey): DataKey {
+    const key = takeKey(this.#openDataKey(dataKeyBinding(this.#storeId, place), wrapped))
+    // In memory of its own: a slice of the pool would keep 8 KiB as long as it is kept.
+    const { bytes, ...rest } = valueBinding(this.#storeId, place)
+    return { key, place, binding: { bytes: new Uint8Array(bytes), ...rest } }
   }
 
   /**
-   * The data key of the version at `place`, wrapped anew by the active entry. The value stays as it is.
+   * The data key of the version at `place`, re-wrapped by the active entry. The value stays as it is.
    * Throws as `unwrap`.
    */
   rewrap(place: Place, wrapped: WrappedKey): WrappedKey {
@@ -303,14 +252,17 @@ export class Keyring {
    * The value at `place`, opened with the data key that `unwrap` gave for the same place. Throws
    * `store_damaged` when it does not open there.
    */
-  openSealed(place: Place, dataKey: KeyObject, sealed: Uint8Array): Buffer {
-    return open(dataKey, valueBinding(this.#storeId, place), sealed)
+  openSealed(place: Place, { key, ...of }: DataKey, sealed: Uint8Array): Buffer {
+    const { name, incarnation, version } = of.place
+    const isSame =
+      place.name === name && place.incarnation === incarnation && place.version === version
+    return open(key, isSame ? of.binding : valueBinding(this.#storeId, place), sealed)
   }
 
   /** The same for a reference. */
-  openReference(place: Place, dataKey: KeyObject, sealed: Uint8Array): Reference {
+  openReference(place: Place, { key }: DataKey, sealed: Uint8Array): Reference {
     const binding = referenceBinding(this.#storeId, place)
-    return decodeReference(open(dataKey, binding, sealed), binding)
+    return decodeReference(open(key, binding, sealed), binding)
   }
 
   /** The value at `place`: `unwrap` and `openSealed` in one. */
@@ -327,39 +279,6 @@ export class Keyring {
     else this.openReference(place, this.unwrap(place, version), version.sealed)
   }
 
-  /** Tells `value` at `place` from any other, without telling anything of it: 32 bytes. */
-  fingerprintOf(place: Place, value: Uint8Array): Buffer {
-    return fingerprintOf(this.#fingerprintKey, this.#storeId, place, value)
-  }
-
-  /** The MAC of a secret's state: 32 bytes, to be stored beside it. */
-  mac(state: State): Buffer {
-    const { name, incarnation, active, highest, versions, removed } = state
-    const bytes = encode([
-      'state',
-      FORMAT,
-      this.#storeId,
-      name,
-      incarnation,
-      active,
-      highest,
-      ...runs(versions),
-      ...runs(removed),
-    ])
-    return createHmac('sha256', this.#stateKey).update(bytes).digest()
-  }
-
-  /** Throws `store_damaged` unless `mac` is that of `state`. */
-  verify(state: State, mac: Uint8Array): void {
-    const due = this.mac(state)
-    if (mac.length === due.length && timingSafeEqual(mac, due)) return
-    throw new SottoError(
-      'store_damaged',
-      `Cannot trust the record of secret ${quote(state.name)}: it was altered outside Sotto or moved from another place`,
-      { hint: 'Restore the store from a backup.' },
-    )
-  }
-
   /** A new file key for a backup whose head has this hash, and the same sealed for that place. */
   newFileKey(headHash: string): { readonly fileKey: KeyObject; readonly sealed: Buffer } {
     const raw = this.#random(KEY_BYTES)
@@ -371,34 +290,6 @@ export class Keyring {
   /** The file key that `newFileKey` sealed for the same head. Throws `store_damaged` for any other. */
   openFileKey(headHash: string, sealed: Uint8Array): KeyObject {
     return openFileKey(this.#backupKey, this.#storeId, headHash, sealed)
-  }
-
-  /** The MAC of what the store says of a backend: 32 bytes, to be stored beside it. */
-  backendMac(backend: BackendState): Buffer {
-    const { id, name, type, description, isDefault, config, createdAt } = backend
-    const fields = [id, name, type, description, isDefault ? 1 : 0, config, createdAt]
-    const bytes = encode(['backend', FORMAT, this.#storeId, ...fields])
-    return createHmac('sha256', this.#stateKey).update(bytes).digest()
-  }
-
-  /** Throws `store_damaged` unless `mac` is that of `backend`. */
-  verifyBackend(backend: BackendState, mac: Uint8Array): void {
-    const due = this.backendMac(backend)
-    if (mac.length === due.length && timingSafeEqual(mac, due)) return
-    throw new SottoError(
-      'store_damaged',
-      `Cannot trust the record of backend ${quote(backend.name)}: it was altered outside Sotto or moved from another place`,
-      { hint: 'Restore the store from a backup.' },
-    )
-  }
-
-  /**
-   * Names what other readers see of the version at `place`, in 64 hex digits: the same for the same bytes,
-   * of no use to anyone else for finding them, and made by nobody else.
-   */
-  mirrorFingerprint({ name, incarnation, version }: Place, content: Uint8Array): string {
-    const bytes = encode(['mirror', FORMAT, this.#storeId, name, incarnation, version])
-    return createHmac('sha256', this.#stateKey).update(bytes).update(content).digest('hex')
   }
 
   /** What is known of each entry, in the order of the store. */
@@ -417,22 +308,12 @@ export class Keyring {
   }
 }
 
-function sealEntry(
-  storeId: string,
-  sealingKey: KeyObject,
-  head: EntryHead,
-  raw: Uint8Array,
-  random: RandomSource,
-): SealedEntry {
-  return { ...head, sealed: seal(sealingKey, entryBinding(storeId, head), raw, random) }
-}
-
 /** The key that seals the file keys of backups of the store `storeId`. */
 export function backupKeyOf(rootKey: Uint8Array, storeId: string): KeyObject {
   return deriveKey(createSecretKey(rootKey), storeId, 'backup')
 }
 
-/** As the keyring's method, for whoever has no keyring yet: the backup holds it. */
+/** As the keyring's method, for a caller that has no keyring yet, since the backup holds it. */
 export function openFileKey(
   backupKey: KeyObject,
   storeId: string,
@@ -440,33 +321,4 @@ export function openFileKey(
   sealed: Uint8Array,
 ): KeyObject {
   return takeKey(openKey(backupKey, backupBinding(storeId, headHash), sealed))
-}
-
-function openEntry(storeId: string, openingKey: KeyObject, stored: SealedEntry): Entry {
-  const { id, createdAt, state, sealed } = stored
-  const raw = takeKey(openKey(openingKey, entryBinding(storeId, stored), sealed))
-  return {
-    info: { id, createdAt, state, fingerprint: fingerprint(raw, storeId) },
-    key: deriveKey(raw, storeId, 'data-key'),
-  }
-}
-
-function activeOf(entries: readonly Entry[]): Entry {
-  const ids = new Set(entries.map(({ info }) => info.id))
-  const active = entries.filter(({ info }) => info.state === 'active')
-  if (ids.size === entries.length && active.length === 1) return active[0] as Entry
-  throw new SottoError(
-    'store_damaged',
-    ids.size === entries.length
-      ? `Cannot open the keyring: ${active.length} of its ${entries.length} entries are active where one is due`
-      : 'Cannot open the keyring: two of its entries have the same id',
-    { hint: 'Restore the store from a backup.' },
-  )
-}
-
-/** The key object of `raw`, which is overwritten. */
-function takeKey(raw: Buffer): KeyObject {
-  const key = createSecretKey(raw)
-  raw.fill(0)
-  return key
 }

@@ -39,9 +39,9 @@ export async function createKeyFile(
 }
 
 /**
- * The provider whose key is in the file at `path`. The file is read anew by every call, and its
+ * The provider whose key is in the file at `path`. Every call reads the file again, and its
  * key is in memory only during one. Calls reject with `key_missing` when the file does not exist,
- * cannot be read, or is no key file; with `key_exposed` when others than its owner have any right
+ * cannot be read, or is not a key file; with `key_exposed` when others than its owner have any right
  * to it, when it belongs to a user who is neither this one nor root, or is a symbolic link.
  */
 export function localKeyProvider(path: string, random: RandomSource = randomBytes): KeyProvider {

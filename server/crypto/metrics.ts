@@ -5,9 +5,9 @@ import type { Counter, Histogram } from '../metrics/instruments.ts'
 import type { Registry } from '../metrics/registry.ts'
 import type { KeyProvider } from './provider.ts'
 
-/** Names of providers that are told apart; any other is `other`. */
+/** Names of providers that have a label of their own; any other is `other`. */
 const providers = ['aws-kms', 'openbao-transit', 'local', 'recovery', 'other'] as const
-/** Codes of errors that are told apart; any other is `failed`. */
+/** Codes of errors that have a label of their own; any other is `failed`. */
 const results = ['ok', 'key_missing', 'key_wrong', 'key_exposed', 'failed'] as const
 const calls = ['fingerprint', 'wrap', 'unwrap'] as const
 

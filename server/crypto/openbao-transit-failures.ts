@@ -76,7 +76,7 @@ function findingOf(attempt: Attempt, operation: TransitOperation, failure: Failu
   const { mount, key } = attempt
   const { kind, found } = failure
   if (kind === 'denied') {
-    // Who may not make a key is told no more than this where there is none.
+    // OpenBao says no more than this when the key is missing and the caller may not make one.
     const or = operation === 'encrypt' ? ', or there is no such key' : ''
     return {
       found: `${found}${or}`,
@@ -129,7 +129,7 @@ function refusalOf(attempt: Attempt, failure: Failure): Finding {
       code: 'key_wrong',
       found:
         'Transit does not open it: it was altered, or was wrapped for another store or by another key of this name',
-      hint: 'Was the key deleted and made anew, or is this another OpenBao? Otherwise the wrap is damaged: open the store with another of its keys, then remove this one and add it again; or restore the store from a backup.',
+      hint: 'Was the key deleted and recreated, or is this another OpenBao? Otherwise the wrap is damaged: open the store with another of its keys, then remove this one and add it again; or restore the store from a backup.',
     }
   }
   return { found: failure.found, hint: failure.hint }

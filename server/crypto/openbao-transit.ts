@@ -36,7 +36,7 @@ export interface TransitTimes {
 }
 
 /**
- * The provider for a key of Transit. Nothing is kept between calls: each logs in anew, and gives back the
+ * The provider for a key of Transit. Nothing is kept between calls: each logs in again, and gives back the
  * token that it got so. Calls reject within a bound, with `key_missing` when OpenBao or its key cannot be
  * used, `key_exposed` when others can read what logs in. `wrap` refuses a key that is not derived, with
  * `unsafe`. Throws `usage` for an address or a name that can be none, and `unsafe` for an address that
@@ -110,7 +110,7 @@ export function openbaoTransitProvider(
         const rootKey = Buffer.from(data.plaintext, 'base64')
         if (rootKey.length === KEY_BYTES) return rootKey
         rootKey.fill(0)
-        throw new SottoError('key_wrong', `${about}: what was wrapped is no root key`)
+        throw new SottoError('key_wrong', `${about}: what was wrapped is not a root key`)
       })
     },
   })
@@ -120,7 +120,7 @@ type Send = (operation: TransitOperation, body: object) => Promise<Answer>
 
 /**
  * What the key is derived with for a store: as `associated_data` would, it binds the wrap, and Transit
- * checks it when it wraps anew under a newer version of the key, too. Base64 of JSON, without a blank.
+ * checks it when it re-wraps under a newer version of the key, too. Base64 of JSON, without a blank.
  */
 function contextOf(store: string): string {
   const context = { application: 'sotto', purpose: 'root-key', format: String(FORMAT), store }
@@ -128,7 +128,7 @@ function contextOf(store: string): string {
 }
 
 /**
- * Names a key: the first 16 hex digits of the SHA-256 of its path, which OpenBao tells from no other.
+ * Names a key: the first 16 hex digits of the SHA-256 of its path, the only thing by which OpenBao names it.
  * Neither the address, which changes when OpenBao moves, nor what only a right to read the key shows.
  */
 function fingerprintOf({ namespace, mount, key }: TransitKey): string {

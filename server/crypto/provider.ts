@@ -9,7 +9,7 @@ export interface KeyProvider {
   readonly name: string
 
   /**
-   * Names the key, so that a wrong one is told as such: stable, and of no help in finding the key.
+   * Names the key, so that a wrong one is recognised: stable, and of no help in finding the key.
    */
   fingerprint(): Promise<string>
 

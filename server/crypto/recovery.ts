@@ -20,7 +20,7 @@ const identityPattern = /^AGE-SECRET-KEY-(?:PQ-)?1[02-9AC-HJ-NP-Z]+$/
 
 /**
  * The provider for a recipient (`age1…`). It wraps; `unwrap` rejects with `key_missing`, since that
- * needs the identity. Rejects with `usage` for a text that is no recipient.
+ * needs the identity. Rejects with `usage` for a text that is not a recipient.
  */
 export async function recipientProvider(recipient: string): Promise<KeyProvider> {
   const { Encrypter } = await import('age-encryption')
@@ -43,8 +43,8 @@ export async function recipientProvider(recipient: string): Promise<KeyProvider>
 }
 
 /**
- * The provider whose identity is in the file at `path`, as age-keygen writes it. The file is read
- * anew by every call. Calls reject with `key_missing` when the file does not exist, cannot be read,
+ * The provider whose identity is in the file at `path`, as age-keygen writes it. Every call reads
+ * the file again. Calls reject with `key_missing` when the file does not exist, cannot be read,
  * or does not hold one identity; with `key_exposed` as for a local key.
  */
 export function identityProvider(path: string): KeyProvider {
@@ -101,7 +101,7 @@ function provider(
   })
 }
 
-/** The root key behind the binding, which tells whose it is. */
+/** The root key, which follows the binding that says whose it is. */
 function unbind(plain: Uint8Array, storeId: string, about: string): Uint8Array {
   const due = Buffer.from(rootKeyBinding(storeId).bytes)
   const found = Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength)
@@ -149,7 +149,7 @@ async function recipientOf(path: string, identity: string): Promise<string> {
 }
 
 function notRecipient(given: string): SottoError {
-  // An identity in the place of a recipient is a secret, and is not repeated.
+  // An identity given as a recipient is a secret, and is not repeated.
   if (/secret/i.test(given)) {
     return new SottoError('usage', 'Cannot wrap to a recovery key: an identity was given', {
       hint: 'Give its recipient, which begins with age1. The identity was on a command line or in a file that need not be secret: make another.',
@@ -157,7 +157,7 @@ function notRecipient(given: string): SottoError {
   }
   return new SottoError(
     'usage',
-    `Cannot wrap to the recovery key ${quote(given)}: it is no recipient of age-keygen`,
+    `Cannot wrap to the recovery key ${quote(given)}: it is not a recipient of age-keygen`,
     { hint: 'A recipient is one text that begins with age1 or age1pq1, whole.' },
   )
 }

@@ -8,7 +8,7 @@ import { encode } from './encoding.ts'
 export interface Reference {
   /** The id of the backend. */
   readonly backend: number
-  /** Tells this value from any other, and nothing of it to whoever lacks the key. */
+  /** Differs for every other value; reveals nothing without the key. */
   readonly fingerprint: Uint8Array
 }
 
@@ -32,7 +32,7 @@ export function decodeReference(bytes: Buffer, binding: Binding): Reference {
 
 /**
  * The fingerprint of `value` at `place` under `key`. The same value has another one at every place, so that
- * fingerprints do not tell which secrets are alike.
+ * fingerprints do not show which secrets are equal.
  */
 export function fingerprintOf(
   key: KeyObject,

@@ -24,9 +24,8 @@ export interface OpenedRootKey<W extends Wrap> {
 /**
  * The root key of the store `storeId`, which the caller overwrites after use, and the wrap that it
  * came from. Providers are asked in the order given; each is first asked for its fingerprint, and
- * only to unwrap what was wrapped under that. A provider that fails does not stand in the way of
- * the next, nor does one that gives no answer to a call for `waitMs`, which is `key_missing`. When none
- * succeeds: throws `store_damaged` where there are no wraps, `key_wrong` where the store was sealed
+ * only to unwrap what was wrapped under that. After a provider that fails, or does not answer a call for
+ * `waitMs` (`key_missing`), the next one is asked. When none succeeds: throws `store_damaged` where there are no wraps, `key_wrong` where the store was sealed
  * under other keys than those given, and otherwise what the providers threw, with the code of the
  * first. `failures` is what those threw that were asked before the one that succeeded.
  */
@@ -109,7 +108,7 @@ function named(wraps: readonly Wrap[]): string {
   return wraps.map(({ provider, fingerprint }) => `${provider} key ${fingerprint}`).join(' or ')
 }
 
-/** One error that tells all of `failures`; undefined where there are none. */
+/** One error with all of `failures`; undefined where there are none. */
 function combined(failures: readonly SottoError[]): SottoError | undefined {
   const [first, ...others] = failures
   if (first === undefined || others.length === 0) return first

@@ -1,27 +1,27 @@
-/** One connection: what it still owes an answer to, and how it ends. */
+/** One connection: which requests it still has to answer, and how it ends. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Caller } from '../access.ts'
 import type { Peer } from '../identity/identity.ts'
-import { answerFor, rawAnswer } from './answer.ts'
-import type { Load, AddressUsage } from './load.ts'
-import { Pin } from './pin.ts'
-import type { Traffic } from './traffic.ts'
-import { type ExchangeConnection, Exchange } from './exchange.ts'
 import { nextRequestId } from '../platform/request-id.ts'
+import { answerFor, rawAnswer } from './answer.ts'
+import { Exchange, type ExchangeConnection, type ExchangeParts } from './exchange.ts'
+import type { AddressUsage } from './load.ts'
+import { onLastAnswer } from './node-socket.ts'
+import { Pin } from './pin.ts'
 
 /** Requests that may be sent ahead of their answers. */
 const MAX_AHEAD = 16
-/** How long a peer that is refused may take to read why, in milliseconds. */
+/** How long a peer that is refused may take to read the reason, in milliseconds. */
 const LINGER_MS = 1000
 /** How long what comes after the last answer is read and dropped, in milliseconds. */
 const DRAIN_MS = 5000
 /** How long nothing is read after a 503, whose Retry-After says as much, in milliseconds. */
 export const REST_MS = 1000
 
-/** Stands for the address of a connection that is one too many: it can take nothing. */
-const nobody: AddressUsage = {
+/** In place of the usage of an address that has too many connections: nothing more can be counted in it. */
+const full: AddressUsage = {
   address: '',
   connections: Number.POSITIVE_INFINITY,
   requests: Number.POSITIVE_INFINITY,
@@ -30,60 +30,50 @@ const nobody: AddressUsage = {
 }
 
 /** What a connection needs of the server. */
-export interface ConnectionParts {
-  readonly load: Load
-  /** Counts the answers. */
-  readonly traffic: Traffic
-  /** The address, where the connection was counted before. */
-  readonly usage?: AddressUsage | undefined
+export interface ConnectionParts extends ExchangeParts {
   /** Milliseconds within which the peer must take an answer. */
   readonly answerTimeout: number
-  /** Told that the connection was cut because too much was sent ahead. */
+  /** Called when the connection was cut because too much was sent ahead. */
   readonly cut: (connection: Connection) => void
 }
 
 /** A connection to the server. */
 export class Connection implements ExchangeConnection {
-  readonly load: Load
-  readonly traffic: Traffic
   readonly usage: AddressUsage
   readonly #socket: Socket
+  readonly #parts: ConnectionParts
+  /** Sends what is written, and closes. */
+  readonly #sendAndClose: () => void
   readonly #pin = new Pin()
   /** Both ends, or undefined for a unix socket, whose requests come from many. */
   readonly #ends: Peer | undefined
-  readonly #answerTimeout: number
-  readonly #cut: (connection: Connection) => void
   /** Requests whose answers were not taken yet. */
   #open = 0
   #latest: Exchange | undefined
   /** No request is served after the latest one. */
   #ending = false
-  /** What is said at the end, where no answer to a request says it. */
+  /** What is sent at the end, where no answer to a request says it. */
   #lastWord: SottoError | undefined
   #resting = false
   /** What still comes is read and dropped, until the peer ends too. */
   #draining = false
-  /** Requests that came after the last that is served. */
+  /** Requests that came after the last one that is served. */
   #dropped = 0
   #closed = false
-  /** What waits for the peer to take an answer. */
+  /** Called once the peer took an answer. */
   readonly #untaken = new Set<() => void>()
 
-  /** Counts the connection; one too many has its first request refused. */
-  constructor(socket: Socket, { load, traffic, answerTimeout, cut, ...parts }: ConnectionParts) {
-    const usage = parts.usage ?? load.connect(socket.remoteAddress ?? '')
+  /** Counts the connection, unless `counted` says where it was counted. One too many has its first request refused. */
+  constructor(socket: Socket, parts: ConnectionParts, counted?: AddressUsage) {
+    const usage = counted ?? parts.load.connect(socket.remoteAddress ?? '')
     this.#socket = socket
+    this.#parts = parts
     this.#ends = endsOf(socket)
-    this.load = load
-    this.traffic = traffic
-    this.usage = usage ?? nobody
-    this.#answerTimeout = answerTimeout
-    this.#cut = cut
+    this.usage = usage ?? full
     if (!usage) setTimeout(() => socket.destroy(), LINGER_MS).unref()
-    // Node begins to read after it has told of the connection.
+    // Node begins to read after it has announced the connection.
     else if (usage.resting) process.nextTick(() => this.rest())
-    const destroySoon = socket.destroySoon.bind(socket)
-    socket.destroySoon = () => this.#endSoon(destroySoon)
+    this.#sendAndClose = onLastAnswer(socket, () => this.#endSoon())
     socket.once('end', () => this.#checkWhole())
     socket.once('close', () => this.#close())
   }
@@ -92,26 +82,27 @@ export class Connection implements ExchangeConnection {
   exchange(incoming: IncomingMessage, outgoing: ServerResponse): Exchange | undefined {
     if (this.#ending || this.#pin.broken) {
       incoming.resume()
-      // Node keeps an answer ready for each of them.
+      // Node makes a response for each of them, and keeps it until the connection ends.
       if (++this.#dropped > MAX_AHEAD) this.#socket.destroy()
       return undefined
     }
-    // Node makes requests of everything that it has read before anything can be done about it.
+    // Node makes requests of everything that it has read, so that a pause comes too late for these.
     if (this.#open >= MAX_AHEAD || this.#resting) {
-      if (!this.#socket.destroyed) this.load.metrics.cut.add()
+      if (!this.#socket.destroyed) this.#parts.load.metrics.cut.add()
       this.#socket.destroy()
-      this.#cut(this)
+      this.#parts.cut(this)
       return undefined
     }
     this.#open++
-    this.#latest = new Exchange(this, incoming, outgoing)
+    this.#latest = new Exchange(this, incoming, outgoing, this.#parts)
     return this.#latest
   }
 
   /** Where a request on the connection came from. */
-  peerOf({ headersDistinct }: IncomingMessage): Peer {
+  peerOf(incoming: IncomingMessage): Peer {
+    // Node makes these maps when they are asked for.
     if (this.#ends) return this.#ends
-    const [first, ...more] = headersDistinct['x-forwarded-for'] ?? []
+    const [first, ...more] = incoming.headersDistinct['x-forwarded-for'] ?? []
     return { unix: true, forwardedFor: more.length === 0 ? first : undefined }
   }
 
@@ -137,17 +128,17 @@ export class Connection implements ExchangeConnection {
   isLast(exchange: Exchange): boolean {
     if (this.#pin.broken) return true
     if (this.#latest !== exchange) return false
-    // Node drops what came right behind a request to speak another protocol.
+    // Node drops what came right after a request to change the protocol.
     if (exchange.incoming.headers.upgrade !== undefined) return true
-    return (this.#ending && !this.#lastWord) || this.load.closing || this.usage === nobody
+    return (this.#ending && !this.#lastWord) || this.#parts.load.closing || this.usage === full
   }
 
-  /** Reads nothing for a while: who tries again at once would cost as much as what it is refused. */
+  /** Reads nothing for a while: a client that tries again at once costs as much as the request that is refused. */
   rest(): void {
     if (this.#resting) return
     this.#resting = true
     const socket = this.#socket
-    // Node resumes a socket by itself when it is done with a request.
+    // Node resumes a socket when it is done with a request.
     const stay = (): void => void socket.pause()
     stay()
     socket.on('resume', stay)
@@ -157,30 +148,29 @@ export class Connection implements ExchangeConnection {
       if (this.usage.resting) this.rest()
       else socket.resume()
     }
-    // Not all at the same time: those that come back at once would have to be refused at once.
+    // Not all at the same moment: they would have to be refused again.
     setTimeout(wake, REST_MS * (1 + Math.random())).unref()
   }
 
-  /** Counts the end of a exchange. */
-  leave(): void {
-    this.#open--
-    if (this.#lastWord && this.#open === 0) this.#end(this.#lastWord)
-  }
-
-  /** Calls `then` once the peer took `outgoing`, or cannot any more. */
+  /** Ends an exchange: calls `then` once the peer took `outgoing`, or cannot any more. */
   whenTaken(outgoing: ServerResponse, then: () => void): void {
-    if (this.#closed) return then()
-    const late = setTimeout(() => this.#socket.destroy(), this.#answerTimeout)
+    const leave = (): void => {
+      then()
+      this.#open--
+      if (this.#lastWord && this.#open === 0) this.#end(this.#lastWord)
+    }
+    if (this.#closed || outgoing.writableLength === 0) return leave()
+    const late = setTimeout(() => this.#socket.destroy(), this.#parts.answerTimeout)
     const done = (): void => {
       if (!this.#untaken.delete(done)) return
       clearTimeout(late)
-      then()
+      leave()
     }
     this.#untaken.add(done)
     outgoing.once('finish', done)
   }
 
-  /** Tells that what comes is no HTTP, or does not come: answers that, and ends. */
+  /** Answers `error`, which says that what comes is not HTTP or does not come, and ends. */
   fail(error: SottoError): void {
     const exchange = this.#latest
     if (!exchange) return this.refuse(error)
@@ -192,14 +182,14 @@ export class Connection implements ExchangeConnection {
     }
     // The fault is in the body of the latest request, whose answer is the place to say so.
     if (exchange.answered) {
-      // Of what does not come, nothing is on its way.
-      return error.code === 'timeout' ? void this.#socket.destroy() : this.#socket.destroySoon()
+      // After a timeout there is nothing to read and drop.
+      return error.code === 'timeout' ? void this.#socket.destroy() : this.#endSoon()
     }
     this.#ending = true
     exchange.failBody(error)
   }
 
-  /** Serves nothing more, and says why after the answers that are still owed. */
+  /** Serves nothing more, and sends `error` after the answers that are still owed. */
   refuse(error: SottoError): void {
     if (this.#ending) return
     this.#ending = true
@@ -216,7 +206,7 @@ export class Connection implements ExchangeConnection {
 
   /** Ends at once if nothing is owed. */
   endIfIdle(): void {
-    if (this.#open === 0) this.#socket.destroySoon()
+    if (this.#open === 0) this.#endSoon()
   }
 
   #end(error: SottoError): void {
@@ -224,21 +214,21 @@ export class Connection implements ExchangeConnection {
     if (!socket.writable) return void socket.destroy()
     const answer = answerFor(error)
     socket.write(rawAnswer(nextRequestId(), answer))
-    this.traffic.note('other', answer.code)
+    this.#parts.traffic.note('other', answer.code)
     this.#drain()
   }
 
-  /** In place of Node's way to end after the last answer, which is to close at once. */
-  #endSoon(destroySoon: () => void): void {
+  /** Ends after the last answer. */
+  #endSoon(): void {
     const isWhole = this.#latest?.incoming.complete ?? true
-    // A stop waits for nobody who was answered in full.
-    if (this.load.closing && isWhole) destroySoon()
+    // A stop does not wait for a peer that has its answer.
+    if (this.#parts.load.closing && isWhole) this.#sendAndClose()
     else this.#drain()
   }
 
   /**
-   * Sends nothing more, and drops what still comes until the peer ends too. To close a socket while
-   * something is unread has the system reset the connection, and the peer may lose the last answer.
+   * Sends nothing more, and drops what still comes until the peer ends too. When a socket is closed while
+   * something is unread, the system resets the connection, and the peer may lose the last answer.
    */
   #drain(): void {
     if (this.#draining) return
@@ -252,7 +242,7 @@ export class Connection implements ExchangeConnection {
     socket.once('close', () => clearTimeout(late))
   }
 
-  /** Node looks no more at whether the body is whole once the head asked for an upgrade. */
+  /** Node does not check that the body is whole when the head asked for an upgrade. */
   #checkWhole(): void {
     if (!this.#latest || this.#latest.incoming.complete) return
     this.fail(new SottoError('bad_request', 'The request ended half-way'))
@@ -261,7 +251,7 @@ export class Connection implements ExchangeConnection {
   #close(): void {
     this.#closed = true
     this.#ending = true
-    if (this.usage !== nobody) this.load.disconnect(this.usage)
+    if (this.usage !== full) this.#parts.load.disconnect(this.usage)
     for (const done of this.#untaken) done()
   }
 }

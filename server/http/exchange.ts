@@ -3,22 +3,20 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { SottoError } from '../../client/api/errors.ts'
 import type { Caller } from '../access.ts'
 import type { Peer } from '../identity/identity.ts'
+import { nextRequestId } from '../platform/request-id.ts'
 import { type Answer, headOf } from './answer.ts'
-import type { Load, AddressUsage } from './load.ts'
+import type { AddressUsage, Load } from './load.ts'
 import type { Outcome, Subject } from './metrics.ts'
 import { subjectOf, type Traffic } from './traffic.ts'
-import { nextRequestId } from '../platform/request-id.ts'
 
 /** Bytes of a body or an answer that are not counted: the number of requests bounds them. */
 export const UNCOUNTED_BYTES = 16 * 1024
 
 /** What a request needs of its connection. */
 export interface ExchangeConnection {
-  readonly load: Load
-  readonly traffic: Traffic
-  /** The address that it came from. */
+  /** What the address that it came from has in use. */
   readonly usage: AddressUsage
-  /** Where a request on the connection came from. */
+  /** Where a request on the connection came from, for the network to say who that is. */
   peerOf(incoming: IncomingMessage): Peer
   /** Holds the connection to the node that it was first named after. Throws `unidentified` for another. */
   pin(caller: Caller): void
@@ -26,57 +24,53 @@ export interface ExchangeConnection {
   isLast(exchange: Exchange): boolean
   /** Reads nothing for a while. */
   rest(): void
-  /** Counts the end of an exchange. */
-  leave(): void
-  /** Calls `then` once the peer took `outgoing`, or cannot any more. */
+  /** Ends an exchange: calls `then` once the peer took `outgoing`, or cannot any more. */
   whenTaken(outgoing: ServerResponse, then: () => void): void
+}
+
+/** What requests are counted in. */
+export interface ExchangeParts {
+  readonly load: Load
+  readonly traffic: Traffic
 }
 
 /** A request that is being served. */
 export class Exchange {
   /** Names the run of the server and counts within it. The answer and the audit record have it. */
   readonly id: string = nextRequestId()
+  readonly connection: ExchangeConnection
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
-  /** What the request is for; whoever serves it says so. */
+  /** What the request is for; its handler sets it. */
   subject: Subject | undefined
-  readonly #connection: ExchangeConnection
+  readonly #parts: ExchangeParts
   /** By `performance.now()`. */
   readonly #since: number = performance.now()
   #counted = false
   #held = 0
   #ended = false
-  /** Why the body will not come to its end, once that is known, and who is told. */
+  /** Why the body cannot be read to its end, once that is known, and what is called then. */
   #fault: SottoError | undefined
   #onFault: ((error: SottoError) => void) | undefined
 
-  constructor(connection: ExchangeConnection, incoming: IncomingMessage, outgoing: ServerResponse) {
-    this.#connection = connection
+  constructor(
+    connection: ExchangeConnection,
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    parts: ExchangeParts,
+  ) {
+    this.connection = connection
     this.incoming = incoming
     this.outgoing = outgoing
-  }
-
-  /** The address that it came from. */
-  get usage(): AddressUsage {
-    return this.#connection.usage
-  }
-
-  /** Where it came from, for the network to say who that is. */
-  get peer(): Peer {
-    return this.#connection.peerOf(this.incoming)
-  }
-
-  /** Holds the connection to `caller`. Throws `unidentified` when it was another node's before. */
-  pin(caller: Caller): void {
-    this.#connection.pin(caller)
+    this.#parts = parts
   }
 
   /** Counts the request, or throws `overloaded` or `shutting_down`. */
   enter(): void {
     try {
-      this.#connection.load.enter(this.usage)
+      this.#parts.load.enter(this.connection.usage)
     } catch (error) {
-      this.#connection.rest()
+      this.connection.rest()
       throw error
     }
     this.#counted = true
@@ -84,17 +78,17 @@ export class Exchange {
 
   /** Counts bytes that the request keeps until its answer was taken, or throws `overloaded`. */
   hold(bytes: number): void {
-    this.#connection.load.hold(this.#connection.usage, bytes)
+    this.#parts.load.hold(this.connection.usage, bytes)
     this.#held += bytes
   }
 
-  /** Tells whoever reads the body, or will, that it does not come to its end. */
+  /** Reports that the body cannot be read to its end, to whatever reads it now or later. */
   failBody(error: SottoError): void {
     this.#fault = error
     this.#onFault?.(error)
   }
 
-  /** Calls `then` when the body does not come to its end: at once, if that is known. */
+  /** Calls `then` when the body cannot be read to its end: at once, if that is known. */
   whenBodyFails(then: (error: SottoError) => void): void {
     this.#onFault = then
     if (this.#fault) then(this.#fault)
@@ -111,8 +105,8 @@ export class Exchange {
     if (!outgoing.destroyed && !outgoing.headersSent) {
       if (answer.body.length > UNCOUNTED_BYTES) this.hold(answer.body.length)
       const head = headOf(this.id, answer)
-      // What comes after a refusal, Node reads and drops until the request's time is up.
-      if (this.#connection.isLast(this)) head.push('Connection', 'close')
+      // Without it Node reads and drops what comes after a refusal until the request's time is up.
+      if (this.connection.isLast(this)) head.push('Connection', 'close')
       outgoing.writeHead(answer.status, head)
       outgoing.end(answer.body)
     }
@@ -123,16 +117,13 @@ export class Exchange {
   end(code: Outcome): void {
     if (this.#ended) return
     this.#ended = true
+    const { load, traffic } = this.#parts
     const subject = this.subject ?? subjectOf(this.incoming.url ?? '')
-    this.#connection.traffic.note(subject, code, (performance.now() - this.#since) / 1000)
-    if (this.outgoing.writableLength === 0) this.#leave()
-    else this.#connection.whenTaken(this.outgoing, () => this.#leave())
-  }
-
-  #leave(): void {
-    const { load, usage } = this.#connection
-    if (this.#held > 0) load.release(usage, this.#held)
-    if (this.#counted) load.leave(usage)
-    this.#connection.leave()
+    traffic.note(subject, code, (performance.now() - this.#since) / 1000)
+    this.connection.whenTaken(this.outgoing, () => {
+      const { usage } = this.connection
+      if (this.#held > 0) load.release(usage, this.#held)
+      if (this.#counted) load.leave(usage)
+    })
   }
 }

@@ -10,7 +10,7 @@ import type { AppParts } from './app.ts'
 import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
 import type { Certificates } from './certificates/certificates.ts'
-import { Connection, REST_MS } from './connection.ts'
+import { Connection, type ConnectionParts, REST_MS } from './connection.ts'
 import { type Fault, ErrorLog } from './error-log.ts'
 import { refuse } from './handle.ts'
 import { Handshakes } from './handshakes.ts'
@@ -30,7 +30,7 @@ export interface ListenerLimits extends NodeLimits {
   readonly stopTimeout: number
 }
 
-/** The limits that a server has unless told otherwise. */
+/** The limits of a server that is given no others. */
 export const listenerLimits: ListenerLimits = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
@@ -45,17 +45,17 @@ export interface ListenerParts extends Omit<AppParts, 'errorLog'> {
   readonly load: Load
   /** What answers are noted in. */
   readonly requests: RequestMetrics
-  /** Told of faults whose reason the caller is not told, a few of each kind a minute. */
+  /** Gets the errors whose reason the caller does not see, a few of each kind a minute. */
   readonly logFault: (fault: Fault) => void
 }
 
-/** Connections past the limit that are told so; the rest are closed without a word. */
+/** Connections past the limit that are answered 503; the rest are closed without an answer. */
 const REFUSED_CONNECTIONS = 256
 
 /** Serves HTTP on one or more addresses. */
 export class Listener {
   readonly #load: Load
-  readonly #traffic: Traffic
+  readonly #connectionParts: ConnectionParts
   readonly #errorLog: ErrorLog
   readonly #limits: ListenerLimits
   /** By what they listen on. */
@@ -69,10 +69,15 @@ export class Listener {
     limits: Partial<ListenerLimits> = {},
   ) {
     this.#load = load
-    this.#traffic = new Traffic(requests)
     readyMetrics(parts.registry, parts.probes)
     this.#errorLog = new ErrorLog(logFault)
     this.#limits = { ...listenerLimits, ...limits }
+    this.#connectionParts = {
+      load,
+      traffic: new Traffic(requests),
+      answerTimeout: this.#limits.answerTimeout,
+      cut: ({ usage }) => this.#restAll(usage),
+    }
     const routes = new Routes({ ...parts, errorLog: this.#errorLog })
     this.#queue = new FairQueue((exchange) => routes.serve(exchange))
     parts.identity.watch?.((who) => this.#hangUp(who))
@@ -99,7 +104,7 @@ export class Listener {
     this.#servers.set(path, server)
   }
 
-  /** Listens on `address` no more and cuts its connections: it is not ours any longer. */
+  /** Stops listening on `address` and cuts its connections: it no longer belongs to this node. */
   unlisten(address: Address): void {
     const server = this.#servers.get(addressText(address))
     this.#servers.delete(addressText(address))
@@ -151,35 +156,29 @@ export class Listener {
     server.on('clientError', (error, socket) => {
       const connection = this.#connections.get(socket as Socket)
       if (connection) connection.fail(faultOf(error))
-      // A handshake that failed: there is nobody to answer.
+      // A handshake that failed: no answer can be sent.
       else socket.destroy()
     })
     return server
   }
 
-  #connect(socket: Socket, usage?: AddressUsage): void {
-    const connection = new Connection(socket, {
-      load: this.#load,
-      traffic: this.#traffic,
-      usage,
-      answerTimeout: this.#limits.answerTimeout,
-      cut: (each) => this.#restAll(each.usage),
-    })
+  #connect(socket: Socket, counted?: AddressUsage): void {
+    const connection = new Connection(socket, this.#connectionParts, counted)
     this.#connections.set(socket, connection)
     socket.once('close', () => this.#connections.delete(socket))
   }
 
-  /** Cuts the connections of who is gone; what they still ask for is not answered. */
+  /** Cuts the connections of callers that have left; their requests are not answered. */
   #hangUp(who: Gone): void {
     const nodes = who === 'everybody' ? undefined : new Set(who.nodes)
     for (const connection of this.#connections.values()) {
       if (nodes) connection.destroyIfOf(nodes)
-      // Those who wait are told what is wrong: nobody can be named, so that they get nothing else.
+      // Requests that wait are refused by themselves, since no caller can be named.
       else connection.finish()
     }
   }
 
-  /** Who sends too much on one connection may be about to do so on the others. */
+  /** A client that sends too much on one connection may do the same on the others. */
   #restAll(usage: AddressUsage): void {
     if (usage.resting) return
     this.#load.rest(usage, REST_MS)
@@ -197,7 +196,7 @@ export class Listener {
     } catch (error) {
       return refuse(this.#errorLog, exchange, error)
     }
-    this.#queue.add(exchange.usage, exchange)
+    this.#queue.add(exchange.connection.usage, exchange)
   }
 }
 

@@ -50,14 +50,18 @@ interface Callers {
 
 /** A file whose clock reading is younger than this may change again without a new one. */
 const CLOCK_GRAIN_MS = 100
+/** How long one look at a file that is older counts, in milliseconds. */
+const LOOK_MS = 1
 
 /** Names callers by a development tailnet. */
 export class DevelopmentTailnet implements Identity {
   readonly #file: string | undefined
   #callers: Callers
-  /** What told the file apart when it was read; undefined while it could change unseen. */
+  /** Identifies the file as it was read; undefined while a change could leave this as it is. */
   #stamp: string | undefined
   #looking: Promise<Callers> | undefined
+  /** When the file was last looked at, by `performance.now()`. */
+  #lookedAt = 0
 
   /**
    * A tailnet from `file`, or the default one when it is undefined. The file is read now and again
@@ -68,7 +72,7 @@ export class DevelopmentTailnet implements Identity {
     this.#callers = file === undefined ? build(defaultTailnet) : this.#read(file)
   }
 
-  /** Ports beside the main one that nodes have for themselves, as the file says now. */
+  /** Ports of single nodes, in addition to the main one, as the file says now. */
   get ports(): readonly number[] {
     return [...this.#callers.byPort.keys()]
   }
@@ -85,7 +89,7 @@ export class DevelopmentTailnet implements Identity {
     const { byAddress, byPort } = await this.#look()
     const caller = byPort.get(peer.localPort) ?? byAddress.get(address)
     if (!caller) {
-      throw new SottoError('unidentified', `${address} is no node of the development tailnet`)
+      throw new SottoError('unidentified', `${address} is not a node of the development tailnet`)
     }
     return caller
   }
@@ -94,13 +98,17 @@ export class DevelopmentTailnet implements Identity {
     this.#current()
   }
 
-  /** One look at the file, once all of this turn of the event loop have come, is for all of them. */
+  /**
+   * The requests of one turn of the event loop are answered together: one by one they take a third
+   * more processor time, since each answer then wakes its client, and the next request the server.
+   */
   #look(): Promise<Callers> {
     this.#looking ??= new Promise((resolve, reject) => {
       setImmediate(() => {
         this.#looking = undefined
         try {
-          resolve(this.#current())
+          const isFresh = this.#stamp !== undefined && performance.now() - this.#lookedAt < LOOK_MS
+          resolve(isFresh ? this.#callers : this.#current())
         } catch (error) {
           reject(error)
         }
@@ -112,6 +120,7 @@ export class DevelopmentTailnet implements Identity {
   #current(): Callers {
     if (this.#file === undefined) return this.#callers
     try {
+      this.#lookedAt = performance.now()
       if (stampOf(this.#file) !== this.#stamp) this.#callers = this.#read(this.#file)
     } catch (error) {
       this.#stamp = undefined

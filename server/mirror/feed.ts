@@ -37,7 +37,7 @@ export class Feed {
     const { store } = this.#parts
     const { spec } = this.#setup
     let head = await this.#head()
-    const scope = JSON.stringify([spec.secrets, spec.history])
+    const scope = JSON.stringify(spec.secrets)
     if (head.scope !== scope) return this.#all(head, scope)
     for (;;) {
       const { names, revision } = await store.changedSince(head.cursor, 1000)

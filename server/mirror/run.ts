@@ -7,7 +7,6 @@ import { systemCall } from '../gate/system.ts'
 import type { SecretRow } from '../store/contract.ts'
 import type { Mirrored, Shown } from '../store/mirrors.ts'
 import { type Decision, decide, type Drift, driftReasons, type Seen } from './decide.ts'
-import { Leaves } from './copies.ts'
 import type { MirrorParts, MirrorSetup } from './parts.ts'
 import { Feed } from './feed.ts'
 
@@ -60,7 +59,6 @@ const ending: ReadonlySet<string> = new Set([
 export class Mirror {
   readonly #parts: MirrorParts
   readonly #setup: MirrorSetup
-  readonly #leaves: Leaves
   readonly #feed: Feed
   readonly #tally: Tally = { checked: 0, written: 0, removed: 0, failed: 0, drifted: 0 }
   #refusals = 0
@@ -69,13 +67,6 @@ export class Mirror {
     this.#parts = parts
     this.#setup = setup
     this.#feed = new Feed(parts, setup)
-    this.#leaves = new Leaves({
-      store: parts.store,
-      backend: setup.backend,
-      spec: setup.spec,
-      use: (act) => this.#use(act),
-      value: (name, version) => this.#value(name, version),
-    })
   }
 
   /**
@@ -94,7 +85,7 @@ export class Mirror {
     await this.#feed.run()
     for (const name of names) {
       const mirrored = await this.#parts.store.findMirrored(this.#setup.backend, name)
-      if (mirrored) await this.#bring(mirrored, true)
+      if (mirrored) await this.#bring(mirrored)
     }
     return this.#tally
   }
@@ -126,7 +117,7 @@ export class Mirror {
       const worker = async (): Promise<void> => {
         for (const each of waiting) {
           if (signal.aborted) return
-          await this.#bring(each, check)
+          await this.#bring(each)
         }
       }
       await allOf(Array.from({ length: atOnce }, worker))
@@ -134,10 +125,10 @@ export class Mirror {
   }
 
   /** Brings one secret up, or notes why not. Rejects with what is about everything. */
-  async #bring(mirrored: Mirrored, check: boolean): Promise<void> {
+  async #bring(mirrored: Mirrored): Promise<void> {
     this.#tally.checked++
     try {
-      await this.#settle(mirrored, check)
+      await this.#settle(mirrored)
       this.#refusals = 0
     } catch (error) {
       const known = asSottoError(error)
@@ -148,14 +139,14 @@ export class Mirror {
     }
   }
 
-  async #settle(given: Mirrored, check: boolean): Promise<void> {
+  async #settle(given: Mirrored): Promise<void> {
     let mirrored = given
     for (let attempt = 1; ; attempt++) {
       const row = await this.#row(mirrored.name)
       // What was kept is not removed because a setting changed.
       if (!row && mirrored.state === 'kept') return
       try {
-        await this.#carryOut(await this.#decide(row, mirrored), row, mirrored, check)
+        await this.#carryOut(await this.#decide(row, mirrored), row, mirrored)
         return
       } catch (error) {
         // Somebody wrote in between, or a standby was behind: what is there now decides.
@@ -169,7 +160,6 @@ export class Mirror {
     decision: Decision,
     row: SecretRow | undefined,
     mirrored: Mirrored,
-    check: boolean,
   ): Promise<void> {
     const { act } = decision
     if (act === 'keep') return this.#save(mirrored, 'kept', 'it was deleted here')
@@ -179,19 +169,12 @@ export class Mirror {
       return
     }
     if (act === 'write') return this.#write(row, mirrored, decision.expected)
-    const { leaves, problem } = await this.#leaves.bring(row, mirrored, check)
-    const brought = { ...mirrored, leaves }
-    if (act === 'report') return this.#drifted(brought, decision.drift)
-    if (act === 'nothing' && problem === undefined) {
-      return this.#save({ ...brought, shown: decision.shown }, 'ok')
-    }
-    this.#tally.drifted++
-    await this.#save(brought, 'drift', problem)
+    if (act === 'report') return this.#drifted(mirrored, decision.drift)
+    if (act === 'nothing') await this.#save({ ...mirrored, shown: decision.shown }, 'ok')
   }
 
   async #remove(mirrored: Mirrored, expected: number | undefined): Promise<void> {
     const { name } = mirrored
-    if (this.#setup.spec.onDelete === 'remove') await this.#leaves.removeAll(mirrored)
     if (expected !== undefined) {
       await this.#use((backend) => backend.removeProjection(name, expected))
       this.#tally.removed++
@@ -201,8 +184,6 @@ export class Mirror {
 
   async #write(row: SecretRow, mirrored: Mirrored, expected: number): Promise<void> {
     const { name, incarnation, active: version } = row
-    // First: whoever sees a version finds it among those that are kept.
-    const { leaves } = await this.#leaves.bring(row, mirrored, false)
     const value = await this.#value(name, version)
     const content = contentOf(value)
     value.fill(0)
@@ -213,7 +194,7 @@ export class Mirror {
       )
       const mark = { incarnation, version, fingerprint }
       const intended = { ...mark, revision: expected + 1 }
-      const intending = { ...mirrored, leaves, intended }
+      const intending = { ...mirrored, intended }
       await this.#parts.store.saveMirrored(this.#setup.backend, intending)
       const { revision, expires } = await this.#use((backend) =>
         backend.writeProjection(name, { content, mark }, expected),
@@ -317,7 +298,7 @@ export class Mirror {
     tries: Pick<Mirrored, 'retryAt'> & { attempts: number } = { attempts: 0 },
   ): Promise<void> {
     const { store } = this.#parts
-    const { name, shown, intended, leaves } = mirrored
+    const { name, shown, intended } = mirrored
     const before = await this.#latest(mirrored)
     const same = before.state === state && before.reason === reason
     const after: Mirrored = {
@@ -328,7 +309,6 @@ export class Mirror {
       ...tries,
       ...(shown && { shown }),
       ...(intended && state !== 'ok' && { intended }),
-      leaves,
     }
     if (isDeepStrictEqual(after, before)) return
     await store.saveMirrored(this.#setup.backend, after)
@@ -343,7 +323,7 @@ export class Mirror {
   }
 }
 
-const fresh = { state: 'due', reason: '', attempts: 0, leaves: [] } as const
+const fresh = { state: 'due', reason: '', attempts: 0 } as const
 
 const reasons = {
   write: 'other readers see another version, or none',

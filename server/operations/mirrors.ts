@@ -217,7 +217,6 @@ export class Mirrors {
     return {
       Backend: name,
       Secrets: spec.secrets,
-      History: spec.history,
       OnDrift: spec.onDrift,
       OnDelete: spec.onDelete,
       Counts: states,

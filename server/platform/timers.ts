@@ -11,11 +11,18 @@ export interface Timers {
 /** The process's own. Its alarms keep no process alive. */
 export const processTimers: Timers = Object.freeze({
   now: () => performance.now(),
-  after: (ms: number, act: () => void) => {
-    const timer = setTimeout(act, ms).unref()
-    return () => clearTimeout(timer)
-  },
+  after: (ms: number, act: () => void) => stopper(setTimeout(act, ms).unref()),
 })
+
+/** The same with alarms that keep the process alive until they go off or are stopped. */
+export const holdingTimers: Timers = Object.freeze({
+  now: () => performance.now(),
+  after: (ms: number, act: () => void) => stopper(setTimeout(act, ms)),
+})
+
+function stopper(timer: NodeJS.Timeout): () => void {
+  return () => clearTimeout(timer)
+}
 
 /** Resolves as `task` does, or with `late` once `ms` milliseconds have passed. */
 export async function orLate<T>(

@@ -1,5 +1,4 @@
 /** The jobs of a server: each is added to its scheduler here. */
-import type { FileSystem } from '../../audit/files.ts'
 import { BACKUP_JOB } from '../backup/schedule/names.ts'
 import type { BackupsConfig } from '../config/backups.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
@@ -21,7 +20,6 @@ export interface JobsWorld {
   readonly providers: () => Promise<KeyProvider[]>
   readonly say: (line: string) => void
   readonly timers?: Timers
-  readonly auditFiles?: FileSystem
 }
 
 /** What operators can ask of jobs. */
@@ -75,7 +73,7 @@ function addMirrors(services: Services, { timers = processTimers }: JobsWorld): 
 async function addBackups(
   services: Services,
   config: BackupsConfig | undefined,
-  { state, providers, say, auditFiles }: JobsWorld,
+  { state, providers, say }: JobsWorld,
 ): Promise<Backups> {
   const { gate, scheduler, commits, metrics } = services
   if (config === undefined) return new Backups(gate, undefined)
@@ -85,15 +83,8 @@ async function addBackups(
   const { place, keep, rehearsal } = config
   const target = targetAt(place)
   const memory = await BackupMemory.open(state.backups)
-  const parts = { ...services, place, target, memory }
-  const job = new BackupJob({
-    ...parts,
-    keep,
-    say,
-    log: commits.log,
-    auditDirectory: state.audit,
-    ...(auditFiles && { auditFiles }),
-  })
+  const parts = { ...services, target, memory }
+  const job = new BackupJob({ ...parts, keep, say, log: commits.log, auditDirectory: state.audit })
   scheduler.add(job.job())
   commits.whenChanged(() => scheduler.wake(BACKUP_JOB))
   if (rehearsal) {

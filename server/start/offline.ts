@@ -70,7 +70,7 @@ export async function backUp(
   world: FilesWorld,
   wanted: Pick<CreateParts, 'target' | 'wholeLog' | 'signal' | 'progress'>,
 ): Promise<CreatedBackup> {
-  const { operator, auditFiles, clock } = world
+  const { operator, clock } = world
   await using undo = new AsyncDisposableStack()
   const { state, store, providers } = await openFiles(config, undo)
   const opened = await openKeyring(store.identity.id, await store.keys(), providers)
@@ -80,6 +80,7 @@ export async function backUp(
   let announced = 0
   return await createBackup({
     ...wanted,
+    alone: true,
     store,
     keyring,
     auditDirectory: state.audit,
@@ -93,7 +94,6 @@ export async function backUp(
         await log.append({ kind: 'abandoned', of: announced, reason }).catch(() => {})
       },
     },
-    ...(auditFiles && { auditFiles }),
     ...(clock && { clock }),
   })
 }

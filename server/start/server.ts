@@ -14,6 +14,7 @@ import { Load, type LoadLimits } from '../http/load.ts'
 import { Scheduler } from '../jobs/scheduler.ts'
 import { processMetrics } from '../metrics/process.ts'
 import { Registry } from '../metrics/registry.ts'
+import { reportStaleCopies } from '../mirror/stale-copies.ts'
 import { AuditQueries } from '../operations/audit.ts'
 import type { Timers } from '../platform/timers.ts'
 import { version } from '../platform/version.ts'
@@ -129,6 +130,9 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   undo.defer(() => scheduler.close())
   undo.defer(() => audit.close())
   undo.defer(() => listener.close())
+  await reportStaleCopies(store, services.registry, say).catch((error: unknown) => {
+    say(`copies that mirrors kept were not reported: ${asSottoError(error).message}`)
+  })
   const url = await network.open(listener, undo)
 
   const running = undo.move()

@@ -10,7 +10,7 @@ export interface DirectoryLock {
   release(): void
 }
 
-/** What nobody refers to is collected as garbage, and its lock with it. */
+/** A handle without a reference is collected as garbage, and its lock with it. */
 const held = new Set<Database.Database>()
 
 /**

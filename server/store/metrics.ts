@@ -29,7 +29,7 @@ export function storeMetrics(registry: Registry = new Registry()): StoreMetrics 
   for (const result of results) changes.with({ result })
   const bytes = registry.gauges({
     name: 'sotto_store_bytes',
-    help: 'Bytes of the file of the store, and of the log of changes beside it.',
+    help: 'Bytes of the file of the store, and of its log of changes.',
     labels: { file: ['database', 'wal'] },
   })
   return {

@@ -3,8 +3,8 @@ import { basename, join, relative } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { verifyLog } from '../../audit/verify.ts'
-import { vectorFiles } from '../vectors/audit/generate.ts'
-import type { Expectation } from '../vectors/audit/vector.ts'
+import { auditVectorFiles } from '../vectors/audit/log-files.ts'
+import type { Expectation } from '../vectors/audit/log-vector.ts'
 import { isWhole } from './by-the-page.ts'
 import { MemoryDisk } from './disk.ts'
 import { access, change, openLog, readAll } from './fixtures.ts'
@@ -40,12 +40,17 @@ describe('vectors', () => {
   })
 
   test('are what the generator makes', async () => {
-    const made = await vectorFiles()
+    const made = await auditVectorFiles()
     const there = readdirSync(vectors, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && !entry.name.endsWith('.ts'))
       .map((entry) => relative(vectors, join(entry.parentPath, entry.name)))
     expect(there.toSorted()).toEqual([...made.keys()].toSorted())
     for (const [path, text] of made) expect(readFileSync(join(vectors, path), 'utf8')).toBe(text)
+  })
+
+  test('are as many as they were made', () => {
+    const whole = cases.filter((name) => name.startsWith('whole/'))
+    expect([whole.length, cases.length - whole.length]).toEqual([12, 31])
   })
 
   test('have a case for every kind of damage', () => {

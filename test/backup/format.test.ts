@@ -6,8 +6,8 @@ import { SottoError } from '../../client/api/errors.ts'
 import { OpenedBackup } from '../../server/backup/open.ts'
 import { providerKeys } from '../../server/backup/source.ts'
 import type { KeyProvider } from '../../server/crypto/provider.ts'
-import { vectorFiles } from '../vectors/backup/generate.ts'
-import { type Reason, reasons, type Vector, vectorSchema } from '../vectors/backup/vector.ts'
+import { backupVectorFiles } from '../vectors/backup/backup-files.ts'
+import { type Reason, reasons, type Vector, vectorSchema } from '../vectors/backup/backup-vector.ts'
 import { readBackup, Refusal } from './reader.ts'
 
 const directory = new URL('../vectors/backup', import.meta.url).pathname
@@ -20,7 +20,11 @@ const page = readFileSync(new URL('../../docs/backup-format.md', import.meta.url
 
 test('the files are what the generator makes', async () => {
   const present = files.map((file) => [file, readFileSync(join(directory, file), 'utf8')])
-  expect(Object.fromEntries(present)).toEqual(Object.fromEntries(await vectorFiles()))
+  expect(Object.fromEntries(present)).toEqual(Object.fromEntries(await backupVectorFiles()))
+})
+
+test('no case is lost: their number is known', () => {
+  expect(all).toHaveLength(26)
 })
 
 test('every reason on the page has a case, and the page has every reason', () => {

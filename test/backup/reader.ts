@@ -2,7 +2,7 @@
  * Reads what docs/backup-format.md describes, written from that page and docs/format.md alone: nothing
  * of the server is in it, and its cryptography is WebCrypto's.
  */
-import type { Reason } from '../vectors/backup/vector.ts'
+import type { Reason } from '../vectors/backup/backup-vector.ts'
 
 /** Why a file was not read. */
 export class Refusal extends Error {

@@ -1,8 +1,10 @@
 /** A store out of a copy of its file alone; test/interop/litestream.test.ts has copies by Litestream. */
-import { cpSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { run } from '../../cli/run.ts'
+import type { Io } from '../../cli/terminal/io.ts'
 import { isCopy, restoreCopy } from '../../server/backup/restore/restore-copy.ts'
 import type { RestoredStore } from '../../server/backup/restore/restore.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
@@ -36,7 +38,6 @@ const parts = (more: object = {}) => ({
 
 async function restored(more?: object): Promise<RestoredStore> {
   const result = await restoreCopy(parts(more))
-  if (result === 'finished') throw new Error('there was nothing to finish')
   cpSync(made.keyFile, join(result.to, 'local.key'))
   return result
 }
@@ -95,6 +96,29 @@ test('what cannot be restored is named, and nothing is made', async () => {
   cpSync(copy, moved)
   new Database(moved).exec("UPDATE secret SET active = 3 WHERE name = 'prod/a'").close()
   expect(await refused({ copy: moved })).toBe('store_damaged')
+})
+
+test('what is broken off leaves no store, at the terminal too', async () => {
+  const stop = new AbortController()
+  const asked = parts({ signal: stop.signal, progress: () => stop.abort(new Error('enough')) })
+  await expect(restoreCopy(asked)).rejects.toThrow('enough')
+  expect(readdirSync(asked.to).filter((name) => !name.startsWith('lock'))).toEqual([])
+
+  const to = join(made.path, 'interrupted')
+  const output = { isTTY: false, write: async () => {} }
+  const io: Io = {
+    stdin: { isTTY: false, chunks: async function* none() {} },
+    stdout: output,
+    stderr: output,
+    now: Date.now,
+    onInterrupt(act) {
+      act()
+      return { [Symbol.dispose]() {} }
+    },
+  }
+  const argv = ['restore', copy, '--to', to, '--key-file', made.keyFile]
+  expect(await run(argv, io, {})).toBe(130)
+  expect(existsSync(to)).toBe(false)
 })
 
 test('a copy is told apart from a backup', async () => {

@@ -194,7 +194,9 @@ test('a backup of a later schema is told with the release that wrote it', async 
     },
   }))
   const pieces: Uint8Array[] = []
-  for await (const piece of sealBackup(opened.keyring, opened.wraps, later, parts).bytes()) {
+  const newFileKey = (hash: string) => opened.keyring.newFileKey(hash)
+  const sealed = await sealBackup(newFileKey, opened.wraps, later, parts)
+  for await (const piece of sealed.bytes()) {
     pieces.push(piece)
   }
   await expect(verify(inMemory(Buffer.concat(pieces)))).rejects.toMatchObject({

@@ -1,4 +1,4 @@
-/** The floor of what Node's HTTP costs: reads the body, parses it, and answers the bytes of a get. */
+/** The floor of what Node's HTTP costs: reads the body, parses it, and answers the bytes of a get, or 304. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
@@ -11,9 +11,12 @@ const server = createServer((incoming, outgoing) => {
   let text = ''
   incoming.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')))
   incoming.on('end', () => {
-    JSON.parse(text)
-    outgoing.writeHead(200, head)
-    outgoing.end(answer)
+    if ((JSON.parse(text) as { UpdateIfChanged?: boolean }).UpdateIfChanged) {
+      outgoing.writeHead(304).end()
+    } else {
+      outgoing.writeHead(200, head)
+      outgoing.end(answer)
+    }
   })
 })
 server.listen(0, '127.0.0.1', () => {

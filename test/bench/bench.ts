@@ -2,22 +2,41 @@
  * `npm run bench [-- SECTION…]`: ratios of alternating runs in one process tree. Absolute figures
  * move with the machine and its neighbours; ratios of adjacent runs are what is compared.
  *
- * Sections: get, conditional, put, rotation, start, memory, backup. Needs wrk; setec's server joins in when
- * `npm run peers` has built it.
+ * Sections: cost, put, rotation, start, memory, backup. Needs wrk; setec's server joins in when
+ * `npm run peers` has built it, and another build of Sotto when BASE is the path of its main module.
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { cli, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { backupFigures, type Figure } from './backup.ts'
-import { hasWrk, median, Poster, requestsPerSecond, type Shot, timed } from './load.ts'
-import { bare, type Contestant, residentBytes, setec, sotto } from './servers.ts'
+import {
+  hasWrk,
+  median,
+  Poster,
+  rateOf,
+  requestsPerSecond,
+  serve,
+  type Shot,
+  timed,
+} from './load.ts'
+import {
+  bare,
+  buildProgram,
+  type Contestant,
+  processorSeconds,
+  sottoProgram,
+  residentBytes,
+  setec,
+  sotto,
+} from './servers.ts'
+import { type Surroundings, surroundings } from './surroundings.ts'
 
 /** Pairs of runs whose ratios the median is taken of. */
 const ROUNDS = Number(process.env['ROUNDS'] ?? 8)
-const SECONDS = 1
+const SECONDS = 2
 /** How long each server is under load before anything is measured: one that has just started is slower. */
 const WARM_UP_SECONDS = 3
 
@@ -41,17 +60,11 @@ const conditionalShot: Shot = {
   status: 304,
 }
 
-/** The program as it is published. */
-const compiled = new URL('../../dist/cli/main.js', import.meta.url).pathname
-
 using scratch = temporaryDirectory()
 let folders = 0
 let puts = 0
-const rows: Row[] = []
-const figures: Figure[] = []
-const sections: Record<string, () => Promise<void>> = {
-  get,
-  conditional,
+const sections: Record<string, () => Promise<readonly (Row | Figure)[]>> = {
+  cost,
   put,
   rotation,
   start,
@@ -61,51 +74,73 @@ const sections: Record<string, () => Promise<void>> = {
 const asked = process.argv.slice(2).filter((arg) => arg in sections)
 
 if (!hasWrk()) throw new Error('The bench needs wrk: on Debian, apt-get install wrk')
+buildProgram()
+const report: Record<string, unknown> = {}
 for (const name of asked.length > 0 ? asked : Object.keys(sections)) {
   console.error(`${name} …`)
-  await sections[name]?.()
+  const rows = (await sections[name]?.()) ?? []
+  const around = surroundings(scratch.path)
+  print(name, rows, around)
+  report[name] = { ...around, rows }
 }
-print()
+console.log(`\n${JSON.stringify({ rounds: ROUNDS, seconds: SECONDS, sections: report })}`)
 
-async function get(): Promise<void> {
-  await compareLoad('get with durable audit', getShot, await contestants(true))
+/** The rate of gets with a durable record, and of those that answer 304, and the processor time of each. */
+async function cost(): Promise<Row[]> {
+  return [
+    ...(await compareLoad('get with durable audit', getShot)),
+    ...(await compareLoad('conditional get, unchanged', conditionalShot)),
+  ]
 }
 
-async function conditional(): Promise<void> {
-  await compareLoad('conditional get, unchanged', conditionalShot, await contestants(false))
-}
-
-/** Sotto, setec and, where it can answer the same, bare node:http, with one secret in them. */
-async function contestants(withBare: boolean): Promise<Contestant[]> {
-  const peer = await setec(folder('setec'))
-  const found = [await sotto(folder('sotto')), ...(peer ? [peer] : [])]
-  for (const { url } of found) {
+/** Sotto and all that it is compared with, with one secret in each. */
+async function contestants(): Promise<[Contestant, ...Contestant[]]> {
+  const own = await sotto(folder('sotto'))
+  const base = process.env['BASE']
+  const others = [
+    await setec(folder('setec')),
+    base === undefined ? undefined : await sotto(folder('base'), { name: 'base', main: base }),
+    await bare(),
+  ].filter((each) => each !== undefined)
+  for (const { url } of [own, ...others]) {
     const poster = new Poster(url)
     const value = Buffer.alloc(32, 'x').toString('base64')
     await poster.post('/api/put', { Name: 'prod/app/key', Value: value })
     poster.close()
   }
-  return withBare ? [...found, await bare()] : found
+  return [own, ...others]
 }
 
-async function compareLoad(what: string, shot: Shot, all: Contestant[]): Promise<void> {
+async function compareLoad(what: string, shot: Shot): Promise<Row[]> {
+  const rows: Row[] = []
+  const all = await contestants()
   for (const { url } of all) {
     const options = { connections: 64, seconds: WARM_UP_SECONDS, scratch: scratch.path }
-    await requestsPerSecond(url, shot, options)
+    await serve(url, shot, options)
   }
   for (const connections of [1, 16, 64]) {
-    const measure = ({ url }: Contestant): Promise<number> =>
-      requestsPerSecond(url, shot, { connections, seconds: SECONDS, scratch: scratch.path })
-    const rates = await alternate(all, measure)
-    const [own] = all
-    for (const other of all.slice(1)) {
-      rows.push(row(`${what}, ${connections} connections`, own, other, rates, 'req/s'))
+    const costs = new Map<Contestant, number[]>(all.map((each) => [each, []]))
+    const rates = await alternate(all, async (each) => {
+      const before = processorSeconds(each.pid)
+      const options = { connections, seconds: SECONDS, scratch: scratch.path }
+      const served = await serve(each.url, shot, options)
+      const seconds = processorSeconds(each.pid) - before
+      costs.get(each)?.push((seconds / served.answers) * 1e6)
+      return rateOf(served)
+    })
+    const [own, ...others] = all
+    for (const other of others) {
+      const head = `${what}, ${connections} connections`
+      rows.push(row(`${head}: processor time`, own, other, costs, 'µs'))
+      rows.push(row(`${head}: rate`, own, other, rates, 'req/s'))
     }
   }
   await Promise.all(all.map((each) => each.stop()))
+  return rows
 }
 
-async function put(): Promise<void> {
+async function put(): Promise<Row[]> {
+  const rows: Row[] = []
   const sizes = [100, 5000, 10_000, 100_000]
   const servers = new Map<number, Contestant>()
   for (const size of sizes) {
@@ -123,6 +158,7 @@ async function put(): Promise<void> {
   }
   if (peer) rows.push(row('put, time', all.at(-1), servers.get(5000), times, 'ms'))
   await Promise.all(all.map((each) => each.stop()))
+  return rows
 }
 
 /** The median time of 30 puts, one after another, new names and new versions in turn. */
@@ -154,7 +190,8 @@ async function fill(url: string, count: number, connections = 64): Promise<void>
 }
 
 /** What callers notice of a rotation of the keyring, and how long it takes. */
-async function rotation(): Promise<void> {
+async function rotation(): Promise<Row[]> {
+  const rows: Row[] = []
   const server = await sotto(folder('rotation'))
   await fill(server.url, 20_000)
   const poster = new Poster(server.url)
@@ -183,6 +220,7 @@ async function rotation(): Promise<void> {
   rows.push(row('rotation, time', stores[0], stores[1], lengths, 's'))
   for (const each of stores) each.poster.close()
   await Promise.all([server.stop(), large.stop()])
+  return rows
 }
 
 /** Measures at rest and while the keyring is rotated, in turn. */
@@ -224,22 +262,21 @@ async function medianGet(poster: Poster): Promise<number> {
   return median(times)
 }
 
-async function start(): Promise<void> {
+async function start(): Promise<Row[]> {
   const server = await sotto(folder('start'))
   const poster = new Poster(server.url)
   await poster.post('/api/put', { Name: 'a', Value: 'eA==' })
   poster.close()
-  execFileSync('npm', ['run', '-s', 'build'], { cwd: new URL('../..', import.meta.url) })
   const runs = [
     { name: 'node -e 0', run: () => node(['-e', '0']) },
-    { name: 'sotto get', run: () => node([compiled, '-s', server.url, 'get', 'a']) },
-    { name: 'sotto server until it listens', run: () => startAndKill(compiled) },
+    { name: 'sotto get', run: () => node([sottoProgram, '-s', server.url, 'get', 'a']) },
+    { name: 'sotto server until it listens', run: () => startAndKill(sottoProgram) },
     { name: 'sotto get, from source', run: () => node([cli, '-s', server.url, 'get', 'a']) },
     { name: 'sotto server until it listens, from source', run: () => startAndKill(cli) },
   ]
   const times = await alternate(runs, ({ run }) => timed(run))
-  for (const each of runs.slice(1)) rows.push(row('time', each, runs[0], times, 'ms'))
   await server.stop()
+  return runs.slice(1).map((each) => row('time', each, runs[0], times, 'ms'))
 }
 
 async function startAndKill(main: string): Promise<void> {
@@ -252,7 +289,8 @@ async function node(args: readonly string[]): Promise<void> {
   await once(child, 'exit')
 }
 
-async function memory(): Promise<void> {
+async function memory(): Promise<Row[]> {
+  const rows: Row[] = []
   const empty = await sotto(folder('memory-empty'))
   const full = await sotto(folder('memory-full'))
   const floor = await bare()
@@ -268,11 +306,11 @@ async function memory(): Promise<void> {
     rows.push(row('resident memory', { ...each, name }, floor, new Map(mib), 'MiB', each))
   }
   await Promise.all([empty, full, floor].map((each) => each.stop()))
+  return rows
 }
 
-async function backup(): Promise<void> {
-  const rounds = Math.max(1, ROUNDS >> 1)
-  figures.push(...(await backupFigures(rounds, { folder, scratch: scratch.path })))
+async function backup(): Promise<Figure[]> {
+  return backupFigures(Math.max(1, ROUNDS >> 1), { folder, scratch: scratch.path })
 }
 
 /** Measures each in turn, ROUNDS times, in an order that alternates. */
@@ -319,14 +357,22 @@ function folder(name: string): string {
   return path
 }
 
-function print(): void {
+function print(
+  section: string,
+  rows: readonly (Row | Figure)[],
+  { load, syncMedian, sync99 }: Surroundings,
+): void {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  const disk = `a durable write ${syncMedian.toFixed(2)} ms, 99 of 100 within ${sync99.toFixed(2)} ms`
+  console.log(`\n${section}: load average ${load.toFixed(1)}, ${disk}\n`)
   console.log(line(['what', 'of', 'to', 'ratio', 'range', 'medians']))
   console.log(line(['---', '---', '---', '---', '---', '---']))
-  for (const { what, of, to, ratio, low, high, measured } of rows) {
-    const range = `${low.toFixed(2)}–${high.toFixed(2)}`
-    console.log(line([what, of, to, ratio.toFixed(2), range, measured]))
+  for (const each of rows) {
+    const { what, measured } = each
+    if (!('ratio' in each)) console.log(line([what, '', '', '', '', measured]))
+    else {
+      const range = `${each.low.toFixed(2)}–${each.high.toFixed(2)}`
+      console.log(line([what, each.of, each.to, each.ratio.toFixed(2), range, measured]))
+    }
   }
-  for (const { what, measured } of figures) console.log(line([what, measured]))
-  console.log(`\n${JSON.stringify({ rounds: ROUNDS, seconds: SECONDS, rows, figures })}`)
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:copy`: what a continuous copy by Litestream costs changes, as ratios of alternating
+ * `npm run bench -- copy`: what a continuous copy by Litestream costs changes, as ratios of alternating
  * runs with and without it, and how much is lost when all of the machine ends at once. Needs the
  * peers.
  */

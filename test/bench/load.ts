@@ -1,9 +1,9 @@
 /** Load: many connections by wrk, one after another by Node's own client. */
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { join } from 'node:path'
+import { run } from '../support/process.ts'
 
 const headers = {
   'Content-Type': 'application/json',
@@ -28,32 +28,60 @@ export interface Shot {
   readonly status: number
 }
 
+/** How a load is made. */
+export interface LoadOptions {
+  readonly connections: number
+  readonly seconds: number
+  /** A folder for the script of wrk. */
+  readonly scratch: string
+}
+
+/** What a server did under load. */
+export interface Served {
+  readonly answers: number
+  readonly seconds: number
+}
+
 /**
- * Requests a second over `seconds` with `connections` open. Throws when any answer was not what it
+ * Sends the shot over all connections, as often as answers come. Throws when any answer was not what it
  * should be: a server that refuses is quick.
  */
+export async function serve(
+  url: string,
+  shot: Shot,
+  { connections, seconds, scratch }: LoadOptions,
+): Promise<Served> {
+  const script = join(scratch, 'shot.lua')
+  writeFileSync(script, luaFor(shot))
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url]
+  const { stdout } = await run('wrk', args)
+  return servedIn(stdout, url)
+}
+
+/** Requests a second under a load. Throws as `serve` does. */
 export async function requestsPerSecond(
   url: string,
   shot: Shot,
-  options: { connections: number; seconds: number; scratch: string },
+  options: LoadOptions,
 ): Promise<number> {
-  const script = join(options.scratch, 'shot.lua')
-  writeFileSync(script, luaFor(shot))
-  const { connections, seconds } = options
-  const wrk = spawn('wrk', ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url])
-  let output = ''
-  wrk.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
-  await once(wrk, 'close')
-  return rateIn(output, url)
+  return rateOf(await serve(url, shot, options))
 }
 
-/** Requests a second that wrk tells of. Throws when any answer was not what it should be. */
+/** Requests a second that wrk reports. Throws when any answer was not what it should be. */
 export function rateIn(output: string, url: string): number {
-  const [done, wrong] = /^result (\d+) (\d+)$/m.exec(output)?.slice(1).map(Number) ?? []
+  return rateOf(servedIn(output, url))
+}
+
+/** Requests a second. */
+export function rateOf({ answers, seconds }: Served): number {
+  return answers / seconds
+}
+
+function servedIn(output: string, url: string): Served {
+  const [answers, wrong] = /^result (\d+) (\d+)$/m.exec(output)?.slice(1).map(Number) ?? []
   const errors = /Socket errors/.test(output)
-  if (!done || wrong !== 0 || errors) throw new Error(`Load on ${url} went wrong:\n${output}`)
-  const micros = Number(/^micros (\d+)$/m.exec(output)?.[1])
-  return done / (micros / 1e6)
+  if (!answers || wrong !== 0 || errors) throw new Error(`Load on ${url} went wrong:\n${output}`)
+  return { answers, seconds: Number(/^micros (\d+)$/m.exec(output)?.[1]) / 1e6 }
 }
 
 /** What wrk is told: to send the shot, and to count the answers that are not as they should be. */

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:mirror [-- COUNT]`: what a mirror of COUNT secrets (default 10,000) in a real OpenBao on the
+ * `npm run bench -- mirror [COUNT]`: what a mirror of COUNT secrets (default 10,000) in a real OpenBao on the
  * same machine takes, and what `get` notices of it. Needs wrk, and OpenBao from `npm run peers`.
  */
 import { writeFileSync } from 'node:fs'
@@ -111,7 +111,6 @@ await client.operate(
   'backend-create',
   mirroredBackend(bao.url, {
     secrets: ['mirrored/*'],
-    history: 'none',
     onDrift: 'report',
     onDelete: 'keep',
   }),

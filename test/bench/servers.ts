@@ -1,10 +1,12 @@
 /** The servers that are compared: each a child process on a port of its own. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { actions } from '../../client/api/types.ts'
+import { TestProcess } from '../support/process.ts'
 import { startSotto } from '../support/sotto.ts'
+
+/** What Linux counts processor time in, whatever its own clock is. */
+const TICKS_PER_SECOND = 100
 
 /** A server under load. */
 export interface Contestant {
@@ -23,24 +25,35 @@ export function tailnetFile(directory: string): string {
   return path
 }
 
-/** Sotto as `sotto server --dev` runs it, with its state on the disk of `directory`. */
-export async function sotto(directory: string): Promise<Contestant> {
-  const tailnet = tailnetFile(directory)
-  const running = await startSotto({ args: ['--state-dir', directory, '--tailnet', tailnet] })
-  const pid = running.process.pid as number
-  return { name: 'sotto', url: running.url, pid, stop: async () => void (await running.stop()) }
+/** The program as it is published, which `buildProgram` builds. */
+export const sottoProgram: string = new URL('../../dist/cli/main.js', import.meta.url).pathname
+
+/** Builds the program as it is published. */
+export function buildProgram(): void {
+  execFileSync('npm', ['run', '-s', 'build'], { cwd: new URL('../..', import.meta.url) })
 }
 
-/** Bare node:http that answers the bytes of a get. */
+/** `sotto server --dev`, run from the file `main`, with its state on the disk of `directory`. */
+export async function sotto(
+  directory: string,
+  { name = 'sotto', main = sottoProgram }: { readonly name?: string; readonly main?: string } = {},
+): Promise<Contestant> {
+  const tailnet = tailnetFile(directory)
+  const running = await startSotto({ args: ['--state-dir', directory, '--tailnet', tailnet], main })
+  const pid = running.process.pid as number
+  return { name, url: running.url, pid, stop: async () => void (await running.stop()) }
+}
+
+/** Bare node:http that reads and parses the body and answers the bytes of a get, or 304. */
 export async function bare(): Promise<Contestant> {
   return started('bare', process.execPath, [new URL('bare.ts', import.meta.url).pathname])
 }
 
 /** setec's own server with its file audit log; undefined when it is not installed. */
 export async function setec(directory: string): Promise<Contestant | undefined> {
-  const program = new URL('../../.peers/bin/setecd', import.meta.url).pathname
-  if (!existsSync(program)) return undefined
-  return started('setec', program, [
+  const path = new URL('../../.peers/bin/setecd', import.meta.url).pathname
+  if (!existsSync(path)) return undefined
+  return started('setec', path, [
     '-listen',
     '127.0.0.1:0',
     '-dir',
@@ -56,31 +69,16 @@ export function residentBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024
 }
 
-async function started(name: string, program: string, args: string[]): Promise<Contestant> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  const address = await Promise.race([addressIn(child), once(child, 'exit').then(() => undefined)])
-  if (address === undefined) throw new Error(`${name} did not start`)
-  return {
-    name,
-    url: `http://${address}`,
-    pid: child.pid as number,
-    stop: async () => {
-      const gone = once(child, 'exit')
-      child.kill('SIGKILL')
-      await gone
-    },
-  }
+/** Seconds of processor time that all threads of the process used, in their own code and in the kernel. */
+export function processorSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The name of the program comes before these, in parentheses, and may hold spaces.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
-/** The address that the server says it listens on, on either stream. */
-async function addressIn(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      if (!stream) continue
-      createInterface({ input: stream }).on('line', (line) => {
-        const found = /listening (?:on http:\/\/)?([\d.]+:\d+)/.exec(line)?.[1]
-        if (found !== undefined) resolve(found)
-      })
-    }
-  })
+async function started(name: string, path: string, args: string[]): Promise<Contestant> {
+  const server = new TestProcess(path, args)
+  const [, address] = await server.line(/listening (?:on http:\/\/)?([\d.]+:\d+)/)
+  return { name, url: `http://${address}`, pid: server.pid, stop: () => server.kill() }
 }

@@ -1,6 +1,4 @@
 /** `sotto import setec` between two real servers; test/interop/import.test.ts has a real setec. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Report, runImport } from '../../cli/handlers/import/importer.ts'
@@ -10,6 +8,7 @@ import { run } from '../../cli/run.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import { type Client, ServerError } from '../../client/client.ts'
 import { scripted } from '../client/scripted.ts'
+import { TestProcess } from '../support/process.ts'
 import { cli } from '../support/sotto.ts'
 import { bytes, everything, fourCallers, type Service, startService } from '../support/service.ts'
 
@@ -296,18 +295,18 @@ describe('what is left alone', () => {
     expect(await importing()).toMatchObject({
       exit: 1,
       rows: [
-        'a FAILED the destination has version 2 active, which the source lacks; what it lacks was not added; beside 2, which the source lacks',
+        'a FAILED the destination has version 2 active, which the source lacks; what it lacks was not added; keeps 2, which the source lacks',
       ],
     })
     expect(await destination.client().info(`${scope}a`)).toMatchObject({ Versions: [1, 2] })
   })
 
-  test('what the destination has beside is counted', async () => {
+  test('what only the destination has is counted', async () => {
     await give('a', [1], 1)
     await give('a', [1, 7], 1, destination)
     await give('b', [1], 1, destination)
     const ended = await importing()
-    expect(ended.rows).toEqual(['a already there beside 7, which the source lacks'])
+    expect(ended.rows).toEqual(['a already there keeps 7, which the source lacks'])
     expect(ended.stderr).toContain('does not show: 1. They were left alone.\n')
     expect(ended.exit).toBe(0)
   })
@@ -431,7 +430,7 @@ describe('a source that is setec', () => {
     await using server = await setec({ list: () => null })
     expect(await importing(['-s', server.url])).toMatchObject({
       exit: 2,
-      stderr: `sotto: Cannot import into ${server.url}: it is no Sotto server\nhint: The Sotto server is given by -s, the setec server by --from.\n`,
+      stderr: `sotto: Cannot import into ${server.url}: it is not a Sotto server\nhint: The Sotto server is given by -s, the setec server by --from.\n`,
     })
   })
 })
@@ -462,15 +461,13 @@ describe('a run that does not come to its end', () => {
     // No answer ever comes.
     await using server = await scripted(() => asked.resolve())
     const argv = [cli, 'import', 'setec', '--from', server.url, '-s', destination.url]
-    const child = spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'pipe'] })
-    const closed = once(child, 'close')
+    const command = new TestProcess(process.execPath, argv)
     await asked.promise
-    child.kill('SIGINT')
+    command.signal('SIGINT')
     // It says what the second one does.
-    await once(child.stderr, 'data')
-    child.kill('SIGINT')
-    await closed
-    expect(child.exitCode).toBe(130)
+    await command.line(/./)
+    command.signal('SIGINT')
+    expect(await command.exited).toBe(130)
   })
 
   test('a call that is broken off leaves what a later run mends', async () => {

@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
+import { scripted } from '../client/scripted.ts'
 import { recordsIn } from '../support/service.ts'
 import { cli, type Running, runSotto, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { talk } from '../support/terminal.ts'
@@ -32,6 +33,7 @@ beforeAll(async () => {
   await client.put('small', Buffer.from('hunter2'))
   await client.put('big', big)
   await client.put('$(touch pwned)', Buffer.from('x'))
+  await client.put('prod:app/key', Buffer.from('x'))
   client.close()
 })
 
@@ -234,7 +236,9 @@ test('bash completes commands, flags and names, and runs no name', () => {
     try sotto get sm
     try sotto get --version 1 s
     try sotto activate small ''
-    try sotto -s http : //127.0.0.1 completion z`
+    try sotto -s http : //127.0.0.1 completion z
+    try sotto get prod : a
+    try sotto get --output = js`
   const bash = spawnSync('bash', ['-c', script], {
     cwd: directory.path,
     env: { ...process.env, ...env, PATH: `${directory.path}:${process.env['PATH']}` },
@@ -248,9 +252,24 @@ test('bash completes commands, flags and names, and runs no name', () => {
     'small',
     '',
     'zsh',
+    'app/key',
+    'json',
     '',
   ])
   expect(readdirSync(directory.path)).not.toContain('pwned')
+})
+
+test('completion asks the server that was typed, and gives up on one that does not answer', async () => {
+  expect(await runSotto(['complete', '--', '-s', server.url, 'info', 'sm'])).toMatchObject({
+    code: 0,
+    stdout: 'words\nsmall\n',
+  })
+  // No answer ever comes.
+  await using silent = await scripted(() => {})
+  const begun = performance.now()
+  const { code, stdout } = await runSotto(['complete', '--', '-s', silent.url, 'info', ''])
+  expect({ code, stdout }).toEqual({ code: 6, stdout: '' })
+  expect(performance.now() - begun).toBeLessThan(15_000)
 })
 
 test('a server whose output nobody reads any more serves on, and stops in order', async () => {

@@ -209,24 +209,6 @@ export function backendContract(kind: string, make: () => Promise<BackendFixture
       expect(String(await backend.readLeaf(leafOf(`${name}/2`, 3)))).toBe('z')
     })
 
-    test('a value that is there alone and a copy of the same version are apart', async () => {
-      const copy = leafOf(fresh())
-      const only = { ...copy, home: true }
-      expect(await backend.writeLeaf(only, Buffer.from('only'))).toBe('written')
-      expect(await backend.readLeaf(copy)).toBeUndefined()
-      expect(await backend.writeLeaf(copy, Buffer.from('copy'))).toBe('written')
-      expect([await backend.leaves(copy.name), await backend.leaves(copy.name, true)]).toEqual([
-        [1],
-        [1],
-      ])
-      await backend.removeLeaf(copy)
-      expect(String(await backend.readLeaf(only))).toBe('only')
-      expect([await backend.leaves(copy.name), await backend.leaves(copy.name, true)]).toEqual([
-        [],
-        [1],
-      ])
-    })
-
     test('a leaf that someone deleted is an error, not absent, until it is removed', async () => {
       if (!fixture.deleteLeaf) return
       const leaf = leafOf(fresh())

@@ -60,15 +60,15 @@ export function snapshots(current: () => Store, openCopy: (path: string) => Prom
       expect(snapshot.counts.versions).toBe(revision)
     })
 
-    test('that is broken off leaves nothing, and the store as it was', async () => {
+    test('that is stopped leaves nothing, and the store as it was', async () => {
       await hand.append('a')
       await expect(store.snapshot({ signal: AbortSignal.abort() })).rejects.toMatchObject({
         code: 'local',
-        message: expect.stringContaining('was broken off'),
+        message: expect.stringContaining('was stopped'),
       })
       const stop = new AbortController()
       const taking = store.snapshot({ signal: stop.signal, progress: () => stop.abort() })
-      // What is done in one step cannot be broken off any more.
+      // What is done in one step cannot be stopped any more.
       await taking.then((snapshot) => snapshot[Symbol.asyncDispose]()).catch(() => {})
       await hand.append('a')
       expect((await store.find('a'))?.versions).toEqual([1, 2])

@@ -3,7 +3,8 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Place } from '../../server/crypto/binding.ts'
-import { Keyring, type SealedEntry, type State } from '../../server/crypto/keyring.ts'
+import type { State } from '../../server/crypto/authenticators.ts'
+import { Keyring, type SealedEntry } from '../../server/crypto/keyring.ts'
 
 const storeId = '00112233445566778899aabbccddeeff'
 const { keyring, rootKey, keys } = Keyring.create(storeId)
@@ -95,7 +96,7 @@ test('an unwrapped data key opens its value again and again', () => {
 test('every seal has a data key of its own', () => {
   const exported = Array.from({ length: 20 }, () => {
     const wrapped = keyring.seal(place, Buffer.from('value'))
-    return keyring.unwrap(place, wrapped).export().toString('hex')
+    return keyring.unwrap(place, wrapped).key.export().toString('hex')
   })
   expect(new Set(exported).size).toBe(20)
 })

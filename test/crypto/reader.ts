@@ -16,7 +16,7 @@ import type {
   TransitWrapVector,
   Vector,
   VersionVector,
-} from '../vectors/crypto/vector.ts'
+} from '../vectors/crypto/crypto-vector.ts'
 
 /** Why something was not read. */
 export class Refusal extends Error {

@@ -89,7 +89,7 @@ test.each([
 ])('%s is no recipient', async (text) => {
   await expect(recipientProvider(text)).rejects.toMatchObject({
     code: 'usage',
-    message: expect.stringContaining('it is no recipient'),
+    message: expect.stringContaining('it is not a recipient'),
   })
 })
 

@@ -111,7 +111,8 @@ test('a provider that gives no answer is waited for no longer than the bound', a
     code: 'key_missing',
     message: 'The key provider local did not answer within 20 ms',
   })
-  const opened = await openRootKey([hanging, provider], wraps, storeId, 20)
+  // Time enough for the other one, which reads a file.
+  const opened = await openRootKey([hanging, provider], wraps, storeId, 500)
   expect(opened.failures).toHaveLength(1)
 })
 

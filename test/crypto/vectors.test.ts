@@ -15,7 +15,7 @@ import { openbaoTransitProvider } from '../../server/crypto/openbao-transit.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
 import { identityProvider } from '../../server/crypto/recovery.ts'
 import { startFaultyKms } from '../support/faulty-kms.ts'
-import { vectorFiles } from '../vectors/crypto/generate.ts'
+import { cryptoVectorFiles } from '../vectors/crypto/crypto-files.ts'
 import {
   type Expected,
   type KmsWrapVector,
@@ -25,14 +25,17 @@ import {
   type Vector,
   vectorSchema,
   type VersionVector,
-} from '../vectors/crypto/vector.ts'
+} from '../vectors/crypto/crypto-vector.ts'
 import { read, Refusal } from './reader.ts'
 
 const directory = new URL('../vectors/crypto', import.meta.url).pathname
-const files = readdirSync(directory).filter((file) => file.endsWith('.json'))
-const all = files.map((file): [name: string, Vector] => {
-  const vector: unknown = JSON.parse(readFileSync(join(directory, file), 'utf8'))
-  return [file.replace('.json', ''), vectorSchema.parse(vector)]
+const files = readdirSync(directory, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.json'))
+  .map((file): [path: string, text: string] => [file, readFileSync(join(directory, file), 'utf8')])
+const all = files.flatMap(([path, text]): [name: string, Vector][] => {
+  const content = JSON.parse(text) as Record<string, unknown>
+  const cases = path.startsWith('valid/') ? content : { [path.replace('.json', '')]: content }
+  return Object.entries(cases).map(([name, vector]) => [name, vectorSchema.parse(vector)])
 })
 const good = all.filter(([, vector]) => vector.expect === 'ok')
 const bad = all.filter(([, vector]) => vector.expect !== 'ok')
@@ -41,8 +44,13 @@ const scratch = mkdtempSync(join(tmpdir(), 'sotto-vectors-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
 
 test('the files are what the generator makes', () => {
-  const present = files.map((file) => [file, readFileSync(join(directory, file), 'utf8')])
-  expect(Object.fromEntries(present)).toEqual(Object.fromEntries(vectorFiles()))
+  expect(Object.fromEntries(files)).toEqual(Object.fromEntries(cryptoVectorFiles()))
+})
+
+test('no case is lost: their number is known, and each has a name of its own', () => {
+  expect([good.length, bad.length]).toEqual([27, 193])
+  expect(new Set(all.map(([name]) => name)).size).toBe(220)
+  expect(files.filter(([path]) => path.startsWith('valid/'))).toHaveLength(9)
 })
 
 test('a file with a key that nobody knows is refused', () => {

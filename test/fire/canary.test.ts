@@ -2,14 +2,15 @@
  * A canary value goes through every path, and is then looked for everywhere: it may be nowhere but
  * in answers to get. Looked for raw, in hex, and in base64 at each of its three alignments.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
+import { TestProcess } from '../support/process.ts'
 import { scrape } from '../support/scrape.ts'
 import { bytes, fourCallers } from '../support/service.ts'
 import { cli, runSotto, type Running, startSotto, temporaryDirectory } from '../support/sotto.ts'
@@ -137,13 +138,13 @@ describe('the canary is only in answers to get', () => {
     expect(got.stdout).toBe(canary)
     see('what get says beside the value', got.stderr)
 
-    const waiting = spawn(process.execPath, [cli, ...put, 'cli/slow'], { stdio: 'pipe' })
-    const gone = once(waiting, 'exit')
-    waiting.stdin.write(value.slice(0, -1))
+    const input = new PassThrough()
+    const waiting = new TestProcess(process.execPath, [cli, ...put, 'cli/slow'], { input })
+    input.write(value.slice(0, -1))
     await expect.poll(() => existsSync(`/proc/${waiting.pid}/cmdline`)).toBe(true)
-    seeProcess('the command line', waiting)
-    waiting.stdin.end(value.slice(-1))
-    await gone
+    seeProcess('the command line', waiting.child)
+    input.end(value.slice(-1))
+    await waiting.exited
   })
 
   test('not in what the server prints, its arguments, its environment, its report, its files', async () => {

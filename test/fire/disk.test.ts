@@ -220,7 +220,7 @@ describe.skipIf(without !== undefined)('a disk that fails', () => {
     await sleep(200)
     const audit = join(state, 'audit')
     const segments = readdirSync(audit)
-    const fault = await befall(patient.server.pid, {
+    const fault = await befall(patient.server.serverPid, {
       // A new segment fails in the sync of its name.
       paths: [audit, ...segments.map((name) => join(audit, name))],
       calls: ['pwrite64', 'fsync'],
@@ -243,7 +243,7 @@ describe.skipIf(without !== undefined)('a disk that fails', () => {
     const patient = stack.use(await Patient.admit(state))
     patient.startLoad()
     await sleep(200)
-    const fault = await befall(patient.server.pid, {
+    const fault = await befall(patient.server.serverPid, {
       paths: [join(state, 'sotto.db-wal')],
       calls: ['fsync', 'fdatasync'],
       what: 'error=EIO',
@@ -268,7 +268,7 @@ describe.skipIf(without !== undefined)('a disk that is slow', () => {
     const { path } = stack.use(temporaryDirectory())
     const state = join(path, 'state')
     const patient = stack.use(await Patient.admit(state))
-    await using fault = await befall(patient.server.pid, {
+    await using fault = await befall(patient.server.serverPid, {
       paths: [join(state, 'sotto.db-wal')],
       calls: ['fsync', 'fdatasync'],
       what: `delay_enter=${DELAY_MS * 1000}`,
@@ -315,7 +315,7 @@ describe.skipIf(without !== undefined)('a disk that is slow', () => {
     const state = join(path, 'state')
     const patient = stack.use(await Patient.admit(state))
     const audit = join(state, 'audit')
-    await using fault = await befall(patient.server.pid, {
+    await using fault = await befall(patient.server.serverPid, {
       paths: readdirSync(audit).map((name) => join(audit, name)),
       calls: ['pwrite64'],
       what: `delay_exit=${DELAY_MS * 1000}`,

@@ -1,16 +1,15 @@
 /**
  * Sends requests that are made up, well-formed and not, to a real server and holds every answer
  * against what the wire promises:
- *   node test/fire/generated.ts --count 1000000 --seed 1
+ *   npm run fire -- generated --count 1000000 --seed 1
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import type { TailnetFile } from '../../server/identity/development.ts'
 import { askOnce } from '../http/raw.ts'
 import { everything } from '../support/service.ts'
 import { startSotto, temporaryDirectory } from '../support/sotto.ts'
-import { folderOf, type Kind, Lane, type Tally } from './support-generated/lane.ts'
+import { folderOf, Fuzzer, type Kind, type Tally } from './support-generated/fuzzer.ts'
 import { argumentsOf, type Growth, Memory } from './support-generated/memory.ts'
 
 /** So many callers of each kind, each with a connection, and the part of the requests of each kind. */
@@ -79,9 +78,9 @@ export async function generated(count: number, seed: number): Promise<Generated>
     if (tally.requests > count / 3) warm ??= memory.readLive()
   }, 250)
   try {
-    const lanes = callers.map(
+    const fuzzers = callers.map(
       ({ share, ...who }, at) =>
-        new Lane({
+        new Fuzzer({
           ...who,
           url: server.url,
           seed: seed + at * 1_000_003,
@@ -89,12 +88,12 @@ export async function generated(count: number, seed: number): Promise<Generated>
           tally,
         }),
     )
-    const ends = await Promise.allSettled(lanes.map((lane) => lane.run()))
+    const ends = await Promise.allSettled(fuzzers.map((fuzzer) => fuzzer.run()))
     for (const end of ends) if (end.status === 'rejected') throw end.reason
     memory.read(tally.requests)
     await warm
     await memory.readLive()
-    await checkAll(server.url, lanes)
+    await checkAll(server.url, fuzzers)
     await server.stop()
     checkSaid(server.output().stderr)
     const growth = memory.judge()
@@ -113,10 +112,10 @@ export async function generated(count: number, seed: number): Promise<Generated>
 }
 
 /** Fails unless the store has what its callers know of, and nothing else. */
-async function checkAll(url: string, lanes: readonly Lane[]): Promise<void> {
+async function checkAll(url: string, fuzzers: readonly Fuzzer[]): Promise<void> {
   const head = { target: '/api/list', body: '{}' }
   const { body } = await askOnce(url, head, OVERSEER)
-  const known = lanes.flatMap(({ list }) => JSON.parse(list) as { Name: string }[])
+  const known = fuzzers.flatMap(({ list }) => JSON.parse(list) as { Name: string }[])
   const names = (items: readonly { Name: string }[]) =>
     JSON.stringify(items.map((item) => JSON.stringify(item)).toSorted())
   if (names(JSON.parse(body) as { Name: string }[]) !== names(known)) {
@@ -129,13 +128,4 @@ function checkSaid(stderr: string): void {
   const faults = stderr.split('\n').filter((line) => /failed|warning|error/i.test(line))
   const others = faults.filter((line) => !/^request \S+ failed: unidentified: /.test(line))
   if (others.length > 0) throw new Error(`the server said ${others.join('\n')}`)
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({ options: { count: { type: 'string' }, seed: { type: 'string' } } })
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
-  const began = performance.now()
-  const seen = await generated(Number(values.count ?? 60_000), seed)
-  console.log(`seed ${seed}, ${((performance.now() - began) / 1000).toFixed(1)} s`)
-  console.log(seen)
 }

@@ -2,13 +2,12 @@
  * `sotto key add` and `key remove` are killed at random instants. Whatever the instant, the change came
  * to pass whole or not at all, the log tells which, and the store opens.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { verifyLog } from '../../audit/verify.ts'
 import { createKeyFile } from '../../server/crypto/local-key.ts'
 import { withKeys } from '../../server/start/offline.ts'
+import { TestProcess } from '../support/process.ts'
 import { bytes, type Line, recordsIn, startService } from '../support/service.ts'
 import { cli, temporaryDirectory } from '../support/sotto.ts'
 
@@ -33,11 +32,9 @@ test('a key command that is killed leaves a store that opens, and a log that tel
   const change = async (verb: 'add' | 'remove', killAfterMs?: number): Promise<number> => {
     const args = verb === 'add' ? ['add', 'local', '--new-key-file', file] : ['remove', second]
     const begun = performance.now()
-    const child = spawn(process.execPath, [cli, 'key', ...args, '--state-dir', state], {
-      stdio: 'ignore',
-    })
-    const timer = killAfterMs && setTimeout(() => child.kill('SIGKILL'), killAfterMs)
-    await once(child, 'exit')
+    const command = new TestProcess(process.execPath, [cli, 'key', ...args, '--state-dir', state])
+    const timer = killAfterMs && setTimeout(() => command.signal('SIGKILL'), killAfterMs)
+    await command.exited
     clearTimeout(timer)
     return performance.now() - begun
   }

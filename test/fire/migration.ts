@@ -1,20 +1,18 @@
 /**
  * Kills the server, or the command, at random instants while secrets move between the store and a real
- * OpenBao, goes on until all have moved, and holds what is there against what was put:
- *   node test/fire/migration.ts --rounds 3 --secrets 1000 --seed 1
+ * OpenBao, continues until all have moved, and holds what is there against what was put:
+ *   npm run fire -- migration --rounds 3 --secrets 1000 --seed 1
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import Database from 'better-sqlite3'
 import { actions } from '../../client/api/types.ts'
 import { Client } from '../../client/client.ts'
 import { pathOf } from '../../server/backends/names.ts'
 import { allow, specFor } from '../interop/backends/elsewhere.ts'
 import { type OpenBao, startOpenBao } from '../support/openbao.ts'
+import { TestProcess } from '../support/process.ts'
 import { cli, type Running, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { Random } from './support-crash/random.ts'
 
@@ -160,24 +158,22 @@ class World {
   async move(way: Way, random: Random, totals: Totals): Promise<void> {
     for (let kills = 0, slow = 0; ; ) {
       const command = this.#command(way)
-      const ended = once(command, 'exit').then(([code]) => code as number | null)
       const delay = kills < KILLS ? 300 + random.below(1500) : 600_000
-      const first = await Promise.race([ended, pause(delay, 'late' as const)])
+      const first = await Promise.race([command.exited, pause(delay, 'late' as const)])
       if (first === 0) return
       // OpenBao was too slow for all attempts of the command: it is run again, as a person would.
       if (first === 2 && ++slow < SLOW) continue
       if (first !== 'late')
-        throw new Error(`the command ended with ${String(first)}: ${output(command)}`)
+        throw new Error(`the command ended with ${String(first)}: ${command.output}`)
       kills++
       totals.kills++
       if (random.chance(0.3)) {
         totals.ofCommand++
-        command.kill('SIGKILL')
-        await ended
+        await command.kill()
         continue
       }
       await this.server.kill()
-      await ended
+      await command.exited
       const { unflipped, unremoved } = await this.#between(way)
       if (unflipped > 0) totals.beforeFlip++
       if (unremoved > 0) totals.beforeRemoval++
@@ -226,18 +222,9 @@ class World {
     return compared
   }
 
-  #command({ from, to, keep }: Way): ChildProcess {
+  #command({ from, to, keep }: Way): TestProcess {
     const args = ['migrate', 'secrets', '--from', from, '--to', to, '-s', this.server.url]
-    const child = spawn(process.execPath, [cli, ...args, ...(keep ? ['--keep-source'] : [])], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    said.set(child, '')
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        said.set(child, `${said.get(child) ?? ''}${text}`)
-      })
-    }
-    return child
+    return new TestProcess(process.execPath, [cli, ...args, ...(keep ? ['--keep-source'] : [])])
   }
 
   /** What a server that was killed left half done. */
@@ -276,12 +263,6 @@ class World {
   }
 }
 
-const said = new WeakMap<ChildProcess, string>()
-
-function output(command: ChildProcess): string {
-  return said.get(command) ?? ''
-}
-
 /** Runs `act` until OpenBao is not too slow for it. */
 async function patiently<T>(act: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -303,23 +284,4 @@ async function inParallel<T, R>(items: readonly T[], act: (item: T) => Promise<R
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
   return results
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      rounds: { type: 'string' },
-      secrets: { type: 'string' },
-      seed: { type: 'string' },
-    },
-  })
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
-  const began = performance.now()
-  const totals = await migrations({
-    secrets: Number(values.secrets ?? 1000),
-    rounds: Number(values.rounds ?? 3),
-    seed,
-  })
-  console.log(`seed ${seed}, ${((performance.now() - began) / 1000).toFixed(1)} s`)
-  console.table(totals)
 }

@@ -1,13 +1,12 @@
 /**
  * Rotates the keyring of a large store under load, kills the server at random instants, and holds what is
  * left against what was written:
- *   node test/fire/rotation.ts --versions 100000 --rounds 20 --seed 1
+ *   npm run fire -- rotation --versions 100000 --rounds 20 --seed 1
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import Database from 'better-sqlite3'
 import { verifyLog } from '../../audit/verify.ts'
 import type { OperationResponse } from '../../client/api/operations.ts'
@@ -16,7 +15,7 @@ import { recordsIn } from '../support/service.ts'
 import { build } from './support-crash/build.ts'
 import { Random } from './support-crash/random.ts'
 import { ServerProcess } from './support-crash/server.ts'
-import { filled, Lane, type Laden } from './support-rotation/lane.ts'
+import { filled, type Laden, RotationCaller } from './rotation-caller.ts'
 
 /** What is done to a store. */
 export interface RotationFire {
@@ -39,7 +38,7 @@ export interface RotationTotals extends Laden {
 }
 
 /** Callers at once. */
-const LANES = 8
+const CALLERS = 8
 
 /** A kill comes within so many milliseconds from when the server serves. */
 const KILL_WITHIN_MS = 4000
@@ -54,7 +53,10 @@ export async function rotationUnderFire(fire: RotationFire): Promise<RotationTot
   const random = new Random(fire.seed)
   const totals = { rounds: 0, rotations: 0, resumed: 0, versions: 0, answered: 0, unanswered: 0 }
   const program = await build(join(directory, 'program'))
-  const lanes = Array.from({ length: LANES }, (_, at) => new Lane(at, random.below(2 ** 31)))
+  const callers = Array.from(
+    { length: CALLERS },
+    (_, at) => new RotationCaller(at, random.below(2 ** 31)),
+  )
   const start = async (): Promise<Server> => {
     const process = new ServerProcess({ state, program })
     const poster = new Poster(`http://127.0.0.1:${await process.demandReady()}`, 64)
@@ -70,13 +72,13 @@ export async function rotationUnderFire(fire: RotationFire): Promise<RotationTot
         await ask(server.poster, 'key-rotate')
         totals.rotations++
       }
-      const load = lanes.map((lane) => lane.run(server.poster, fire.versions))
+      const load = callers.map((caller) => caller.run(server.poster, fire.versions))
       if (round < fire.rounds) {
         await sleep(random.below(KILL_WITHIN_MS))
-        await Promise.all([server.process.kill(), ...lanes.map((lane) => lane.killed())])
+        await Promise.all([server.process.kill(), ...callers.map((caller) => caller.killed())])
       } else {
         await ended(server.poster)
-        for (const lane of lanes) lane.stop()
+        for (const caller of callers) caller.stop()
       }
       for (const laden of await Promise.all(load)) {
         totals.answered += laden.answered
@@ -87,7 +89,7 @@ export async function rotationUnderFire(fire: RotationFire): Promise<RotationTot
       totals.rounds++
       server = await start()
     }
-    totals.versions = await readAll(server.poster, fire.versions, lanes)
+    totals.versions = await readAll(server.poster, fire.versions, callers)
     const { Entries } = await statusOf(server.poster)
     demand(
       Entries.length === 1 && Entries[0]?.Id === totals.rotations + 1,
@@ -141,7 +143,11 @@ async function fill(poster: Poster, versions: number): Promise<void> {
 }
 
 /** Reads every version, and resolves with how many there are. */
-async function readAll(poster: Poster, versions: number, lanes: readonly Lane[]): Promise<number> {
+async function readAll(
+  poster: Poster,
+  versions: number,
+  callers: readonly RotationCaller[],
+): Promise<number> {
   const read = async (Name: string, Version: number): Promise<string> => {
     const answer = await poster.post('/api/get', { Name, Version })
     return Buffer.from((JSON.parse(answer) as { Value: string }).Value, 'base64').toString()
@@ -153,7 +159,7 @@ async function readAll(poster: Poster, versions: number, lanes: readonly Lane[])
     }
   })
   let count = versions
-  for (const lane of lanes) count += await lane.readAll(poster)
+  for (const caller of callers) count += await caller.readAll(poster)
   return count
 }
 
@@ -191,23 +197,4 @@ async function judge(state: string, rotations: number): Promise<void> {
 
 function demand(holds: boolean, otherwise: string): void {
   if (!holds) throw new Error(otherwise)
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      versions: { type: 'string' },
-      rounds: { type: 'string' },
-      seed: { type: 'string' },
-    },
-  })
-  const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9))
-  const began = performance.now()
-  const totals = await rotationUnderFire({
-    versions: Number(values.versions ?? 100_000),
-    rounds: Number(values.rounds ?? 20),
-    seed,
-  })
-  console.log(`seed ${seed}, ${((performance.now() - began) / 1000).toFixed(1)} s`)
-  console.table(totals)
 }

@@ -46,7 +46,7 @@ beforeAll(async () => {
   const first = await run('first', async (server, port) => {
     const load = new Load(port, history, new Random(4), 3)
     load.onAnswer = (answers) => {
-      if (answers === ANSWERS) process.kill(server.pid, 'SIGKILL')
+      if (answers === ANSWERS) process.kill(server.serverPid, 'SIGKILL')
     }
     await load.run()
   })
@@ -59,7 +59,7 @@ beforeAll(async () => {
       if (record.kind !== 'access' && record.kind !== 'change') continue
       requests.push({ request: record.request, kind: record.kind, hash })
     }
-    process.kill(server.pid, 'SIGTERM')
+    process.kill(server.serverPid, 'SIGTERM')
   })
   traces = { first, second, requests }
 }, 60_000)

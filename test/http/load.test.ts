@@ -5,11 +5,9 @@ import { describe, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES, MAX_NAME_BYTES } from '../../client/api/types.ts'
 import { type Fault, ErrorLog } from '../../server/http/error-log.ts'
-import { SerialQueue } from '../../server/http/lane.ts'
+import { FairQueue, SerialQueue } from '../../server/http/fair-queue.ts'
 import { listenerLimits } from '../../server/http/listener.ts'
-import { Load, loadLimits, type AddressUsage } from '../../server/http/load.ts'
-import { openFileLimit } from '../../server/http/open-files.ts'
-import { FairQueue } from '../../server/http/fair-queue.ts'
+import { type AddressUsage, Load, loadLimits, openFileLimit } from '../../server/http/load.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 /** How often `take` works before it throws or gives nothing. */
@@ -159,7 +157,7 @@ describe('turns', () => {
   })
 
   test('long tasks run one after another, and addresses take turns', async () => {
-    const lane = new SerialQueue()
+    const queue = new SerialQueue()
     const order: string[] = []
     let running = 0
     const task = (name: string) => async (): Promise<string> => {
@@ -172,7 +170,7 @@ describe('turns', () => {
       return name
     }
     const all = ['a1', 'a2', 'a3', 'a4', 'b1', 'c1', 'c2'].map((name) =>
-      lane.run(name[0] as string, task(name)),
+      queue.run(name[0] as string, task(name)),
     )
     const results = await Promise.allSettled(all)
     expect(order).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'c2', 'a4'])
@@ -181,7 +179,7 @@ describe('turns', () => {
       'rejected',
       ...Array.from({ length: 5 }, () => 'fulfilled'),
     ])
-    expect(await lane.run('d', task('d1'))).toBe('d1')
+    expect(await queue.run('d', task('d1'))).toBe('d1')
   })
 })
 

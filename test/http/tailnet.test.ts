@@ -1,5 +1,4 @@
 /** A server on a tailnet as its callers find it: HTTPS, who may stay connected, a socket behind serve. */
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
@@ -11,6 +10,7 @@ import { bind, bindUnix } from '../../server/http/bind.ts'
 import type { World } from '../../server/start/server.ts'
 import { makePair } from '../support/certificates.ts'
 import { addressesIn, recorded, StubLocalApi, withFields } from '../support/local-api.ts'
+import { TestProcess } from '../support/process.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 import {
   loopbackDoor,
@@ -333,13 +333,10 @@ describe('behind tailscale serve', () => {
     const path = join(scratch.path, 'run/sotto.sock')
     mkdirSync(join(scratch.path, 'run'), { mode: 0o700 })
     const script = 'require("net").createServer().listen(process.argv[1], () => console.log())'
-    const killed = spawn(process.execPath, ['-e', script, path], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    await once(killed.stdout, 'data')
+    const killed = new TestProcess(process.execPath, ['-e', script, path])
+    await killed.firstLine()
     await expect(bindUnix(createServer(), path)).rejects.toThrow('(EADDRINUSE)')
-    killed.kill('SIGKILL')
-    await once(killed, 'exit')
+    await killed.kill()
     expect(statSync(path).isSocket()).toBe(true)
     await using server = createServer()
     await bindUnix(server, path)

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, renameSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Rule } from '../../client/api/types.ts'
@@ -116,6 +116,20 @@ describe('a tailnet file', () => {
       const caller = await tailnet.identify(from('127.0.0.2'))
       expect(caller.rules[0]?.action).toEqual([action])
     }
+  })
+
+  test('is read again when it changes after a long time without a change', async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'tailnet.json')
+    write(path, nodes)
+    const old = new Date(Date.now() - 60_000)
+    const tailnet = new DevelopmentTailnet(path)
+    const name = async () => (await tailnet.identify(from('127.0.0.2'))).principal.hostname
+    await expect.poll(() => Date.now() - statSync(path).ctimeMs).toBeGreaterThan(150)
+    expect(await name()).toBe('app-1')
+    write(path, { nodes: { '127.0.0.2': { name: 'app-2', tags: ['tag:app'] } } })
+    utimesSync(path, old, old)
+    await expect.poll(name).toBe('app-2')
   })
 
   test('names nobody while it is missing or broken, and goes on when it is mended', async () => {

@@ -2,12 +2,11 @@
  * The released command line of setec and Sotto's own, each against both servers: every verb does the
  * same and prints the same.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describeWith, requirePeer } from '../support/peers.ts'
+import { TestProcess } from '../support/process.ts'
 import { cli, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { talk } from '../support/terminal.ts'
 import { startSetecd } from './setecd.ts'
@@ -232,15 +231,9 @@ describeWith(['setec', 'setecd', 'python3'], 'the command lines of setec and Sot
     input: string | Uint8Array = '',
   ): Promise<Ended> {
     const [program = '', ...rest] = args
-    const child = spawn(program, rest, { env: environment(url), stdio: 'pipe' })
-    const stdout: Buffer[] = []
-    let stderr = ''
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
-    child.stdin.on('error', () => {})
-    child.stdin.end(input)
-    await once(child, 'close')
-    return { code: child.exitCode, stdout: Buffer.concat(stdout), stderr }
+    const client = new TestProcess(program, rest, { env: { SETEC_SERVER: url }, input })
+    const code = await client.exited
+    return { code, stdout: client.stdoutBytes, stderr: client.stderr }
   }
 
   /** The confirmation token that a command asks for. */
@@ -249,10 +242,5 @@ describeWith(['setec', 'setecd', 'python3'], 'the command lines of setec and Sot
     const found = /confirmation required for "[^"]+", use token "([^"]+)"/.exec(stderr)?.[1]
     if (found === undefined) throw new Error(`no token was told: ${stderr}`)
     return found
-  }
-
-  function environment(url: string): NodeJS.ProcessEnv {
-    const rest = Object.entries(process.env).filter(([name]) => !/^(SOTTO|SETEC)_/.test(name))
-    return { ...Object.fromEntries(rest), SETEC_SERVER: url }
   }
 })

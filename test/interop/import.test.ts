@@ -2,13 +2,14 @@
  * `sotto import setec` from a real setec server: killed twice at random instants, run again, and then
  * setec's own client reads the same from both.
  */
-import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
 import { describeWith, requirePeer } from '../support/peers.ts'
+import { depth } from '../support/depth.ts'
+import { TestProcess } from '../support/process.ts'
 import { recordsIn } from '../support/service.ts'
 import { cli, type Running, runSotto, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { type Reference, startSetecd } from './setecd.ts'
@@ -16,7 +17,7 @@ import { app, writeTailnet } from './tailnet.ts'
 
 const execute = promisify(execFile)
 
-const SECRETS = 1000
+const SECRETS = depth({ usual: 250, full: 1000 })
 
 interface Wanted {
   readonly name: string
@@ -97,16 +98,15 @@ describeWith(['setecd', 'setec', 'same'], 'an import from setec', () => {
   })
 
   test('killed twice at random instants and run again, it brings everything once', async () => {
-    const instants = [100, 550].map((least) => least + Math.floor(Math.random() * 300))
+    // In the first and in the second half of the run.
+    const instants = [0.1, 0.55].map((least) => Math.floor(SECRETS * (least + Math.random() * 0.3)))
     for (const instant of instants) {
-      const child = spawn(process.execPath, [cli, ...args()], { stdio: 'ignore' })
-      const closed = once(child, 'close')
+      const importing = new TestProcess(process.execPath, [cli, ...args()])
       while ((await destination.list()).length < instant) {
-        if (child.exitCode !== null) throw new Error(`It ended before ${instant} secrets`)
+        if (!importing.isRunning) throw new Error(`It ended before ${instant} secrets`)
       }
-      child.kill('SIGKILL')
-      await closed
-      expect(child.signalCode, `killed at ${instants.join(' and ')}`).toBe('SIGKILL')
+      await importing.kill()
+      expect(importing.child.signalCode, `killed at ${instants.join(' and ')}`).toBe('SIGKILL')
       expect((await destination.list()).length).toBeLessThan(SECRETS)
     }
     const { code, stdout, stderr } = await runSotto([...args(), '-o', 'json'])

@@ -1,10 +1,10 @@
 /** Runs Litestream beside a server, with the settings that docs/litestream.md shows. */
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { filesIn } from '../support/console.ts'
 import { requirePeer } from '../support/peers.ts'
+import { TestProcess } from '../support/process.ts'
 
 /** A running copy. */
 export interface Copying {
@@ -27,13 +27,9 @@ export function startLitestream(state: string, replica: string): Copying {
   )
   const { AWS_CA_BUNDLE: _, ...env } = process.env
   const program = requirePeer('litestream')
-  const child = spawn(program, ['replicate', '-config', config], { env, stdio: 'ignore' })
-  const exited = once(child, 'exit')
+  const copying = new TestProcess(program, ['replicate', '-config', config], { environment: env })
   return {
-    kill: async () => {
-      child.kill('SIGKILL')
-      await exited
-    },
+    kill: () => copying.kill(),
     restore: (path) => {
       const args = ['restore', '-config', config, '-o', path, store]
       const { status, stderr } = spawnSync(

@@ -2,14 +2,14 @@
  * Schemathesis reads the API's own description and makes requests of it, right ones and wrong ones:
  * no answer is a fault of the server, and every answer is one that the description tells of.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { operations } from '../../client/api/operations.ts'
 import { methods } from '../../client/api/wire.ts'
+import { depth } from '../support/depth.ts'
 import { describeWith, requirePeer } from '../support/peers.ts'
+import { TestProcess } from '../support/process.ts'
 import { fourCallers } from '../support/service.ts'
 import { startSotto, temporaryDirectory } from '../support/sotto.ts'
 
@@ -38,19 +38,16 @@ describeWith(['schemathesis'], 'Schemathesis', () => {
       '--checks=all',
       `--exclude-checks=${notOurs.join(',')}`,
       '--phases=coverage,fuzzing',
-      '--max-examples=100',
+      `--max-examples=${depth({ usual: 40, full: 100 })}`,
       `--seed=${seed}`,
       '--continue-on-failure',
       '--no-color',
     ]
-    const child = spawn(requirePeer('schemathesis'), args, { cwd: scratch.path, stdio: 'pipe' })
-    let said = ''
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => (said += text))
-    }
-    await once(child, 'close')
+    const tester = new TestProcess(requirePeer('schemathesis'), args, { cwd: scratch.path })
+    const code = await tester.exited
+    const said = tester.output
     await server.stop()
-    expect(child.exitCode, said).toBe(0)
+    expect(code, said).toBe(0)
     const [, tested, generated] =
       /Tested: (\d+)[\s\S]*?(\d+) generated, \d+ passed/.exec(said) ?? []
     console.log(`seed ${seed}: ${generated} requests to ${tested} methods`)

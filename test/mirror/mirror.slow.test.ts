@@ -81,7 +81,6 @@ describe('a mirror', () => {
         tokenSecretRef: { name: 'backends/vault' },
         mirror: {
           secrets: ['prod/*'],
-          history: 'none',
           onDrift: 'report',
           onDelete: 'keep',
           ...mirror,
@@ -124,10 +123,6 @@ describe('a mirror', () => {
     shared.projections.set(name, { revision, content: Buffer.from(`{"value":"${text}"}`) })
   }
 
-  function leaves(): string[] {
-    return [...shared.leaves.keys()].map((key) => key.replaceAll(/["[\]]/g, '')).toSorted()
-  }
-
   async function until(condition: () => boolean): Promise<void> {
     while (!condition()) await new Promise(setImmediate)
   }
@@ -141,7 +136,7 @@ describe('a mirror', () => {
     expect(seen('prod/a')).toEqual({ value: 'one' })
     expect(seen('prod/b')).toEqual({ user: 'app', port: 5432 })
     expect([...shared.projections.keys()].toSorted()).toEqual(['prod/a', 'prod/b'])
-    expect(leaves()).toEqual([])
+    expect([...shared.leaves.keys()]).toEqual([])
     expect(await status()).toMatchObject({
       Backend: 'vault',
       Counts: { ok: 2 },
@@ -303,14 +298,12 @@ describe('a mirror', () => {
   test('nothing is removed because a setting changed', async () => {
     await client.put('prod/a', bytes('one'))
     await client.put('prod/b', bytes('two'))
-    await setUp({ onDelete: 'remove', history: 'all' })
+    await setUp({ onDelete: 'remove' })
     await sync()
-    const before = leaves()
-    await setUp({ onDelete: 'remove', secrets: ['prod/b'], history: 'none' })
+    await setUp({ onDelete: 'remove', secrets: ['prod/b'] })
     await client.activate('prod/a', 1)
     await sync()
     expect(seen('prod/a')).toEqual({ value: 'one' })
-    expect(leaves()).toEqual(before)
     expect(await items()).toEqual(['prod/a left: the mirror is not for it any more'])
     await client.delete('prod/a')
     await sync()
@@ -319,51 +312,6 @@ describe('a mirror', () => {
     await client.put('prod/a', bytes('three'))
     await sync()
     expect(seen('prod/a')).toEqual({ value: 'three' })
-  })
-
-  test('keeps the versions that it is set up to keep', async () => {
-    await client.put('prod/a', bytes('one'))
-    await client.put('prod/a', bytes('two'))
-    await setUp({ history: 'active' })
-    await sync()
-    expect(leaves()).toEqual(['prod/a,1'])
-    await client.activate('prod/a', 2)
-    await sync()
-    expect(leaves()).toEqual(['prod/a,1', 'prod/a,2'])
-    await setUp({ history: 'all' })
-    await client.put('prod/a', bytes('three'))
-    await sync()
-    expect(leaves()).toEqual(['prod/a,1', 'prod/a,2', 'prod/a,3'])
-    await client.deleteVersion('prod/a', 3)
-    await sync()
-    expect(leaves()).toHaveLength(3)
-    await setUp({ history: 'all', onDelete: 'remove' })
-    await sync()
-    expect(leaves()).toHaveLength(3)
-    await client.deleteVersion('prod/a', 1)
-    await sync()
-    expect(leaves()).toEqual(['prod/a,2', 'prod/a,3'])
-    await client.delete('prod/a')
-    await sync()
-    expect(leaves()).toEqual(['prod/a,3'])
-    await client.put('prod/a', bytes('again'))
-    await sync()
-    expect(leaves()).toEqual(['prod/a,3', 'prod/a,4'])
-  })
-
-  test('a kept version that someone removed is reported, and written again when that is asked for', async () => {
-    await client.put('prod/a', bytes('one'))
-    await setUp({ history: 'all' })
-    await sync()
-    shared.leaves.clear()
-    await sync()
-    expect(await items()).toEqual([
-      'prod/a drift: someone else removed what is kept there of version 1',
-    ])
-    expect(leaves()).toEqual([])
-    await sync({ OnDrift: 'overwrite' })
-    expect(leaves()).toEqual(['prod/a,1'])
-    expect(await items()).toEqual([])
   })
 
   test('a backend that is down is told, and everything is there once it is back', async () => {

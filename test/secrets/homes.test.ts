@@ -110,15 +110,9 @@ describe('a secret whose values are in a backend', () => {
     expect(text((await client.getVersion('prod/a', 1)).Value)).toBe('one')
     await client.activate('prod/a', 2)
     expect(text((await client.get('prod/a')).Value)).toBe('two')
-    expect(leavesIn(elsewhere)).toEqual([
-      '["prod/a",1,"home"]',
-      '["prod/a",2,"home"]',
-      '["prod/a",7,"home"]',
-    ])
+    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1]', '["prod/a",2]', '["prod/a",7]'])
     await client.deleteVersion('prod/a', 1)
-    await expect
-      .poll(() => leavesIn(elsewhere))
-      .toEqual(['["prod/a",2,"home"]', '["prod/a",7,"home"]'])
+    await expect.poll(() => leavesIn(elsewhere)).toEqual(['["prod/a",2]', '["prod/a",7]'])
     await client.delete('prod/a')
     await expect.poll(() => leavesIn(elsewhere)).toEqual([])
     expect(await client.put('prod/a', bytes('again'))).toBe(8)
@@ -215,7 +209,7 @@ describe('a secret whose values are in a backend', () => {
     expect(await client.info('prod/a')).toMatchObject({ Versions: [1] })
     // It had got there, though no answer said so.
     const [leaf] = shared.leaves.values()
-    shared.leaves.set('["prod/a",2,"home"]', leaf as typeof leaf & {})
+    shared.leaves.set('["prod/a",2]', leaf as typeof leaf & {})
     fail()
     await expect.poll(() => client.put('prod/a', bytes('two')).catch(() => 0), soon).toBe(3)
     await expect(client.createVersion('prod/a', 2, bytes('x'))).rejects.toMatchObject({
@@ -224,7 +218,7 @@ describe('a secret whose values are in a backend', () => {
     expect(await client.operate('job-run', { Name: 'backends' })).toMatchObject({
       LastResult: 'ok',
     })
-    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1,"home"]', '["prod/a",3,"home"]'])
+    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1]', '["prod/a",3]'])
     const { Leftovers } = await client.operate('backend-describe', { Name: 'vault' })
     expect(Leftovers).toBe(0)
   })
@@ -234,7 +228,7 @@ describe('a secret whose values are in a backend', () => {
     const { service, shared } = elsewhere
     const client = service.client()
     await client.put('prod/a', bytes('one'))
-    const leaf = shared.leaves.get('["prod/a",1,"home"]')
+    const leaf = shared.leaves.get('["prod/a",1]')
     if (!leaf) throw new Error('there is no leaf')
     const refused = async (reason: string): Promise<void> => {
       const { status, headers, text: body } = await service.post('get', { Name: 'prod/a' })
@@ -244,7 +238,7 @@ describe('a secret whose values are in a backend', () => {
     }
     leaf.value = Buffer.from('other')
     await refused('it is not the value that was written')
-    shared.leaves.delete('["prod/a",1,"home"]')
+    shared.leaves.delete('["prod/a",1]')
     await refused('it is not there any more')
     // The latest version is known without it.
     expect(await client.put('prod/a', bytes('one'))).toBe(1)
@@ -258,7 +252,7 @@ describe('a secret whose values are in a backend', () => {
     await client.put('prod/a', bytes('one'))
     const [leaf] = shared.leaves.values()
     for (const number of [2, 3, 9]) {
-      shared.leaves.set(`["prod/a",${number},"home"]`, {
+      shared.leaves.set(`["prod/a",${number}]`, {
         ...leaf,
         value: Buffer.from('later'),
       } as typeof leaf & {})
@@ -288,7 +282,7 @@ describe('a secret whose values are in a backend', () => {
     // A look at the place of a value that is about to be written reveals and changes nothing.
     expect(calls.every((call) => call === 'readLeaf prod/a')).toBe(true)
     expect(calls.length).toBeLessThanOrEqual(1)
-    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1,"home"]'])
+    expect(leavesIn(elsewhere)).toEqual(['["prod/a",1]'])
     disk.set('works')
     await expect
       .poll(

@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { lockDirectory } from '../../server/store/lock.ts'
+import { TestProcess } from '../support/process.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 let directory: ReturnType<typeof temporaryDirectory>
@@ -48,16 +47,10 @@ test('its files are for the owner alone and tell the process', () => {
 
 test('the lock goes with the process, however that ends', async () => {
   const script = new URL('lock-child.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [script, directory.path], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const exited = once(child, 'exit')
-  try {
-    await once(child.stdout, 'data')
-    expect(() => lockDirectory(directory.path)).toThrow(lockedBy(child.pid))
-  } finally {
-    child.kill('SIGKILL')
-    await exited
+  {
+    await using owner = new TestProcess(process.execPath, [script, directory.path])
+    await owner.firstLine()
+    expect(() => lockDirectory(directory.path)).toThrow(lockedBy(owner.pid))
   }
   const lock = lockDirectory(directory.path)
   expect(readFileSync(join(directory.path, 'lock.pid'), 'utf8')).toBe(`${process.pid}\n`)

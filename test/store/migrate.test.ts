@@ -7,7 +7,7 @@ import type { KeyChange, StoredKey, StoredWrap } from '../../server/store/contra
 import { NEWEST_SCHEMA } from '../../server/store/sqlite/migrate.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
 import { Hand } from '../contract/store-hand.ts'
-import { alice, bytes, hashOf, seed } from '../contract/store-states.ts'
+import { alice, bytes, hashOf, seed, timeOf } from '../contract/store-states.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 test('a store of schema 1 opens, migrates, and takes changes of every kind', async () => {
@@ -95,6 +95,60 @@ test('a store of schema 2 opens, migrates, and has its keyring rotated', async (
   }))
   expect(unmoved).toEqual(before)
   migrated.close()
+})
+
+test('a store of schema 6 opens, and remembers which copies mirrors kept until they were reported', async () => {
+  using scratch = temporaryDirectory()
+  const path = join(scratch.path, 'sotto.db')
+  write('schema-6', path)
+  const copies = [
+    { backend: 1, name: 'gone', versions: [1] },
+    { backend: 1, name: 'prod/a', versions: [1, 2, 3] },
+  ]
+  for (const start of ['first', 'second']) {
+    const store = await openStore(path)
+    expect(await store.staleCopies(), start).toEqual(copies)
+    await store.close()
+  }
+  const store = await openStore(path)
+  expect(await store.mirrorHead(1)).toEqual({
+    cursor: 10,
+    scope: '["prod/*"]',
+    place: 'kv_1',
+    checkedAt: timeOf(9),
+  })
+  expect(await store.mirrorHead(2)).toEqual({ cursor: 4, scope: '["dev/*"]', place: 'kv_2' })
+  const shown = { incarnation: 1, fingerprint: 'ab'.repeat(32) }
+  const since = { since: timeOf(9), reason: '', attempts: 0 }
+  expect(await store.mirrored(1, 0, 10)).toEqual([
+    {
+      cursor: 1,
+      name: 'prod/a',
+      state: 'ok',
+      ...since,
+      shown: { ...shown, revision: 3, version: 3 },
+    },
+    { cursor: 2, name: 'prod/b', state: 'due', ...since, since: timeOf(8) },
+    {
+      cursor: 3,
+      name: 'gone',
+      state: 'kept',
+      ...since,
+      reason: 'it was deleted here',
+      shown: { ...shown, revision: 1, version: 1 },
+    },
+  ])
+  expect(await store.homed(2)).toEqual(['kept'])
+  expect(
+    (await store.backends()).backends.map(({ name, secrets, orphans }) => [name, secrets, orphans]),
+  ).toEqual([
+    ['vault', 0, 1],
+    ['other', 1, 0],
+  ])
+  await store.forgetStaleCopies()
+  expect(await store.staleCopies()).toEqual([])
+  expect(await new Hand(store, 101).append('prod/b')).toBe(16)
+  await store.close()
 })
 
 /** Writes the store of an old schema to `path`, and returns its versions, which no backend keeps. */

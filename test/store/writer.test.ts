@@ -4,7 +4,14 @@ import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import type { Change, Store } from '../../server/store/contract.ts'
 import type { OpenOptions } from '../../server/store/sqlite/store.ts'
-import { afterAppend, changeTo, hashOf, sealedVersion } from '../contract/store-states.ts'
+import {
+  afterAppend,
+  alice,
+  changeTo,
+  hashOf,
+  sealedVersion,
+  withMac,
+} from '../contract/store-states.ts'
 import { makeStore } from './made.ts'
 
 /** Holds the write lock as another program would, until the end of the scope or `release`. */
@@ -25,6 +32,14 @@ function firstOf(name: string, intent: number): Change {
 function append(store: Store, name: string, intent: number, bytes = 10): Promise<number> {
   const sealed = { ...sealedVersion(1), sealed: new Uint8Array(bytes).fill(intent) }
   return store.append(firstOf(name, intent), sealed)
+}
+
+const stored = {
+  type: 'openbao',
+  description: '',
+  isDefault: false,
+  config: '{}',
+  createdAt: '2026-01-02T03:04:05.678Z',
 }
 
 /** Keeps hold of the writer's thread. */
@@ -144,9 +159,54 @@ describe('when the writer is gone', () => {
   })
 })
 
+describe('a batch', () => {
+  const place = { name: 'a', incarnation: 1, version: 1 }
+  const megabytes = (text: string): Uint8Array => new Uint8Array(5_000_000).fill(text.length)
+
+  test.each([
+    ['appended versions', (store: Store, n: number) => append(store, `n${n}`, n, 5_000_000)],
+    [
+      'moved values',
+      (store: Store, n: number) => {
+        const row = withMac({ ...place, active: 1, highest: 1, versions: [1], removed: [] })
+        const moved = { ...sealedVersion(1), sealed: megabytes('moved'), backend: 1 }
+        return store.rehome(changeTo(n, row, row), [moved], false)
+      },
+    ],
+    [
+      'data keys',
+      (store: Store, n: number) => {
+        const moved = { ...place, expected: megabytes('one'), wrappedKey: megabytes('other') }
+        return store.moveKeys({ intent: { id: n, hash: hashOf(n) }, by: 'root', at: '' }, 2, [
+          moved,
+        ])
+      },
+    ],
+    [
+      'backends',
+      (store: Store, n: number) => {
+        const backend = { ...stored, id: n, name: `${n}`, mac: megabytes('mac') }
+        const change = { intent: { id: n, hash: hashOf(n) }, by: alice, at: '' }
+        return store.saveBackend(change, { backend, expected: null })
+      },
+    ],
+  ])('is bounded by the bytes of its ops: %s', async (_, change) => {
+    const { options, worker } = tapped()
+    await using made = await makeStore(options)
+    const batches: number[] = []
+    const post = worker().postMessage.bind(worker())
+    worker().postMessage = (message: { ops?: unknown[] }, moved) => {
+      if (message.ops) batches.push(message.ops.length)
+      post(message, moved as ArrayBuffer[])
+    }
+    await Promise.allSettled([1, 2, 3].map((n) => change(made.store, n)))
+    expect(batches).toEqual([1, 1, 1])
+  })
+})
+
 describe('when there is no room', () => {
   test('a change is refused whole, smaller ones are done, and room made is used', async () => {
-    await using made = await makeStore({ maxBytes: 300_000 })
+    await using made = await makeStore({ maxBytes: 320_000 })
     const { store, hand } = made
     await append(store, 'kept', 1, 150_000)
     const before = await store.head()

@@ -2,8 +2,7 @@
  * Runs the ```console blocks of a Markdown file: `$ ` begins a command, `> ` goes on with it, and
  * the lines after it are what it prints. `…` in an expected line stands for anything.
  */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { run } from './process.ts'
 
 /** A command of a document with what it should print. */
 export interface Example {
@@ -44,15 +43,11 @@ export async function runExamples(
   const script = examples
     .map(({ command }) => `${options.replace(command)}\nprintf '\\n%s\\n' ${mark}\n`)
     .join('')
-  const shell = spawn('bash', ['-s'], { cwd: options.cwd, env: options.env, stdio: 'pipe' })
-  let output = ''
+  const { cwd, env: environment } = options
   // One stream, so that words and data stand in the order in which a person sees them.
-  for (const stream of [shell.stdout, shell.stderr]) {
-    stream.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
-  }
-  shell.stdin.end(`exec 2>&1\n${script}`)
-  await once(shell, 'close')
-  const parts = output.split(`\n${mark}\n`).slice(0, -1)
+  const input = `exec 2>&1\n${script}`
+  const { stdout } = await run('bash', ['-s'], { cwd, environment, input })
+  const parts = stdout.split(`\n${mark}\n`).slice(0, -1)
   return parts.map((part) => (part === '' ? [] : part.replace(/\n$/, '').split('\n')))
 }
 

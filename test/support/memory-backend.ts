@@ -61,13 +61,13 @@ export class MemoryBackend implements Backend {
     this.#shared.leaves.delete(keyOf(leaf))
   }
 
-  async leaves(name: string, home = false): Promise<number[]> {
+  async leaves(name: string): Promise<number[]> {
     this.#shared.before('leaves', name)
     const keys = [...this.#shared.leaves.keys()].map(
-      (key) => JSON.parse(key) as [name: string, version: number, home?: 'home'],
+      (key) => JSON.parse(key) as [name: string, version: number],
     )
     return keys
-      .filter(([of, , root]) => of === name && home === (root === 'home'))
+      .filter(([of]) => of === name)
       .map(([, version]) => version)
       .toSorted((a, b) => a - b)
   }
@@ -135,8 +135,8 @@ export class MemoryBackend implements Backend {
   }
 }
 
-function keyOf({ name, version, home }: Leaf): string {
-  return JSON.stringify([name, version, ...(home ? ['home'] : [])])
+function keyOf({ name, version }: Leaf): string {
+  return JSON.stringify([name, version])
 }
 
 function outdated(name: string): SottoError {

@@ -2,7 +2,6 @@
  * A real OpenBao for tests, on loopback: in memory, or on a raft store that outlives the process, so that
  * it can be killed and started again. Made with one unseal key, and unsealed.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -11,6 +10,7 @@ import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import type { KeyPair } from '../../server/http/certificates/key-pair.ts'
 import { requirePeer } from './peers.ts'
+import { TestProcess } from './process.ts'
 
 /** How an OpenBao differs from one in memory that speaks plain HTTP. */
 export interface OpenBaoOptions {
@@ -90,7 +90,7 @@ export async function startOpenBao(options: OpenBaoOptions = {}): Promise<OpenBa
   const url = tls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`
   writeFileSync(join(scratch, 'bao.hcl'), configuration(scratch, port, clusterPort, options))
   const agent = new Agent({ ...(tls && { connect: { ca: tls.certificate } }) })
-  let child: ChildProcess | undefined
+  let bao: TestProcess | undefined
   let rootToken = ''
   let unsealKey = ''
 
@@ -123,31 +123,13 @@ export async function startOpenBao(options: OpenBaoOptions = {}): Promise<OpenBa
   }
 
   async function start(): Promise<void> {
-    const started = spawn(requirePeer('bao'), ['server', '-config', join(scratch, 'bao.hcl')], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'], HOME: scratch },
+    bao = new TestProcess(requirePeer('bao'), ['server', '-config', join(scratch, 'bao.hcl')], {
+      environment: { PATH: process.env['PATH'], HOME: scratch },
     })
-    child = started
-    let said = ''
-    const keep = (text: string): void => {
-      if (said.length < 20_000) said += text
-    }
-    started.stderr.setEncoding('utf8').on('data', keep)
-    const up = Promise.withResolvers<boolean>()
-    started.stdout.setEncoding('utf8').on('data', (text: string) => {
-      keep(text)
-      if (said.includes('server started!')) up.resolve(true)
-    })
-    started.once('exit', () => up.resolve(false))
-    if (!(await up.promise)) throw new Error(`OpenBao did not start: ${said}`)
+    await bao.line(/server started!/)
   }
 
-  async function kill(): Promise<void> {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const gone = once(child, 'exit')
-    child.kill('SIGKILL')
-    await gone
-  }
+  const kill = async (): Promise<void> => bao?.kill()
 
   /** Until it serves: a raft store elects its leader first. */
   async function unseal(): Promise<void> {
@@ -159,12 +141,7 @@ export async function startOpenBao(options: OpenBaoOptions = {}): Promise<OpenBa
     }
   }
 
-  // A run that is cut short leaves none behind.
-  const end = (): void => void child?.kill('SIGKILL')
-  process.once('exit', end)
-
   async function dispose(): Promise<void> {
-    process.off('exit', end)
     await kill()
     await agent.destroy()
     rmSync(scratch, { recursive: true, force: true })

@@ -1,5 +1,4 @@
 /** A real S3 server, versitygw, with its own users, versions and object locks, in a directory that goes with it. */
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -15,6 +14,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 import { requirePeer } from './peers.ts'
+import { run, TestProcess } from './process.ts'
 
 /** Who calls: the environment in which the SDK finds it, and nothing of the machine's own. */
 export type S3User = Readonly<Record<string, string | undefined>>
@@ -56,23 +56,16 @@ export async function startS3(): Promise<S3Server> {
   const owner = credentials('owner')
   const other = credentials('other')
   const flags = `--port 127.0.0.1:${port} --region ${S3_REGION} --health /health --quiet`
-  const server = spawn(
-    program,
-    `${flags} --iam-dir ${users} --iam-cache-disable posix --versioning-dir ${versions} ${data}`.split(
-      ' ',
-    ),
-    {
-      stdio: 'ignore',
-      env: { ...process.env, ROOT_ACCESS_KEY: owner.id, ROOT_SECRET_KEY: owner.secret },
-    },
-  )
+  const args = `${flags} --iam-dir ${users} --iam-cache-disable posix --versioning-dir ${versions} ${data}`
+  const server = new TestProcess(program, args.split(' '), {
+    env: { ROOT_ACCESS_KEY: owner.id, ROOT_SECRET_KEY: owner.secret },
+  })
   const url = `http://127.0.0.1:${port}`
   await answers(`${url}/health`, server)
   const admin = `admin --access ${owner.id} --secret ${owner.secret} --endpoint-url ${url}`
-  await run(
-    program,
-    `${admin} --region ${S3_REGION} create-user --access ${other.id} --secret ${other.secret} --role user`,
-  )
+  const create = `create-user --access ${other.id} --secret ${other.secret} --role user`
+  const made = await run(program, `${admin} --region ${S3_REGION} ${create}`.split(' '))
+  if (made.code !== 0) throw new Error(`versitygw admin ended with ${made.code}: ${made.stderr}`)
   const client = new S3Client({
     region: S3_REGION,
     endpoint: url,
@@ -114,9 +107,7 @@ export async function startS3(): Promise<S3Server> {
     },
     async [Symbol.asyncDispose]() {
       client.destroy()
-      const gone = once(server, 'exit')
-      server.kill('SIGKILL')
-      await gone
+      await server.kill()
       rmSync(home, { recursive: true, force: true })
     },
   }
@@ -158,17 +149,11 @@ async function freePort(): Promise<number> {
   return port
 }
 
-async function answers(url: string, server: { exitCode: number | null }): Promise<void> {
+async function answers(url: string, server: TestProcess): Promise<void> {
   for (;;) {
-    if (server.exitCode !== null) throw new Error(`versitygw ended with ${server.exitCode}`)
+    if (!server.isRunning) throw new Error(`versitygw ended: ${server.output}`)
     const answer = await fetch(url).catch(() => undefined)
     if (answer?.ok) return
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-}
-
-async function run(program: string, args: string): Promise<void> {
-  const child = spawn(program, args.split(' '), { stdio: 'ignore' })
-  const [code] = (await once(child, 'exit')) as [number | null]
-  if (code !== 0) throw new Error(`versitygw admin ended with ${code}`)
 }

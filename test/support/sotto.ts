@@ -1,10 +1,11 @@
 /** Runs the real program for tests: the same command line that a person types, as a child process. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { type Finished, run, TestProcess } from './process.ts'
+
+export type { Finished } from './process.ts'
 
 /** The command line from source, as `npm run sotto --` runs it. */
 export const cli: string = new URL('../../cli/main.ts', import.meta.url).pathname
@@ -31,6 +32,8 @@ export interface StartOptions {
   readonly node?: readonly string[]
   /** The program's main module. Default: the one in the sources. */
   readonly main?: string
+  /** A program with its arguments that runs the server, such as a tracer. */
+  readonly under?: readonly string[]
 }
 
 /** Starts `sotto server --dev` on a free port and resolves once its first line says where. */
@@ -41,77 +44,45 @@ export async function startSotto({ args = [], ...options }: StartOptions = {}): 
 /** Starts `sotto server ARGS` and resolves once its first line says where, with a port. */
 export async function startServerProcess(
   args: readonly string[],
-  { node = [], env, main = cli }: Omit<StartOptions, 'args'> = {},
+  options: Omit<StartOptions, 'args'> = {},
 ): Promise<Running> {
-  const child = spawn(process.execPath, [...node, main, 'server', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...cleanEnvironment(), ...env },
-  })
-  let stdout = ''
-  let stderr = ''
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
-  const exited = once(child, 'exit')
-  const lines = createInterface({ input: child.stdout })
-  const first = new Promise<string>((resolve) => lines.once('line', resolve))
-  lines.on('line', (line) => (stdout += `${line}\n`))
-  const line = await Promise.race([first, exited.then(() => undefined)])
-  const [, url = '', port] = /^listening on (https?:\/\/\S+:(\d+))$/.exec(line ?? '') ?? []
+  const server = new TestProcess(...serverCommand(args, options))
+  const line = await server.firstLine()
+  const [, url = '', port] = /^listening on (https?:\/\/\S+:(\d+))$/.exec(line) ?? []
   if (port === undefined) {
-    child.kill('SIGKILL')
-    throw new Error(`sotto server did not start: ${line ?? ''}\n${stderr}`)
+    await server.kill()
+    throw new Error(`sotto server did not start: ${server.output}`)
   }
   return {
     url,
     port: Number(port),
-    process: child,
-    output: () => ({ stdout, stderr }),
-    stop: async () => {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
-      await exited
-      return child.exitCode
-    },
-    kill: async () => {
-      child.kill('SIGKILL')
-      await exited
-    },
+    process: server.child,
+    output: () => ({ stdout: server.stdout, stderr: server.stderr }),
+    stop: () => server.stop(),
+    kill: () => server.kill(),
   }
 }
 
-/** What a finished command said. */
-export interface Finished {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
+/** What starts `sotto server ARGS`: the arguments of TestProcess. */
+export function serverCommand(
+  args: readonly string[],
+  { node = [], env = {}, main = cli, under = [] }: Omit<StartOptions, 'args'> = {},
+): ConstructorParameters<typeof TestProcess> {
+  const words = [...under, process.execPath, ...node, main, 'server', ...args]
+  const [program, ...rest] = words as [string, ...string[]]
+  return [program, rest, { env }]
 }
 
 /** Runs `sotto ARGS` to its end, with `input` on a piped stdin (empty when absent). */
 export async function runSotto(
   args: readonly string[],
-  options: { input?: string | Uint8Array; env?: Record<string, string> } = {},
+  { input = '', env = {} }: { input?: string | Uint8Array; env?: Record<string, string> } = {},
 ): Promise<Finished> {
-  const child = spawn(process.execPath, [cli, ...args], {
-    stdio: 'pipe',
-    env: { ...cleanEnvironment(), ...options.env },
-  })
-  let stdout = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
-  child.stdin.on('error', () => {})
-  child.stdin.end(options.input ?? '')
-  await once(child, 'close')
-  return { code: child.exitCode, stdout, stderr }
+  return run(process.execPath, [cli, ...args], { input, env })
 }
 
 /** A directory that goes away when the scope ends (`using`). */
 export function temporaryDirectory(): { readonly path: string; [Symbol.dispose](): void } {
   const path = mkdtempSync(join(tmpdir(), 'sotto-test-'))
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
-}
-
-/** The environment without settings of ours, so that a test says all that it depends on. */
-function cleanEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(SOTTO|SETEC)_/.test(name)),
-  )
 }

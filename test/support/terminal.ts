@@ -1,8 +1,7 @@
 /** Runs a program on a terminal of its own, which needs Python: Node has no terminals to give. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { requirePeer } from './peers.ts'
+import { run } from './process.ts'
 
 /** A program, and what is typed when something was shown. */
 export interface Script {
@@ -30,12 +29,11 @@ export interface Talk {
 /** Runs the script to its end. */
 export async function talk(script: Script): Promise<Talk> {
   const { PATH, HOME } = process.env
-  const python = spawn(requirePeer('python3'), [join(import.meta.dirname, 'terminal.py')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  let told = ''
-  python.stdout.setEncoding('utf8').on('data', (chunk: string) => (told += chunk))
-  python.stdin.end(JSON.stringify({ ...script, env: { PATH, HOME, ...script.env } }))
-  await once(python, 'close')
-  return JSON.parse(told) as Talk
+  const { stdout, stderr } = await run(
+    requirePeer('python3'),
+    [join(import.meta.dirname, 'terminal.py')],
+    { input: JSON.stringify({ ...script, env: { PATH, HOME, ...script.env } }) },
+  )
+  if (stderr !== '') throw new Error(`terminal.py: ${stderr}`)
+  return JSON.parse(stdout) as Talk
 }

@@ -1,7 +1,7 @@
 /**
  * `get` over a real tailnet, beside setec's own server on the same one:
  *
- *   npm run bench:tailnet
+ *   npm run bench -- tailnet
  *
  * Both speak TLS with a certificate of the tailnet, ask who is calling at every request, and have the
  * record of each read on the disk before the value leaves. 64 connections, from one node and from
@@ -84,7 +84,7 @@ async function startSetec({ underlay, control }: Tailnet<Control>): Promise<void
   const state = join(underlay.directory, 'setec')
   mkdirSync(state)
   const flags = ['--dev', '--state-dir', state, '--hostname', 'setec', '--login-server', controlUrl]
-  const program = underlay.start('setec', 'setec', [requirePeer('setec'), 'server', ...flags], {
+  const program = underlay.start('setec', [requirePeer('setec'), 'server', ...flags], {
     env: { ...nodeEnvironment, TS_AUTHKEY: key, TSNET_FORCE_LOGIN: '1' },
   })
   underlay.name(`setec.${control.domain}`, control.addressOf('setec'))

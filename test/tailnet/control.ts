@@ -56,7 +56,7 @@ export class Control implements ControlServer {
     this.#socket = join(underlay.directory, 'ctl.sock')
     const flags = ['-listen', `${controlAddress}:8080`, '-settings', this.#socket, '-ca', this.ca]
     const command = [requirePeer('ctl'), ...flags, '-domain', this.domain]
-    this.#program = underlay.start(control, 'ctl', command)
+    this.#program = underlay.start(control, command)
   }
 
   static async start(underlay: Underlay): Promise<Control> {

@@ -2,9 +2,10 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { requirePeer } from '../support/peers.ts'
+import type { Finished } from '../support/process.ts'
 import { type ControlServer, controlUrl, type Owner } from './control.ts'
 import type { Grant } from './policy.ts'
-import { control, controlAddress, type Ended, type Program, type Underlay } from './underlay.ts'
+import { control, controlAddress, type Program, type Underlay } from './underlay.ts'
 import { until } from './until.ts'
 
 /** headscale, as it was released. It issues no certificates. */
@@ -21,7 +22,7 @@ export class Headscale implements ControlServer {
     mkdirSync(directory)
     this.#config = join(directory, 'config.yaml')
     writeFileSync(this.#config, JSON.stringify(headscaleConfig(directory, this.domain)))
-    this.#program = underlay.start(control, 'headscale', [...this.#command, 'serve'])
+    this.#program = underlay.start(control, [...this.#command, 'serve'])
   }
 
   static async start(underlay: Underlay): Promise<Headscale> {
@@ -61,7 +62,7 @@ export class Headscale implements ControlServer {
   }
 
   /** Runs a command of headscale; rejects when it fails. */
-  async run(...args: readonly string[]): Promise<Ended> {
+  async run(...args: readonly string[]): Promise<Finished> {
     const ended = await this.#underlay.run(control, [...this.#command, ...args])
     if (ended.code !== 0) throw new Error(`headscale ${args.join(' ')}: ${ended.stderr}`)
     return ended

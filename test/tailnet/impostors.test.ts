@@ -133,7 +133,7 @@ describeWith(peers, 'impostors beside a tailscaled in userspace mode', () => {
       const listening = [
         'require("net").createServer((s) => s.on("error", () => {})).listen(8443, "127.0.0.1")',
       ]
-      tailnet.underlay.start('server', 'other', [process.execPath, '-e', ...listening])
+      tailnet.underlay.start('server', [process.execPath, '-e', ...listening])
       const port = await portTowards8443()
       // The trick works: tailscaled knows somebody by that port.
       const known = await tailnet.node('server').whois(`127.0.0.1:${port}`)

@@ -85,8 +85,7 @@ export class TailnetNode {
       '--no-logs-no-support',
       `--tun=${userspace ? 'userspace-networking' : 'tailscale0'}`,
     ]
-    const label = `tailscaled-${this.name}`
-    this.#daemon = this.#underlay.start(this.name, label, command, {
+    this.#daemon = this.#underlay.start(this.name, command, {
       env: { ...nodeEnvironment, ...env },
     })
   }

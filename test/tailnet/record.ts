@@ -1,7 +1,7 @@
 /**
  * Records what the LocalAPI of a released tailscaled answers, for the tests of the fast suite:
  *
- *   npm run fixtures:tailnet
+ *   npm run fixtures
  *
  * Each file of test/identity/fixtures/tailscale holds one answer as it came: the request, the status,
  * the headers that matter, an empty line, and the body byte for byte.

@@ -3,11 +3,12 @@ import { join } from 'node:path'
 import { readLog } from '../../audit/reader.ts'
 import type { AuditRecord } from '../../audit/record.ts'
 import { requirePeer } from '../support/peers.ts'
+import type { Finished } from '../support/process.ts'
 import { cli } from '../support/sotto.ts'
 import { Caller, type CallOptions, type Target } from './caller.ts'
 import { Control } from './control.ts'
 import type { NodeName, Tailnet } from './tailnet.ts'
-import { asUser, type Ended, type Program } from './underlay.ts'
+import { asUser, type Program } from './underlay.ts'
 import { until } from './until.ts'
 
 /** How `sotto server` is started. */
@@ -87,7 +88,7 @@ export class SottoServer {
       ...args,
     ]
     const start = options.hasty ? [process.execPath, hastyServer] : [...sotto, 'server']
-    const program = underlay.start('server', 'sotto', as([...start, ...settings]))
+    const program = underlay.start('server', as([...start, ...settings]))
     const doctor = as([...sotto, 'doctor', ...settings])
     const server = new SottoServer(tailnet, state, program, target, doctor)
     await server.#awaitListening()
@@ -104,7 +105,7 @@ export class SottoServer {
   }
 
   /** Runs a client on a node's host to its end. */
-  run(client: ClientName, name: NodeName, args: readonly string[], input = ''): Promise<Ended> {
+  run(client: ClientName, name: NodeName, args: readonly string[], input = ''): Promise<Finished> {
     const command = client === 'setec' ? [requirePeer('setec')] : sotto
     const { name: host, port, ca = '' } = this.target
     const url = port === 443 ? `https://${host}` : `https://${host}:${port}`
@@ -113,7 +114,7 @@ export class SottoServer {
   }
 
   /** Runs `sotto doctor` with the settings of the server, as the same user. */
-  doctor(...args: readonly string[]): Promise<Ended> {
+  doctor(...args: readonly string[]): Promise<Finished> {
     return this.#tailnet.underlay.run('server', [...this.#doctor, ...args])
   }
 

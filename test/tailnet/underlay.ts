@@ -3,15 +3,13 @@
  * way out. One process holds all of it; when that process ends, or this one does, everything that ran
  * there is killed by the kernel and nothing is left behind.
  */
-import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
   mkdirSync,
   mkdtempSync,
-  openSync,
-  closeSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -20,6 +18,7 @@ import { connect as connectTo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { requirePeer } from '../support/peers.ts'
+import { type Finished, TestProcess } from '../support/process.ts'
 import { until } from './until.ts'
 
 /** The address of the control server, on the bridge itself. */
@@ -29,15 +28,15 @@ export const controlAddress = '10.77.0.1'
 const repository = '/run/repository'
 const top = new URL('../..', import.meta.url).pathname
 
+/** The whole environment of programs on the hosts. */
+const environment: Readonly<Record<string, string>> = {
+  PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
+  HOME: process.env['HOME'] ?? '/',
+  NO_COLOR: '1',
+}
+
 /** The name of the namespace that has the bridge and the control server. */
 export const control = 'control'
-
-/** A command that ended. */
-export interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
 
 /** A program that runs on a host. */
 export interface Program {
@@ -66,13 +65,12 @@ export interface ConnectOptions {
 
 /** Hosts and the wire between them. */
 export class Underlay {
-  /** A directory for the sockets, states and logs of everything here; it goes with the underlay. */
+  /** A directory for the sockets and states of everything here; it goes with the underlay. */
   readonly directory: string
   readonly #hosts: readonly string[]
   readonly #holder: ChildProcess
   readonly #pid: number
   readonly #relays = new Map<string, Promise<string>>()
-  #programs = 0
 
   private constructor(directory: string, hosts: readonly string[], holder: ChildProcess) {
     this.directory = directory
@@ -119,35 +117,23 @@ export class Underlay {
     writeFileSync(join(this.directory, 'hosts'), `${address} ${name}\n`, { flag: 'a' })
   }
 
-  /** Starts a program on `host`; what it prints is kept in a file named `label`. */
-  start(
-    host: string,
-    label: string,
-    command: readonly string[],
-    options: RunOptions = {},
-  ): Program {
-    const path = join(this.directory, `${label}.${++this.#programs}.log`)
-    const file = openSync(path, 'w')
-    const child = this.#spawn(host, command, ['ignore', file, file], options)
-    closeSync(file)
+  /** Starts a program on `host`. */
+  start(host: string, command: readonly string[], options: RunOptions = {}): Program {
+    const started = this.#spawn(host, command, options)
     return {
-      log: () => readFileSync(path, 'utf8'),
-      signal: (signal) => signalChildOf(child, signal),
-      ended: once(child, 'exit').then(([code]) => code as number | null),
+      log: () => started.output,
+      signal: (signal) => {
+        if (started.isRunning) process.kill(onlyChildOf(started.pid), signal)
+      },
+      ended: started.exited,
     }
   }
 
   /** Runs a command on `host` to its end. */
-  async run(host: string, command: readonly string[], options: RunOptions = {}): Promise<Ended> {
-    const child = this.#spawn(host, command, ['pipe', 'pipe', 'pipe'], options)
-    let stdout = ''
-    let stderr = ''
-    child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
-    child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk))
-    child.stdin?.on('error', () => {})
-    child.stdin?.end(options.input ?? '')
-    const [code] = (await once(child, 'close')) as [number | null]
-    return { code, stdout, stderr }
+  async run(host: string, command: readonly string[], options: RunOptions = {}): Promise<Finished> {
+    const program = this.#spawn(host, command, { input: '', ...options })
+    const code = await program.exited
+    return { code, stdout: program.stdout, stderr: program.stderr }
   }
 
   /**
@@ -187,27 +173,16 @@ export class Underlay {
     rmSync(this.directory, { recursive: true, force: true })
   }
 
-  #spawn(
-    host: string,
-    command: readonly string[],
-    stdio: StdioOptions,
-    { env = {} }: RunOptions,
-  ): ChildProcess {
+  #spawn(host: string, command: readonly string[], options: RunOptions): TestProcess {
     const enter = ['-t', `${this.#pid}`, '-m', '-n', '-p', '--', requirePeer('ip')]
-    return spawn(requirePeer('nsenter'), [...enter, 'netns', 'exec', host, ...command], {
-      stdio,
-      env: { ...plainEnvironment(), ...env },
-    })
+    const args = [...enter, 'netns', 'exec', host, ...command]
+    return new TestProcess(requirePeer('nsenter'), args, { environment, ...options })
   }
 
   async #startRelay(host: string, key: string, user: number | undefined): Promise<string> {
     const path = join(this.directoryOf(user), `${key}.relay`)
     const command = [requirePeer('ctl'), 'relay', path]
-    const relay = this.start(
-      host,
-      `relay-${key}`,
-      user === undefined ? command : asUser(user, command),
-    )
+    const relay = this.start(host, user === undefined ? command : asUser(user, command))
     await until(
       () => connects(path),
       `the relay on ${host}`,
@@ -282,21 +257,11 @@ function setup(hosts: readonly string[]): string {
   return [...lines, 'echo ready', ...end].join('\n')
 }
 
-function plainEnvironment(): Record<string, string> {
-  const { PATH = '', HOME = '/' } = process.env
-  return { PATH: `${PATH}:/usr/sbin:/sbin`, HOME, NO_COLOR: '1' }
-}
-
 /** nsenter and unshare wait for the program that they started: it is their only child. */
 function onlyChildOf(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
   if (!/^\d+$/.test(children)) throw new Error(`Process ${pid} has no single child: "${children}"`)
   return Number(children)
-}
-
-function signalChildOf(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.exitCode !== null || child.signalCode !== null || !child.pid) return
-  process.kill(onlyChildOf(child.pid), signal)
 }
 
 async function readLine(socket: Socket): Promise<string> {

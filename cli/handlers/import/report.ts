@@ -1,6 +1,6 @@
-/** What an import came to, as a person and as a program read it. */
+/** The report of an import, for a person and for a program. */
 import type { Client } from '../../../client/client.ts'
-import { table, visible } from '../../terminal/text.ts'
+import { table } from '../../terminal/text.ts'
 import type { Outcome, Report, Result } from './importer.ts'
 
 /** What the report is about. */
@@ -18,11 +18,7 @@ export function countOf({ results }: Report, outcome: Outcome): number {
 
 /** A line for each secret. */
 export function asTable({ results }: Report): string {
-  const rows = results.map((result) => [
-    visible(result.name),
-    labels[result.outcome],
-    ...noteOf(result),
-  ])
+  const rows = results.map((result) => [result.name, labels[result.outcome], ...noteOf(result)])
   return table([['NAME', 'RESULT', 'NOTE'], ...rows])
 }
 
@@ -39,7 +35,7 @@ export function asJson({ results, others, compared }: Report, about: About): obj
   }
 }
 
-/** What a person needs to know beside the table. */
+/** What a person needs to know in addition to the table. */
 export function wordsFor(report: Report, about: About): string {
   const lines = [countLine(report)]
   const source = about.source.server
@@ -56,7 +52,7 @@ export function wordsFor(report: Report, about: About): string {
     lines.push('Nothing was written and no value was read: values that differ show in a run.')
   } else {
     lines.push(
-      `Each value that was read is on the audit log of ${source}. That log stays there: setec does not tell`,
+      `Each value that was read is in the audit log of ${source}. That log stays there: setec does not say`,
       'which numbers were deleted, who made a version and when, or who read it.',
     )
   }
@@ -83,12 +79,12 @@ const labels: Readonly<Record<Outcome, string>> = {
 
 function noteOf({ outcome, added, active, own, reason }: Result): string[] {
   const parts = [
-    ...(reason === undefined ? [] : [visible(reason)]),
+    ...(reason === undefined ? [] : [reason]),
     ...(added.length === 0
       ? []
       : [`${outcome === 'planned' ? 'adds' : 'added'} ${added.join(',')}`]),
     ...(outcome === 'imported' || outcome === 'planned' ? [`active ${active}`] : []),
-    ...(own.length === 0 ? [] : [`beside ${own.join(',')}, which the source lacks`]),
+    ...(own.length === 0 ? [] : [`keeps ${own.join(',')}, which the source lacks`]),
   ]
   return parts.length === 0 ? [] : [parts.join('; ')]
 }

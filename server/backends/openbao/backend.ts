@@ -1,6 +1,6 @@
 /**
- * A KV engine, version 2, of OpenBao or Vault as a backend. Below the prefix, `home/NAME/N` are leaves that
- * are there alone, `versions/NAME/N` those that are copies, and `active/NAME` projections. What the least policy of docs/backends.md allows is enough.
+ * A KV engine, version 2, of OpenBao or Vault as a backend. Below the prefix, `home/NAME/N` are leaves and
+ * `active/NAME` projections. What the least policy of docs/backends.md allows is enough.
  */
 import { timingSafeEqual } from 'node:crypto'
 import type { Timers } from '../../platform/timers.ts'
@@ -42,8 +42,7 @@ export interface OpenBaoBackendOptions {
   readonly random?: () => number
 }
 
-const HOMES = 'home'
-const COPIES = 'versions'
+const LEAVES = 'home'
 const PROJECTIONS = 'active'
 
 /** A leaf as it stands in OpenBao. */
@@ -145,10 +144,10 @@ export class OpenBaoBackend implements Backend {
     await this.#kv.remove(leafPath(leaf), attempted)
   }
 
-  async leaves(name: string, home = false): Promise<number[]> {
+  async leaves(name: string): Promise<number[]> {
     await this.#ready()
     const numbers: number[] = []
-    const folder = `${home ? HOMES : COPIES}/${pathOf(name)}`
+    const folder = `${LEAVES}/${pathOf(name)}`
     const listing = this.#kv.list(folder, `list the leaves of ${quote(name)}`)
     for await (const key of listing) if (/^[1-9]\d{0,9}$/.test(key)) numbers.push(Number(key))
     return numbers.toSorted((a, b) => a - b)
@@ -275,8 +274,8 @@ export class OpenBaoBackend implements Backend {
   }
 }
 
-function leafPath({ name, version, home = false }: Leaf): string {
-  return `${home ? HOMES : COPIES}/${pathOf(name)}/${version}`
+function leafPath({ name, version }: Leaf): string {
+  return `${LEAVES}/${pathOf(name)}/${version}`
 }
 
 function projectionPath(name: string): string {

@@ -50,11 +50,11 @@ function statesOf(path: string): { id: string; states: Map<string, SecretRow> } 
   try {
     reader = new Reader(path)
     const states = new Map<string, SecretRow>()
-    for (let page = reader.states(undefined); page.length > 0; ) {
+    for (let page = reader.look('states', undefined); page.length > 0; ) {
       for (const row of page) states.set(row.name, row)
-      page = reader.states(page.at(-1)?.name)
+      page = reader.look('states', page.at(-1)?.name)
     }
-    return { id: reader.identity().id, states }
+    return { id: reader.look('identify').id, states }
   } catch (error) {
     throw asStoreError(error, 'read it', path)
   } finally {

@@ -1,10 +1,11 @@
 /**
- * Makes a store out of a copy of its file alone, as a program makes it that follows the file. Such a
- * copy has no part of the audit log and nobody vouches for its bytes but the store's own seals.
+ * Makes a store out of a copy of its file alone, as replication programs make it. Such a copy has no part of
+ * the audit log, and only the store's own seals vouch for its bytes.
  */
-import { existsSync, statSync } from 'node:fs'
-import { chmod, copyFile, open, stat } from 'node:fs/promises'
+import { createReadStream, createWriteStream, existsSync, statSync } from 'node:fs'
+import { open, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { beginning } from '../../../audit/line.ts'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { Keyring } from '../../crypto/keyring.ts'
@@ -14,21 +15,25 @@ import type { Store } from '../../store/contract.ts'
 import { NEWEST_SCHEMA } from '../../store/sqlite/migrate.ts'
 import { openStore } from '../../store/sqlite/store.ts'
 import { version } from '../../platform/version.ts'
-import type { Progress } from '../create.ts'
+import type { Progress } from '../targets/target.ts'
 import { survivingLog } from './restored-log.ts'
 import { type Manifest, STORE_PART } from '../manifest.ts'
-import { type GoingOn, goOn, type RestoredStore, restoreInto } from './restore.ts'
+import { type Continuing, continueStore } from './continue.ts'
+import { publishState } from './publish.ts'
+import type { RestoredStore } from './restore.ts'
 import { countStates } from '../states.ts'
 import { openValues } from './verify.ts'
 
 /** What every SQLite file begins with. */
 const MAGIC = 'SQLite format 3\0'
 
-/** How long a read of the copy may take, in milliseconds: nobody waits for it. */
+/** How long a read of the copy may take, in milliseconds: no request waits for it. */
 const WAIT_MS = 60_000
 
 /** What a store is made with. */
-export interface CopyParts extends Omit<GoingOn, 'exact'> {
+export interface CopyParts extends Omit<Continuing, 'exact'> {
+  /** The state directory to be: absent or empty. */
+  readonly to: string
   /** The path of the copy. It is not changed. */
   readonly copy: string
   readonly providers: readonly KeyProvider[]
@@ -47,50 +52,52 @@ export async function isCopy(path: string): Promise<boolean> {
 
 /**
  * Restores a copy. Resolves and rejects as `restoreBackup`; with `store_foreign`, `store_newer` and
- * `store_damaged` for a file that is no store of this release, and with `local` for one that has a
- * log of SQLite beside it, without which it is not whole.
+ * `store_damaged` for a file that is not a store of this release, and with `local` for one that has a
+ * log of SQLite next to it, without which it is not whole.
  */
-export async function restoreCopy(parts: CopyParts): Promise<RestoredStore | 'finished'> {
-  return restoreInto(parts.to, (draft) => build(parts, draft))
+export async function restoreCopy(parts: CopyParts): Promise<RestoredStore> {
+  parts.signal?.throwIfAborted()
+  return publishState(parts.to, (draft) => build(parts, draft))
 }
 
 async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
-  const { copy, audit } = parts
+  const { copy, to, audit, signal } = parts
   if (existsSync(`${copy}-wal`) && statSync(`${copy}-wal`).size > 0) {
     throw new SottoError(
       'local',
-      `Cannot restore ${quote(copy)}: it has a log of SQLite beside it`,
+      `Cannot restore ${quote(copy)}: it has a log of SQLite next to it`,
       {
         hint: 'It is the file of a store, which is not whole alone: start the server on it. Restore copies that a program made of it.',
       },
     )
   }
   const path = join(draft, STORE_PART)
-  await copyFile(copy, path)
-  await chmod(path, 0o600)
+  const written = createWriteStream(path, { flags: 'wx', mode: 0o600 })
+  await pipeline(createReadStream(copy), written, { ...(signal && { signal }) })
   const created = (await stat(copy)).mtime.toISOString()
   const store = await openStore(path, { waitMs: WAIT_MS })
   await using proven = { store, [Symbol.asyncDispose]: () => store.close() }
   const { keyring, openedWith } = await openedKeyring(store, parts.providers)
-  const told = await manifestOf(store, keyring, created)
-  await openValues(store, keyring, told, parts)
-  const { audit: known } = told.store
+  const found = await manifestOf(store, keyring, created)
+  await openValues(store, keyring, found, parts)
+  const { audit: known } = found.store
   const after =
     audit === undefined
       ? beginning
       : await survivingLog(audit, join(draft, 'audit'), {
-          ...told,
+          ...found,
           log: known && { after: beginning, last: known },
         })
-  // All of the log is read: which changes were under way when the copy was made shows only there.
+  // The whole log is read: only there it shows which changes were under way when the copy was made.
   const log = audit === undefined || known === null ? null : { after, last: known }
-  return await goOn({ ...parts, exact: audit !== undefined && known !== null }, draft, {
-    name: basename(copy),
-    manifest: { ...told, log },
-    openedWith,
-    logAfter: after,
-    proven: { ...proven, keyring },
-  })
+  const exact = log !== null
+  const manifest = { ...found, log }
+  const backup = basename(copy)
+  const { revision, skipped, lost } = await continueStore(
+    { path: draft, backup, manifest, proven: { ...proven, keyring } },
+    { ...parts, exact },
+  )
+  return { to, backup, manifest, openedWith, revision, skipped, logAfter: after, lost }
 }
 
 async function openedKeyring(
@@ -108,7 +115,7 @@ async function openedKeyring(
   }
 }
 
-/** What a backup would say of the store. Throws `store_damaged` for a state that does not verify. */
+/** The manifest that a backup of the store would have. Throws `store_damaged` for a state that does not verify. */
 async function manifestOf(store: Store, keyring: Keyring, created: string): Promise<Manifest> {
   const { id, development, createdAt } = store.identity
   const { revision, audit } = await store.head()

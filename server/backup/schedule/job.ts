@@ -1,11 +1,10 @@
 /** The job that makes backups, and deletes those that are not to be kept any longer. */
-import type { FileSystem } from '../../../audit/files.ts'
 import type { AuditLog } from '../../../audit/log.ts'
 import { asSottoError } from '../../../client/api/errors.ts'
 import { createBackup } from '../create.ts'
 import { ownBackups } from '../name.ts'
 import { expired, type Keep } from '../retention.ts'
-import type { BackupTarget } from '../targets/target.ts'
+import type { BackupTarget, TargetObject } from '../targets/target.ts'
 import type { Keyring } from '../../crypto/keyring.ts'
 import type { BackupRecords } from '../../gate/backup-records.ts'
 import type { Gate } from '../../gate/gate.ts'
@@ -22,7 +21,6 @@ export interface BackupJobParts {
   readonly log: AuditLog
   /** The folder of the audit log. */
   readonly auditDirectory: string
-  readonly auditFiles?: FileSystem
   readonly target: BackupTarget
   /** Undefined: nothing is deleted. */
   readonly keep: Keep | undefined
@@ -70,25 +68,26 @@ export class BackupJob {
   }
 
   async #run({ call, signal }: Run): Promise<string> {
-    const { store, target, gate, memory, clock } = this.#parts
+    const { store, target, gate, clock } = this.#parts
     const pass = await gate.operate(call, 'backup', BACKUP_JOB)
     const wanted = this.#wanted
     this.#wanted = false
-    const newest = ownBackups(await target.list(), store.identity.id).at(-1)
+    const objects = await target.list()
+    const newest = ownBackups(objects, store.identity.id).at(-1)
     await this.#note(newest)
     const { revision } = await store.head()
     const age = newest && clock().getTime() - Date.parse(newest.created)
     const same = newest?.revision === revision && (age ?? DAILY_MS) < DAILY_MS
     if (same && !wanted) return `nothing changed since ${newest.name}`
     const records = pass.backups(target.description)
-    const { keyring, log, auditDirectory, auditFiles } = this.#parts
+    const { keyring, log, auditDirectory } = this.#parts
     const made = await createBackup({
       store,
       keyring,
       auditDirectory,
-      ...(auditFiles && { auditFiles }),
       logHead: () => log.head,
       target,
+      objects,
       records,
       clock,
       signal,
@@ -97,21 +96,21 @@ export class BackupJob {
     await this.#note({ name, size, created: manifest.created })
     const { secrets, versions } = manifest.store.counts
     const words = `${name}: ${size} bytes; secrets: ${secrets}; values: ${versions}`
-    return words + (await this.#prune(records, memory.proven?.name, signal))
+    return words + (await this.#prune([...objects, made], records, signal))
   }
 
   /** Deletes what is not kept, and tells it. What cannot be deleted is left for an hour. */
   async #prune(
+    objects: readonly TargetObject[],
     records: BackupRecords,
-    proven: string | undefined,
     signal: AbortSignal,
   ): Promise<string> {
-    const { keep, target, store, say, clock } = this.#parts
+    const { keep, target, store, memory, say, clock } = this.#parts
     if (keep === undefined || clock().getTime() < this.#prunesAfter) return ''
     let deleted = 0
     try {
-      const names = (await target.list()).map(({ name }) => name)
-      const needed = new Set(proven === undefined ? [] : [proven])
+      const names = objects.map(({ name }) => name)
+      const needed = new Set(memory.proven && [memory.proven.name])
       for (const name of expired(names, store.identity.id, keep, needed)) {
         signal.throwIfAborted()
         await records.prune(name, () => target.delete(name))

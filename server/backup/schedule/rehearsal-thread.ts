@@ -4,20 +4,21 @@
  */
 import { SottoError } from '../../../client/api/errors.ts'
 import type { Manifest } from '../manifest.ts'
-import { type BackupPlace, targetAt } from '../targets/place.ts'
+import { targetAt } from '../targets/place.ts'
+import type { BackupPlace, TargetObject } from '../targets/target.ts'
 import { restoreBackup } from '../restore/restore.ts'
-import { providerKeys, targetSource } from '../source.ts'
+import { objectSource, providerKeys } from '../source.ts'
 import { openValues } from '../restore/verify.ts'
 import type { KeyProvider } from '../../crypto/provider.ts'
 import { openKeyring } from '../../keys/wraps.ts'
 import { stateDirectory } from '../../store/directory.ts'
 import { openStore } from '../../store/sqlite/store.ts'
-import { answerQuestion } from '../../platform/thread.ts'
+import { answerQuestion, yieldToOthers } from '../../platform/thread.ts'
 
 /** What the thread is started with. */
 export interface Rehearsed {
   readonly place: BackupPlace
-  readonly name: string
+  readonly backup: TargetObject
   /** The state directory to be. */
   readonly to: string
   /** The key that opened the backup, and the root key that it gave. */
@@ -27,6 +28,7 @@ export interface Rehearsed {
 }
 
 async function proof(given: Rehearsed): Promise<number> {
+  yieldToOthers()
   try {
     return await rehearse(given, opened(given))
   } finally {
@@ -34,11 +36,10 @@ async function proof(given: Rehearsed): Promise<number> {
   }
 }
 
-async function rehearse({ place, name, to }: Rehearsed, key: KeyProvider): Promise<number> {
-  const source = await targetSource(targetAt(place), name)
+async function rehearse({ place, backup, to }: Rehearsed, key: KeyProvider): Promise<number> {
+  const source = objectSource(targetAt(place), backup)
   using keys = providerKeys([key])
   const restored = await restoreBackup({ source, keys, to, operator: 'system:rehearsal' })
-  if (restored === 'finished') throw new Error('a restore into a new directory had begun before')
   return await openWhole(to, restored.manifest, key)
 }
 

@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import { asSottoError, SottoError } from '../../../client/api/errors.ts'
 import { ownBackups } from '../name.ts'
 import { peekBackup } from '../open.ts'
-import type { BackupPlace } from '../targets/place.ts'
-import { targetSource } from '../source.ts'
-import type { BackupTarget } from '../targets/target.ts'
+import { objectSource } from '../source.ts'
+import type { BackupTarget, TargetObject } from '../targets/target.ts'
 import type { KeyProvider } from '../../crypto/provider.ts'
 import { openRootKey } from '../../crypto/root-key.ts'
 import type { Gate } from '../../gate/gate.ts'
@@ -21,7 +20,6 @@ import { askThread, threadScript } from '../../platform/thread.ts'
 export interface RehearsalParts {
   readonly store: Store
   readonly gate: Gate
-  readonly place: BackupPlace
   readonly target: BackupTarget
   readonly memory: BackupMemory
   /** Gives the keys that are at hand: those that would open the store after a disaster. */
@@ -67,7 +65,7 @@ async function rehearse(parts: RehearsalParts, { call, signal }: Run): Promise<s
   }
   const { name, size, created } = newest
   try {
-    const values = await prove(parts, name, signal)
+    const values = await prove(parts, { name, size }, signal)
     await records.rehearsed({ backup: name, values })
     await memory.noteProven({ name, size, created, values, at: clock().toISOString() })
     return `${name} was restored and all of its ${values} values opened`
@@ -83,22 +81,22 @@ async function rehearse(parts: RehearsalParts, { call, signal }: Run): Promise<s
  * their number. The keys are asked here, for the root key of this very backup.
  */
 async function prove(
-  { directory, providers, place, target }: RehearsalParts,
-  name: string,
+  { directory, providers, target }: RehearsalParts,
+  backup: TargetObject,
   signal: AbortSignal,
 ): Promise<number> {
   const scratch = join(directory, 'rehearsal')
   // What is there was left by a process that ended first.
   await rm(scratch, { recursive: true, force: true })
-  const head = await peekBackup(await targetSource(target, name))
-  await refuseFullDisk(name, head.contentBytes, directory)
+  const head = await peekBackup(objectSource(target, backup))
+  await refuseFullDisk(backup.name, head.contentBytes, directory)
   const opened = await openRootKey(await providers(), head.wraps, head.storeId)
   const { rootKey, wrap } = opened
   try {
     await mkdir(scratch, { mode: 0o700 })
     const { provider, fingerprint } = wrap
     const to = join(scratch, 'state')
-    const given: Rehearsed = { place, name, to, provider, fingerprint, rootKey }
+    const given: Rehearsed = { place: target.place, backup, to, provider, fingerprint, rootKey }
     return await askThread(script, given, { name: 'rehearsal', env: process.env, signal })
   } finally {
     rootKey.fill(0)

@@ -24,6 +24,7 @@ export function directoryTarget(path: string, clock: () => Date = () => new Date
   }
   return Object.freeze({
     description: directory,
+    place: { kind: 'directory' as const, path: directory },
     list: () => attempt('list', () => list(directory)),
     put: (upload: Upload) =>
       attempt(`write ${quote(upload.name)}`, () => put(directory, upload, clock)),

@@ -32,6 +32,7 @@ export function s3Target(place: S3Place, options: Partial<S3Options> = {}): Back
 
   return Object.freeze({
     description: nameOf(place),
+    place: { kind: 's3' as const, ...place },
 
     async list() {
       using s3 = await visit('list the backups')

@@ -1,7 +1,16 @@
 /**
- * Where backups are kept: whole objects by name. A target knows nothing of what is in them. Every
+ * Where backups are kept: whole objects by name. A target does not know what is in them. Every
  * verb may reject with `target_unavailable`, which names the target and what it was asked for.
  */
+import type { S3Place } from './s3-place.ts'
+
+/** Where backups are kept, as plain data: another thread opens it with `targetAt`. */
+export type BackupPlace =
+  | { readonly kind: 'directory'; readonly path: string }
+  | ({ readonly kind: 's3' } & S3Place)
+
+/** Reports how far a long task is. */
+export type Progress = (step: string, done: number, total: number) => void
 
 /** An object that is there whole. */
 export interface TargetObject {
@@ -10,7 +19,7 @@ export interface TargetObject {
   readonly size: number
 }
 
-/** What is put: the bytes, and how many they are. */
+/** What is put: the bytes, and how many there are. */
 export interface Upload {
   readonly name: string
   readonly size: number
@@ -23,6 +32,7 @@ export interface Upload {
 export interface BackupTarget {
   /** Names it for people and for the audit log, such as `/mnt/backups`. Never a credential. */
   readonly description: string
+  readonly place: BackupPlace
 
   /** Every object that is there whole, by name in byte order. What is still being put is not there. */
   list(): Promise<TargetObject[]>
@@ -35,7 +45,7 @@ export interface BackupTarget {
    */
   put(upload: Upload): Promise<void>
 
-  /** The bytes of an object, in pieces; whoever stops early ends it. Rejects with `no_backup` for none. */
+  /** The bytes of an object, in pieces; a caller may stop early. Rejects with `no_backup` for none. */
   get(name: string): Promise<AsyncIterable<Uint8Array>>
 
   /** Removes an object. Nothing happens where there is none. */

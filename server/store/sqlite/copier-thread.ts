@@ -1,17 +1,17 @@
 /**
  * The thread that copies a store into another file. It holds one read transaction from the first
- * page to the last, so that no change of the store makes it begin anew, and ends between two steps
- * when it is told to.
+ * page to the last, so that no change of the store makes it start over, and ends between two steps
+ * on a message.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import Database from 'better-sqlite3'
 import type { StoreCounts } from '../contract.ts'
 import { asStoreError } from './faults.ts'
 import { type Copied, type CopierData, type FromCopier } from './messages.ts'
-import { toPlain } from '../../platform/thread.ts'
+import { toPlain, yieldToOthers } from '../../platform/thread.ts'
 import { schemaOf } from './migrate.ts'
 import { openReader } from './open.ts'
-import { Reader } from './reader.ts'
+import { lookUps } from './lookups.ts'
 
 /** Pages that are copied in one step. */
 const STEP_PAGES = 1000
@@ -21,7 +21,7 @@ async function copyTo(
   db: Database.Database,
   copy: string,
   stopped: () => boolean,
-  tell: (message: FromCopier) => void,
+  report: (message: FromCopier) => void,
 ): Promise<void> {
   const pageBytes = db.pragma('page_size', { simple: true }) as number
   db.exec('BEGIN')
@@ -29,26 +29,22 @@ async function copyTo(
   db.prepare('SELECT revision FROM meta').get()
   await db.backup(copy, {
     progress({ totalPages, remainingPages }) {
-      if (stopped()) throw new Error('it was broken off')
-      tell({ done: (totalPages - remainingPages) * pageBytes, total: totalPages * pageBytes })
+      if (stopped()) throw new Error('it was stopped')
+      report({ done: (totalPages - remainingPages) * pageBytes, total: totalPages * pageBytes })
       return STEP_PAGES
     },
   })
   db.exec('COMMIT')
 }
 
-/** Makes the copy one file that needs no log beside it, and tells what it has. */
+/** Makes the copy one file that needs no log, and returns what it has. */
 function finish(copy: string): Copied {
   const db = new Database(copy, { fileMustExist: true })
   try {
     db.pragma('journal_mode = DELETE')
-    const reader = new Reader(copy)
-    try {
-      const { keys, wraps } = reader.keys()
-      return { head: reader.head(), schema: schemaOf(db), counts: countsOf(db), keys, wraps }
-    } finally {
-      reader.close()
-    }
+    const head = lookUps.head.prepare(db)()
+    const { keys, wraps } = lookUps.keys.prepare(db)()
+    return { head, schema: schemaOf(db), counts: countsOf(db), keys, wraps }
   } finally {
     db.close()
   }
@@ -67,7 +63,7 @@ function countsOf(db: Database.Database): StoreCounts {
 async function start(): Promise<void> {
   if (!parentPort) throw new Error('The copier runs as a worker thread')
   const port = parentPort
-  const tell = (message: FromCopier): void => port.postMessage(message)
+  const report = (message: FromCopier): void => port.postMessage(message)
   const { path, copy } = workerData as CopierData
   let stop = false
   port.once('message', () => {
@@ -75,11 +71,12 @@ async function start(): Promise<void> {
   })
   let db: Database.Database | undefined
   try {
+    yieldToOthers()
     db = openReader(path)
-    await copyTo(db, copy, () => stop, tell)
-    tell({ copied: finish(copy) })
+    await copyTo(db, copy, () => stop, report)
+    report({ copied: finish(copy) })
   } catch (error) {
-    tell({ refused: toPlain(asStoreError(error, 'copy it', path)) })
+    report({ refused: toPlain(asStoreError(error, 'copy it', path)) })
   } finally {
     db?.close()
     port.close()

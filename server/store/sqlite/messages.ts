@@ -1,20 +1,8 @@
 /** What passes between the thread of the server and the two of the store: its writer and its reader. */
-import { quote } from '../../../client/api/errors.ts'
-import type {
-  AuditMark,
-  HistoryItem,
-  Orphan,
-  Moved,
-  MovedKey,
-  SavedBackend,
-  SealedVersion,
-  Snapshot,
-  StoredKey,
-  StoredWrap,
-} from '../contract.ts'
-import type { Mirrored, MirrorHead } from '../mirrors.ts'
-import type { Reader } from './reader.ts'
-import { type PlainError } from '../../platform/thread.ts'
+import type { PlainError } from '../../platform/thread.ts'
+import type { Snapshot } from '../contract.ts'
+import type { Verb } from './changes.ts'
+import type { LookUp, Walk } from './lookups.ts'
 
 /** What the writer is started with. */
 export interface WriterData {
@@ -24,133 +12,16 @@ export interface WriterData {
   readonly maxBytes: number | undefined
 }
 
-/** The columns of a secret that a change sets; version numbers as runs. */
-export interface SecretColumns {
-  readonly incarnation: number
-  readonly active: number
-  readonly highest: number
-  readonly versions: string
-  readonly removed: string
+/** One verb for the writer. */
+export interface Op {
+  readonly verb: Verb
+  readonly args: readonly unknown[]
 }
 
-/** A compare-and-set on one secret. */
-export interface ChangeOp {
-  readonly kind: 'change'
-  readonly verb: HistoryItem['verb']
-  readonly name: string
-  /** The version that is added, activated or erased; null for `remove`. */
-  readonly version: number | null
-  readonly intent: AuditMark
-  /** The principal as JSON. */
-  readonly by: string
-  readonly at: string
-  readonly expected: Uint8Array | null
-  readonly next: SecretColumns
-  readonly mac: Uint8Array
-  /** For `append` and `fill`. */
-  readonly added: SealedVersion | undefined
-  /** For `reserve`: where the value is about to be written. */
-  readonly backend?: number
-  /** For `rehome`: every version, as it is kept from now on. */
-  readonly moved?: readonly SealedVersion[]
-  readonly keepSource?: boolean
-}
+/** The outcome of one op. */
+export type OpResult = { readonly value: unknown } | { readonly error: PlainError }
 
-/** Stores or erases a backend. */
-export type BackendOp = {
-  readonly kind: 'backend'
-  readonly intent: AuditMark
-  /** The principal as JSON. */
-  readonly by: string
-  readonly at: string
-} & (
-  | {
-      readonly verb: 'save'
-      readonly saved: SavedBackend
-      readonly demoted: SavedBackend | undefined
-    }
-  | { readonly verb: 'erase-backend'; readonly id: number; readonly expected: Uint8Array }
-)
-
-/** Notes places in backends that are about to be written to, or were cleared. */
-interface OrphanOp {
-  readonly kind: 'orphans'
-  readonly places: readonly Orphan[]
-  readonly cleared: boolean
-}
-
-/** Changes what a mirror shows, or how far it came. */
-export type MirrorOp = {
-  readonly kind: 'mirror'
-  /** The id of the backend. */
-  readonly backend: number
-} & (
-  | {
-      readonly verb: 'take-up'
-      readonly head: MirrorHead
-      readonly due: readonly string[]
-      readonly at: string
-    }
-  | { readonly verb: 'save-mirrored'; readonly mirrored: Mirrored }
-  | { readonly verb: 'drop-mirrored'; readonly name: string }
-)
-
-/** Adds, erases or replaces a wrap of the root key. */
-export interface WrapOp {
-  readonly kind: 'wrap'
-  readonly verb: 'add' | 'remove' | 'rewrap'
-  readonly intent: AuditMark
-  readonly by: string
-  readonly at: string
-  readonly provider: string
-  readonly fingerprint: string
-  /** For `add` and `rewrap`. */
-  readonly added: StoredWrap | undefined
-  /** For `rewrap`: the bytes that are replaced. */
-  readonly expected: Uint8Array | undefined
-}
-
-/** Changes the keyring, or moves data keys from one of its entries to the active one. */
-export type KeyringOp = {
-  readonly kind: 'keyring'
-  readonly intent: AuditMark
-  /** The principal as JSON, or text. */
-  readonly by: string
-  readonly at: string
-} & (
-  | { readonly verb: 'add'; readonly added: StoredKey; readonly retired: StoredKey }
-  | { readonly verb: 'move'; readonly keyId: number; readonly moved: readonly MovedKey[] }
-  | { readonly verb: 'erase'; readonly keyId: number }
-)
-
-/** Notes when a wrap was proven. */
-interface ProvenOp {
-  readonly kind: 'proven'
-  readonly provider: string
-  readonly fingerprint: string
-  readonly at: string
-}
-
-/** What the writer can be asked for; each op of a batch is answered at the same index. */
-export type Op =
-  | ChangeOp
-  | WrapOp
-  | KeyringOp
-  | ProvenOp
-  | BackendOp
-  | OrphanOp
-  | MirrorOp
-  | { readonly kind: 'remember'; readonly mark: AuditMark }
-  | { readonly kind: 'committed'; readonly intents: readonly number[] }
-  | { readonly kind: 'ping' }
-
-/** The new revision of a change, what came of a move, the intents that were committed, or nothing. */
-export type OpValue = number | Moved | readonly number[] | undefined
-
-/** How one op came out. */
-export type OpResult = { readonly value: OpValue } | { readonly error: PlainError }
-
-/** To the writer: ops to do in one transaction, or to let go of the files. */
+/** To the writer: ops to do in one transaction, or to close the files. */
 export type ToWriter = { readonly ops: readonly Op[] } | 'close'
 
 /** From the writer: the results of each batch, or why it could not open the store, as its last word. */
@@ -158,39 +29,18 @@ export type FromWriter =
   | { readonly results: readonly OpResult[] }
   | { readonly refused: PlainError }
 
-/** Look-ups, which are answered whole, and walks, which are answered in slices. */
-export type LookUp =
-  | 'identity'
-  | 'head'
-  | 'find'
-  | 'read'
-  | 'keys'
-  | 'keyUse'
-  | 'wrappedBy'
-  | 'backends'
-  | 'orphans'
-  | 'changedSince'
-  | 'mirrorHead'
-  | 'mirrored'
-  | 'findMirrored'
-  | 'mirrorCounts'
-  | 'measure'
-  | 'states'
-  | 'versions'
-export type Walk = 'list' | 'history' | 'homed'
-
-/** One read: a method of the reader with its arguments. */
-export interface ReadOp<V extends LookUp | Walk = LookUp | Walk> {
+/** One read. */
+export interface ReadOp {
   /** What answers name it by. */
   readonly id: number
-  readonly verb: V
-  readonly args: Parameters<Reader[V]>
+  readonly verb: LookUp | Walk
+  readonly args: readonly unknown[]
 }
 
-/** To the reader: reads to do, or to let go of the files. */
+/** To the reader: reads to do, or to close the files. */
 export type ToReader = readonly ReadOp[] | 'close'
 
-/** From the reader: the answer to a look-up, a slice of a walk, or why a read came to nothing. */
+/** From the reader: the answer to a look-up, a slice of a walk, or why a read failed. */
 export type ReadAnswer = { readonly id: number } & (
   | { readonly value: unknown }
   | { readonly slice: readonly unknown[]; readonly last: boolean }
@@ -213,65 +63,3 @@ export type FromCopier =
   | { readonly done: number; readonly total: number }
   | { readonly copied: Copied }
   | { readonly refused: PlainError }
-
-/** What `op` is about, to follow "Cannot" in a message. */
-export function attempted(op: Op): string {
-  if (op.kind === 'change') return describeChange[op.verb](op.version, quote(op.name))
-  if (op.kind === 'wrap') return `${op.verb} the wrap by ${op.provider} key ${op.fingerprint}`
-  if (op.kind === 'keyring') return describeKeyring(op)
-  if (op.kind === 'backend') return describeBackend(op)
-  if (op.kind === 'mirror') return `note the state of the mirror in backend ${op.backend}`
-  if (op.kind === 'orphans') return 'note places in backends'
-  if (op.kind === 'proven') return `note the proof of ${op.provider} key ${op.fingerprint}`
-  if (op.kind === 'remember') return `remember audit record ${op.mark.id}`
-  return op.kind === 'committed' ? 'tell which changes were committed' : 'check the store'
-}
-
-/** The same for a read. */
-export function attemptedRead({ verb, args: [name] }: ReadOp): string {
-  return describeRead[verb](typeof name === 'string' ? quote(name) : '')
-}
-
-const describeRead: Record<LookUp | Walk, (name: string) => string> = {
-  identity: () => 'tell which store it is',
-  head: () => 'read its head',
-  find: (name) => `find ${name}`,
-  read: (name) => `read ${name}`,
-  keys: () => 'read the keyring',
-  keyUse: () => 'count what the keyring wraps',
-  wrappedBy: () => 'read what an entry of the keyring wraps',
-  backends: () => 'read the backends',
-  orphans: () => 'read what is left over in backends',
-  changedSince: () => 'read its changes',
-  mirrorHead: () => 'read the state of a mirror',
-  mirrored: () => 'read what a mirror shows',
-  findMirrored: () => 'read what a mirror shows',
-  mirrorCounts: () => 'read the state of a mirror',
-  measure: () => 'measure it',
-  states: () => 'read the states of its secrets',
-  versions: () => 'read its versions',
-  list: () => 'list the secrets',
-  homed: () => 'list the secrets of a backend',
-  history: (name) => `read the history of ${name}`,
-}
-
-function describeBackend(op: BackendOp): string {
-  if (op.verb === 'erase-backend') return `delete backend ${op.id}`
-  return `save backend ${quote(op.saved.backend.name)}`
-}
-
-function describeKeyring(op: KeyringOp): string {
-  if (op.verb === 'add') return `add keyring entry ${op.added.id}`
-  if (op.verb === 'erase') return `erase keyring entry ${op.keyId}`
-  return `move ${op.moved.length} data keys to keyring entry ${op.keyId}`
-}
-
-const describeChange: Record<ChangeOp['verb'], (version: number | null, name: string) => string> = {
-  append: (version, name) => `append version ${version} of ${name}`,
-  activate: (version, name) => `activate version ${version} of ${name}`,
-  'remove-version': (version, name) => `remove version ${version} of ${name}`,
-  remove: (_, name) => `remove ${name}`,
-  reserve: (version, name) => `reserve version ${version} of ${name}`,
-  fill: (version, name) => `append version ${version} of ${name}`,
-  rehome: (_, name) => `move ${name}`,
-}

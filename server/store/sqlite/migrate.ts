@@ -8,6 +8,7 @@ import {
   keyringChanges,
   mirrors,
   restores,
+  staleCopies,
   wrapChanges,
 } from './schema.ts'
 
@@ -22,6 +23,7 @@ const migrations: readonly ((db: Database) => void)[] = [
   (db) => db.exec(backends),
   (db) => db.exec(restores),
   (db) => db.exec(mirrors),
+  (db) => db.exec(staleCopies),
 ]
 
 /** The schema that this release writes. */

@@ -1,5 +1,5 @@
 /**
- * Sets of version numbers as text, in runs: `1-3,7` is 1, 2, 3 and 7, and empty text is no number.
+ * Sets of version numbers as text, in runs: `1-3,7` is 1, 2, 3 and 7, and empty text is the empty set.
  * Every set has exactly one such text, so sets are compared as text.
  */
 import { SottoError } from '../../../client/api/errors.ts'
@@ -23,7 +23,7 @@ export function formatNumbers(numbers: readonly number[]): string {
   return formatRuns(runs)
 }
 
-/** The numbers of `text`, ascending. Throws `store_damaged` for what is no such text. */
+/** The numbers of `text`, ascending. Throws `store_damaged` for any other text. */
 export function parseNumbers(text: string): number[] {
   const numbers: number[] = []
   for (const [first, last] of parseRuns(text)) {

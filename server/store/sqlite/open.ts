@@ -6,10 +6,10 @@ import { migrate, NEWEST_SCHEMA, schemaOf } from './migrate.ts'
 import { formatNumbers, hasNumber } from './numbers.ts'
 import { APPLICATION_ID } from './schema.ts'
 
-/** How long the writer waits for a lock: only a program that is no part of Sotto can hold one. */
+/** How long the writer waits for a lock: only a program that is not part of Sotto can hold one. */
 const WRITER_BUSY_MS = 2000
 
-/** How long moving the log into the file waits for readers: a program that copies the file never ends to read. */
+/** How long moving the log into the file waits for readers: a program that copies the file never stops reading. */
 const CHECKPOINT_BUSY_MS = 50
 
 /** How long a reader waits, which does so on the event loop's thread. */
@@ -117,7 +117,7 @@ function checkPages(db: Database.Database): void {
   if (finding !== 'ok') throw damaged(db.name, finding)
 }
 
-/** Holds the numbers that each secret's row tells against the rows of its versions. */
+/** Compares the numbers in each secret's row with the rows of its versions. */
 function checkNumbers(db: Database.Database): void {
   const secrets = db.prepare<[], SecretNumbers>(
     'SELECT id, name, active, versions, removed FROM secret ORDER BY id',
@@ -139,7 +139,7 @@ function checkNumbers(db: Database.Database): void {
       const inStep = versions === formatNumbers(kept) && removed === formatNumbers(erased)
       const pointed = active === 0 ? versions === '' : hasNumber(versions, active)
       if (!inStep || !pointed) {
-        throw damaged(db.name, `the versions of ${quote(name)} are not those that its row tells`)
+        throw damaged(db.name, `the versions of ${quote(name)} are not those in its row`)
       }
     }
   } finally {

@@ -1,152 +1,120 @@
 /** The queue before the reader: reads that come together travel together, and every wait has a bound. */
 import type { Worker } from 'node:worker_threads'
-import { SottoError } from '../../../client/api/errors.ts'
-import type { StoreIdentity } from '../contract.ts'
-import { attemptedRead, type LookUp, type ReadAnswer, type ReadOp, type Walk } from './messages.ts'
+import type { SottoError } from '../../../client/api/errors.ts'
 import { fromPlain } from '../../platform/thread.ts'
-import type { Reader } from './reader.ts'
-
-/** What a walk is of. */
-type Row<V extends Walk> = ReturnType<Reader[V]> extends IterableIterator<(infer T)[]> ? T : never
+import type { StoreIdentity } from '../contract.ts'
+import {
+  type Asked,
+  attemptedRead,
+  type Found,
+  type LookUp,
+  lookUps,
+  type Row,
+  type Walk,
+  walks,
+} from './lookups.ts'
+import type { ReadAnswer, ReadOp } from './messages.ts'
+import { ThreadQueue } from './thread-queue.ts'
 
 interface Waiting {
-  readonly op: ReadOp
   /** The rows of a walk so far. */
   readonly rows: unknown[]
   readonly resolve: (value: unknown) => void
   readonly reject: (error: SottoError) => void
   /** Goes off when nothing came for too long. */
-  readonly timer: NodeJS.Timeout
+  readonly alarm: NodeJS.Timeout
+}
+
+/** The verbs of a store that read it. */
+export type Reads = {
+  [V in LookUp]: (...args: Asked<V>) => Promise<Found<V>>
+} & { [V in Walk]: (...args: Asked<V>) => Promise<Row<V>[]> }
+
+/** The verbs, each of which asks `queue` unless `demandUsable` throws. */
+export function readsOf(queue: ReadQueue, demandUsable: () => void): Reads {
+  const ask = (verb: LookUp | Walk) => {
+    return async (...args: unknown[]): Promise<unknown> => {
+      demandUsable()
+      return queue.ask(verb, args)
+    }
+  }
+  const verbs = [...Object.keys(lookUps), ...Object.keys(walks)] as (LookUp | Walk)[]
+  return Object.fromEntries(verbs.map((verb) => [verb, ask(verb)])) as unknown as Reads
 }
 
 /** Hands reads to the reader of the store at `path` and its answers to their callers. */
-export class ReadQueue {
-  readonly #worker: Worker
-  readonly #path: string
-  readonly #waitMs: number
-  readonly #exited: Promise<void>
+export class ReadQueue extends ThreadQueue<readonly ReadAnswer[]> {
   readonly #waiting = new Map<number, Waiting>()
   #planned: ReadOp[] = []
   #lastId = 0
-  #closing = false
-  #failure: SottoError | undefined
 
   /** No look-up, and no slice of a walk, is waited for longer than `waitMs`. */
   constructor(worker: Worker, path: string, waitMs: number) {
-    this.#worker = worker
-    this.#path = path
-    this.#waitMs = waitMs
-    worker.on('message', (answers: readonly ReadAnswer[]) => {
-      for (const answer of answers) this.#answer(answer)
-    })
-    worker.on('error', (error) => this.#fail(String(error)))
-    worker.on('messageerror', (error) => this.#fail(String(error)))
-    this.#exited = new Promise((resolve) => {
-      worker.once('exit', (code) => {
-        this.#fail(`it ended with code ${code}`)
-        resolve()
-      })
-    })
+    super(worker, 'reader', path, waitMs)
   }
 
   /** Lets the reader open the file within `openMs`, and resolves with which store it is. */
   open(openMs: number): Promise<StoreIdentity> {
-    return this.#submit('identity', [], openMs) as Promise<StoreIdentity>
-  }
-
-  /**
-   * Resolves with what the reader's method finds. Rejects with what it throws, as a SottoError, and
-   * with `store_unavailable` when it does not answer in time.
-   */
-  look<V extends LookUp>(verb: V, ...args: Parameters<Reader[V]>): Promise<ReturnType<Reader[V]>> {
-    return this.#submit(verb, args) as Promise<ReturnType<Reader[V]>>
-  }
-
-  /** The same for a method that gives slices: resolves with all rows. */
-  walk<V extends Walk>(verb: V, ...args: Parameters<Reader[V]>): Promise<Row<V>[]> {
-    return this.#submit(verb, args) as Promise<Row<V>[]>
+    return this.ask('identify', [], openMs) as Promise<StoreIdentity>
   }
 
   /** Ends the reader after what it was given. Resolves in any case, after `waitMs` at the latest. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#send()
-    this.#closing = true
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
-    this.#worker.postMessage('close')
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#waitMs)
-    })
-    await Promise.race([this.#exited, late])
-    clearTimeout(timer)
-    void this.#worker.terminate()
+    return this.end()
   }
 
-  #submit(
-    verb: LookUp | Walk,
-    args: ReadOp['args'],
-    waitMs: number = this.#waitMs,
-  ): Promise<unknown> {
-    if (this.#failure) throw this.#failure
-    if (this.#closing) throw this.#unavailable('it is closed')
-    const op: ReadOp = { id: ++this.#lastId, verb, args }
+  /**
+   * Resolves with what the verb finds, all rows where it is a walk. Rejects with what it throws, as a
+   * SottoError, and with `store_unavailable` when nothing comes for `waitMs`.
+   */
+  async ask(verb: LookUp | Walk, args: readonly unknown[], waitMs?: number): Promise<unknown> {
+    this.demandUsable()
+    const id = ++this.#lastId
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#giveUp(op, waitMs), waitMs)
-      this.#waiting.set(op.id, { op, rows: [], resolve, reject, timer })
+      const late = (error: SottoError): void => {
+        this.#waiting.delete(id)
+        reject(error)
+      }
+      const alarm = this.alarm(() => attemptedRead(verb, args), late, waitMs)
+      this.#waiting.set(id, { rows: [], resolve, reject, alarm })
       // What asks in the same turn travels together.
-      if (this.#planned.push(op) === 1) setImmediate(() => this.#send())
+      if (this.#planned.push({ id, verb, args }) === 1) setImmediate(() => this.#send())
     })
   }
 
   #send(): void {
     if (this.#planned.length === 0) return
-    const ops = this.#planned
+    this.post(this.#planned)
     this.#planned = []
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
-    this.#worker.postMessage(ops)
   }
 
-  #answer(answer: ReadAnswer): void {
+  protected override answer(answers: readonly ReadAnswer[]): void {
+    for (const answer of answers) this.#take(answer)
+  }
+
+  #take(answer: ReadAnswer): void {
     const waiting = this.#waiting.get(answer.id)
     if (!waiting) return
-    const { rows, resolve, reject, timer } = waiting
+    const { rows, resolve, reject, alarm } = waiting
     if ('slice' in answer) {
       rows.push(...answer.slice)
       if (!answer.last) {
-        timer.refresh()
+        alarm.refresh()
         return
       }
     }
     this.#waiting.delete(answer.id)
-    clearTimeout(timer)
+    clearTimeout(alarm)
     if ('error' in answer) reject(fromPlain(answer.error))
     else resolve('slice' in answer ? rows : answer.value)
   }
 
-  #giveUp(op: ReadOp, waitMs: number): void {
-    const waiting = this.#waiting.get(op.id)
-    this.#waiting.delete(op.id)
-    const about = `Cannot ${attemptedRead(op)}: the store "${this.#path}"`
-    waiting?.reject(
-      new SottoError('store_unavailable', `${about} did not answer within ${waitMs} ms`, {
-        hint: 'Look at the disk of the store, and at what else has the file open.',
-      }),
-    )
-  }
-
-  #fail(reason: string): void {
-    this.#failure ??= this.#closing
-      ? this.#unavailable('it is closed')
-      : this.#unavailable(`its reader stopped: ${reason}`, 'Restart the server.')
-    for (const { timer, reject } of this.#waiting.values()) {
-      clearTimeout(timer)
-      reject(this.#failure)
+  protected override rejectAll(error: SottoError): void {
+    for (const { alarm, reject } of this.#waiting.values()) {
+      clearTimeout(alarm)
+      reject(error)
     }
     this.#waiting.clear()
-  }
-
-  #unavailable(reason: string, hint?: string): SottoError {
-    const message = `Cannot use the store "${this.#path}": ${reason}`
-    return new SottoError('store_unavailable', message, hint === undefined ? {} : { hint })
   }
 }

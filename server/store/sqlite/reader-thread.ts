@@ -1,18 +1,11 @@
 /**
- * The thread that reads a store, so that a disk which does not answer holds up nobody but those who
- * read. Look-ups are done in the order in which they come, slices of walks between them.
+ * The thread that reads a store, so that a disk which does not answer holds up only those who read. Look-ups are done in the order in which they come, slices of walks between them.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { asStoreError } from './faults.ts'
-import {
-  attemptedRead,
-  type LookUp,
-  type ReadAnswer,
-  type ReadOp,
-  type ToReader,
-  type Walk,
-} from './messages.ts'
+import { type Asked, attemptedRead, isWalk, type LookUp, type Walk } from './lookups.ts'
+import type { ReadAnswer, ReadOp, ToReader } from './messages.ts'
 import { toPlain } from '../../platform/thread.ts'
 import { Reader } from './reader.ts'
 
@@ -24,25 +17,25 @@ export interface ReaderData {
 
 class Reading {
   readonly #path: string
-  readonly #tell: (answers: readonly ReadAnswer[]) => void
+  readonly #send: (answers: readonly ReadAnswer[]) => void
   /** Opened by the first read, when the writer has looked at the file. */
   #reader: Reader | undefined
   /** The last of the walks, which run one after another. */
   #walking: Promise<void> = Promise.resolve()
 
-  constructor(path: string, tell: (answers: readonly ReadAnswer[]) => void) {
+  constructor(path: string, send: (answers: readonly ReadAnswer[]) => void) {
     this.#path = path
-    this.#tell = tell
+    this.#send = send
   }
 
   /** Answers look-ups together, and walks one after another. */
   run(ops: readonly ReadOp[]): void {
     const answers = ops.flatMap((op) => {
-      if (!isWalk(op)) return [this.#lookUp(op)]
+      if (!isWalk(op.verb)) return [this.#lookUp(op)]
       this.#walking = this.#walking.then(() => this.#walk(op))
       return []
     })
-    if (answers.length > 0) this.#tell(answers)
+    if (answers.length > 0) this.#send(answers)
   }
 
   async close(): Promise<void> {
@@ -52,27 +45,25 @@ class Reading {
 
   #lookUp(op: ReadOp): ReadAnswer {
     try {
-      const look = this.#open()[op.verb as LookUp] as (...args: unknown[]) => unknown
-      return { id: op.id, value: look.apply(this.#reader, op.args) }
+      const { id, verb, args } = op
+      return { id, value: this.#open().look(verb as LookUp, ...(args as Asked<LookUp>)) }
     } catch (error) {
       return this.#failed(op, error)
     }
   }
 
-  async #walk(op: ReadOp<Walk>): Promise<void> {
+  async #walk(op: ReadOp): Promise<void> {
     try {
-      const { id, args } = op
-      const reader = this.#open()
-      const walk = reader[op.verb] as (...args: unknown[]) => IterableIterator<unknown[]>
-      const slices = walk.apply(reader, args)
+      const { id, verb, args } = op
+      const slices = this.#open().walk(verb as Walk, ...(args as Asked<Walk>))
       for (let step = slices.next(); !step.done; ) {
         const slice = step.value
         step = slices.next()
-        this.#tell([{ id, slice, last: step.done === true }])
+        this.#send([{ id, slice, last: step.done === true }])
         await nextTurn()
       }
     } catch (error) {
-      this.#tell([this.#failed(op, error)])
+      this.#send([this.#failed(op, error)])
     }
   }
 
@@ -81,13 +72,10 @@ class Reading {
     return this.#reader
   }
 
-  #failed(op: ReadOp, error: unknown): ReadAnswer {
-    return { id: op.id, error: toPlain(asStoreError(error, attemptedRead(op), this.#path)) }
+  #failed({ id, verb, args }: ReadOp, error: unknown): ReadAnswer {
+    const attempted = attemptedRead(verb, args)
+    return { id, error: toPlain(asStoreError(error, attempted, this.#path)) }
   }
-}
-
-function isWalk(op: ReadOp): op is ReadOp<Walk> {
-  return op.verb === 'list' || op.verb === 'history' || op.verb === 'homed'
 }
 
 function start(): void {

@@ -1,4 +1,4 @@
-/** Makes the copy of a store go on as the store: numbers that may have been given since are passed over. */
+/** Makes the copy of a store the store again: numbers that may have been given since are skipped. */
 import Database from 'better-sqlite3'
 import { MAX_VERSION } from '../../../client/api/types.ts'
 import type { AuditMark, Restored, SecretState } from '../contract.ts'
@@ -13,7 +13,7 @@ export interface Revival {
   /** The revision that the restore is. */
   readonly revision: number
   readonly restored: Restored
-  /** How many numbers of each name are passed over. */
+  /** How many numbers of each name are skipped. */
   readonly skip: number
   /** Numbers that were given since, the highest for each name, names unknown to the copy among them. */
   readonly given: ReadonlyMap<string, number>
@@ -34,7 +34,7 @@ interface Row {
 const PAGE_ROWS = 1000
 
 /**
- * Changes the copy at `path`, which nobody has open, in one transaction; it is one durable file
+ * Changes the copy at `path`, which no process has open, in one transaction; it is one durable file
  * afterwards. Throws `store_unavailable` when that fails.
  */
 export function reviveStore(path: string, revival: Revival): void {

@@ -84,7 +84,7 @@ CREATE TABLE version (
 ) STRICT;
 `
 
-/** Migration 2: wraps of the root key come and go, and each tells when it was last proven. */
+/** Migration 2: wraps of the root key come and go, and each has the time when it was last proven. */
 export const wrapChanges = `
 ALTER TABLE root_wrap ADD COLUMN proven_at TEXT;  -- NULL where the root key never came back from it
 
@@ -101,7 +101,7 @@ CREATE TABLE wrap_change (
 ) STRICT;
 `
 
-/** Migration 3: entries of the keyring come and go, and wraps are made anew. */
+/** Migration 3: entries of the keyring come and go, and wraps are replaced. */
 export const keyringChanges = `
 -- Finds what an entry still wraps, when it is to be erased.
 CREATE INDEX version_key ON version (key_id) WHERE key_id IS NOT NULL;
@@ -204,7 +204,7 @@ export const restores = `
 -- One row for each time; its revision is one of the store, as in change.
 CREATE TABLE restore (
   revision INTEGER PRIMARY KEY,
-  audit_id INTEGER NOT NULL UNIQUE,  -- the record of it, the first of the log that goes on
+  audit_id INTEGER NOT NULL UNIQUE,  -- the record of it, the first of the log after it
   audit_hash TEXT NOT NULL,
   backup TEXT NOT NULL,
   taken_at TEXT NOT NULL,
@@ -215,7 +215,7 @@ CREATE TABLE restore (
 ) STRICT;
 `
 
-/** Migration 6: mirrors. The outbox of all of them is the table change, behind the cursor of each. */
+/** Migration 6: mirrors. The outbox of all of them is the table change, from the cursor of each on. */
 export const mirrors = `
 CREATE TABLE mirror (
   backend INTEGER PRIMARY KEY REFERENCES backend (id) ON DELETE CASCADE,
@@ -241,4 +241,17 @@ CREATE TABLE mirrored (
   UNIQUE (backend, secret)
 ) STRICT;
 CREATE INDEX mirrored_state ON mirrored (backend, state);
+`
+
+/** Migration 7: mirrors keep no copies of versions; where such copies lie is remembered to be reported. */
+export const staleCopies = `
+CREATE TABLE stale_copy (
+  backend INTEGER NOT NULL REFERENCES backend (id) ON DELETE CASCADE,
+  secret INTEGER NOT NULL REFERENCES secret (id),
+  versions TEXT NOT NULL  -- as runs
+) STRICT;
+INSERT INTO stale_copy SELECT backend, secret, leaves FROM mirrored WHERE leaves <> '';
+ALTER TABLE mirrored DROP COLUMN leaves;
+-- The scope had that setting, too; a different scope would have everything looked at again.
+UPDATE mirror SET scope = coalesce(json_extract(scope, '$[0]'), scope) WHERE json_valid(scope);
 `

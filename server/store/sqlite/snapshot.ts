@@ -1,4 +1,4 @@
-/** Copies of an open store: each made by a thread of its own, in a file beside the store's. */
+/** Copies of an open store: each made by a thread of its own, in a file next to the store's. */
 import { randomBytes } from 'node:crypto'
 import { open, readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -8,7 +8,7 @@ import type { Snapshot, SnapshotOptions } from '../contract.ts'
 import { type Copied, type CopierData, type FromCopier } from './messages.ts'
 import { fromPlain, threadScript } from '../../platform/thread.ts'
 
-/** A copy that tells nothing for so long is given up. */
+/** A copy without progress for so long is given up. */
 const STALL_MS = 60_000
 
 const script = threadScript('server/store/sqlite/copier-thread')
@@ -16,7 +16,7 @@ const script = threadScript('server/store/sqlite/copier-thread')
 /** The snapshots of the store in one file. */
 export class Snapshots {
   readonly #file: string
-  /** Breaks off those that are being taken. */
+  /** Stops those that are being taken. */
   readonly #stop = new AbortController()
   readonly #taking = new Set<Promise<unknown>>()
 
@@ -36,7 +36,7 @@ export class Snapshots {
     }
   }
 
-  /** Breaks off what is under way, and resolves when its connections are closed. */
+  /** Stops what is under way, and resolves when its connections are closed. */
   async close(): Promise<void> {
     this.#stop.abort()
     await Promise.allSettled(this.#taking)
@@ -49,7 +49,7 @@ export class Snapshots {
     const path = `${this.#file}.${randomBytes(4).toString('hex')}.snapshot`
     const remove = (): Promise<void> => removeCopy(path)
     try {
-      if (signal.aborted) throw broken(this.#file)
+      if (signal.aborted) throw stopped(this.#file)
       // Made here, not by SQLite, for the mode, which the files that SQLite adds inherit.
       await (await open(path, 'wx', 0o600)).close()
       const copied = await this.#run(path, signal, progress)
@@ -78,7 +78,7 @@ export class Snapshots {
       void worker.terminate()
     }, STALL_MS)
     const stop = (): void => {
-      failure ??= broken(this.#file)
+      failure ??= stopped(this.#file)
       // A thread that was ended by force would leave its lock on the store's log.
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
       worker.postMessage('stop')
@@ -118,8 +118,8 @@ async function removeCopy(path: string): Promise<void> {
   for (const ending of ['', '-journal', '-wal', '-shm']) await rm(path + ending, { force: true })
 }
 
-function broken(file: string): SottoError {
-  return new SottoError('local', `The copy of the store "${file}" was broken off`)
+function stopped(file: string): SottoError {
+  return new SottoError('local', `The copy of the store "${file}" was stopped`)
 }
 
 function stalled(file: string): SottoError {

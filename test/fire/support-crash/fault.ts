@@ -1,8 +1,7 @@
 /** Makes system calls of a running process fail or take long, for as long as it is wanted. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TestProcess } from '../../support/process.ts'
 
 /** What befalls the calls on some files. */
 export interface Fault {
@@ -22,25 +21,19 @@ export interface Held extends AsyncDisposable {
 /** Lets a fault befall the process `pid`; resolves once it holds for every thread. */
 export async function befall(pid: number, { paths, calls, what }: Fault): Promise<Held> {
   const names = calls.join(',')
-  const tracer = spawn(
-    'strace',
-    ['-f', '-qq', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${names}`].concat(
-      paths.flatMap((path) => ['-P', path]),
-      ['-e', `inject=${names}:${what}`],
-    ),
-    { stdio: ['ignore', 'ignore', 'pipe'] },
+  const args = ['-f', '-qq', '-p', String(pid), '-o', '/dev/null', '-e', `trace=${names}`].concat(
+    paths.flatMap((path) => ['-P', path]),
+    ['-e', `inject=${names}:${what}`],
   )
-  let said = ''
-  tracer.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
-  const ended = once(tracer, 'exit')
+  const tracer = new TestProcess('strace', args)
   while (!isTraced(pid)) {
-    if (tracer.exitCode !== null) throw new Error(`strace: ${said}`)
+    if (!tracer.isRunning) throw new Error(`strace: ${tracer.stderr}`)
     await sleep(5)
   }
   const mend = async (): Promise<void> => {
     // A tracer lets go of a process when it is interrupted; calls under way then go on as they are.
-    tracer.kill('SIGINT')
-    await ended
+    tracer.signal('SIGINT')
+    await tracer.exited
   }
   return { mend, [Symbol.asyncDispose]: mend }
 }

@@ -59,6 +59,6 @@ export function projectionPath(part: string, name: string): string {
   return `secret/${part}/sotto/active/${pathOf(name)}`
 }
 
-export function leafPath(part: string, { name, version, home }: Leaf): string {
-  return `secret/${part}/sotto/${home ? 'home' : 'versions'}/${pathOf(name)}/${version}`
+export function leafPath(part: string, { name, version }: Leaf): string {
+  return `secret/${part}/sotto/home/${pathOf(name)}/${version}`
 }

@@ -44,7 +44,6 @@ describeWith(['bao'], 'a mirror under fire', () => {
         'backend-create',
         mirroredBackend(bao.url, {
           secrets: ['prod/*'],
-          history: 'all',
           onDrift: 'report',
           onDelete: 'keep',
         }),

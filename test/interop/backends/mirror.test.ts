@@ -60,7 +60,6 @@ for (const policy of ['least', 'marking'] as const) {
           tokenSecretRef: { name: 'backends/vault' },
           mirror: {
             secrets: ['prod/*'],
-            history: 'none',
             onDrift: 'report',
             onDelete: 'keep',
             ...mirror,
@@ -170,7 +169,7 @@ for (const policy of ['least', 'marking'] as const) {
 
     test('more activations than OpenBao keeps, and a rollback behind them', async () => {
       const client = service.client()
-      await setUp({ history: 'all' })
+      await setUp()
       for (let version = 1; version <= 14; version++) {
         await client.put('prod/a', bytes(`v${version}`))
         await client.activate('prod/a', version)
@@ -180,8 +179,6 @@ for (const policy of ['least', 'marking'] as const) {
       await sync()
       expect(await seen('prod/a')).toEqual({ value: 'v2' })
       expect(await items()).toEqual([])
-      const leaves = await bao.must('GET', `${mount}/metadata/sotto/versions/prod/a?list=true`)
-      expect(leaves.data.keys).toHaveLength(14)
     })
 
     test('a mount that deletes by itself is an alarm', async () => {
@@ -195,7 +192,7 @@ for (const policy of ['least', 'marking'] as const) {
       ])
     })
 
-    test('a mount that is removed stops the mirror, and nothing is made again unasked', async () => {
+    test('a mount that is removed stops the mirror, and nothing is recreated unasked', async () => {
       const client = service.client()
       await client.put('prod/a', bytes('one'))
       await setUp()
@@ -252,7 +249,7 @@ for (const policy of ['least', 'marking'] as const) {
     test('no value is in what OpenBao or the server say', async () => {
       const canary = 'canary-4f1d2c'
       await service.client().put('prod/a', bytes(canary))
-      await setUp({ history: 'all' })
+      await setUp()
       await sync()
       await bao.must('DELETE', `sys/mounts/${mount}`)
       await sync()

@@ -88,7 +88,7 @@ describeWith(['bao'], 'a server with its secrets in OpenBao', () => {
       expect(await got('prod/a')).toBe('two')
       expect(text((await client.getVersion('prod/a', 9)).Value)).toBe('nine')
       await client.deleteVersion('prod/a', 1)
-      const leaf = { name: 'prod/a', incarnation: 1, version: 1, home: true }
+      const leaf = { name: 'prod/a', incarnation: 1, version: 1 }
       await expect
         .poll(async () => (await bao.call('GET', leafPath('metadata', leaf))).status, soon)
         .toBe(404)
@@ -148,7 +148,7 @@ describeWith(['bao'], 'a server with its secrets in OpenBao', () => {
 
     test('what somebody else does there is told: altered, deleted, removed', async () => {
       const client = service.client()
-      const leaf = { name: 'prod/other', incarnation: 1, version: 1, home: true }
+      const leaf = { name: 'prod/other', incarnation: 1, version: 1 }
       await client.put('prod/other', bytes('mine'))
       const { data } = (await bao.must('GET', leafPath('data', leaf))).data
       const altered = { ...data, value: Buffer.from('theirs').toString('base64') }

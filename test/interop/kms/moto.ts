@@ -1,7 +1,4 @@
 /** moto in the place of AWS KMS, with the rules that it leaves out: real HTTP, keys in its memory. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import type { Readable } from 'node:stream'
 import {
   CreateAliasCommand,
   CreateKeyCommand,
@@ -12,6 +9,7 @@ import {
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms'
 import { requirePeer } from '../../support/peers.ts'
+import { TestProcess } from '../../support/process.ts'
 
 export const REGION = 'eu-central-1'
 
@@ -41,10 +39,9 @@ export interface Moto extends AsyncDisposable {
 /** Starts moto on a free port of loopback. */
 export async function startMoto(): Promise<Moto> {
   const script = new URL('moto_kms.py', import.meta.url).pathname
-  const child = spawn(requirePeer('kms-python'), ['-u', script, '-H', '127.0.0.1', '-p', '0'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  const url = await addressIn(child.stderr)
+  const args = ['-u', script, '-H', '127.0.0.1', '-p', '0']
+  const moto = new TestProcess(requirePeer('kms-python'), args)
+  const [, url = ''] = await moto.line(/Running on (http:\S+)/)
 
   const clientOf = (region: string): KMSClient =>
     new KMSClient({
@@ -77,9 +74,7 @@ export async function startMoto(): Promise<Moto> {
     },
     async [Symbol.asyncDispose]() {
       client.destroy()
-      const gone = once(child, 'exit')
-      child.kill('SIGKILL')
-      await gone
+      await moto.kill()
     },
   }
 }
@@ -87,17 +82,4 @@ export async function startMoto(): Promise<Moto> {
 /** moto changes keys by their ids alone. */
 function idIn(arn: string): string {
   return arn.slice(arn.indexOf('/') + 1)
-}
-
-/** Where moto says that it listens; whatever else it says is read and dropped. */
-async function addressIn(stream: Readable): Promise<string> {
-  let said = ''
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  stream.setEncoding('utf8').on('data', (text: string) => {
-    if (said.length < 10_000) said += text
-    const url = /Running on (http:\S+)/.exec(said)?.[1]
-    if (url !== undefined) resolve(url)
-  })
-  stream.on('end', () => reject(new Error(`moto ended: ${said}`)))
-  return promise
 }

@@ -186,7 +186,7 @@ describeWith(['kms-python'], 'aws-kms', () => {
       [
         'of a key that is not at hand',
         { kind: 'error', type: 'KeyUnavailableException', status: 500 },
-        /KMS has the key not at hand at present$/,
+        /KMS cannot use the key right now$/,
         /Try again/,
       ],
       [

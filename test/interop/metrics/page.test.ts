@@ -1,9 +1,8 @@
 /** The page of the metrics as the parser of prometheus_client reads it. */
-import { spawn } from 'node:child_process'
-import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
 import { Registry } from '../../../server/metrics/registry.ts'
 import { describeWith, requirePeer } from '../../support/peers.ts'
+import { run } from '../../support/process.ts'
 import { scrape } from '../../support/scrape.ts'
 import { bytes, startService } from '../../support/service.ts'
 
@@ -18,11 +17,9 @@ interface Found {
 
 async function parse(page: string): Promise<Found[]> {
   const script = new URL('read_page.py', import.meta.url).pathname
-  const child = spawn(requirePeer('metrics-python'), [script], { stdio: 'pipe' })
-  child.stdin.end(page)
-  const [printed, complaint] = await Promise.all([text(child.stdout), text(child.stderr)])
-  expect(complaint).toBe('')
-  return JSON.parse(printed) as Found[]
+  const { stdout, stderr } = await run(requirePeer('metrics-python'), [script], { input: page })
+  expect(stderr).toBe('')
+  return JSON.parse(stdout) as Found[]
 }
 
 /** The name that the parser tells: of counters without their ending. */

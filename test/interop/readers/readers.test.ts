@@ -63,7 +63,6 @@ describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', (
       'backend-create',
       mirroredBackend(bao.url, {
         secrets: ['prod/*'],
-        history: 'none',
         onDrift: 'report',
         onDelete: 'remove',
       }),

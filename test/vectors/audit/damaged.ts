@@ -1,8 +1,8 @@
 /** Logs that somebody changed, one for each way to do it. */
 import type { DamageKind } from '../../../audit/damage.ts'
 import { threeSegments } from './logs.ts'
-import { type FoundDamage, hashOf, linesOf, type Log, put, receipt, segment } from './vector.ts'
-import type { Expectation, Vector } from './vector.ts'
+import { type FoundDamage, hashOf, linesOf, type Log, put, receipt, segment } from './log-vector.ts'
+import type { Expectation, Vector } from './log-vector.ts'
 
 type Given = Pick<Expectation, 'head' | 'after'>
 

@@ -4,7 +4,7 @@ import { AuditLog, type AuditLogOptions } from '../../../audit/log.ts'
 import type { Entry } from '../../../audit/record.ts'
 import { MemoryDisk, systemError } from '../../audit/disk.ts'
 import { ManualTimers, settled } from '../../audit/fixtures.ts'
-import type { Log } from './vector.ts'
+import type { Log } from './log-vector.ts'
 
 /** The store whose log it is. */
 const logId = '00112233445566778899aabbccddeeff'

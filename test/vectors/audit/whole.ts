@@ -1,7 +1,7 @@
 /** Logs with nothing wrong: orderly ones, and what crashes and failing disks leave. */
 import type { VerifyReport } from '../../../audit/verify.ts'
 import { failedWrite, goneOn, threeSegments } from './logs.ts'
-import { hashOf, linesOf, type Log, put, receipt, segment, type Vector } from './vector.ts'
+import { hashOf, linesOf, type Log, put, receipt, segment, type Vector } from './log-vector.ts'
 
 /** What is counted in a report beside the first and the last record. */
 type Counts = Partial<

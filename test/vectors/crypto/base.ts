@@ -11,7 +11,7 @@ import {
 import { deriveKey } from '../../../server/crypto/derive.ts'
 import { type RandomSource, seal } from '../../../server/crypto/envelope.ts'
 import { Keyring, type SealedEntry } from '../../../server/crypto/keyring.ts'
-import type { Expected, Part, Reason, VectorEntry, VersionVector } from './vector.ts'
+import type { Expected, Part, Reason, VectorEntry, VersionVector } from './crypto-vector.ts'
 
 /** A vector with the name of its file. */
 export type Named<V> = [name: string, vector: V]

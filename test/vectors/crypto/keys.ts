@@ -18,7 +18,13 @@ import {
   storeId,
   version,
 } from './base.ts'
-import type { KeyFileVector, Reason, RootKeyVector, VectorEntry, VersionVector } from './vector.ts'
+import type {
+  KeyFileVector,
+  Reason,
+  RootKeyVector,
+  VectorEntry,
+  VersionVector,
+} from './crypto-vector.ts'
 
 /** Keyrings that must not be used. */
 export function keyrings(): Named<VersionVector>[] {

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import { rootKeyBinding } from '../../../server/crypto/binding.ts'
 import { type Named, otherStore, refused, storeId } from './base.ts'
-import type { KmsWrapVector, Reason } from './vector.ts'
+import type { KmsWrapVector, Reason } from './crypto-vector.ts'
 
 /** Wraps by AWS KMS. */
 export function kmsWraps(): Named<KmsWrapVector>[] {

@@ -3,7 +3,7 @@
  * made once and are kept as they are.
  */
 import { flip, type Named, otherStore, refused, rootBytes, storeId } from './base.ts'
-import type { Reason, RecoveryWrapVector } from './vector.ts'
+import type { Reason, RecoveryWrapVector } from './crypto-vector.ts'
 
 const identity = 'AGE-SECRET-KEY-1Y9T6L290HXPWFFCAD4PF0LTKG3CESDZXWPZ6FSHYPT8D4K7DZ0US3ZHQVM'
 const otherIdentity = 'AGE-SECRET-KEY-1DJX5CJF0R554NMR5HQZG6Z83UNC85WVG35YDDSWRKXHHKUXX0VMQ22KPVH'

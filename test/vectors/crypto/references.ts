@@ -22,7 +22,7 @@ import {
   value,
   version,
 } from './base.ts'
-import type { BackendVector, Expected, ReferenceVector } from './vector.ts'
+import type { BackendVector, Expected, ReferenceVector } from './crypto-vector.ts'
 
 function reference(
   comment: string,

@@ -10,7 +10,7 @@ import {
   rootBytes,
   storeId,
 } from './base.ts'
-import type { StateVector } from './vector.ts'
+import type { StateVector } from './crypto-vector.ts'
 
 type State = StateVector['state']
 

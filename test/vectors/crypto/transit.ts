@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import { rootKeyBinding } from '../../../server/crypto/binding.ts'
 import { type Named, otherStore, refused, storeId } from './base.ts'
-import type { Reason, TransitWrapVector } from './vector.ts'
+import type { Reason, TransitWrapVector } from './crypto-vector.ts'
 
 /** Wraps by OpenBao Transit. */
 export function transitWraps(): Named<TransitWrapVector>[] {

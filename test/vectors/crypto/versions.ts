@@ -31,7 +31,7 @@ import {
   wrapped,
   wrappingKey,
 } from './base.ts'
-import type { Part, VectorEntry, VersionVector } from './vector.ts'
+import type { Part, VectorEntry, VersionVector } from './crypto-vector.ts'
 
 /** Every case of a version. */
 export function versions(): Named<VersionVector>[] {

@@ -1,0 +1,117 @@
+/** What a store keeps of keys: the keyring, and the root key as key providers wrapped it. */
+import type { Principal } from '../../client/api/types.ts'
+import type { AuditMark } from './head.ts'
+
+/** A keyring entry as it is stored: sealed under the root key. */
+export interface StoredKey {
+  readonly id: number
+  readonly createdAt: string
+  readonly state: 'active' | 'retiring'
+  readonly sealed: Uint8Array
+}
+
+/** The root key as one key provider wrapped it. */
+export interface StoredWrap {
+  /** The provider's name, such as `local`. */
+  readonly provider: string
+  /** Names the provider's key, so that a wrong one is recognised. */
+  readonly fingerprint: string
+  readonly createdAt: string
+  /** When the root key was last recovered from it; absent where it never was. UTC. */
+  readonly provenAt?: string
+  readonly wrapped: Uint8Array
+}
+
+/** What a change of the keys carries. */
+export interface KeyChange {
+  /** The durable record of the intent. No two changes share one, whatever they change. */
+  readonly intent: AuditMark
+  /** A caller, or else who works on the files of the store. */
+  readonly by: Principal | string
+  /** UTC. */
+  readonly at: string
+}
+
+/** A version, as far as its wrapped data key is concerned. */
+export interface WrappedVersion {
+  readonly name: string
+  readonly incarnation: number
+  readonly version: number
+  /** The keyring entry that wraps its data key. */
+  readonly keyId: number
+  readonly wrappedKey: Uint8Array
+  /** Where it is among all versions: the cursor of the next page. */
+  readonly cursor: number
+}
+
+/** The data key of a version, re-wrapped. */
+export interface MovedKey {
+  readonly name: string
+  readonly version: number
+  /** Replaces `expected`. */
+  readonly wrappedKey: Uint8Array
+  readonly expected: Uint8Array
+}
+
+/** The outcome of moving data keys to another entry. */
+export interface Moved {
+  readonly revision: number
+  /** How many were moved; the others had been removed or moved meanwhile. */
+  readonly count: number
+}
+
+/** The verbs of a store about keys, as the contract says. */
+export interface KeyStore {
+  /** The keyring and the wraps of the root key, in the order in which they were added. */
+  keys(): Promise<{ keys: StoredKey[]; wraps: StoredWrap[] }>
+
+  /** How many versions have their data key wrapped by each entry; an entry that wraps none is absent. */
+  keyUse(): Promise<Map<number, number>>
+
+  /**
+   * Versions whose data keys the entry `keyId` wraps, in the order in which they were added: the first
+   * `limit` of those after `cursor` (0: from the first on).
+   */
+  wrappedBy(keyId: number, cursor: number, limit: number): Promise<WrappedVersion[]>
+
+  /**
+   * Adds a wrap of the root key. Resolves with the new revision. Rejects with `conflict` when the
+   * provider's key of that fingerprint has a wrap already.
+   */
+  addWrap(change: KeyChange, wrap: StoredWrap): Promise<number>
+
+  /**
+   * Erases the wrap of a provider's key. Resolves with the new revision. Rejects with `conflict` when
+   * there is no such wrap, with `internal` when it is the last one.
+   */
+  removeWrap(change: KeyChange, provider: string, fingerprint: string): Promise<number>
+
+  /**
+   * Stores `wrap` in place of the wrap `expected` of the same provider's key. Resolves with the new
+   * revision. Rejects with `conflict` when that is not the stored one.
+   */
+  replaceWrap(change: KeyChange, wrap: StoredWrap, expected: Uint8Array): Promise<number>
+
+  /** Notes when the root key was recovered from a wrap. Nothing happens where there is no such wrap. */
+  noteProven(provider: string, fingerprint: string, at: string): Promise<void>
+
+  /**
+   * Adds `added` as the active entry of the keyring, and stores `retired` in place of the one that was
+   * active. Resolves with the new revision. Rejects with `conflict` when `retired` is not the active entry,
+   * with `internal` when the states of the two are wrong, or the id of `added` is not above all others.
+   */
+  addKey(change: KeyChange, added: StoredKey, retired: StoredKey): Promise<number>
+
+  /**
+   * Replaces data keys by those that the entry `keyId` wraps; what is gone, or not as expected, is
+   * skipped. Rejects with `conflict` when `keyId` is not the active entry.
+   */
+  moveKeys(change: KeyChange, keyId: number, moved: readonly MovedKey[]): Promise<Moved>
+
+  /**
+   * Erases the entry `keyId` of the keyring, after the changes that were called before. Resolves with the
+   * new revision. Rejects with `conflict` when it is not a retiring entry, or still wraps the data key of a
+   * version.
+   */
+  eraseKey(change: KeyChange, keyId: number): Promise<number>
+}

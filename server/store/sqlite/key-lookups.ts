@@ -1,0 +1,53 @@
+/** What is read of the keyring, the wraps of the root key, and the data keys that the keyring wraps. */
+import type { Database } from 'better-sqlite3'
+import type { StoredKey, StoredWrap, WrappedVersion } from '../contract.ts'
+
+interface WrapRow extends Omit<StoredWrap, 'provenAt'> {
+  readonly provenAt: string | null
+}
+
+export const keyLookUps = {
+  keys: {
+    words: 'read the keyring',
+    prepare(db: Database) {
+      const entries = db.prepare<[], StoredKey>(
+        'SELECT id, created_at AS createdAt, state, sealed FROM keyring_entry ORDER BY id',
+      )
+      const wraps = db.prepare<[], WrapRow>(`
+        SELECT provider, fingerprint, created_at AS createdAt, proven_at AS provenAt, wrapped
+        FROM root_wrap ORDER BY id`)
+      return (): { keys: StoredKey[]; wraps: StoredWrap[] } => ({
+        keys: entries.all(),
+        wraps: wraps.all().map(asWrap),
+      })
+    },
+  },
+  keyUse: {
+    words: 'count what the keyring wraps',
+    prepare(db: Database) {
+      // By an index that holds no more than this: a million versions take some hundredths of a second.
+      const count = db
+        .prepare<[], [keyId: number, count: number]>(
+          'SELECT key_id, count(*) FROM version WHERE key_id IS NOT NULL GROUP BY key_id',
+        )
+        .raw()
+      return (): Map<number, number> => new Map(count.all())
+    },
+  },
+  wrappedBy: {
+    words: 'read what an entry of the keyring wraps',
+    prepare(db: Database) {
+      const select = db.prepare<[number, number, number], WrappedVersion>(`
+        SELECT v.id AS cursor, s.name, v.incarnation, v.number AS version, v.key_id AS keyId,
+          v.wrapped_key AS wrappedKey
+        FROM version v JOIN secret s ON s.id = v.secret
+        WHERE v.key_id = ? AND v.id > ? ORDER BY v.id LIMIT ?`)
+      return (keyId: number, cursor: number, limit: number): WrappedVersion[] =>
+        select.all(keyId, cursor, limit)
+    },
+  },
+}
+
+function asWrap({ provenAt, ...wrap }: WrapRow): StoredWrap {
+  return provenAt === null ? wrap : { ...wrap, provenAt }
+}

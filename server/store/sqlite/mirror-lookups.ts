@@ -1,0 +1,142 @@
+/** What is read of mirrors, and of the changes that they follow. */
+import type { Database } from 'better-sqlite3'
+import type { MirrorCounts, Mirrored, MirrorHead, Shown, StaleCopies } from '../mirrors.ts'
+import { parseNumbers } from './numbers.ts'
+
+interface HeadRow {
+  readonly cursor: number
+  readonly scope: string
+  readonly place: string | null
+  readonly checkedAt: string | null
+}
+
+interface MirroredRow {
+  readonly cursor: number
+  readonly name: string
+  readonly state: Mirrored['state']
+  readonly reason: string
+  readonly since: string
+  readonly attempts: number
+  readonly retryAt: string | null
+  readonly shown: string | null
+  readonly intended: string | null
+}
+
+const columns = `m.id AS cursor, s.name, m.state, m.reason, m.since, m.attempts,
+  m.retry_at AS retryAt, m.shown, m.intended
+  FROM mirrored m JOIN secret s ON s.id = m.secret WHERE m.backend = :backend`
+
+export const mirrorLookUps = {
+  changedSince: {
+    words: 'read its changes',
+    prepare(db: Database) {
+      const select = db.prepare<[number, number], { name: string; revision: number }>(`
+        SELECT s.name, c.revision FROM change c JOIN secret s ON s.id = c.secret
+        WHERE c.revision > ? ORDER BY c.revision LIMIT ?`)
+      return (revision: number, limit: number): { names: string[]; revision: number } => {
+        const rows = select.all(revision, limit)
+        const names = [...new Set(rows.map(({ name }) => name))]
+        return { names, revision: rows.at(-1)?.revision ?? revision }
+      }
+    },
+  },
+  mirrorHead: {
+    words: 'read the state of a mirror',
+    prepare(db: Database) {
+      const select = db.prepare<[number], HeadRow>(
+        'SELECT cursor, scope, place, checked_at AS checkedAt FROM mirror WHERE backend = ?',
+      )
+      return (backend: number): MirrorHead | undefined => {
+        const row = select.get(backend)
+        if (!row) return undefined
+        const { cursor, scope, place, checkedAt } = row
+        return {
+          cursor,
+          scope,
+          ...(place !== null && { place }),
+          ...(checkedAt !== null && { checkedAt }),
+        }
+      }
+    },
+  },
+  mirrorCounts: {
+    words: 'count what a mirror shows',
+    prepare(db: Database) {
+      const counts = db
+        .prepare<[number], [Mirrored['state'], number]>(
+          'SELECT state, count(*) FROM mirrored WHERE backend = ? GROUP BY state',
+        )
+        .raw()
+      const waits = db
+        .prepare<[number], string | null>(
+          "SELECT min(since) FROM mirrored WHERE backend = ? AND state IN ('due', 'failed')",
+        )
+        .pluck()
+      return (backend: number): MirrorCounts => {
+        const waitsSince = waits.get(backend) ?? undefined
+        return {
+          states: Object.fromEntries(counts.all(backend)),
+          ...(waitsSince !== undefined && { waitsSince }),
+        }
+      }
+    },
+  },
+  mirrored: {
+    words: 'read what a mirror shows',
+    prepare(db: Database) {
+      const all = db.prepare<[Record<string, unknown>], MirroredRow>(
+        `SELECT ${columns} AND m.id > :cursor ORDER BY m.id LIMIT :limit`,
+      )
+      const due = db.prepare<[Record<string, unknown>], MirroredRow>(`
+        SELECT ${columns} AND m.id > :cursor
+          AND (m.state = 'due' OR (m.state = 'failed' AND m.retry_at <= :dueBy))
+        ORDER BY m.id LIMIT :limit`)
+      return (
+        backend: number,
+        cursor: number,
+        limit: number,
+        dueBy?: string,
+      ): (Mirrored & { cursor: number })[] => {
+        const wanted = { backend, cursor, limit }
+        const rows = dueBy === undefined ? all.all(wanted) : due.all({ ...wanted, dueBy })
+        return rows.map((row) => ({ ...asMirrored(row), cursor: row.cursor }))
+      }
+    },
+  },
+  findMirrored: {
+    words: 'read what a mirror shows',
+    prepare(db: Database) {
+      const select = db.prepare<[Record<string, unknown>], MirroredRow>(
+        `SELECT ${columns} AND s.name = :name`,
+      )
+      return (backend: number, name: string): Mirrored | undefined => {
+        const row = name.isWellFormed() ? select.get({ backend, name }) : undefined
+        return row && asMirrored(row)
+      }
+    },
+  },
+  staleCopies: {
+    words: 'read which copies lie in backends',
+    prepare(db: Database) {
+      const select = db.prepare<[], Omit<StaleCopies, 'versions'> & { versions: string }>(`
+        SELECT c.backend, s.name, c.versions FROM stale_copy c JOIN secret s ON s.id = c.secret
+        ORDER BY c.backend, s.name`)
+      return (): StaleCopies[] =>
+        select.all().map((row) => ({ ...row, versions: parseNumbers(row.versions) }))
+    },
+  },
+}
+
+function asMirrored(row: MirroredRow): Mirrored {
+  const { name, state, reason, since, attempts, retryAt, shown, intended } = row
+  return {
+    name,
+    state,
+    reason,
+    since,
+    attempts,
+    ...(retryAt !== null && { retryAt }),
+    ...(shown !== null && { shown: JSON.parse(shown) as Shown }),
+    ...(intended !== null && { intended: JSON.parse(intended) as Shown }),
+  }
+}

@@ -4,10 +4,13 @@ import module from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 
+/** By then a server has started. */
+const FLUSH_MS = 5000
+
 /**
  * Turns Node's compile cache on in the user's own cache directory; does nothing where there is none
- * or it could be written by others. What is cached runs unchecked, so Node's default, a directory of
- * that name in the temporary directory of all users, is no place for it.
+ * or it could be written by others. What is cached runs unchecked, so Node's default, a directory
+ * in the temporary directory of all users, is not safe.
  */
 export function keepCompiled(env: Readonly<Record<string, string | undefined>>): void {
   try {
@@ -16,6 +19,8 @@ export function keepCompiled(env: Readonly<Record<string, string | undefined>>):
     const { uid, mode } = lstatSync(directory)
     if (uid !== process.getuid?.() || (mode & 0o022) !== 0) return
     module.enableCompileCache(directory)
+    // Node writes it when the process ends by itself; a server may be killed instead.
+    setTimeout(() => module.flushCompileCache(), FLUSH_MS).unref()
   } catch {
     // Without a cache the program starts a little later.
   }

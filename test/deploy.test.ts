@@ -1,4 +1,4 @@
-/** What the documents tell operators to install, type and write is what the program understands. */
+/** What the documents have operators install, type and write is what the program understands. */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -170,7 +170,7 @@ describe('policies', () => {
     expect(capabilitiesIn(headscale)).toEqual([name])
   })
 
-  test('are explained: every action stands in the table', () => {
+  test('are explained: every action is in the table', () => {
     const table = [...read('policy.md').matchAll(/^\| (`[a-z:-]+`(?: `[a-z:-]+`)*) \|/gm)].flatMap(
       ([, names = '']) => names.replaceAll('`', '').split(' '),
     )
@@ -192,7 +192,7 @@ function commentsOf(text: string): string[] {
   return text.split('\n').flatMap((line) => /^# {3}(.*)$/.exec(line)?.[1] ?? [])
 }
 
-/** The arguments of each call of sotto on a line, also behind sudo, a pipe or a container. */
+/** The arguments of each call of sotto on a line, also after sudo, a pipe or a container. */
 function sottoIn(line: string): string[][] {
   return line.split(/ && | \| /).flatMap((part) => {
     const words = splitWords(part)
@@ -230,7 +230,7 @@ function understand([verb = '', ...rest]: readonly string[]): void {
 
 test('the unit keeps memory from core files, from swap and from debuggers', () => {
   for (const line of ['LimitCORE=0', 'MemorySwapMax=0']) expect(unit.split('\n')).toContain(line)
-  const options = /^Environment=NODE_OPTIONS=(.*)$/m.exec(unit)?.[1] ?? ''
+  const options = /^Environment="NODE_OPTIONS=(.*)"$/m.exec(unit)?.[1] ?? ''
   // Without the option, Node opens a debugger that any user of the host can reach.
   const script = "process.kill(process.pid, 'SIGUSR1'); setTimeout(() => {}, 300)"
   const run = (env: Record<string, string>): string =>

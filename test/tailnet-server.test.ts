@@ -1,4 +1,4 @@
-/** The program as it is started on a tailnet, beside a stub of tailscaled: what it says, and that it serves. */
+/** The program as it is started on a tailnet, next to a stub of tailscaled: what it says, and that it serves. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { once } from 'node:events'

@@ -1,7 +1,7 @@
-/** What goes wrong with calls to AWS, and to services that speak as it does, in words for an operator. */
+/** What goes wrong with calls to AWS and to services with the same API, in words for an operator. */
 import { type ErrorCode, quote } from '../../client/api/errors.ts'
 
-/** Stands for a call that took too long. */
+/** The reason of a call that took too long. */
 export const LATE: unique symbol = Symbol('late')
 
 /** What was found, after a colon, and what to do about it. */

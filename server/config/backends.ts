@@ -1,7 +1,7 @@
-/** What the settings say of backends, and no caller of the API may: where they may be, and files of ours. */
+/** What only the settings may say about backends, and no caller of the API: where they may be, and the server's files. */
 import { quote, SottoError } from '../../client/api/errors.ts'
 
-/** Where the server may connect to for backends, and with what it proves who it is. */
+/** Where the server may connect to for backends, and how it proves its identity. */
 export interface BackendsConfig {
   /** Scheme, host and port of each. Absent: nowhere. */
   readonly backendOrigins?: readonly string[]
@@ -9,7 +9,7 @@ export interface BackendsConfig {
   readonly backendJwtFile?: string
 }
 
-/** Reads them; `value` gives the value of a flag. Throws `usage` for what is no origin. */
+/** Reads them; `value` gives the value of a flag. Throws `usage` for what is not an origin. */
 export function backendsConfig(value: (flag: string) => string | undefined): BackendsConfig {
   const origins = value('backend-origin')
   const jwtFile = value('backend-jwt-file')
@@ -24,7 +24,7 @@ function originsIn(text: string): string[] {
     const url = URL.parse(each.trim())
     if (url && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href) return url.origin
     throw new SottoError('usage', `Cannot use ${quote(each)} as --backend-origin`, {
-      hint: 'It is https://HOST:PORT, and nothing behind that.',
+      hint: 'It is https://HOST:PORT, and nothing after that.',
     })
   })
 }

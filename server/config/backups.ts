@@ -36,7 +36,7 @@ const bucketName = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 const prefixName = /^[A-Za-z0-9_.!()-]+(?:\/[A-Za-z0-9_.!()-]+)*$/
 const roleArn = /^arn:[a-z-]+:iam::\d{12}:role\/[\w+=,.@/-]+$/
 
-/** Reads what a server is told of backups; undefined where it is told to make none. Throws `usage`. */
+/** Reads the settings of backups; undefined if they ask for none. Throws `usage`. */
 export function readBackups(given: SettingValues): BackupsConfig | undefined {
   const to = given.value('backup-to')
   const bucket = given.value('backup-bucket')
@@ -99,7 +99,7 @@ function reachOf(given: SettingValues): Omit<S3Place, 'bucket' | 'prefix'> {
   if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
     throw new SottoError(
       'usage',
-      `Cannot use ${quote(endpoint)} as --backup-endpoint: it is no URL`,
+      `Cannot use ${quote(endpoint)} as --backup-endpoint: it is not a URL`,
       {
         hint: 'It begins with https://.',
       },

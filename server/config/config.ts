@@ -19,7 +19,7 @@ export interface DevelopmentConfig extends KeysAtHand, BackendsConfig {
   readonly dev: true
   /** Undefined: the default development tailnet. */
   readonly tailnet: string | undefined
-  /** Undefined: a temporary directory that goes with the process. */
+  /** Undefined: a temporary directory that is deleted with the process. */
   readonly stateDir: string | undefined
   /** Absent: none are made. */
   readonly backups?: BackupsConfig
@@ -124,7 +124,7 @@ export function readInitConfig(args: readonly string[], env: Environment): InitC
 }
 
 /**
- * Fills in from the environment which store the key commands work on, and which keys are at hand.
+ * Fills in from the environment which store the key commands work on, and which keys are available.
  * `flags` are those of the command. Throws `usage` without a state directory.
  */
 export function readKeysConfig(flags: SettingValues, env: Environment): KeysConfig {
@@ -135,9 +135,9 @@ export function readKeysConfig(flags: SettingValues, env: Environment): KeysConf
   })
 }
 
-/** Which keys are at hand for something that is not in a state directory, such as a backup. */
+/** The available keys for something that is not in a state directory, such as a backup. */
 export interface OpenersConfig extends KeysAtHand {
-  /** Undefined: none is named. Its `local.key` is at hand where no key file is named. */
+  /** Undefined: none is named. Its `local.key` is used if no key file is named. */
   readonly stateDir: string | undefined
 }
 
@@ -273,5 +273,8 @@ function parseTime(flag: string, text: string): number {
   const [, count, unit] = /^(\d{1,6})(s|m|h|d)$/.exec(text) ?? []
   const ms = Number(count) * ({ s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit ?? ''] ?? 0)
   if (ms > 0) return ms
-  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no time such as 10m`)
+  throw new SottoError(
+    'usage',
+    `Cannot use ${quote(text)} as --${flag}: it is not a time such as 10m`,
+  )
 }

@@ -1,26 +1,26 @@
-/** Which keys of a store are at hand, read from their settings. */
+/** Which keys of a store are available, read from their settings. */
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { AwsKmsKey } from '../crypto/aws-kms-failures.ts'
 import type { TransitKey } from '../crypto/openbao-transit-failures.ts'
 import type { Login } from '../openbao/login.ts'
 import type { SettingValues } from './settings/setting.ts'
 
-/** The keys that are at hand. */
+/** The available keys. */
 export interface KeysAtHand {
   /** Undefined: `local.key` in the state directory, where it is needed. */
   readonly keyFile: string | undefined
-  /** Absent: no key of AWS KMS is at hand. */
+  /** Absent: there is no key of AWS KMS. */
   readonly awsKms?: AwsKmsKey
-  /** Absent: no key of OpenBao Transit is at hand. */
+  /** Absent: there is no key of OpenBao Transit. */
   readonly transit?: TransitKey
-  /** Absent: the recovery key is not at hand. */
+  /** Absent: the recovery key is not available. */
   readonly recoveryIdentity?: string
 }
 
 /** Where Kubernetes puts the token of a pod's service account. */
 export const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 
-/** Reads which keys are at hand. Throws `usage` for what does not fit. */
+/** Reads which keys are available. Throws `usage` for what does not fit. */
 export function keysAtHand(given: SettingValues): KeysAtHand {
   const recoveryIdentity = given.value('recovery-identity')
   const awsKms = kmsOf(given)
@@ -41,9 +41,13 @@ function kmsOf({ value }: SettingValues): AwsKmsKey | undefined {
   const endpoint = value('kms-endpoint')
   const profile = value('kms-profile')
   if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
-    throw new SottoError('usage', `Cannot use ${quote(endpoint)} as --kms-endpoint: it is no URL`, {
-      hint: 'It begins with https://.',
-    })
+    throw new SottoError(
+      'usage',
+      `Cannot use ${quote(endpoint)} as --kms-endpoint: it is not a URL`,
+      {
+        hint: 'It begins with https://.',
+      },
+    )
   }
   return {
     key,

@@ -19,15 +19,15 @@ import { isLoopbackHost } from '../platform/loopback.ts'
 
 /** Which OpenBao, and how it is reached. */
 export interface OpenBaoAddress {
-  /** `https://HOST[:PORT]`, and nothing behind it. */
+  /** `https://HOST[:PORT]`, and nothing after it. */
   readonly url: string
   /** Absent: the root namespace. */
   readonly namespace?: string
   /** PEM of the authorities that its certificate may come from. Absent: those that Node knows. */
   readonly caFile?: string
-  /** The same as text, in the place of a file. */
+  /** The same as text, instead of a file. */
   readonly ca?: string
-  /** Whether `http://` may leave this machine: what is sent is then for every listener to read. */
+  /** Whether `http://` may leave this machine: then everyone on the network can read what is sent. */
   readonly insecure?: boolean
 }
 
@@ -41,9 +41,9 @@ export interface OpenBaoRequest {
   readonly body?: Uint8Array | object
   /** Absent: none is sent. */
   readonly token?: string
-  /** Whether it may be made again when no answer came, or OpenBao is unwell for the moment. */
+  /** Whether it may be repeated when no answer came, or OpenBao has a passing problem. */
   readonly repeatable?: boolean
-  /** In the place of the connection's own bound, in milliseconds. */
+  /** Instead of the connection's own bound, in milliseconds. */
   readonly waitMs?: number
 }
 
@@ -67,12 +67,12 @@ const ATTEMPTS = 3
 const PAUSE_MS = 100
 const SEAL_STATUS_MS = 1000
 
-/** Segments as they stand in a path: nothing that a server or a proxy would repair. */
+/** Segments of a path that no server or proxy would rewrite. */
 const cleanPath = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._~=@:+,-]+(?:\/[A-Za-z0-9._~=@:+,-]+)*$/
 
 /**
- * Refuses an address that cannot be used: throws `usage` when it is no URL of that form or names no
- * namespace, and `unsafe` when it would carry tokens across a network in the clear.
+ * Refuses an address that cannot be used: throws `usage` when it is not a URL of that form or its
+ * namespace is not a name, and `unsafe` when it would carry tokens across a network in the clear.
  */
 export function checkAddress({ url, namespace, insecure = false }: OpenBaoAddress): void {
   const address = URL.parse(url)
@@ -103,7 +103,7 @@ export function checkAddress({ url, namespace, insecure = false }: OpenBaoAddres
   )
 }
 
-/** Whether `path` can stand as it is in a path: the name of a mount, a key, a role. */
+/** Whether `path`, the name of a mount, a key or a role, needs no escape in a path. */
 export function isCleanPath(path: string): boolean {
   return cleanPath.test(path)
 }
@@ -145,7 +145,7 @@ export class OpenBaoConnection {
     }
   }
 
-  /** Lets go of all connections; what is under way fails. */
+  /** Closes all connections; calls in progress fail. */
   async close(): Promise<void> {
     await this.#agent?.destroy()
     this.#agent = undefined
@@ -253,12 +253,12 @@ function understood(
   const body = objectIn(text)
   if (status >= 200 && status < 300) {
     if (body !== undefined || text === '') return { ok: true, status, body }
-    const found = `what answers there is no OpenBao (status ${status} without its JSON)`
+    const found = `what answers there is not OpenBao (status ${status} without its JSON)`
     return { ok: false, failure: ownFailure('bad_answer', found, 'Look at the address.') }
   }
   const failure = refusal(request.method, {
     status,
-    // Whatever repeats what it was sent is not told on.
+    // What repeats the request is not passed on: it could hold the token or a secret.
     body: repeats(request, text) ? withoutReasons(body) : body,
     empty: text === '',
     location: Array.isArray(location) ? location[0] : location,

@@ -1,4 +1,4 @@
-/** What can go wrong with a call to OpenBao, told apart by kind and in words for an operator. */
+/** What can go wrong with a call to OpenBao: its kind, and words for an operator. */
 import { quote } from '../../client/api/errors.ts'
 
 /** Every way in which a call can fail. Only `not_found` and `deleted` say that something is not there. */
@@ -20,14 +20,14 @@ export type FailureKind =
   | 'rate_limited'
   /** A fault inside OpenBao. */
   | 'failed'
-  /** No policy allows it, or the token is none any more. */
+  /** No policy allows it, or the token is not valid any more. */
   | 'denied'
   /** OpenBao does not know the token: it expired or was revoked. */
   | 'dead_token'
   | 'no_mount'
   | 'no_namespace'
   | 'not_found'
-  /** A version of a KV secret that was deleted or destroyed; `body` tells which. */
+  /** A version of a KV secret that was deleted or destroyed; `body` says which. */
   | 'deleted'
   /** A check-and-set lost. */
   | 'conflict'
@@ -64,7 +64,7 @@ export interface RawAnswer {
   readonly location: string | undefined
 }
 
-/** Stands for a call that took too long. */
+/** The reason of a call that took too long. */
 export class Late extends Error {}
 
 /** Kinds that may be gone a moment later. */
@@ -76,7 +76,7 @@ export const passing: ReadonlySet<FailureKind> = new Set([
   'failed',
 ])
 
-/** Characters of what OpenBao said that are told on. */
+/** Maximum length of a message of OpenBao that is passed on, in characters. */
 const MAX_REASON = 300
 
 /** What `answer`, whose status is no 2xx, says. `method` is that of the request. */
@@ -132,7 +132,7 @@ function explain(method: string, answer: RawAnswer, said: string): Explanation {
   if (body === undefined && !(status === 404 && method === 'PATCH' && answer.empty)) {
     return [
       'bad_answer',
-      `what answers there is no OpenBao (status ${status} without its JSON)`,
+      `what answers there is not OpenBao (status ${status} without its JSON)`,
       'Look at the address, and at what stands in front of it.',
     ]
   }

@@ -1,11 +1,11 @@
-/** The ways to get a token of OpenBao. What proves who asks is read anew each time, and kept nowhere. */
+/** The ways to get a token of OpenBao. What logs in is read again each time, and kept nowhere. */
 import { readFile } from 'node:fs/promises'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { readPrivateFile } from '../platform/private-file.ts'
 import type { OpenBaoConnection } from './connection.ts'
 import { type Failure, type FailureKind, ownFailure } from './failures.ts'
 
-/** Where a secret comes from: a file that only its owner may read, or whoever calls has it. */
+/** Where a secret comes from: a file that only its owner may read, or a function of the caller. */
 export type Credential = { readonly file: string } | { readonly read: () => Promise<string> }
 
 /** How to get a token. `mount` is where the method is mounted, without `auth/`. */
@@ -18,7 +18,7 @@ export type Login =
       readonly secretId: Credential
     }
   | {
-      /** A service account's token, or that of another issuer; whoever may read the file may read it. */
+      /** A service account's token, or that of another issuer; the file may be readable by others. */
       readonly method: 'kubernetes' | 'jwt'
       readonly mount?: string
       readonly role: string
@@ -142,7 +142,7 @@ async function readShared(kind: string, path: string): Promise<string> {
   }
 }
 
-/** One line of visible characters, which can stand in a header. */
+/** One line of visible characters, as a header needs it. */
 function checked(kind: string, path: string | undefined, text: string): string {
   const line = text.replace(/\r?\n$/, '')
   if (/^[\x21-\x7e]+$/.test(line) && line.length < MAX_CREDENTIAL_BYTES) return line
@@ -175,7 +175,7 @@ function refused(login: Proven, failure: Failure): Failure {
     }
   }
   if (kind === 'failed') {
-    // The JWT method answers so to what is no JWT at all.
+    // The JWT method answers this to what is not a JWT at all.
     return { ...failure, found: `the ${login.method} login at ${where} failed${told(failure)}` }
   }
   if (!judged.has(kind)) return failure

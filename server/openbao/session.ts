@@ -34,15 +34,15 @@ export interface SessionStatus {
 const RENEW_AT = 2 / 3
 /** A renewal that gives less than this, or than a tenth of the first life, is the last one. */
 const SHORT_MS = 10 * 60_000
-/** Between attempts that judged nobody: doubled each time, up to the second. */
+/** Between attempts that failed without a verdict on the token: doubled each time, up to the second. */
 const PAUSE_MS = 1000
 const MAX_PAUSE_MS = 30_000
 /**
  * After the first, second and each further login that was refused. OpenBao locks out at the fifth in
- * a row, and counts anew after 15 minutes without one; so one or two are left for a restart.
+ * a row, and starts counting again after 15 minutes without one; so one or two are left for a restart.
  */
 const REFUSED_PAUSES_MS: readonly [number, number, number] = [30_000, 300_000, 960_000]
-/** Between two logins for tokens that may be dead: one without the default policy does not tell. */
+/** Between two logins for tokens that may be dead: a token without the default policy cannot be checked. */
 const DENIAL_MS = 60_000
 /** For giving the token back at the end. */
 const REVOKE_MS = 2000
@@ -105,7 +105,7 @@ export class Session {
 
   /**
    * Makes a call with the token, after a login where there is none. When the token turns out to be dead
-   * there is one new login, and the call is made again. Never rejects for what OpenBao or the network does.
+   * there is one new login, and the call is repeated. Never rejects for what OpenBao or the network does.
    */
   async call(request: Omit<OpenBaoRequest, 'token'>): Promise<Answer> {
     const holding = await this.#hold()
@@ -189,7 +189,7 @@ export class Session {
     return pause * (0.5 + this.#random() / 2)
   }
 
-  /** A token that was given does not tell its end: OpenBao does, where the token may ask. */
+  /** A token from a file has no known end: OpenBao says when it ends, if the token may ask. */
   async #measured(token: Token): Promise<LoginOutcome> {
     if (token.own) return { ok: true, token }
     const path = 'auth/token/lookup-self'

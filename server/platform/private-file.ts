@@ -1,12 +1,12 @@
-/** Reads files that hold a key: nobody but their owner may have any right to them. */
+/** Reads files that hold a key: only their owner may have any right to them. */
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { quote, SottoError } from '../../client/api/errors.ts'
 
 /**
  * The first `maxBytes` bytes of the file at `path`, which the caller overwrites. `what` names the kind
- * of file in messages. Throws `key_missing` when it does not exist, cannot be read or is no regular
- * file; `key_exposed` when others than its owner have any right to it, when it belongs to a user who
+ * of file in messages. Throws `key_missing` when it does not exist, cannot be read or is not a
+ * regular file; `key_exposed` when others than its owner have any right to it, when it belongs to a user who
  * is neither this one nor root, or is a symbolic link.
  */
 export async function readPrivateFile(
@@ -30,7 +30,7 @@ function cannotRead(path: string, kind: string, error: NodeJS.ErrnoException): S
   const what = `Cannot read the ${kind} ${quote(path)}`
   if (error.code === 'ELOOP') {
     return new SottoError('key_exposed', `${what}: it is a symbolic link`, {
-      hint: 'Name the file itself, so that nobody can put another in its place.',
+      hint: 'Name the file itself, so that no other can be put in its place.',
     })
   }
   if (error.code === 'ENOENT') {

@@ -9,8 +9,8 @@ import { isLoopbackHost } from '../platform/loopback.ts'
 import type { Network, NetworkWorld } from './tailnet.ts'
 
 /**
- * Finds out who names callers, and gets what it takes to let them in. What must be let go of in the
- * end is left to `undo`. Rejects with the SottoError of what is in the way.
+ * Finds out who names callers, and prepares to let them in. `undo` closes what was opened. Rejects with a
+ * SottoError that says why not.
  */
 export async function openNetwork(
   config: ServerConfig,
@@ -26,9 +26,13 @@ export async function openNetwork(
 export async function refuseUnsafeDevelopment({ listen }: DevelopmentConfig): Promise<void> {
   const { host } = listen
   if (!isLoopbackHost(host)) {
-    throw new SottoError('unsafe', `--dev listens on loopback alone, and ${quote(host)} is not`, {
-      hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.',
-    })
+    throw new SottoError(
+      'unsafe',
+      `--dev listens on loopback only, and ${quote(host)} is not loopback`,
+      {
+        hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.',
+      },
+    )
   }
   await refuseUserspaceTailscaled()
 }

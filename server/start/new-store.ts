@@ -50,7 +50,7 @@ export async function makeStore(
   const createdAt = new Date().toISOString()
   const { rootKey, keys } = Keyring.create(id)
   try {
-    // First: when a key service cannot be used, nothing was made.
+    // First: if a key service cannot be used, no store is made.
     const services: Wrap[] = []
     for (const service of servicesOf(given)) {
       services.push(await provenWrap(bounded(service), rootKey, id))
@@ -77,7 +77,7 @@ async function localWrap(path: string, rootKey: Uint8Array, storeId: string): Pr
   return wrapWith(localKeyProvider(path), rootKey, storeId)
 }
 
-/** A wrap that was opened again: who may wrap may perhaps not unwrap. */
+/** A wrap that was opened again: permission to wrap does not imply permission to unwrap. */
 async function provenWrap(key: KeyProvider, rootKey: Uint8Array, storeId: string): Promise<Wrap> {
   const wrap = await wrapWith(key, rootKey, storeId)
   const opened = await key.unwrap(wrap.wrapped, storeId)

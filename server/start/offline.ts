@@ -8,7 +8,7 @@ import { type KeyActs, keyActs } from '../gate/key-acts.ts'
 import { entriesOf, type EntryUse, Rotation } from '../keys/rotation.ts'
 import { type OpenedKeyring, openKeyring, Wraps } from '../keys/wraps.ts'
 
-/** What the files of a store are worked on in. */
+/** The surroundings of work on the files of a store. */
 export interface FilesWorld extends LogWorld {
   /** Who works on the files, for the audit log. */
   readonly operator: string
@@ -19,7 +19,7 @@ export interface KeysOnFiles {
   readonly wraps: Wraps
   /** The entries of the keyring; their fingerprints are known only once it was opened. */
   entries(): Promise<EntryUse[]>
-  /** Begins a rotation of the keyring, or goes on with one, and ends it. Rejects as `Rotation.run`. */
+  /** Begins a rotation of the keyring, or continues one, and finishes it. Rejects as `Rotation.run`. */
   rotate(): Promise<void>
 }
 

@@ -22,7 +22,7 @@ import { lockDirectory } from '../store/lock.ts'
 import type { StoreMetrics } from '../store/metrics.ts'
 import { openStore } from '../store/sqlite/store.ts'
 
-/** What an audit log has of the world; each part has a default. */
+/** What surrounds an audit log; each part has a default. */
 export interface LogWorld {
   readonly clock?: () => Date
   /** The disk that it is on, for tests that break it. */
@@ -31,7 +31,7 @@ export interface LogWorld {
   readonly waitMs?: number
 }
 
-/** The state directory of a server, locked for as long as `undo` stands. Throws what is in the way. */
+/** The state directory of a server, locked until `undo` is disposed. Throws why it cannot be used. */
 export function claimState(config: ServerConfig, undo: AsyncDisposableStack): StateDirectory {
   if (config.stateDir === undefined) {
     const temporary = temporaryStateDirectory()
@@ -76,7 +76,7 @@ export async function openOwnStore(
 }
 
 /**
- * Opens the keyring of a server's store with the first key at hand that does, and says which. Rejects as
+ * Opens the keyring of a server's store with the first available key that opens it, and says which. Rejects as
  * `openKeyring`.
  */
 export async function openKeys(

@@ -13,8 +13,8 @@ import type { StoredWrap } from '../store/contract.ts'
 import type { StateDirectory } from '../store/directory.ts'
 
 /**
- * The keys of a store that are at hand, in the order in which they are asked: the offline one is the last. A
- * local key is looked for where one is named or has a wrap.
+ * The available keys of a store, in the order in which they are tried: the offline one is the last. A local
+ * key is looked for if one is named or has a wrap.
  */
 export function providersOf(
   { keyFile, ...others }: Omit<KeysConfig, 'stateDir'>,
@@ -26,8 +26,8 @@ export function providersOf(
 }
 
 /**
- * The keys that are at hand where no state directory is: those that are named, and the local key in the
- * state directory that is named, if there is one.
+ * The available keys where the store is not in a state directory: those that are named, and the local key in
+ * the state directory that is named, if there is one.
  */
 export function providersAtHand({ stateDir, keyFile, ...others }: OpenersConfig): KeyProvider[] {
   const own = stateDir === undefined ? undefined : join(stateDir, 'local.key')
@@ -35,7 +35,7 @@ export function providersAtHand({ stateDir, keyFile, ...others }: OpenersConfig)
   return providersNamed({ keyFile: local, ...others })
 }
 
-/** The keys of key services that are at hand. */
+/** The available keys of key services. */
 export function servicesOf({
   awsKms,
   transit,

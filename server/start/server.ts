@@ -36,15 +36,15 @@ const CACHE_BYTES = 64 * 1024 * 1024
 export interface RunningServer {
   /** Where it is reached: `https://NAME`, `http://HOST:PORT`, or `unix:PATH` behind a proxy. */
   readonly url: string
-  /** The state directory that it owns, and whether that goes with the process. */
+  /** The state directory that it owns, and whether that is deleted with the process. */
   readonly state: { readonly path: string; readonly temporary: boolean }
-  /** Finishes what was accepted, writes what is left to write, and lets go of everything. */
+  /** Finishes the requests that were accepted, writes what is still to be written, and closes everything. */
   stop(): Promise<void>
 }
 
-/** What a server has of the world beside its settings; each part has a default. */
+/** What surrounds a server in addition to its settings; each part has a default. */
 export interface World extends LogWorld {
-  /** Where words for the operator go, a line at a time. Default: nowhere. */
+  /** Receives lines for the operator's log. Default: they are dropped. */
   readonly say?: (line: string) => void
   /** Timers of certificates and of addresses. */
   readonly schedule?: Schedule
@@ -54,7 +54,7 @@ export interface World extends LogWorld {
   readonly limits?: Partial<ListenerLimits>
   /** How long the audit log and the store may take for one request, in milliseconds. */
   readonly waitMs?: number
-  /** What may be in hand at once. */
+  /** How much may be in progress at once. */
   readonly load?: LoadLimits
   /** Where metrics are defined. Default: a registry of the server's own. */
   readonly registry?: Registry
@@ -63,8 +63,8 @@ export interface World extends LogWorld {
 }
 
 /**
- * Starts a server. Rejects with the SottoError of what is in the way, and then left nothing running
- * and nothing changed.
+ * Starts a server. Rejects with a SottoError that says why it cannot start; then nothing runs and nothing
+ * was changed.
  */
 export async function startServer(config: ServerConfig, world: World = {}): Promise<RunningServer> {
   const { say = () => {}, clock = () => new Date(), registry = new Registry() } = world

@@ -19,14 +19,14 @@ export interface Network {
   readonly open: (listener: Listener, undo: AsyncDisposableStack) => Promise<string>
 }
 
-/** What a network has of the world; each part has a default. */
+/** What surrounds a network; each part has a default. */
 export interface NetworkWorld {
-  /** Where words for the operator go, a line at a time. Default: nowhere. */
+  /** Receives lines for the operator's log. Default: they are dropped. */
   readonly say?: (line: string) => void
   readonly clock?: () => Date
   /** Timers of certificates and of addresses. */
   readonly schedule?: Schedule
-  /** What questions to tailscaled are noted in. */
+  /** The metrics of questions to tailscaled. */
   readonly whoIs?: WhoIsMetrics
 }
 
@@ -84,7 +84,7 @@ export async function tailnetNetwork(
 
 function refuseForeignAddress(host: string, addresses: readonly string[]): void {
   if (addresses.includes(host)) return
-  throw new SottoError('unsafe', `${quote(host)} is no address of this node on its tailnet`, {
-    hint: `Callers are known on those alone: ${addresses.join(', ')}. Leave the host out of --listen for all of them.`,
+  throw new SottoError('unsafe', `${quote(host)} is not an address of this node on its tailnet`, {
+    hint: `Only there can callers be identified: ${addresses.join(', ')}. Leave the host out of --listen for all of them.`,
   })
 }

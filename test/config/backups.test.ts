@@ -100,7 +100,7 @@ describe('refused with what to do', () => {
     [['--backup-to', 's3://UPPER'], /Cannot keep backups at/],
     [['--backup-to', 's3://bucket//x'], /Cannot keep backups at/],
     [['--backup-to', 's3://bucket/a b'], /Cannot keep backups at/],
-    [[...bucket, '--backup-endpoint', 'minio:9000'], /as --backup-endpoint: it is no URL/],
+    [[...bucket, '--backup-endpoint', 'minio:9000'], /as --backup-endpoint: it is not a URL/],
     [
       [...bucket, '--backup-role', 'sotto'],
       /--backup-role is the ARN of a role\. It looks like arn/,

@@ -159,7 +159,7 @@ test('a key of Transit is read with its way to log in, from flags and the enviro
   })
 })
 
-test('variables of setec’s server that nothing reads are told, with what stands for them', () => {
+test('variables of setec’s server that nothing reads are reported, with what replaces them', () => {
   const env = { SETEC_HOSTNAME: 'secrets', SETEC_LOGIN_SERVER: '', SETEC_STATE_DIR: '/s' }
   expect(setecNotes(env)).toEqual([
     'SETEC_HOSTNAME is set, and is not used here. The name is the one of the node: set it with `tailscale set --hostname`.',

@@ -395,7 +395,7 @@ describe('where it listens', () => {
     const localApi = await StubLocalApi.start()
     const door = { ...loopbackDoor, host: '127.0.0.1' }
     await expect(startOnTailnet({ localApi, door })).rejects.toThrow(
-      '"127.0.0.1" is no address of this node on its tailnet',
+      '"127.0.0.1" is not an address of this node on its tailnet',
     )
   })
 })

@@ -104,7 +104,7 @@ test('sends the token as a bearer alone, with the namespace', async () => {
   expect(seen[0]?.headers).not.toHaveProperty('x-vault-token')
 })
 
-test('follows no redirect, and does not tell where to in full', async () => {
+test('follows no redirect, and says only to which origin it leads', async () => {
   for (const status of [301, 307]) {
     json(status, {}, { location: `https://user:pass@elsewhere:8200/v1/kv?x=${TOKEN}` })
     expect(await failure()).toMatchObject({
@@ -145,7 +145,7 @@ test.for<[number, string, Partial<Failure>]>([
   expect(await failure()).toMatchObject(expected)
 })
 
-test('does not tell on what repeats the token or what was sent', async () => {
+test('does not pass on what repeats the token or what was sent', async () => {
   json(400, { errors: [`bad token ${TOKEN}`] })
   expect(await failure()).toMatchObject({
     kind: 'refused',

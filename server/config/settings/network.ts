@@ -72,6 +72,6 @@ export const networkSettings: readonly Setting[] = [
     env: ['SOTTO_USERSPACE'],
     value: undefined,
     verbs: ['server', 'doctor'],
-    help: 'Serve beside a tailscaled in userspace mode, on loopback. Read docs/tailnet.md first.',
+    help: 'Serve next to a tailscaled in userspace mode, on loopback. Read docs/tailnet.md first.',
   },
 ]

@@ -48,7 +48,7 @@ export const settings: readonly Setting[] = [
   },
 ]
 
-/** Flags of setec's server that nothing here stands for, and what does instead. */
+/** Flags of setec's server that Sotto does not have, and what to do instead. */
 export const setecFlags: Readonly<Record<string, string>> = {
   hostname: 'The name is the one of the node: set it with `tailscale set --hostname`.',
   'login-server': 'The node is joined by tailscaled: `tailscale up --login-server URL`.',

@@ -47,6 +47,8 @@ function fill(path: string, { identity, keys, wraps }: StoreSeed): void {
   const db = new Database(path, { fileMustExist: true })
   try {
     configureWriter(db)
+    // The file has no name yet that anyone opens: it is synced once, when it is whole.
+    db.pragma('synchronous = OFF')
     migrate(db)
     const meta = db.prepare(`
       INSERT INTO meta (one, store_id, development, created_at, revision, settled)

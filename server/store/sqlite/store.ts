@@ -36,6 +36,9 @@ export interface OpenOptions {
 const writerScript = threadScript('server/store/sqlite/writer-thread')
 const readerScript = threadScript('server/store/sqlite/reader-thread')
 
+/** Rows pass through these threads and are not kept: more room for what dies young only grows the process. */
+const threadLimits = { maxYoungGenerationSizeMb: 2 }
+
 const startWorker = (script: URL, options: WorkerOptions): Worker => new Worker(script, options)
 
 /**
@@ -54,11 +57,13 @@ export async function openStore(path: string, options: OpenOptions = {}): Promis
     workerData: writerData,
     env: {},
     name: 'store-writer',
+    resourceLimits: threadLimits,
   })
   const reader = startReader(readerScript, {
     workerData: readerData,
     env: {},
     name: 'store-reader',
+    resourceLimits: threadLimits,
   })
   const queue = new WriteQueue(writer, file, { waitMs, maxWaiting }, metrics)
   const reads = new ReadQueue(reader, file, waitMs)

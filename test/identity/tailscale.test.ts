@@ -504,7 +504,9 @@ describe('the bus', () => {
     world.stub.status = withFields('status', changed)
     world.stub.notify({ SelfChange: {} })
     await expect.poll(() => addresses).toEqual([['100.64.0.77']])
-    expect(await world.refusal(from(ALICE))).toMatch(/called 100\.64\.0\.1, which is not an address/)
+    expect(await world.refusal(from(ALICE))).toMatch(
+      /called 100\.64\.0\.1, which is not an address/,
+    )
     await world.identity.identify(from(ALICE, { localAddress: '100.64.0.77' }))
   })
 })

@@ -42,17 +42,14 @@ export interface AppParts extends HandlerParts {
 /** The routes of the API, and the metrics, by path: served on Node's own objects, in front of the Hono app and within it. */
 export function apiHandlers(parts: AppParts, operations: Operations): ReadonlyMap<string, Handler> {
   const { secrets } = parts
-  const done = '{}'
   const long = new SerialQueue()
   const method = <M extends MethodName>(name: M, act: Act<Request<M>>): Handler =>
     handlerOf(parts, name, (body) => decodeRequest(name, body), act)
   const handlers: { [M in MethodName]: Handler } = {
     list: method('list', (call) =>
-      long.run(call.caller.principal.ip, async () => JSON.stringify(await secrets.list(call))),
+      long.run(call.caller.principal.ip, () => json(secrets.list(call))),
     ),
-    info: method('info', async (call, request) =>
-      JSON.stringify(await secrets.info(call, request)),
-    ),
+    info: method('info', (call, request) => json(secrets.info(call, request))),
     get: method('get', async (call, request) => {
       const found = await secrets.get(call, request)
       if (!found) return undefined
@@ -60,39 +57,25 @@ export function apiHandlers(parts: AppParts, operations: Operations): ReadonlyMa
       found.Value.fill(0)
       return `{"Value":"${value}","Version":${found.Version}}`
     }),
-    put: method('put', async (call, request) => String(await secrets.put(call, request))),
-    'create-version': method('create-version', async (call, request) => {
-      await secrets.createVersion(call, request)
-      return done
-    }),
-    activate: method('activate', async (call, request) => {
-      await secrets.activate(call, request)
-      return done
-    }),
-    'delete-version': method('delete-version', async (call, request) => {
-      await secrets.deleteVersion(call, request)
-      return done
-    }),
-    delete: method('delete', async (call, request) => {
-      await secrets.delete(call, request)
-      return done
-    }),
+    put: method('put', (call, request) => json(secrets.put(call, request))),
+    'create-version': method('create-version', (call, request) =>
+      done(secrets.createVersion(call, request)),
+    ),
+    activate: method('activate', (call, request) => done(secrets.activate(call, request))),
+    'delete-version': method('delete-version', (call, request) =>
+      done(secrets.deleteVersion(call, request)),
+    ),
+    delete: method('delete', (call, request) => done(secrets.delete(call, request))),
     whoami: method('whoami', async (call, request) =>
       JSON.stringify(secrets.whoami(call, request)),
     ),
   }
-  const api = [...Object.entries(handlers), ...operationHandlers(parts, operations)]
-  return new Map([
-    ...api.map(([name, handler]): [string, Handler] => [`/api/${name}`, handler]),
-    ['/metrics', scrapeHandler(parts, parts.registry)],
-  ])
-}
-
-function operationHandlers(parts: AppParts, operations: Operations): [string, Handler][] {
-  return (Object.keys(operations) as OperationName[]).map((name) => [
-    name,
-    operationHandler(parts, name, operations[name]),
-  ])
+  const api = new Map([['/metrics', scrapeHandler(parts, parts.registry)]])
+  for (const [name, handler] of Object.entries(handlers)) api.set(`/api/${name}`, handler)
+  for (const name of Object.keys(operations) as OperationName[]) {
+    api.set(`/api/${name}`, operationHandler(parts, name, operations[name]))
+  }
+  return api
 }
 
 function operationHandler<O extends OperationName>(
@@ -100,10 +83,15 @@ function operationHandler<O extends OperationName>(
   name: O,
   operate: Operations[O],
 ): Handler {
-  return handlerOf(
-    parts,
-    name,
-    (body) => decodeOperation(name, body),
-    async (call, request) => JSON.stringify(await operate(call, request)),
-  )
+  const act: Act<OperationRequest<O>> = (call, request) => json(operate(call, request))
+  return handlerOf(parts, name, (body) => decodeOperation(name, body), act)
+}
+
+async function json(found: Promise<unknown>): Promise<string> {
+  return JSON.stringify(await found)
+}
+
+async function done(change: Promise<void>): Promise<string> {
+  await change
+  return '{}'
 }

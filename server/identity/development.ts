@@ -9,6 +9,7 @@ import { actions, type Rule } from '../../client/api/types.ts'
 import type { Caller } from '../access.ts'
 import type { Peer, Identity } from './identity.ts'
 import { isLoopback } from '../platform/loopback.ts'
+import { canonicalAddress } from './tailscale/addresses.ts'
 
 const rule = z.strictObject({ action: z.array(z.string()), secret: z.array(z.string()) })
 
@@ -82,9 +83,9 @@ export class DevelopmentTailnet implements Identity {
     if ('unix' in peer) {
       throw new SottoError('unidentified', 'A development tailnet has no callers on a unix socket')
     }
-    const address = unmapped(peer.remoteAddress)
-    if (!isLoopback(address)) {
-      throw new SottoError('unidentified', `${address} is not a loopback address`)
+    const address = canonicalAddress(peer.remoteAddress)
+    if (address === undefined || !isLoopback(address)) {
+      throw new SottoError('unidentified', `${peer.remoteAddress} is not a loopback address`)
     }
     const { byAddress, byPort } = await this.#look()
     const caller = byPort.get(peer.localPort) ?? byAddress.get(address)
@@ -178,11 +179,6 @@ function build(file: TailnetFile): Callers {
     if (each.port !== undefined) byPort.set(each.port, caller)
   }
   return { byAddress, byPort }
-}
-
-/** The IPv4 address inside an IPv4-mapped IPv6 one, which is how a `::` listener reports it. */
-function unmapped(address: string): string {
-  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address
 }
 
 function stampOf(file: string): string {

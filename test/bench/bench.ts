@@ -130,7 +130,7 @@ async function compareLoad(what: string, shot: Shot): Promise<Row[]> {
     })
     const [own, ...others] = all
     for (const other of others) {
-      const head = `${what}, ${connections} connections`
+      const head = `${what}, ${connections} connection${connections === 1 ? '' : 's'}`
       rows.push(row(`${head}: processor time`, own, other, costs, 'µs'))
       rows.push(row(`${head}: rate`, own, other, rates, 'req/s'))
     }

@@ -228,17 +228,20 @@ export class AuditLog implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
+    const { timers } = this.#options
     try {
       while (this.#isDue()) {
-        this.#busySince = this.#options.timers.now()
+        this.#busySince = timers.now()
         if (this.#wantsSegment()) {
           await this.#begin()
         } else {
           this.#claim()
           const batch = this.#queue.take((pending) => this.#tail.build(pending))
           this.#alone = batch.items.length === 1
-          await this.#write(batch)
-          // Whoever waited goes on in a later turn, when the next write is on its way.
+          const began = timers.now()
+          await this.#tail.write(batch)
+          this.#measure(batch, timers.now() - began)
+          // Those who waited continue in a later turn, when the next write is on its way.
           this.#confirm(batch)
         }
       }
@@ -251,15 +254,12 @@ export class AuditLog implements AsyncDisposable {
     this.#idle?.resolve()
   }
 
-  async #write(batch: Batch): Promise<void> {
-    const { timers } = this.#options
-    const began = timers.now()
-    await this.#tail.write(batch)
+  #measure(batch: Batch, ms: number): void {
     const { batches, records, bytes, syncSeconds } = this.#metrics
     batches.add()
     records.add(batch.items.length)
     bytes.add(batch.bytes.byteLength)
-    syncSeconds.observe((timers.now() - began) / 1000)
+    syncSeconds.observe(ms / 1000)
   }
 
   #isDue(): boolean {

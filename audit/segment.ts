@@ -79,10 +79,10 @@ export class Segment {
   }
 
   /** Adds all of `bytes`; resolves when they are durable. */
-  async write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array): Promise<void> {
     const full = this.#bytes + bytes.byteLength > this.#length
-    if (full && this.#room.byteLength > 0) await this.#makeRoom()
-    await this.#put(bytes)
+    if (!full || this.#room.byteLength === 0) return this.#put(bytes)
+    return this.#makeRoom().then(() => this.#put(bytes))
   }
 
   /** Gives back the room and lets go of the file. Never rejects: room that stays does no harm. */

@@ -11,7 +11,7 @@ export interface Waiting {
   readonly since: number
   /** Set once its line is built. */
   receipt: Receipt | undefined
-  /** Whether it has waited too long, so that nobody waits for it any more. */
+  /** Whether it has waited too long, and was refused. */
   expired: boolean
   readonly resolve: (receipt: Receipt) => void
   readonly reject: (error: Error) => void

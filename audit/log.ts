@@ -28,7 +28,7 @@ export interface AuditLogOptions {
   readonly revision: () => number
   /** Sees what was found before anything is written; when it rejects, `open` does. */
   readonly accept?: (recovered: Recovered) => Promise<void>
-  /** Ids that are passed over, since records of a part of the log that is lost may have them. Default: 0. */
+  /** Ids that are skipped, since records of a part of the log that is lost may have them. Default: 0. */
   readonly skipIds?: number
   readonly clock?: () => Date
   /** How long an entry may wait for the disk, in milliseconds. Default: 5000. */
@@ -39,7 +39,7 @@ export interface AuditLogOptions {
   readonly retryMs?: number
   /** Bytes after which a segment is followed by the next. Default: 32 MiB. */
   readonly segmentBytes?: number
-  /** Zero bytes that are put behind the records of a segment at once. Default: 256 KiB. */
+  /** Zero bytes that are put after the records of a segment at once. Default: 256 KiB. */
   readonly roomBytes?: number
   /** Entries that may wait for a write at once. Default: 10,000. */
   readonly maxPending?: number
@@ -68,7 +68,7 @@ const defaults = {
   timers: processTimers,
 }
 
-/** How soon a segment may end early, so that the next one tells of lost records, in milliseconds. */
+/** How soon a segment may end early, so that the next one declares lost records, in milliseconds. */
 const GAP_MS = 60_000
 /** How often the disk is looked at, in milliseconds. */
 const SURVEY_MS = 1000
@@ -90,10 +90,10 @@ export class AuditLog implements AsyncDisposable {
   #failure: { readonly since: Date; readonly reason: string } | undefined
   /** Whether a new segment is to begin though the one in use is not full. */
   #roll = false
-  /** Whether somebody else changed the segment in use, which is then left as it is. */
+  /** Whether another process changed the segment in use, which is then left as it is. */
   #harmed = false
   #segmentSince = 0
-  /** Durable changes that came too late for whoever announced them, so they are never made. */
+  /** Durable changes whose announcer was already refused, so they are never made. */
   readonly #unclaimed = new Set<number>()
   #lowSpace = false
   #surveyed = Number.NEGATIVE_INFINITY
@@ -145,7 +145,7 @@ export class AuditLog implements AsyncDisposable {
     return log
   }
 
-  /** The last durable record; id 0 and a hash of zeros on a log that has none. */
+  /** The last durable record; id 0 and a hash of zeros for a log that has none. */
   get head(): Receipt {
     return this.#tail.head
   }
@@ -168,7 +168,7 @@ export class AuditLog implements AsyncDisposable {
   /**
    * Adds a record; resolves once it is durable. Rejects with SottoError `audit_unavailable` when it
    * cannot be made durable within the wait, `overloaded` when too many wait, `shutting_down` once
-   * the log is closing. A record that was rejected may still come to stand on the log; if it is a
+   * the log is closing. A record that was rejected may still get into the log; if it is a
    * change, a record that it was abandoned follows, without the caller's doing.
    */
   append(entry: Entry): Promise<Receipt> {
@@ -181,12 +181,12 @@ export class AuditLog implements AsyncDisposable {
     })
   }
 
-  /** Tells that the change `id` was made: its outcome is known, and needs no record. */
+  /** Notes that the change `id` was made: its outcome is known, and needs no record. */
   settle(id: number): void {
     this.#tail.open.delete(id)
   }
 
-  /** Counts records of acts that revealed nothing and could not be written; the log tells it later. */
+  /** Counts records of acts that revealed nothing and could not be written; the log has the number later. */
   noteLost(count = 1): void {
     this.#metrics.lost.add(count)
     this.#tail.lost += count
@@ -284,7 +284,7 @@ export class AuditLog implements AsyncDisposable {
     this.#failure = undefined
   }
 
-  /** Lets the log itself abandon the changes that nobody waits for. */
+  /** Lets the log itself abandon the changes whose announcer was refused. */
   #claim(): void {
     for (const of of this.#unclaimed) {
       const entry: Entry = { kind: 'abandoned', of, reason: 'its record came too late' }
@@ -332,13 +332,13 @@ export class AuditLog implements AsyncDisposable {
     try {
       this.#lowSpace = (await files.freeBytes(directory)) < reserveBytes
       const found = segment === undefined ? 0 : ((await files.size(segment.path)) ?? -1)
-      // Somebody removed or cut the file: what is added to it would be nowhere.
+      // The file was removed or cut: what is added to it would be nowhere.
       if (found >= length || segment !== this.#tail.segment) return
       this.#harmed = true
       this.#roll = true
       this.#wake()
     } catch {
-      // Whether records can be written, a write will tell.
+      // Whether records can be written, the next write shows.
     }
   }
 

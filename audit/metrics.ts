@@ -49,7 +49,7 @@ export function logMetrics(registry: Registry = new Registry()): LogMetrics {
     }),
     lost: registry.counter({
       name: 'sotto_audit_lost_records_total',
-      help: 'Records of acts that revealed nothing and could not be written; the log tells their number.',
+      help: 'Records of acts that revealed nothing and could not be written; the log has their number.',
     }),
     waiting: registry.gauge({
       name: 'sotto_audit_waiting_records',

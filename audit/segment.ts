@@ -1,6 +1,6 @@
 /**
  * One file of the log: its name, and the writer that begins it and adds to it until one write fails.
- * Behind the records it keeps room, zero bytes in whose place the next ones are written: that changes
+ * After the records it keeps room, zero bytes in whose place the next ones are written: that changes
  * neither the length of the file nor where it lies, so the file system has less to make durable.
  */
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ export function segmentName(id: number): string {
   return `${String(id).padStart(20, '0')}.jsonl`
 }
 
-/** The id of the first record of the segment that a file's name tells; undefined for other files. */
+/** The id of a segment's first record, out of the name of its file; undefined for other files. */
 export function segmentId(name: string): number | undefined {
   const digits = /^(\d{20})\.jsonl$/.exec(name)?.[1]
   const id = Number(digits)

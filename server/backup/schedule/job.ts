@@ -29,7 +29,7 @@ export interface BackupJobParts {
   readonly say: (line: string) => void
 }
 
-/** Its name, and that of its principal behind `system:`. */
+/** Its name, and that of its principal after `system:`. */
 export const BACKUP_JOB = 'backup'
 
 /** When a server that started looks whether there is a backup of what it has. */
@@ -101,7 +101,7 @@ export class BackupJob {
     return words + (await this.#prune([...objects, made], records, signal))
   }
 
-  /** Deletes what is not kept, and tells it. What cannot be deleted is left for an hour. */
+  /** Deletes what is not kept; resolves with words about it. What cannot be deleted is left for an hour. */
   async #prune(
     objects: readonly TargetObject[],
     records: BackupRecords,

@@ -8,15 +8,13 @@ import { quote, SottoError } from '../client/api/errors.ts'
 import { type Batch, MAX_MIDDLE_LENGTH } from './batch.ts'
 import { type FileSystem, nodeFiles } from './files.ts'
 import { encodeEntry } from './line.ts'
-import { type LogMetrics, logMetrics } from './metrics.ts'
+import { type LogMetrics, logMetrics, noteBatch } from './metrics.ts'
 import { Queue } from './queue.ts'
 import { type Entry, isIntent, type Receipt } from './record.ts'
 import { type Continuation, type Recovered, recover } from './recovery.ts'
 import { Tail } from './tail.ts'
 import { orLate, processTimers, type Timers } from '../server/platform/timers.ts'
 import { reasonOf, unavailable } from './unavailable.ts'
-
-export { findRecord, type Recovered } from './recovery.ts'
 
 /** How a log is opened. */
 export interface AuditLogOptions {
@@ -127,21 +125,18 @@ export class AuditLog implements AsyncDisposable {
       if (await files.makeFolder(directory)) await files.syncFolder(dirname(directory))
       return recover(files, directory, logId)
     }
-    let continuation: Continuation | 'late'
-    try {
-      continuation = await orLate(find(), { timers, ms: openMs })
-    } catch (error) {
+    const bound = { timers, ms: openMs }
+    const continuation = await orLate(find(), bound).catch((error: unknown) => {
       if (error instanceof SottoError && error.code !== 'local') throw error
       throw unavailable(directory, error)
-    }
+    })
     if (continuation === 'late') {
       throw unavailable(directory, `the disk did not answer within ${openMs} ms`)
     }
     await options.accept?.(continuation.recovered)
-    const { skipIds = 0 } = options
-    const nextId = continuation.nextId + skipIds
+    const nextId = continuation.nextId + (options.skipIds ?? 0)
     const log = new AuditLog(options, { ...continuation, nextId })
-    await orLate(log.#survey(), { timers, ms: openMs })
+    await orLate(log.#survey(), bound)
     return log
   }
 
@@ -240,7 +235,7 @@ export class AuditLog implements AsyncDisposable {
           this.#alone = batch.items.length === 1
           const began = timers.now()
           await this.#tail.write(batch)
-          this.#measure(batch, timers.now() - began)
+          noteBatch(this.#metrics, batch, timers.now() - began)
           // Those who waited continue in a later turn, when the next write is on its way.
           this.#confirm(batch)
         }
@@ -254,14 +249,6 @@ export class AuditLog implements AsyncDisposable {
     this.#idle?.resolve()
   }
 
-  #measure(batch: Batch, ms: number): void {
-    const { batches, records, bytes, syncSeconds } = this.#metrics
-    batches.add()
-    records.add(batch.items.length)
-    bytes.add(batch.bytes.byteLength)
-    syncSeconds.observe(ms / 1000)
-  }
-
   #isDue(): boolean {
     if (this.#closed) return false
     return this.#queue.length > 0 || this.#unclaimed.size > 0 || this.#roll
@@ -269,9 +256,9 @@ export class AuditLog implements AsyncDisposable {
 
   #wantsSegment(): boolean {
     const { segment, lost } = this.#tail
-    if (segment === undefined || this.#roll) return true
-    if (segment.bytes >= this.#options.segmentBytes) return true
-    return lost > 0 && this.#options.timers.now() - this.#segmentSince >= GAP_MS
+    const { segmentBytes, timers } = this.#options
+    if (segment === undefined || this.#roll || segment.bytes >= segmentBytes) return true
+    return lost > 0 && timers.now() - this.#segmentSince >= GAP_MS
   }
 
   async #begin(): Promise<void> {
@@ -286,6 +273,7 @@ export class AuditLog implements AsyncDisposable {
 
   /** Lets the log itself abandon the changes whose announcer was refused. */
   #claim(): void {
+    if (this.#unclaimed.size === 0) return
     for (const of of this.#unclaimed) {
       const entry: Entry = { kind: 'abandoned', of, reason: 'its record came too late' }
       const again = () => void this.#unclaimed.add(of)
@@ -317,10 +305,12 @@ export class AuditLog implements AsyncDisposable {
     this.#tail.giveUp()
     this.#queue.refuse(unavailable(directory, error))
     if (this.#closing !== undefined) return
-    this.#stopRetry = timers.after(retryMs, () => {
-      this.#roll = true
-      this.#wake()
-    })
+    this.#stopRetry = timers.after(retryMs, () => this.#beginSoon())
+  }
+
+  #beginSoon(): void {
+    this.#roll = true
+    this.#wake()
   }
 
   /** Looks whether the disk has room, and still has the file that is being written. */
@@ -333,10 +323,10 @@ export class AuditLog implements AsyncDisposable {
       this.#lowSpace = (await files.freeBytes(directory)) < reserveBytes
       const found = segment === undefined ? 0 : ((await files.size(segment.path)) ?? -1)
       // The file was removed or cut: what is added to it would be nowhere.
-      if (found >= length || segment !== this.#tail.segment) return
-      this.#harmed = true
-      this.#roll = true
-      this.#wake()
+      if (found < length && segment === this.#tail.segment) {
+        this.#harmed = true
+        this.#beginSoon()
+      }
     } catch {
       // Whether records can be written, the next write shows.
     }

@@ -2,7 +2,8 @@
  * Commits changes, and keeps the audit log and the store in agreement: an intent that is on the log was carried out, or
  * a second record says that it was not; and neither can lose its newest part unnoticed.
  */
-import type { AuditLog, Recovered } from '../../audit/log.ts'
+import type { AuditLog } from '../../audit/log.ts'
+import type { Recovered } from '../../audit/recovery.ts'
 import type { Receipt } from '../../audit/record.ts'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import type { Store } from '../store/contract.ts'

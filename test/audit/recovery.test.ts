@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { findRecord } from '../../audit/log.ts'
+import { findRecord } from '../../audit/recovery.ts'
 import type { KeyEntry } from '../../audit/record.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { MemoryDisk } from './disk.ts'

@@ -11,7 +11,7 @@ export interface Waiting {
   readonly since: number
   /** Set once its line is built. */
   receipt: Receipt | undefined
-  /** Whether it has waited too long, so that nobody waits for it any more. */
+  /** Whether it has waited too long, and was refused. */
   expired: boolean
   readonly resolve: (receipt: Receipt) => void
   readonly reject: (error: Error) => void
@@ -47,22 +47,23 @@ export class BatchBuilder {
    * the next call.
    */
   build(queue: Waiting[], stamp: BatchStamp): Batch {
-    let { id, prev } = stamp
+    const next = { ...stamp }
     let used = 0
     let count = 0
     for (const item of queue) {
-      const line = encodeLine(item.middle, { ...stamp, id, prev })
+      const line = encodeLine(item.middle, next)
       // No character takes more than three bytes of UTF-8.
       if (used + line.length * 3 + 1 > MAX_WRITE_BYTES) break
       const end = used + this.#memory.write(line, used)
-      prev = hashLine(this.#memory.subarray(used, end))
+      next.prev = hashLine(this.#memory.subarray(used, end))
       this.#memory[end] = 0x0a
       used = end + 1
-      item.receipt = { id, hash: prev }
-      id++
+      item.receipt = { id: next.id, hash: next.prev }
+      next.id++
       count++
     }
     const items = queue.splice(0, count)
-    return { items, bytes: this.#memory.subarray(0, used), last: { id: id - 1, hash: prev } }
+    const last = { id: next.id - 1, hash: next.prev }
+    return { items, bytes: this.#memory.subarray(0, used), last }
   }
 }

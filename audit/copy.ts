@@ -17,15 +17,15 @@ export interface SegmentCopy {
 
 /** Segments that follow each other. */
 export interface LogCopy {
-  /** The record that the first of them begins behind. */
+  /** The record that the first of them begins after. */
   readonly after: Receipt
   readonly last: Receipt
   readonly segments: readonly SegmentCopy[]
 }
 
 /**
- * The segments in a folder that have the records behind `after` up to `last`, the newest that was
- * durable. Rejects with `audit_damaged` where `last` does not stand on the log.
+ * The segments in a folder that have the records from after `after` up to `last`, the newest that was
+ * durable. Rejects with `audit_damaged` where `last` is not in the log.
  */
 export async function planCopy(
   directory: string,
@@ -59,7 +59,7 @@ export async function planCopy(
   }
   throw new SottoError(
     'audit_damaged',
-    `Record ${last.id} does not stand on the audit log ${quote(directory)} as it is known`,
+    `Record ${last.id} is not in the audit log ${quote(directory)} as it is known`,
     { hint: 'Run `sotto audit verify` on it.' },
   )
 }

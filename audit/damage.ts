@@ -1,4 +1,4 @@
-/** What can be wrong with a log, and what bytes a write that was cut short leaves behind. */
+/** What can be wrong with a log, and what bytes a write that was cut short leaves. */
 import type { AuditRecord } from './record.ts'
 
 /** A kind of damage: one of a closed set. */
@@ -9,7 +9,7 @@ export type DamageKind =
   | 'altered'
   /** Records are not there, though others of the same segment before and after them are. */
   | 'missing'
-  /** An id stands on the log twice. */
+  /** An id is in the log twice. */
   | 'repeated'
   /** A record or a segment is not in its place. */
   | 'reordered'
@@ -21,7 +21,7 @@ export type DamageKind =
   | 'segment-missing'
   /** A segment in a format that this release does not know. */
   | 'unknown-format'
-  /** Bytes after the last record of a segment that the next segment does not tell of. */
+  /** More bytes after the last record of a segment than the next segment declares. */
   | 'torn'
 
 /** Where a record stands. */
@@ -53,7 +53,7 @@ const SECTOR_BYTES = 512
 
 /**
  * Whether a line has a hole: zero bytes up to the end of a sector, where one did not reach the disk
- * before a crash. Records have no zero bytes; one that is put somewhere into a line is no hole.
+ * before a crash. Records have no zero bytes; one somewhere in a line is not a hole.
  */
 export function hasHole(bytes: Uint8Array, offset: number): boolean {
   let from = bytes.indexOf(0)

@@ -11,7 +11,7 @@ import { errorCode } from '../server/platform/system-error.ts'
 export interface ReadableFile {
   /** Reads into `into` from `position`; resolves with the number of bytes, 0 at the end. */
   read(into: Uint8Array, position: number): Promise<number>
-  /** Makes what was read from the file durable, whoever wrote it. */
+  /** Makes what was read from the file durable, whichever process wrote it. */
   sync(): Promise<void>
   close(): Promise<void>
 }

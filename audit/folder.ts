@@ -8,7 +8,7 @@ import { errorCode } from '../server/platform/system-error.ts'
 /** A segment's file. */
 export interface SegmentFile {
   readonly name: string
-  /** The first id, as the name tells it; undefined where a lone file has another name. */
+  /** The first id, out of the name; undefined where a lone file has another name. */
   readonly id: number | undefined
 }
 

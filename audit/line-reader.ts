@@ -1,5 +1,5 @@
 /**
- * Reads a file line by line, in bounded memory, and goes on where it stopped when the file grows or
+ * Reads a file line by line, in bounded memory, and continues where it stopped when the file grows or
  * its room, the zero bytes at its end, is written to.
  */
 import type { ReadableFile } from './files.ts'
@@ -36,7 +36,7 @@ export class LineReader {
     return this.#offset
   }
 
-  /** Bytes read behind the last line that was taken. */
+  /** Bytes read after the last line that was taken. */
   get rest(): number {
     return this.#end - this.#start
   }
@@ -74,7 +74,7 @@ export class LineReader {
     const at = this.#offset + this.rest
     const read = await this.#file.read(into, at)
     const used = lengthOf(into.subarray(0, read))
-    // Zero bytes at the end may be something else the next time, unless something is behind them.
+    // Zero bytes at the end may be something else the next time, unless something is after them.
     const isRoom = used === 0 && (await endOf(this.#file, at + read)) === at + read
     if (isRoom) return false
     this.#end += used === 0 ? read : used
@@ -91,7 +91,7 @@ export class LineReader {
   }
 }
 
-/** Where a file ends but for its room, looked for from `from` on; that itself where nothing is behind it. */
+/** Where a file ends but for its room, looked for from `from` on; that itself where nothing is after it. */
 export async function endOf(file: ReadableFile, from: number): Promise<number> {
   const chunk = new Uint8Array(CHUNK_BYTES)
   let end = from

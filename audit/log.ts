@@ -8,15 +8,13 @@ import { quote, SottoError } from '../client/api/errors.ts'
 import { type Batch, MAX_MIDDLE_LENGTH } from './batch.ts'
 import { type FileSystem, nodeFiles } from './files.ts'
 import { encodeEntry } from './line.ts'
-import { type LogMetrics, logMetrics } from './metrics.ts'
+import { type LogMetrics, logMetrics, noteBatch } from './metrics.ts'
 import { Queue } from './queue.ts'
 import { type Entry, isIntent, type Receipt } from './record.ts'
 import { type Continuation, type Recovered, recover } from './recovery.ts'
 import { Tail } from './tail.ts'
 import { orLate, processTimers, type Timers } from '../server/platform/timers.ts'
 import { reasonOf, unavailable } from './unavailable.ts'
-
-export { findRecord, type Recovered } from './recovery.ts'
 
 /** How a log is opened. */
 export interface AuditLogOptions {
@@ -28,7 +26,7 @@ export interface AuditLogOptions {
   readonly revision: () => number
   /** Sees what was found before anything is written; when it rejects, `open` does. */
   readonly accept?: (recovered: Recovered) => Promise<void>
-  /** Ids that are passed over, since records of a part of the log that is lost may have them. Default: 0. */
+  /** Ids that are skipped, since records of a part of the log that is lost may have them. Default: 0. */
   readonly skipIds?: number
   readonly clock?: () => Date
   /** How long an entry may wait for the disk, in milliseconds. Default: 5000. */
@@ -39,7 +37,7 @@ export interface AuditLogOptions {
   readonly retryMs?: number
   /** Bytes after which a segment is followed by the next. Default: 32 MiB. */
   readonly segmentBytes?: number
-  /** Zero bytes that are put behind the records of a segment at once. Default: 256 KiB. */
+  /** Zero bytes that are put after the records of a segment at once. Default: 256 KiB. */
   readonly roomBytes?: number
   /** Entries that may wait for a write at once. Default: 10,000. */
   readonly maxPending?: number
@@ -68,7 +66,7 @@ const defaults = {
   timers: processTimers,
 }
 
-/** How soon a segment may end early, so that the next one tells of lost records, in milliseconds. */
+/** How soon a segment may end early, so that the next one declares lost records, in milliseconds. */
 const GAP_MS = 60_000
 /** How often the disk is looked at, in milliseconds. */
 const SURVEY_MS = 1000
@@ -90,10 +88,10 @@ export class AuditLog implements AsyncDisposable {
   #failure: { readonly since: Date; readonly reason: string } | undefined
   /** Whether a new segment is to begin though the one in use is not full. */
   #roll = false
-  /** Whether somebody else changed the segment in use, which is then left as it is. */
+  /** Whether another process changed the segment in use, which is then left as it is. */
   #harmed = false
   #segmentSince = 0
-  /** Durable changes that came too late for whoever announced them, so they are never made. */
+  /** Durable changes whose announcer was already refused, so they are never made. */
   readonly #unclaimed = new Set<number>()
   #lowSpace = false
   #surveyed = Number.NEGATIVE_INFINITY
@@ -127,25 +125,22 @@ export class AuditLog implements AsyncDisposable {
       if (await files.makeFolder(directory)) await files.syncFolder(dirname(directory))
       return recover(files, directory, logId)
     }
-    let continuation: Continuation | 'late'
-    try {
-      continuation = await orLate(find(), { timers, ms: openMs })
-    } catch (error) {
+    const bound = { timers, ms: openMs }
+    const continuation = await orLate(find(), bound).catch((error: unknown) => {
       if (error instanceof SottoError && error.code !== 'local') throw error
       throw unavailable(directory, error)
-    }
+    })
     if (continuation === 'late') {
       throw unavailable(directory, `the disk did not answer within ${openMs} ms`)
     }
     await options.accept?.(continuation.recovered)
-    const { skipIds = 0 } = options
-    const nextId = continuation.nextId + skipIds
+    const nextId = continuation.nextId + (options.skipIds ?? 0)
     const log = new AuditLog(options, { ...continuation, nextId })
-    await orLate(log.#survey(), { timers, ms: openMs })
+    await orLate(log.#survey(), bound)
     return log
   }
 
-  /** The last durable record; id 0 and a hash of zeros on a log that has none. */
+  /** The last durable record; id 0 and a hash of zeros for a log that has none. */
   get head(): Receipt {
     return this.#tail.head
   }
@@ -168,7 +163,7 @@ export class AuditLog implements AsyncDisposable {
   /**
    * Adds a record; resolves once it is durable. Rejects with SottoError `audit_unavailable` when it
    * cannot be made durable within the wait, `overloaded` when too many wait, `shutting_down` once
-   * the log is closing. A record that was rejected may still come to stand on the log; if it is a
+   * the log is closing. A record that was rejected may still get into the log; if it is a
    * change, a record that it was abandoned follows, without the caller's doing.
    */
   append(entry: Entry): Promise<Receipt> {
@@ -181,12 +176,12 @@ export class AuditLog implements AsyncDisposable {
     })
   }
 
-  /** Tells that the change `id` was made: its outcome is known, and needs no record. */
+  /** Notes that the change `id` was made: its outcome is known, and needs no record. */
   settle(id: number): void {
     this.#tail.open.delete(id)
   }
 
-  /** Counts records of acts that revealed nothing and could not be written; the log tells it later. */
+  /** Counts records of acts that revealed nothing and could not be written; the log has the number later. */
   noteLost(count = 1): void {
     this.#metrics.lost.add(count)
     this.#tail.lost += count
@@ -228,17 +223,20 @@ export class AuditLog implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
+    const { timers } = this.#options
     try {
       while (this.#isDue()) {
-        this.#busySince = this.#options.timers.now()
+        this.#busySince = timers.now()
         if (this.#wantsSegment()) {
           await this.#begin()
         } else {
           this.#claim()
           const batch = this.#queue.take((pending) => this.#tail.build(pending))
           this.#alone = batch.items.length === 1
-          await this.#write(batch)
-          // Whoever waited goes on in a later turn, when the next write is on its way.
+          const began = timers.now()
+          await this.#tail.write(batch)
+          noteBatch(this.#metrics, batch, timers.now() - began)
+          // Those who waited continue in a later turn, when the next write is on its way.
           this.#confirm(batch)
         }
       }
@@ -251,17 +249,6 @@ export class AuditLog implements AsyncDisposable {
     this.#idle?.resolve()
   }
 
-  async #write(batch: Batch): Promise<void> {
-    const { timers } = this.#options
-    const began = timers.now()
-    await this.#tail.write(batch)
-    const { batches, records, bytes, syncSeconds } = this.#metrics
-    batches.add()
-    records.add(batch.items.length)
-    bytes.add(batch.bytes.byteLength)
-    syncSeconds.observe((timers.now() - began) / 1000)
-  }
-
   #isDue(): boolean {
     if (this.#closed) return false
     return this.#queue.length > 0 || this.#unclaimed.size > 0 || this.#roll
@@ -269,9 +256,9 @@ export class AuditLog implements AsyncDisposable {
 
   #wantsSegment(): boolean {
     const { segment, lost } = this.#tail
-    if (segment === undefined || this.#roll) return true
-    if (segment.bytes >= this.#options.segmentBytes) return true
-    return lost > 0 && this.#options.timers.now() - this.#segmentSince >= GAP_MS
+    const { segmentBytes, timers } = this.#options
+    if (segment === undefined || this.#roll || segment.bytes >= segmentBytes) return true
+    return lost > 0 && timers.now() - this.#segmentSince >= GAP_MS
   }
 
   async #begin(): Promise<void> {
@@ -284,8 +271,9 @@ export class AuditLog implements AsyncDisposable {
     this.#failure = undefined
   }
 
-  /** Lets the log itself abandon the changes that nobody waits for. */
+  /** Lets the log itself abandon the changes whose announcer was refused. */
   #claim(): void {
+    if (this.#unclaimed.size === 0) return
     for (const of of this.#unclaimed) {
       const entry: Entry = { kind: 'abandoned', of, reason: 'its record came too late' }
       const again = () => void this.#unclaimed.add(of)
@@ -317,10 +305,12 @@ export class AuditLog implements AsyncDisposable {
     this.#tail.giveUp()
     this.#queue.refuse(unavailable(directory, error))
     if (this.#closing !== undefined) return
-    this.#stopRetry = timers.after(retryMs, () => {
-      this.#roll = true
-      this.#wake()
-    })
+    this.#stopRetry = timers.after(retryMs, () => this.#beginSoon())
+  }
+
+  #beginSoon(): void {
+    this.#roll = true
+    this.#wake()
   }
 
   /** Looks whether the disk has room, and still has the file that is being written. */
@@ -332,13 +322,13 @@ export class AuditLog implements AsyncDisposable {
     try {
       this.#lowSpace = (await files.freeBytes(directory)) < reserveBytes
       const found = segment === undefined ? 0 : ((await files.size(segment.path)) ?? -1)
-      // Somebody removed or cut the file: what is added to it would be nowhere.
-      if (found >= length || segment !== this.#tail.segment) return
-      this.#harmed = true
-      this.#roll = true
-      this.#wake()
+      // The file was removed or cut: what is added to it would be nowhere.
+      if (found < length && segment === this.#tail.segment) {
+        this.#harmed = true
+        this.#beginSoon()
+      }
     } catch {
-      // Whether records can be written, a write will tell.
+      // Whether records can be written, the next write shows.
     }
   }
 

@@ -1,6 +1,7 @@
 /** The metrics of the audit log. */
 import type { Counter, Gauge, Histogram } from '../server/metrics/instruments.ts'
 import { Registry, WAIT_SECONDS } from '../server/metrics/registry.ts'
+import type { Batch } from './batch.ts'
 import type { FolderSize } from './size.ts'
 
 /** What the log notes; its methods do. */
@@ -49,7 +50,7 @@ export function logMetrics(registry: Registry = new Registry()): LogMetrics {
     }),
     lost: registry.counter({
       name: 'sotto_audit_lost_records_total',
-      help: 'Records of acts that revealed nothing and could not be written; the log tells their number.',
+      help: 'Records of acts that revealed nothing and could not be written; the log has their number.',
     }),
     waiting: registry.gauge({
       name: 'sotto_audit_waiting_records',
@@ -72,6 +73,18 @@ export function logMetrics(registry: Registry = new Registry()): LogMetrics {
       help: 'Bytes that can still be written to the file system of the audit log.',
     }),
   }
+}
+
+/** Notes a batch that was durable after `ms` milliseconds. */
+export function noteBatch(
+  { batches, records, bytes, syncSeconds }: LogMetrics,
+  batch: Batch,
+  ms: number,
+): void {
+  batches.add()
+  records.add(batch.items.length)
+  bytes.add(batch.bytes.byteLength)
+  syncSeconds.observe(ms / 1000)
 }
 
 /** Has the sizes of the log read before each page, off the event loop. */

@@ -12,9 +12,9 @@ export interface PageQuestion {
   readonly filter: Filter
   /** The newest records instead of the oldest. */
   readonly newest: boolean
-  /** Records behind this id alone. */
+  /** Only records after this id. */
   readonly after: number
-  /** Records before this id alone; absent for all. */
+  /** Only records before this id; absent for all. */
   readonly before?: number
   /** Records that a page may have. */
   readonly limit: number
@@ -31,11 +31,11 @@ export interface PageBounds {
 /** Records in order, and where the next page begins. */
 export interface Page {
   readonly records: readonly AuditRecord[]
-  /** Ask for what is behind this id next; absent when nothing more is there. */
+  /** Ask for what is after this id next; absent when there is nothing more. */
   readonly after?: number
-  /** Of the newest: ask for what is before this id next; absent when nothing more is there. */
+  /** Of the newest: ask for what is before this id next; absent when there is nothing more. */
   readonly before?: number
-  /** The first damage that was met and passed over, for people: half a sentence. */
+  /** The first damage that was found and skipped, for people: half a sentence. */
   readonly damage?: string
 }
 

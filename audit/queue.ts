@@ -26,7 +26,7 @@ export class Queue {
     return this.#pending.length
   }
 
-  /** Adds an entry with the middle of its line, and what its outcome is told to. */
+  /** Adds an entry with the middle of its line, and what is called with its outcome. */
   push(
     entry: Entry,
     middle: string,

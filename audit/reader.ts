@@ -8,11 +8,11 @@ import { walk } from './walk.ts'
 
 /** How to read a log. */
 export interface ReadOptions {
-  /** Begins behind the record of this id; earlier segments are not opened. */
+  /** Begins after the record of this id; earlier segments are not opened. */
   readonly after?: number
-  /** Passes over damage instead of throwing, and gives every record that can be read. */
+  /** Skips damage instead of throwing, and gives every record that can be read. */
   readonly lenient?: boolean
-  /** Goes on with what is added, until the signal is aborted. */
+  /** Continues with what is added, until the signal is aborted. */
   readonly follow?: AbortSignal
   /** How often a followed log is looked at, in milliseconds. Default: 250. */
   readonly pollMs?: number

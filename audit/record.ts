@@ -1,5 +1,5 @@
 /**
- * The shape of audit records: one JSON object a line, setec's field names kept, ours beside them.
+ * The shape of audit records: one JSON object a line, setec's field names kept, ours added.
  * A record knows names and versions, never values: there is no field that could hold one.
  */
 import type { Action, Principal, Result } from '../client/api/types.ts'
@@ -108,14 +108,14 @@ export interface RehearsalEntry {
   readonly reason?: string
 }
 
-/** The store came back from a backup; the log goes on behind what is known of it. */
+/** The store came back from a backup; the log continues after what is known of it. */
 export interface RestoreEntry {
   readonly kind: 'restore'
   /** The name of the backup. */
   readonly backup: string
   /** The revision that the backup has. */
   readonly taken: number
-  /** How many version numbers were passed over, of every name; 0 where the log told all of them. */
+  /** How many version numbers were skipped, of every name; 0 where the log had all of them. */
   readonly skipped: number
   readonly operator: string
 }
@@ -134,7 +134,7 @@ export interface BackendEntry {
 /** What announces a change of the store, and leaves its outcome open. */
 export type IntentEntry = ChangeEntry | KeyEntry | KeyringEntry | BackendEntry
 
-/** Tells that what the record `of` announced did not come to pass. */
+/** What the record `of` announced was not committed. */
 interface AbandonedEntry {
   readonly kind: 'abandoned'
   readonly of: number
@@ -149,7 +149,7 @@ export interface UnidentifiedEntry {
   readonly reason: string
 }
 
-/** Refusals like one that is on the log already, told as a number. */
+/** How many refusals there were like one that is in the log already. */
 export interface RefusalsEntry {
   readonly kind: 'refusals'
   /** Absent where the callers could not be named. */
@@ -208,10 +208,10 @@ export interface SegmentEntry {
   readonly before: number
   /**
    * At most so many bytes stand between the record `after` and this segment that are no whole,
-   * chained record: writes cut short, which a crash or a failing disk left behind.
+   * chained record: writes cut short, which a crash or a failing disk left.
    */
   readonly torn: number
-  /** Changes on the log whose outcome was not known yet when the segment began, by record id. */
+  /** Changes in the log whose outcome was not known yet when the segment began, by record id. */
   readonly open: readonly number[]
   /** Records of acts that revealed nothing and could not be written, since the segment before. */
   readonly lost: number
@@ -229,7 +229,7 @@ export interface Stamp {
   readonly prev: string
 }
 
-/** A record as it stands on the log. */
+/** A record as it is in the log. */
 export type AuditRecord = Stamp & (Entry | SegmentEntry)
 
 /** Names a durable record: its sequence number and the SHA-256 of its line, in hex. */

@@ -1,4 +1,4 @@
-/** What a log tells when it is opened again, after a crash or an orderly end. Only reads. */
+/** What is in a log when it is opened again, after a crash or an orderly end. Only reads. */
 import { join } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
 import type { Damage, Located } from './damage.ts'
@@ -8,7 +8,7 @@ import { type IntentEntry, isIntent, type Receipt } from './record.ts'
 import { listSegments, segmentName } from './segment.ts'
 import { walk } from './walk.ts'
 
-/** A change on the log whose outcome the log does not tell. */
+/** A change in the log whose outcome is not in the log. */
 interface OpenChange {
   /** The id of its record. */
   readonly id: number
@@ -20,9 +20,9 @@ interface OpenChange {
 
 /** What was found on a log when it was opened. */
 export interface Recovered {
-  /** The last record; null on a log that has none. */
+  /** The last record; null for a log that has none. */
   readonly last: Receipt | null
-  /** The highest revision of the store that the log tells of; 0 on a log that has no record. */
+  /** The highest revision of the store in the log; 0 for a log without records. */
   readonly revision: number
   /** Changes that may have been committed or not, ascending: those that were leave no record. */
   readonly open: readonly OpenChange[]
@@ -30,7 +30,7 @@ export interface Recovered {
   readonly torn: number
 }
 
-/** Where the log goes on. */
+/** Where the log continues. */
 export interface Continuation {
   readonly recovered: Recovered
   /** The first id that was certainly never given. */
@@ -62,7 +62,7 @@ export async function recover(
     if (end.last === undefined) continue
     const open: OpenChange[] = []
     for (const [id, change] of end.open) open.push(change ?? (await find(files, directory, id)))
-    // No id is given twice, not even one that only the bytes of a torn write tell of.
+    // No id is given twice, not even one that was only in the bytes of a torn write.
     const behindTorn = end.last.id + Math.ceil(torn / MIN_LINE_BYTES) + 1
     return {
       recovered: { last: end.last, revision: end.revision, open, torn },
@@ -113,7 +113,7 @@ interface End {
   torn: number
 }
 
-/** What the segment `from` and any behind it tell. */
+/** What is in the segment `from` and any after it. */
 async function readEnd(
   files: FileSystem,
   directory: string,

@@ -1,6 +1,6 @@
 /**
  * One file of the log: its name, and the writer that begins it and adds to it until one write fails.
- * Behind the records it keeps room, zero bytes in whose place the next ones are written: that changes
+ * After the records it keeps room, zero bytes in whose place the next ones are written: that changes
  * neither the length of the file nor where it lies, so the file system has less to make durable.
  */
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ export function segmentName(id: number): string {
   return `${String(id).padStart(20, '0')}.jsonl`
 }
 
-/** The id of the first record of the segment that a file's name tells; undefined for other files. */
+/** The id of a segment's first record, out of the name of its file; undefined for other files. */
 export function segmentId(name: string): number | undefined {
   const digits = /^(\d{20})\.jsonl$/.exec(name)?.[1]
   const id = Number(digits)
@@ -79,10 +79,10 @@ export class Segment {
   }
 
   /** Adds all of `bytes`; resolves when they are durable. */
-  async write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array): Promise<void> {
     const full = this.#bytes + bytes.byteLength > this.#length
-    if (full && this.#room.byteLength > 0) await this.#makeRoom()
-    await this.#put(bytes)
+    if (!full || this.#room.byteLength === 0) return this.#put(bytes)
+    return this.#makeRoom().then(() => this.#put(bytes))
   }
 
   /** Gives back the room and lets go of the file. Never rejects: room that stays does no harm. */

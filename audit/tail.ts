@@ -28,11 +28,11 @@ export class Tail {
   #heldIn: number
   #nextId: number
   #revision: number
-  /** Bytes behind `#head` that may be on the disk and are no whole record. */
+  /** Bytes after `#head` that may be on the disk and are not a whole record. */
   #torn: number
   /** Durable changes whose outcome is not known. */
   readonly open: Set<number>
-  /** Records that could not be written, and that no segment tells of yet. */
+  /** Records that could not be written, and that no segment declares yet. */
   lost = 0
 
   constructor(options: TailOptions, { recovered, nextId, heldIn }: Continuation) {

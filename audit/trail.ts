@@ -1,5 +1,5 @@
 /**
- * What a walk remembers of the records behind it, and the judgement of the next one: does it
+ * What a walk remembers of the records before, and the judgement of the next one: does it
  * follow? Looks past a record, through `Ahead`, only once something is wrong.
  */
 import type { Damage, DamageKind, Position } from './damage.ts'
@@ -23,7 +23,7 @@ export interface Ahead {
   contains(id: number): Promise<boolean>
 }
 
-/** Bytes behind the last record that are none: where they begin, and the id expected there. */
+/** Bytes after the last record that are none: where they begin, and the id expected there. */
 export interface Loose extends Position {
   readonly id: number
   readonly bytes: number
@@ -31,10 +31,10 @@ export interface Loose extends Position {
 
 type Header = Stamp & SegmentEntry
 
-/** No more records than this fit into one write, so as many may stand behind a header's `after`. */
+/** No more records than this fit into one write, so as many may follow a header's `after`. */
 const RECENT = MAX_WRITE_BYTES / MIN_LINE_BYTES
 
-/** The records behind a walk. */
+/** The records that a walk has passed. */
 export class Trail {
   /** The record before; undefined where none is known and any record may come. */
   #last: Receipt | undefined
@@ -44,16 +44,16 @@ export class Trail {
   /** Hashes of the last records of that segment, by id modulo their number. */
   readonly #recent: string[] = Array<string>(RECENT).fill('')
   #loose: Loose | undefined
-  /** Whether the next header can be held against what is behind it. */
+  /** Whether the next header can be compared with what is before it. */
   #linked: boolean
 
-  /** Begins behind the record `start`; undefined: somewhere in a log. */
+  /** Begins after the record `start`; undefined: somewhere in a log. */
   constructor(start: Receipt | undefined) {
     this.#last = start
     this.#linked = start !== undefined
   }
 
-  /** Bytes behind the last record that are none. */
+  /** Bytes after the last record that are none. */
   get loose(): Loose | undefined {
     return this.#loose
   }
@@ -70,7 +70,7 @@ export class Trail {
     this.#recent[record.id % RECENT] = hash
   }
 
-  /** Passes over a line that is no record: what comes next cannot be held against it. */
+  /** Skips a line that is not a record: what comes next cannot be compared with it. */
   skip(): void {
     this.#last = undefined
     this.#linked = false
@@ -83,10 +83,10 @@ export class Trail {
     this.#loose = { ...first, bytes: first.bytes + bytes }
   }
 
-  /** What is wrong with a line that is no record. */
+  /** What is wrong with a line that is not a record. */
   unreadable(at: Place): Damage {
     const id = at.line === 1 ? (at.named ?? 0) : (this.#last?.id ?? -1) + 1
-    return damage('unreadable', at, id, 'the line is no record')
+    return damage('unreadable', at, id, 'the line is not a record')
   }
 
   /** Whether a record that is not the first of its segment is the one that comes next. */
@@ -147,7 +147,7 @@ export class Trail {
     return damage('foreign', at, id, `the segment belongs to log ${log}, not ${this.#header.log}`)
   }
 
-  /** What is wrong between a header and the records behind it. */
+  /** What is wrong between a header and the records before it. */
   #linkProblem(header: Header, at: Place): Damage | undefined {
     const last = this.#last
     if (!this.#linked || last === undefined) return undefined
@@ -168,7 +168,7 @@ export class Trail {
     }
     const loose = this.#loose
     if (loose === undefined || loose.bytes <= torn) return undefined
-    const text = `${loose.bytes} bytes are no record, and the next segment tells of ${torn}`
+    const text = `${loose.bytes} bytes are not a record, and the next segment declares ${torn}`
     return damage('torn', loose, loose.id, text)
   }
 

@@ -10,8 +10,8 @@ export function unavailable(directory: string, cause: unknown): SottoError {
     `Cannot write the audit log in ${quote(directory)}: ${reasonOf(cause)}`,
     {
       hint: full
-        ? 'Free space on the file system that holds it; the log goes on by itself.'
-        : 'Look after the disk and the folder that hold it; the log goes on by itself.',
+        ? 'Free space on the file system that holds it; the log continues by itself.'
+        : 'Check the disk and the folder that hold it; the log continues by itself.',
       ...(cause instanceof Error && { cause }),
     },
   )

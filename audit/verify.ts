@@ -1,4 +1,4 @@
-/** Tells whether a log is whole, from its first record to its last. */
+/** Checks whether a log is whole, from its first record to its last. */
 import type { Damage, Located } from './damage.ts'
 import type { FileSystem } from './files.ts'
 import type { Receipt, SegmentEntry, Stamp } from './record.ts'
@@ -7,18 +7,18 @@ import { walk } from './walk.ts'
 /** How to verify a log. */
 export interface VerifyOptions {
   /**
-   * A record that is known to have been on the log. Without one, nobody can tell that the last
-   * records were cut off, or that all of the log was written anew.
+   * A record that is known to have been in the log. Without one, it does not show when the last
+   * records were cut off, or when the whole log was rewritten.
    */
   readonly head?: Receipt
-  /** The record that the log begins behind, where an older part of it was moved away. */
+  /** The record that the log begins after, where an older part of it was moved away. */
   readonly after?: Receipt
   readonly files?: FileSystem
 }
 
 /** What was found. */
 export interface VerifyReport {
-  /** Whether nothing is wrong. Torn bytes, gaps and lost records are no damage: the log tells them. */
+  /** Whether nothing is wrong. Torn bytes, gaps and lost records are not damage: the log declares them. */
   readonly ok: boolean
   /** What is wrong first; absent where nothing is. The numbers below count what comes before it. */
   readonly damage?: Damage
@@ -27,7 +27,7 @@ export interface VerifyReport {
   /** The first and the last record; null on a log without records. */
   readonly first: Receipt | null
   readonly last: Receipt | null
-  /** Bytes behind the last record that are none: a write cut short, or one in flight. */
+  /** Bytes after the last record that are none: a write cut short, or one in flight. */
   readonly torn: number
   /** Ids that no record has: given to records that did not reach the disk. */
   readonly skipped: number
@@ -40,7 +40,7 @@ export interface VerifyReport {
 /**
  * Goes through the log at `path`, a folder or a single segment. A single segment is verified by
  * itself, without its link to the one before. Rejects with SottoError `local` when the log cannot
- * be read; damage is told in the report.
+ * be read; damage is in the report.
  */
 export async function verifyLog(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
   const { head, ...walkOptions } = options

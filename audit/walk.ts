@@ -15,9 +15,9 @@ export interface WalkOptions {
   readonly files?: FileSystem
   /** Begins with the segment that holds this id, whose link to what is before is not checked. */
   readonly from?: number
-  /** The record that the log begins behind, where an older part of it was moved away. */
+  /** The record that the log begins after, where an older part of it was moved away. */
   readonly after?: Receipt
-  /** Goes on behind damage instead of ending there. */
+  /** Continues after damage instead of ending there. */
   readonly lenient?: boolean
   /** Called at the end of the log: true when there may be more by now, false to end. */
   readonly more?: () => Promise<boolean>
@@ -72,7 +72,7 @@ export async function* walk(
   }
   const { loose } = trail
   if (loose !== undefined && loose.bytes > MAX_WRITE_BYTES) {
-    const message = `${loose.bytes} bytes at the end are no record, more than one write leaves`
+    const message = `${loose.bytes} bytes at the end are not a record, more than one write leaves`
     yield { ...loose, damage: 'unreadable', message }
     if (!lenient) return
   }
@@ -142,10 +142,10 @@ class SegmentWalk {
     return damage ?? found
   }
 
-  /** Tells the trail what the segment ended with. */
+  /** Gives the trail what the segment ended with. */
   async finish(): Promise<void> {
     const from = this.#looseFrom
-    // What was written since the last read would count as well, were it looked for anew.
+    // A second look would also count what was written since the last read.
     const bytes = from === undefined ? this.#lines.rest : (await endOf(this.#file, from)) - from
     this.#line++
     this.#trail.addLoose(bytes, this.#place())
@@ -156,7 +156,7 @@ class SegmentWalk {
     return { segment: name, line: this.#line, named: id, has: (other) => this.#folder.has(other) }
   }
 
-  /** Whether a line that is no record can be what a crash left of a write. */
+  /** Whether a line that is not a record can be what a crash left of a write. */
   async #isLoose({ bytes, offset }: Line): Promise<boolean> {
     if (this.#line > 0) return hasHole(bytes, offset)
     // Nothing is written to a segment before its first line is durable.

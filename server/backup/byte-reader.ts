@@ -1,6 +1,6 @@
 /** Takes bytes from a stream in the sizes in which they are wanted. */
 
-/** Reads `source` in order. Holds no more than one piece of it beside what is asked for. */
+/** Reads `source` in order. Holds no more than one piece of it besides what is asked for. */
 export class ByteReader implements AsyncDisposable {
   readonly #source: AsyncIterator<Uint8Array>
   #rest: Buffer = Buffer.alloc(0)

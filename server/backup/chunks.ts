@@ -28,7 +28,7 @@ export async function* sealChunks(
 
 /**
  * The content of the backup `name`, whose chunks `reader` stands before. Throws `backup_damaged` at
- * the first chunk that is not the one that was written there, and at bytes behind the last.
+ * the first chunk that is not the one that was written there, and at bytes after the last.
  */
 export async function* openChunks(
   fileKey: KeyObject,
@@ -46,7 +46,7 @@ export async function* openChunks(
       damaged(name, `chunk ${index + 1} was altered, or is not of this file and place`),
     )
   }
-  if ((await reader.take(1)).length > 0) throw damaged(name, 'it has bytes behind its end')
+  if ((await reader.take(1)).length > 0) throw damaged(name, 'it has bytes after its end')
 }
 
 function openChunk(

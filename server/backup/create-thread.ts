@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { planCopy, readStart } from '../../audit/copy.ts'
-import { findRecord } from '../../audit/log.ts'
+import { findRecord } from '../../audit/recovery.ts'
 import type { Receipt } from '../../audit/record.ts'
 import type { Wrap } from '../crypto/root-key.ts'
 import { answerQuestion, type Asker, yieldToOthers } from '../platform/thread.ts'

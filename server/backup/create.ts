@@ -58,7 +58,7 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
   // First: where the target does not work, nothing was done in vain.
   const objects = parts.objects ?? (await target.list())
   const earlier = parts.wholeLog === true ? undefined : await followed(parts, objects)
-  // Before the snapshot: no record up to here tells of a revision that the snapshot does not have.
+  // Before the snapshot: no record up to here has a revision that the snapshot does not have.
   const known = parts.logHead()
   await using snapshot = await store.snapshot({
     signal,

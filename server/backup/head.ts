@@ -12,7 +12,7 @@ const BACKUP_FORMAT = 1
 /** Bytes of content in a chunk; the last one may have fewer. */
 export const CHUNK_BYTES = 65_536
 
-/** Bytes that a chunk has beside its content. */
+/** Bytes that a chunk has besides its content. */
 export const TAG_BYTES = 16
 
 const MAGIC = 'sotto backup'
@@ -22,7 +22,7 @@ const MAX_FIELD_BYTES = 1024 * 1024
 /** A sealed key. */
 const SEALED_BYTES = 61
 
-/** What a head tells. */
+/** What is in a head. */
 export interface Head {
   readonly storeId: string
   /** UTC. */

@@ -31,7 +31,7 @@ const manifestSchema = z.object({
   }),
   /** UTC. */
   created: z.string(),
-  /** The records that it has, behind `after` and up to `last`; null where the log had none. */
+  /** The records that it has, from after `after` up to `last`; null where the log had none. */
   log: z.object({ after: receipt, last: receipt }).nullable(),
   /** The backup in the same place that has the records before; null where this one has the first. */
   follows: z.string().nullable(),
@@ -93,6 +93,6 @@ function parse(bytes: Uint8Array, name: string): unknown {
   try {
     return JSON.parse(Buffer.from(bytes).toString('utf8'))
   } catch (cause) {
-    throw damaged(name, 'its manifest is no JSON', cause)
+    throw damaged(name, 'its manifest is not JSON', cause)
   }
 }

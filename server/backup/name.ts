@@ -1,6 +1,6 @@
-/** Names of backups: they sort by time, and tell the store and its revision. */
+/** Names of backups: they sort by time, and have the store id and the revision in them. */
 
-/** What a name tells. */
+/** What is in a name. */
 export interface NameParts {
   /** UTC, with milliseconds. */
   readonly created: string
@@ -16,7 +16,7 @@ export function backupName({ created, storeId, revision }: NameParts): string {
   return `sotto-${created.replaceAll(/[-:]/g, '')}-${storeId}-r${revision}.backup`
 }
 
-/** What `name` tells; undefined where it is not the name of a backup. */
+/** What is in `name`; undefined where it is not the name of a backup. */
 export function parseName(name: string): NameParts | undefined {
   const [, year, month, day, hour, minute, second, ms, storeId, revision] = pattern.exec(name) ?? []
   if (storeId === undefined) return undefined

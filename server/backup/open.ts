@@ -17,7 +17,7 @@ export interface OpenedPart {
   readonly content: AsyncIterable<Buffer>
 }
 
-/** The head of a backup, which tells without a key which store it is of and whether it is all there. */
+/** The head of a backup: without a key it says which store it is of and whether it is complete. */
 export async function peekBackup(source: BackupSource): Promise<SealedHead> {
   await using reader = new ByteReader(await source.read())
   const head = await readHead(reader, source.name)
@@ -48,7 +48,7 @@ export class OpenedBackup implements AsyncDisposable {
 
   /**
    * Reads up to the manifest. Rejects with `no_backup`, with `backup_damaged` or `store_newer` for
-   * what is no backup or no whole one, and as `keys` do.
+   * what is not a whole backup, and as `keys` do.
    */
   static async open(source: BackupSource, keys: BackupKeys): Promise<OpenedBackup> {
     const { name } = source
@@ -76,9 +76,9 @@ export class OpenedBackup implements AsyncDisposable {
     for (const part of this.manifest.parts) {
       yield { part, content: this.#partContent(part) }
     }
-    // What is behind the last part is looked at too: there must be nothing.
+    // There must be nothing after the last part.
     if ((await this.#content.take(1)).length > 0) {
-      throw damaged(this.name, 'it has content that its manifest does not tell')
+      throw damaged(this.name, 'it has content that its manifest does not list')
     }
   }
 
@@ -96,7 +96,7 @@ export class OpenedBackup implements AsyncDisposable {
       yield piece
     }
     if (hash.digest('hex') !== sha256) {
-      throw damaged(this.name, `its part ${name} is not the one that its manifest tells`)
+      throw damaged(this.name, `its part ${name} is not the one in its manifest`)
     }
   }
 }
@@ -116,7 +116,7 @@ async function readManifest(
   }
   const parts = manifest.parts.reduce((sum, part) => sum + part.size, 0)
   if (4 + size + parts !== head.contentBytes) {
-    throw damaged(name, 'it has another size than its manifest tells')
+    throw damaged(name, 'it has another size than its manifest says')
   }
   return manifest
 }
@@ -125,11 +125,11 @@ async function readManifest(
 function refuseOtherName(head: SealedHead, name: string): void {
   const told = parseName(name)
   if (told === undefined || told.storeId === head.storeId) return
-  throw damaged(name, `its name tells store ${told.storeId}, and it is of store ${head.storeId}`)
+  throw damaged(name, `its name says store ${told.storeId}, and it is of store ${head.storeId}`)
 }
 
 function refuseOtherSize({ fileBytes }: SealedHead, { name, size }: BackupSource): void {
   if (size === fileBytes) return
-  const why = size < fileBytes ? 'it is cut short' : 'it has bytes behind its end'
+  const why = size < fileBytes ? 'it is cut short' : 'it has bytes after its end'
   throw damaged(name, `${why}: it has ${size} bytes where ${fileBytes} are due`)
 }

@@ -1,4 +1,4 @@
-/** Which backups are kept. Pure: names tell all that it needs. */
+/** Which backups are kept. Pure: it needs nothing but names. */
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { type NameParts, ownBackups } from './name.ts'
 

@@ -20,7 +20,7 @@ export interface BackupSource {
   read(): Promise<AsyncIterable<Uint8Array>>
 }
 
-/** What opens backups of a store; it is told the head of each. */
+/** What opens backups of a store, given the head of each. */
 export interface BackupKeys extends Disposable {
   /** The file key of the backup `name`. Rejects with what is wrong with the key or the head. */
   fileKey(head: SealedHead, name: string): Promise<KeyObject>

@@ -3,7 +3,8 @@
  * or a second record says that it was not. Neither can lose its newest part unnoticed. The cache forgets what
  * was changed.
  */
-import type { AuditLog, Recovered } from '../../audit/log.ts'
+import type { AuditLog } from '../../audit/log.ts'
+import type { Recovered } from '../../audit/recovery.ts'
 import type { Receipt } from '../../audit/record.ts'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import type { Store } from '../store/contract.ts'

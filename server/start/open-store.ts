@@ -1,6 +1,7 @@
 /** Opens a store and what belongs to it: its keyring, and the audit log in agreement with it. */
 import type { FileSystem } from '../../audit/files.ts'
-import { AuditLog, findRecord } from '../../audit/log.ts'
+import { AuditLog } from '../../audit/log.ts'
+import { findRecord } from '../../audit/recovery.ts'
 import type { LogMetrics } from '../../audit/metrics.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { KeysConfig, ServerConfig } from '../config/config.ts'

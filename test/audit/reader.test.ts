@@ -62,7 +62,7 @@ test('damage ends the reading with an error, or is passed over', async () => {
   }
   await expect(reading()).rejects.toMatchObject({
     code: 'audit_damaged',
-    message: `The audit log "${path}" does not verify, line 4 of 00000000000000000006.jsonl: the line is no record (unreadable)`,
+    message: `The audit log "${path}" does not verify, line 4 of 00000000000000000006.jsonl: the line is not a record (unreadable)`,
   })
   expect(ids(records)).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
   const all = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16]

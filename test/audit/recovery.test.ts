@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { findRecord } from '../../audit/log.ts'
+import { findRecord } from '../../audit/recovery.ts'
 import type { KeyEntry } from '../../audit/record.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { MemoryDisk } from './disk.ts'
@@ -129,7 +129,7 @@ test.each<[string, (whole: Buffer, ends: number[]) => Buffer, string]>([
       changed[ends[4] as number] = 0x78
       return changed
     },
-    'line 6 of 00000000000000000001.jsonl: the line is no record (unreadable)',
+    'line 6 of 00000000000000000001.jsonl: the line is not a record (unreadable)',
   ],
   [
     'a record taken out',
@@ -139,7 +139,7 @@ test.each<[string, (whole: Buffer, ends: number[]) => Buffer, string]>([
   [
     'more torn bytes than a write has',
     (whole) => Buffer.concat([whole, Buffer.alloc(1024 * 1024 + 1, 'x')]),
-    'line 8 of 00000000000000000001.jsonl: 1048577 bytes at the end are no record, more than one write leaves (unreadable)',
+    'line 8 of 00000000000000000001.jsonl: 1048577 bytes at the end are not a record, more than one write leaves (unreadable)',
   ],
 ])('%s in the newest segment refuses to open', async (_, harm, message) => {
   const disk = await closedLog()

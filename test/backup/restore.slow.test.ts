@@ -240,7 +240,7 @@ test('a log that is not the one behind the backup is refused, and nothing is mad
   renameSync(to, other)
   expect(await refusal({ audit: join(other, 'audit') })).toMatchObject({
     code: 'audit_damaged',
-    message: expect.stringContaining('does not go on from the backup'),
+    message: expect.stringContaining('does not continue the backup'),
   })
   {
     using foreign = madeState()

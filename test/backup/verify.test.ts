@@ -120,9 +120,9 @@ test('a file that is cut at any place is told, as is one that goes on', async ()
     await expect(verify(blind), `cut at ${at}`).rejects.toMatchObject({ code: 'backup_damaged' })
   }
   const longer = Buffer.concat([file, Buffer.from([0])])
-  await expect(verify(inMemory(longer))).rejects.toThrow('it has bytes behind its end')
+  await expect(verify(inMemory(longer))).rejects.toThrow('it has bytes after its end')
   const blind = { ...inMemory(longer), size: file.length }
-  await expect(verify(blind)).rejects.toThrow('it has bytes behind its end')
+  await expect(verify(blind)).rejects.toThrow('it has bytes after its end')
 }, 60_000)
 
 test('chunks that change places, or come from another backup, are told', async () => {
@@ -143,7 +143,7 @@ test('a backup under the name of one of another store is told', async () => {
   const name = backup.name.replace(/[0-9a-f]{32}/, 'f'.repeat(32))
   await expect(verify(inMemory(file, name))).rejects.toMatchObject({
     code: 'backup_damaged',
-    message: expect.stringContaining(`its name tells store ${'f'.repeat(32)}`),
+    message: expect.stringContaining(`its name says store ${'f'.repeat(32)}`),
   })
   expect((await verify(inMemory(file, 'renamed'))).values).toBe(6)
 })

@@ -11,13 +11,13 @@ export interface Difference {
   /**
    * `new`: the backup does not know the name. `changed`: it has other versions, or another is active.
    * `deleted`: the backup has the secret, and the live store has not any more. `unknown`: the live
-   * store does not know the name, so it is no later one than the backup.
+   * store does not know the name, so it is not later than the backup.
    */
   readonly state: 'new' | 'changed' | 'deleted' | 'unknown'
 }
 
 /**
- * Compares the live store in the state directory `live`, beside which a server may run, with the
+ * Compares the live store in the state directory `live`, which a server may be using, with the
  * unpacked store at `backup`. Resolves with the differences, by name. Rejects with `store_foreign`
  * where they are not the same store, and as stateDirectory.
  */

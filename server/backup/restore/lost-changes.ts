@@ -1,4 +1,4 @@
-/** What an audit log tells of the time behind a backup: numbers that were given, changes that are lost. */
+/** What an audit log has of the time after a backup: numbers that were given, changes that are lost. */
 import { nodeFiles } from '../../../audit/files.ts'
 import { readLog } from '../../../audit/reader.ts'
 import { type IntentEntry, isIntent } from '../../../audit/record.ts'
@@ -14,13 +14,13 @@ export interface LostChange {
   readonly entry?: IntentEntry
 }
 
-/** What the log tells. */
+/** What was found in the log. */
 export interface LostChanges {
-  /** The highest number that was given to each name that the log tells of. */
+  /** The highest number that was given to each name in the log. */
   readonly given: ReadonlyMap<string, number>
   /** In order. */
   readonly lost: readonly LostChange[]
-  /** The highest revision that the log tells of. */
+  /** The highest revision in the log. */
   readonly revision: number
 }
 

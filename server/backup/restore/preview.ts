@@ -24,7 +24,7 @@ export interface Preview {
   readonly openedWith: string | undefined
   /** Values that were opened. */
   readonly values: number
-  /** Changes that the log tells of and that would not come back. */
+  /** Changes that are in the log and would not come back. */
   readonly lost: LostChanges['lost']
   /** Absent where no live store was named. */
   readonly newer?: readonly Difference[]

@@ -5,9 +5,8 @@ import { join } from 'node:path'
 import { planCopy, readStart } from '../../../audit/copy.ts'
 import { nodeFiles } from '../../../audit/files.ts'
 import { beginning } from '../../../audit/line.ts'
-import { findRecord } from '../../../audit/log.ts'
 import type { Receipt } from '../../../audit/record.ts'
-import { damageError, recover } from '../../../audit/recovery.ts'
+import { damageError, findRecord, recover } from '../../../audit/recovery.ts'
 import { verifyLog } from '../../../audit/verify.ts'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { extract } from '../extract.ts'
@@ -25,7 +24,7 @@ export interface EarlierLog {
 
 /**
  * Completes the log that was unpacked out of `backup` into the folder `directory` with what earlier
- * backups have. Resolves with the record that it then begins behind; id 0: it is whole. Rejects with
+ * backups have. Resolves with the record that it then begins after; id 0: it is whole. Rejects with
  * `backup_damaged` for an earlier one that cannot be used.
  */
 export async function gatherLog(
@@ -51,8 +50,8 @@ export async function gatherLog(
 
 /**
  * Puts a copy of the log in the folder `from` into the folder `to`, in the place of what is there.
- * Resolves with the record that it begins behind. Rejects with `audit_cut` or `audit_damaged` where
- * it is not whole or not the log behind the backup of that manifest, with `store_foreign` for that of another store.
+ * Resolves with the record that it begins after. Rejects with `audit_cut` or `audit_damaged` where
+ * it is not whole or not the log that continues the backup of that manifest, with `store_foreign` for that of another store.
  */
 export async function survivingLog(
   from: string,
@@ -69,7 +68,7 @@ export async function survivingLog(
   }
   const known = log && (await findRecord(from, log.last.id))
   if (log !== null && known?.hash !== log.last.hash) {
-    const message = `The audit log ${quote(from)} does not go on from the backup: its record ${log.last.id} is another one`
+    const message = `The audit log ${quote(from)} does not continue the backup: its record ${log.last.id} is another one`
     throw new SottoError('audit_damaged', message, {
       hint: 'It was altered, or belongs to another copy of the store. Restore without --audit to do without it.',
     })
@@ -83,7 +82,7 @@ export async function survivingLog(
   return plan.after
 }
 
-/** `recover`, where a folder that is not there is told as such. */
+/** `recover`, with an error of its own for a folder that is not there. */
 async function recoverAt(from: string, storeId: string): ReturnType<typeof recover> {
   if (existsSync(from)) return recover(nodeFiles, from, storeId)
   throw new SottoError('local', `There is no audit log in ${quote(from)}`, {

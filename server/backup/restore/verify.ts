@@ -1,11 +1,10 @@
-/** Proves a backup: every byte of it, and every value that is in it, opened with the keys at hand. */
+/** Proves a backup: every byte of it, and every value that is in it, opened with the keys that are given. */
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nodeFiles } from '../../../audit/files.ts'
-import { findRecord } from '../../../audit/log.ts'
-import { type Recovered, recover } from '../../../audit/recovery.ts'
+import { findRecord, type Recovered, recover } from '../../../audit/recovery.ts'
 import { verifyLog } from '../../../audit/verify.ts'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { Keyring } from '../../crypto/keyring.ts'
@@ -40,7 +39,7 @@ export interface VerifiedBackup {
   readonly values: number
 }
 
-/** How long a read of an unpacked store may take, in milliseconds: nobody waits for it. */
+/** How long a read of an unpacked store may take, in milliseconds: no request waits for it. */
 const WAIT_MS = 60_000
 
 /**
@@ -91,7 +90,7 @@ export interface ProvenStore extends AsyncDisposable {
   readonly keyring: Keyring
   /** Values that were opened. */
   readonly values: number
-  /** What the log in the backup tells; undefined where there is none. */
+  /** What was found in the log of the backup; undefined where there is none. */
   readonly log: Recovered | undefined
 }
 
@@ -145,7 +144,7 @@ async function told<T>(name: string, act: () => Promise<T>): Promise<T> {
 async function compareStore(store: Store, { store: said }: Manifest, name: string): Promise<void> {
   const { id, development, createdAt } = store.identity
   if (id !== said.id || development !== said.development || createdAt !== said.createdAt) {
-    throw damaged(name, `it holds store ${id}, and its manifest tells of store ${said.id}`)
+    throw damaged(name, `it holds store ${id}, and its manifest names store ${said.id}`)
   }
   const { revision, audit } = await store.head()
   if (
@@ -153,7 +152,7 @@ async function compareStore(store: Store, { store: said }: Manifest, name: strin
     audit?.id !== said.audit?.id ||
     audit?.hash !== said.audit?.hash
   ) {
-    throw damaged(name, 'its store is at another revision or record than its manifest tells')
+    throw damaged(name, 'its store is at another revision or record than its manifest says')
   }
 }
 
@@ -164,7 +163,7 @@ function compareKeys(keyring: Keyring, { store: said }: Manifest, name: string):
     said.keys.every(({ id, fingerprint }) =>
       found.some((key) => key.id === id && ['', key.fingerprint].includes(fingerprint)),
     )
-  if (!same) throw damaged(name, 'its keyring has other entries than its manifest tells')
+  if (!same) throw damaged(name, 'its keyring has other entries than its manifest lists')
 }
 
 async function compareStates(
@@ -210,21 +209,20 @@ async function provenLog(
 ): Promise<Recovered | undefined> {
   if (log === null) {
     if (parts.length === 1 && store.audit === null) return undefined
-    throw damaged(name, 'its manifest tells of no audit log, and there is one')
+    throw damaged(name, 'its manifest has no audit log, and there is one')
   }
-  if (!existsSync(directory))
-    throw damaged(name, 'the audit log that its manifest tells is not there')
+  if (!existsSync(directory)) throw damaged(name, 'the audit log in its manifest is not there')
   const report = await verifyLog(directory, { after: log.after, head: log.last })
   if (report.damage) throw damaged(name, `its audit log: ${report.damage.message}`)
   const { recovered } = await recover(nodeFiles, directory, store.id)
   if (recovered.last?.id !== log.last.id || recovered.last.hash !== log.last.hash) {
-    throw damaged(name, 'its audit log ends at another record than its manifest tells')
+    throw damaged(name, 'its audit log ends at another record than its manifest says')
   }
   if (recovered.revision <= store.revision) return recovered
-  throw damaged(name, 'its audit log tells of a later revision than its store has')
+  throw damaged(name, 'its audit log has a later revision than its store')
 }
 
-/** The record that the store knows of is on the log, or stands before the part of it that is here. */
+/** The record that the store knows must be in the log, or come before the part of it that is here. */
 async function compareLog(
   store: Store,
   directory: string,
@@ -235,5 +233,5 @@ async function compareLog(
   if (audit === null || log === null || audit.id <= log.after.id) return
   const found = await findRecord(directory, audit.id)
   if (found?.hash === audit.hash) return
-  throw damaged(name, `audit record ${audit.id}, which its store knows of, is not on its log`)
+  throw damaged(name, `audit record ${audit.id}, which its store knows, is not in its log`)
 }

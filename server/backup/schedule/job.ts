@@ -99,7 +99,7 @@ export class BackupJob {
     return words + (await this.#prune([...objects, made], records, signal))
   }
 
-  /** Deletes what is not kept, and tells it. What cannot be deleted is left for an hour. */
+  /** Deletes what is not kept; resolves with words about it. What cannot be deleted is left for an hour. */
   async #prune(
     objects: readonly TargetObject[],
     records: BackupRecords,

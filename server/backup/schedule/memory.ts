@@ -36,7 +36,7 @@ export class BackupMemory {
     this.#found = found
   }
 
-  /** Reads the file at `path`. What is not there, or is no such file, is nothing known. */
+  /** Reads the file at `path`. Without a file that can be read, nothing is known. */
   static async open(path: string): Promise<BackupMemory> {
     const text = await readFile(path, 'utf8').catch(() => '{}')
     return new BackupMemory(path, parsed(text))

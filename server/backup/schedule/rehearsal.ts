@@ -22,7 +22,7 @@ export interface RehearsalParts {
   readonly gate: Gate
   readonly target: BackupTarget
   readonly memory: BackupMemory
-  /** Gives the keys that are at hand: those that would open the store after a disaster. */
+  /** Gives the keys that are available: those that would open the store after a disaster. */
   readonly providers: () => Promise<KeyProvider[]>
   /** Where backups are restored to, in a directory of their own that is made and removed. */
   readonly directory: string

@@ -9,7 +9,7 @@ import { sync } from '../../platform/durable.ts'
 const named = /^[A-Za-z][A-Za-z0-9.-]*$/
 /** What is being written, or was when the process ended: a dot, the name, eight hex digits. */
 const partial = /^\.[A-Za-z][A-Za-z0-9.-]*\.[0-9a-f]{8}\.partial$/
-/** After so long nobody writes to a file under its first name any more. */
+/** After so long no process still writes to a file under its first name. */
 const PARTIAL_KEPT_MS = 24 * 3600 * 1000
 
 /** The target that the directory at `path` is. It must be there when it is used. */
@@ -50,7 +50,7 @@ async function list(directory: string): Promise<TargetObject[]> {
 
 async function put(directory: string, upload: Upload, clock: () => Date): Promise<void> {
   const { name, size, content, signal } = upload
-  if (!named.test(name)) throw new Error(`${quote(name)} is no name for a backup`)
+  if (!named.test(name)) throw new Error(`${quote(name)} is not a name for a backup`)
   await clearPartial(directory, clock().getTime() - PARTIAL_KEPT_MS)
   const draft = join(directory, `.${name}.${randomBytes(4).toString('hex')}.partial`)
   try {

@@ -17,7 +17,7 @@ interface S3Attempt extends S3Place {
 }
 
 /**
- * The SottoError `target_unavailable` for what a call to S3 was rejected with; `note` goes behind what was
+ * The SottoError `target_unavailable` for what a call to S3 was rejected with; `note` follows what was
  * found. It never holds the error of the SDK, which may show credentials.
  */
 export function s3Failure(
@@ -54,7 +54,7 @@ function own(attempt: S3Attempt, parts: Parts): Finding | undefined {
   if (known !== undefined) return known(attempt, message)
   if (name === 'AuthorizationHeaderMalformed' || status === 301) return elsewhere(attempt, message)
   if (name === 'InvalidRequest' && /object ?lock/i.test(message)) return lockless
-  // An answer to HEAD has no body, which would tell more.
+  // An answer to HEAD has no body, which would say more.
   if (status === 403 && !/^[A-Z][a-z]+[A-Z]/.test(name)) {
     return {
       found: 'no permission',

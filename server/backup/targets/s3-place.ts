@@ -15,7 +15,7 @@ export interface S3Place {
   readonly profile?: string
   /** The ARN of a role to assume with the credentials that are found. */
   readonly role?: string
-  /** How long nobody may delete a backup. Absent: what the bucket says. */
+  /** How long a backup cannot be deleted. Absent: what the bucket says. */
   readonly lock?: ObjectLock
 }
 

@@ -19,7 +19,7 @@ export interface UploadLimits {
 
 /** How many parts S3 takes. */
 const MAX_PARTS = 10_000
-/** Parts that were left behind for so long belong to nobody. */
+/** Parts that were left for so long belong to no upload that still runs. */
 const PARTS_KEPT_MS = 24 * 3600 * 1000
 const DAY_MS = 24 * 3600 * 1000
 /** A server that stops does not wait long for parts to be thrown away. */
@@ -242,7 +242,7 @@ class ObjectUpload {
     await call((abortSignal) => client.send(command, { abortSignal }), { ms: ABORT_MS })
   }
 
-  /** Throws away parts of uploads that a process which ended long ago left. Whoever may not is not hindered. */
+  /** Throws away parts of uploads that a process which ended long ago left. Does nothing where that is not permitted. */
   async #abortForgotten(): Promise<void> {
     const { client, sdk, call } = this.#visit
     const { Bucket, Key } = this.#object

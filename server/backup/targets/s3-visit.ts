@@ -29,7 +29,7 @@ export interface S3Visit extends Disposable {
     act: (signal: AbortSignal) => Promise<T>,
     options?: CallOptions,
   ) => Promise<T | undefined>
-  /** What a call that failed is rejected with; `note` goes behind what was found. */
+  /** What a call that failed is rejected with; `note` follows what was found. */
   readonly failure: (error: unknown, note?: string) => SottoError
 }
 

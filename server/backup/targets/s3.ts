@@ -19,7 +19,7 @@ const DEFAULTS: S3Options = {
 const named = /^[A-Za-z][A-Za-z0-9.-]*$/
 
 /**
- * The target that a bucket is. Nothing is kept between verbs: clients and credentials are made anew. Verbs also
+ * The target that a bucket is. Nothing is kept between verbs: each has its own client and credentials. Verbs also
  * reject with `unsafe`, for an endpoint in the clear, and `delete` with `backup_locked`, for what an object
  * lock keeps. When `put` rejects, an object may be there in one case, and then whole: no answer came any more
  * at its very end.
@@ -95,7 +95,7 @@ async function list({ client, sdk, call }: S3Visit, Bucket: string, base: string
 
 type Body = AsyncIterable<Uint8Array> & { destroy(): void }
 
-/** The bytes of an answer as they come. The visit ends with them, also when whoever takes them stops early. */
+/** The bytes of an answer as they come. The visit ends with them, also when the caller stops early. */
 async function* pieces(
   s3: S3Visit,
   body: Body,
@@ -146,7 +146,7 @@ async function refuseLocked(
 function unfit(place: S3Place, name: string): SottoError {
   return new SottoError(
     'target_unavailable',
-    `Cannot put ${quote(name)} in ${nameOf(place)}: it is no name for a backup`,
+    `Cannot put ${quote(name)} in ${nameOf(place)}: it is not a name for a backup`,
   )
 }
 

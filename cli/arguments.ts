@@ -1,5 +1,5 @@
 /**
- * Reads the words behind a command by its flags. One dash or two are the same, as in Go, whose
+ * Reads the words after a command by its flags. One dash or two are the same, as in Go, whose
  * habits setec's users have: `-version 2`, `--version=2` and `--version 2` all work.
  */
 import { parseArgs } from 'node:util'
@@ -57,7 +57,7 @@ export function flagNamed(name: string, flags: Flags): string | undefined {
   return Object.keys(flags).find((each) => flags[each]?.short === name)
 }
 
-/** Every flag written as `--name=value`, which leaves nothing to be taken in two ways. */
+/** Every flag written as `--name=value`, which has only one reading. */
 function longForm(args: readonly string[], flags: Flags, discreet: boolean): string[] {
   const out: string[] = []
   for (let at = 0; at < args.length; at++) {

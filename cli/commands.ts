@@ -19,7 +19,7 @@ const globalFlags: Flags = {
   timeout: { value: 'SECONDS', help: 'How long to wait for the server. Default: 30.' },
   'local-address': {
     value: 'ADDRESS',
-    help: 'Call from this address; a development tailnet tells callers apart by it.',
+    help: 'Call from this address; a development tailnet identifies callers by it.',
   },
   help: { short: 'h', help: 'Show help.' },
 }

@@ -15,7 +15,7 @@ export interface FlagValues {
   readonly on: (flag: string) => boolean
 }
 
-/** A command with its arguments and flags, read but not yet believed. */
+/** A command with its arguments and flags, parsed but not yet checked. */
 export class Invocation {
   readonly io: Io
   readonly env: Environment
@@ -59,7 +59,7 @@ export class Invocation {
     return this.#parsed.switches.has(flag)
   }
 
-  /** The flags, for what reads settings from them; `instead` stands for some of them. */
+  /** The flags, for what reads settings from them; `instead` replaces some of them. */
   flags(instead: Readonly<Record<string, string | undefined>> = {}): FlagValues {
     return {
       value: (flag) => instead[flag] ?? this.text(flag),
@@ -107,7 +107,7 @@ function readVersion(text: string, what: string, least: number): number {
   if (version >= least && version <= MAX_VERSION) return version
   throw new SottoError(
     'usage',
-    `Cannot read ${what}: it is no whole number from ${least} to ${MAX_VERSION}`,
+    `Cannot read ${what}: expected a whole number from ${least} to ${MAX_VERSION}`,
   )
 }
 
@@ -116,6 +116,6 @@ function readSeconds(text: string): number {
   if (seconds > 0) return seconds
   throw new SottoError(
     'usage',
-    `Cannot use ${quote(text)} as --timeout: it is no number of seconds`,
+    `Cannot use ${quote(text)} as --timeout: expected a number of seconds`,
   )
 }

@@ -6,7 +6,7 @@ export function nearest(word: string, candidates: readonly string[]): string | u
   return candidates
     .map((candidate) => ({ candidate, slips: slipsBetween(word, candidate) }))
     .filter(({ slips }) => slips <= limit)
-    .toSorted((a, b) => a.slips - b.slips)[0]?.candidate
+    .toSorted((a, b) => a.slips - b.slips || a.candidate.length - b.candidate.length)[0]?.candidate
 }
 
 /** The beginning of a word counts as one slip. */

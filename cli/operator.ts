@@ -1,4 +1,4 @@
-/** Who runs a command that works on files, for the audit log. */
+/** The user who runs a command that works on files, for the audit log. */
 import { hostname, userInfo } from 'node:os'
 
 /** The user as the system knows it, and the host. */

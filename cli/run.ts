@@ -1,4 +1,4 @@
-/** Finds the command, runs it, and tells how it ended: the exit code and, if it failed, why. */
+/** Finds the command, runs it, and reports how it ended: the exit code and, if it failed, why. */
 import { type ErrorCode, errorTable, quote, SottoError } from '../client/api/errors.ts'
 import { flagNamed, parseArguments } from './arguments.ts'
 import type { Command, RawCommand } from './command.ts'
@@ -10,13 +10,13 @@ import { visible } from './terminal/text.ts'
 
 /**
  * Runs the command line `args` and resolves with the exit code: 0, or that of the error table, or
- * 130 when a person broke off at a prompt. Failures are told on stderr; it never rejects for one.
+ * 130 after Ctrl-C. Failures are reported on stderr; it never rejects for one.
  */
 export async function run(args: readonly string[], io: Io, env: Environment): Promise<number> {
   try {
     return await dispatch(args, io, env)
   } catch (error) {
-    return tell(error, io, wantsJson(args))
+    return report(error, io, wantsJson(args))
   }
 }
 
@@ -142,7 +142,7 @@ function wantsJson(args: readonly string[]): boolean {
   )
 }
 
-async function tell(failure: unknown, io: Io, json: boolean): Promise<number> {
+async function report(failure: unknown, io: Io, json: boolean): Promise<number> {
   if (isClosedPipe(failure)) return 0
   if (failure instanceof Error && failure.name === 'Interrupted') return 130
   const known = failure instanceof SottoError ? failure : localFault(failure)
@@ -152,12 +152,12 @@ async function tell(failure: unknown, io: Io, json: boolean): Promise<number> {
   const text = json
     ? `${visible(JSON.stringify({ code, message, hint, requestId }))}\n`
     : `sotto: ${visible(message)}\n${hint === undefined ? '' : `hint: ${visible(hint)}\n`}`
-  // Where even stderr is gone, the exit code alone has to tell.
+  // Without stderr, the exit code is all that is left.
   await io.stderr.write(text).catch(() => {})
   return errorTable[code].exit
 }
 
-/** What a person can do about an error that the server told. */
+/** What a person can do about an error of the server. */
 const hints: Partial<Record<ErrorCode, string>> = {
   denied: 'Run `sotto whoami NAME` to see who you are to the server and what you may do.',
   unidentified: 'The server could not learn from the network who is calling; its own log says why.',

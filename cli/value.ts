@@ -31,7 +31,7 @@ export async function readValue(invocation: Invocation, name: string): Promise<U
   return value
 }
 
-/** The bytes that fit into a request in base64, beside the name, a version and the punctuation. */
+/** The bytes that fit into a request in base64, along with the name, a version and the punctuation. */
 export function valueLimit(name: string, version: number = MAX_VERSION): number {
   const around = utf8Length(JSON.stringify({ Name: name, Version: version, Value: '' }))
   return Math.max(0, Math.floor((MAX_BODY_BYTES - around) / 4) * 3)

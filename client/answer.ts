@@ -56,8 +56,8 @@ export function errorOf(answer: Answer, attempt: string): ServerError {
   const known = { status: answer.status, requestId }
   const detail = detailOf(answer.headers['sotto-detail'])
   if (detail !== undefined && errorTable[code].open) return new ServerError(code, detail, known)
-  const told = code === 'internal' && answer.status !== 500 ? '' : errorTable[code].text
-  const reason = told === '' ? `the server answered with status ${answer.status}` : told
+  const text = code === 'internal' && answer.status !== 500 ? '' : errorTable[code].text
+  const reason = text === '' ? `the server answered with status ${answer.status}` : text
   const id = requestId === undefined || errorTable[code].open ? '' : ` (request ${requestId})`
   return new ServerError(code, `Cannot ${attempt}: ${reason}${id}`, known, hintOf(answer))
 }
@@ -76,7 +76,7 @@ export const decoders = {
   identity: (body: unknown) => (isIdentity(body) ? body : undefined),
 } as const satisfies Record<string, (body: unknown) => unknown>
 
-/** The JSON of an answer; undefined for anything that is none. The parser's own error quotes the text. */
+/** The JSON of an answer; undefined for anything else. The parser's own error quotes the text. */
 export function parseBody(body: Uint8Array): unknown {
   try {
     return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'))
@@ -98,13 +98,13 @@ const byStatus: Readonly<Record<number, ErrorCode>> = {
   503: 'overloaded',
 }
 
-/** The answers of setec that its status alone does not tell apart. */
+/** The answers of setec that its status alone does not identify. */
 const byText: Readonly<Record<string, ErrorCode>> = {
   '400 only POST requests allowed': 'not_post',
   '400 request body must be json': 'content_type',
   '400 invalid version, please specify a version > 0': 'invalid_version',
   '400 invalid method': 'no_such_method',
-  // Any web server answers 404; only the words tell that it is about a secret.
+  // Any web server answers 404; only the words show that it is about a secret.
   '404 not found': 'not_found',
   '500 unable to identify caller': 'unidentified',
 }
@@ -116,8 +116,8 @@ function codeOf(answer: Answer): ErrorCode {
     if (errorTable[code].status === answer.status) return code
   }
   const text = answer.body.length <= 100 ? answer.body.toString('latin1').trim() : ''
-  const told = byText[`${answer.status} ${text}`] ?? byStatus[answer.status]
-  return told ?? (answer.status >= 500 ? 'internal' : 'bad_answer')
+  const known = byText[`${answer.status} ${text}`] ?? byStatus[answer.status]
+  return known ?? (answer.status >= 500 ? 'internal' : 'bad_answer')
 }
 
 function detailOf(header: string | string[] | undefined): string | undefined {
@@ -149,7 +149,7 @@ function readValue(body: unknown): SecretValue | undefined {
   const text = body['Value'] ?? ''
   if (typeof text !== 'string') return undefined
   const bytes = Buffer.from(text, 'base64')
-  // Node skips what is not base64; a damaged value must not pass for a shorter one.
+  // Node skips what is not base64; a damaged value must not look like a shorter one.
   return bytes.toString('base64') === text ? { Value: bytes, Version: body['Version'] } : undefined
 }
 

@@ -15,7 +15,7 @@ export { type Identity, ServerError }
 export interface ClientOptions {
   /**
    * The server's URL, such as `https://secrets.example.ts.net`: http or https, without credentials,
-   * query and fragment. A path is kept, and `/api/…` goes behind it.
+   * query and fragment. A path is kept, and `/api/…` is added to it.
    */
   readonly server: string | URL
   /** Milliseconds that one call may take, its answer included. 30 000 when absent. */
@@ -40,7 +40,7 @@ type Decode<T> = (body: unknown) => T | undefined
 
 /**
  * A client of one server. Every method throws SottoError: `unreachable` when no answer came,
- * `bad_answer` for an answer that is none of the API's, and otherwise, as ServerError, the code
+ * `bad_answer` for an answer that is not part of the API, and otherwise, as ServerError, the code
  * that the server gave: `denied` without the permission named below, `not_found`, `overloaded`,
  * `internal` and so on. Neither holds a value, a request or an answer.
  */
@@ -57,7 +57,10 @@ export class Client {
       throw new SottoError('usage', `Cannot use a timeout of ${timeoutMs} ms: it must be above 0`)
     }
     if (localAddress !== undefined && isIP(localAddress) === 0) {
-      throw new SottoError('usage', `Cannot call from ${quote(localAddress)}: it is no IP address`)
+      throw new SottoError(
+        'usage',
+        `Cannot call from ${quote(localAddress)}: it is not an IP address`,
+      )
     }
     this.server = base.href.replace(/\/$/, '')
     this.#connection = new Connection({ base, timeoutMs, localAddress, keepAlive })
@@ -172,7 +175,7 @@ export class Client {
     )
   }
 
-  /** Deletes a secret with all its versions; nothing to delete is no error. Permission: `delete`. */
+  /** Deletes a secret with all its versions; deleting nothing is not an error. Permission: `delete`. */
   async delete(name: string, options: CallOptions = {}): Promise<void> {
     await this.#change(`delete ${quote(name)}`, 'delete', { Name: name }, decoders.nothing, options)
   }
@@ -209,7 +212,7 @@ export class Client {
     return this.#change(`ask for ${name}`, name, request, decode, options)
   }
 
-  /** Lets go of the connections that are kept open; a later call opens new ones. */
+  /** Closes the connections that are kept open; a later call opens new ones. */
   close(): void {
     this.#connection.close()
   }
@@ -283,7 +286,7 @@ function checkVersion(version: number): number {
   if (Number.isInteger(version) && version >= 0 && version <= MAX_VERSION) return version
   throw new SottoError(
     'usage',
-    `Cannot use version ${version}: it is no integer from 0 to ${MAX_VERSION}`,
+    `Cannot use version ${version}: it is not an integer from 0 to ${MAX_VERSION}`,
   )
 }
 

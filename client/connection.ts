@@ -8,7 +8,7 @@ import { SottoError } from './api/errors.ts'
 // An import statement of node:http also loads Node's fetch and WebSocket, since it reads every export.
 const http = process.getBuiltinModule('node:http')
 
-/** Bytes that an answer may have: far more than a list of a hundred thousand names. */
+/** Bytes that an answer may have: far more than a list of 100,000 names has. */
 const MAX_ANSWER_BYTES = 128 * 1024 * 1024
 
 /** An answer as it came. */
@@ -25,7 +25,7 @@ export interface Exchange {
   /** The last part of the path. */
   readonly method: string
   readonly body: string
-  /** Whether the call changes something, so that it must not be sent twice unasked. */
+  /** Whether the call changes something, so that it must not be sent twice. */
   readonly changes: boolean
   readonly signal?: AbortSignal | undefined
 }
@@ -63,7 +63,7 @@ export class Connection {
       agent: this.#agent,
       headers: {
         'Content-Type': 'application/json',
-        // A browser lets no page set a header that begins with Sec-: it proves that this is none.
+        // A browser lets no page set a header that begins with Sec-: it proves that this is not a browser.
         'Sec-X-Tailscale-No-Browsers': 'setec',
         'Content-Length': Buffer.byteLength(exchange.body),
       },
@@ -79,7 +79,7 @@ export class Connection {
     return again
   }
 
-  /** Lets go of the connections that are kept open. */
+  /** Closes the connections that are kept open. */
   close(): void {
     this.#agent?.destroy()
     this.#agent = undefined
@@ -143,7 +143,7 @@ export class Connection {
   #badAnswer({ attempt }: Exchange, reason: string): SottoError {
     return new SottoError(
       'bad_answer',
-      `Cannot ${attempt}: ${this.#at} is no Sotto server: ${reason}`,
+      `Cannot ${attempt}: ${this.#at} is not a Sotto server: ${reason}`,
     )
   }
 

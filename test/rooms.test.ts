@@ -63,6 +63,17 @@ test('server/ has one loose file', () => {
   expect(loose).toEqual(['access.ts'])
 })
 
+test('docs/architecture.md shows the same floors', () => {
+  const text = readFileSync('docs/architecture.md', 'utf8')
+  const rows = text.matchAll(/^\| (\d+) \| `([^`]+?)\/?` \|/gm)
+  const shown = [...rows].map(([, floor, name]) => ({ name, floor: Number(floor) }))
+  expect(shown).toEqual(
+    floors
+      .toReversed()
+      .flatMap((names, at) => names.map((name) => ({ name, floor: floors.length - 1 - at }))),
+  )
+})
+
 /** Each circle once, from where it was entered first. */
 function* circles(graph: ReadonlyMap<string, readonly string[]>): Generator<string> {
   const done = new Set<string>()

@@ -1,11 +1,11 @@
-/** The commands of the audit log. */
+/** Audit: what the command line offers. */
 import type { Command } from '../command.ts'
 
-const pathDetails = `PATH is the folder audit in the state directory, or one of the segments in it. It is read from its
-files, also beside a running server. With -o json each record is printed as it stands on the log.`
+const pathDetails = `PATH is the folder audit in the state directory, or one of the segments in it. Its files can also be
+read while a server runs. With -o json each record is printed exactly as it is in the log.`
 
-const askDetails = `Without PATH the server is asked, which needs the action audit and is on its audit log too: a record
-for every page of up to 1000 records.`
+const askDetails = `Without PATH the server is asked. That needs the action audit and is recorded too: one record for
+every page of up to 1000 records.`
 
 export const auditCommands: readonly Command[] = [
   {
@@ -14,14 +14,14 @@ export const auditCommands: readonly Command[] = [
     summary: 'Check that an audit log is whole, from its first record to its last.',
     details: `${pathDetails}
 
-The exit code is 1 when the log does not verify. That its end was cut off, or all of it written
-anew, shows only against a record that is known from before: keep what is printed as Last, and
-give it as --head the next time.`,
+The exit code is 1 when the log does not verify. A log whose end was cut off, or that was rewritten
+as a whole, can only be recognised by a record that you know: keep what is printed as Last, and give
+it as --head the next time.`,
     flags: {
-      head: { value: 'ID:HASH', help: 'A record that is known to have been on the log.' },
+      head: { value: 'ID:HASH', help: 'A record that is known to have been in the log.' },
       after: {
         value: 'ID:HASH',
-        help: 'The record that the log begins behind, where an older part was moved away.',
+        help: 'The record before the first one, where an older part was moved away.',
       },
     },
     load: async () => (await import('../handlers/audit.ts')).auditVerify,
@@ -34,9 +34,9 @@ give it as --head the next time.`,
 
 ${askDetails}
 
-Damage among the last records is passed over; audit verify tells it. --follow ends at damage.`,
+Damage among the last records is skipped; audit verify reports it. --follow ends at damage.`,
     flags: {
-      follow: { short: 'f', help: 'Go on with what is added; needs PATH.' },
+      follow: { short: 'f', help: 'Continue with what is added; needs PATH.' },
       lines: { short: 'n', value: 'N', help: 'How many records. Default: 10.' },
     },
     load: async () => (await import('../handlers/audit.ts')).auditTail,
@@ -49,7 +49,7 @@ Damage among the last records is passed over; audit verify tells it. --follow en
 
 ${askDetails}`,
     flags: {
-      secret: { value: 'GLOB', help: 'The name of the secret; * stands for anything.' },
+      secret: { value: 'GLOB', help: 'The name of the secret; * matches anything.' },
       principal: {
         value: 'P',
         help: 'A login name, a tag, the name of a node, an address, or an operator.',
@@ -62,7 +62,7 @@ ${askDetails}`,
       since: { value: 'T', help: 'From this moment on: a date, a date and time, or 30m, 24h, 7d.' },
       until: { value: 'T', help: 'Before this moment.' },
       limit: { value: 'N', help: 'At most the newest N.' },
-      lenient: { help: 'Pass over damage; print every record that can be read.' },
+      lenient: { help: 'Skip damage; print every record that can be read.' },
     },
     load: async () => (await import('../handlers/audit.ts')).auditQuery,
   },

@@ -1,4 +1,4 @@
-/** The commands for backends. */
+/** Backends: what the command line offers. */
 import type { Command } from '../command.ts'
 
 export const backendCommands: readonly Command[] = [
@@ -30,10 +30,10 @@ secret. Other ways to log in are set up from a file: see sotto help backend appl
       'token-secret': { value: 'NAME', help: 'The secret that has the token.' },
       'token-key': { value: 'KEY', help: 'The field of it, where the secret is a JSON object.' },
       mount: { value: 'PATH', help: 'Where KV v2 is mounted. Default: secret.' },
-      'path-prefix': { value: 'PATH', help: 'What is before all names. Default: sotto.' },
+      'path-prefix': { value: 'PATH', help: 'The prefix of all names. Default: sotto.' },
       namespace: { value: 'PATH', help: 'The namespace. Default: the root namespace.' },
       'ca-file': { value: 'FILE', help: 'Certificates of its authority, PEM.' },
-      description: { value: 'TEXT', help: 'Words for people.' },
+      description: { value: 'TEXT', help: 'A description.' },
       default: { help: 'Keep new secrets there.' },
     },
     load: async () => (await import('../handlers/backends.ts')).backendCreate,
@@ -56,7 +56,7 @@ secret. Other ways to log in are set up from a file: see sotto help backend appl
     namespace: team
     tokenSecretRef: {name: backends/vault, key: token}
 
-In the place of tokenSecretRef there can be auth with a method: approle (roleId, secretIdSecretRef),
+Instead of tokenSecretRef there can be auth with a method: approle (roleId, secretIdSecretRef),
 kubernetes (role), jwt (role) or userpass (username, passwordSecretRef), and its mount where that is
 another than its name. caCertificate holds certificates in PEM form. Unknown fields are refused.`,
     flags: { file: { short: 'f', value: 'FILE', help: 'The file; - is stdin.' } },
@@ -68,7 +68,7 @@ another than its name. caCertificate holds certificates in PEM form. Unknown fie
     summary: 'Delete a backend that keeps no secret.',
     flags: {
       'leave-values': {
-        help: 'Also while values that were deleted here wait to be removed there: they stay.',
+        help: 'Also when values that were deleted here are still there: they stay there.',
       },
     },
     load: async () => (await import('../handlers/backends.ts')).backendDelete,
@@ -76,7 +76,7 @@ another than its name. caCertificate holds certificates in PEM form. Unknown fie
   {
     name: 'backend test',
     args: ['NAME'],
-    summary: 'Check that a backend is reached and permits what is needed.',
+    summary: 'Check that a backend answers and permits what is needed.',
     details:
       'A value is written there, read back and removed. The exit code is 2 when something is wrong.',
     flags: {},

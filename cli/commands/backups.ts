@@ -1,4 +1,4 @@
-/** The commands of backups, and of the way back from one. */
+/** Backups, and restoring one: what the command line offers. */
 import type { Command } from '../command.ts'
 import { bucketFlags, flagsOf, keyDetails, keyFlags } from './store-flags.ts'
 
@@ -15,7 +15,7 @@ store, and is there whole or not at all. It has what no earlier backup in DIR ha
 --whole-log takes all of it.
 
 ${keyDetails}
-A key that opens the store must be at hand.`,
+A key that opens the store must be available.`,
     flags: {
       ...keyFlags,
       to: { value: 'DIR|s3://…', help: 'The directory or bucket that keeps the backup.' },
@@ -37,8 +37,8 @@ A key that opens the store must be at hand.`,
     name: 'backup list',
     args: ['DIR|s3://BUCKET/PREFIX'],
     summary: 'List the backups in a directory or bucket, and whether each is there whole.',
-    details: `Needs no key. What is in a backup only backup verify can tell.
-Flags for the bucket have the variables that \`sotto help server\` tells.`,
+    details: `Needs no key. Only backup verify shows what is in a backup.
+Flags for the bucket have the variables that \`sotto help server\` lists.`,
     flags: bucketFlags,
     load: async () => (await import('../handlers/backups.ts')).backupList,
   },
@@ -56,22 +56,22 @@ server is needed.`,
     name: 'restore',
     args: ['FILE|s3://BUCKET/PREFIX/NAME'],
     summary: 'Make a store out of a backup, in an empty directory.',
-    details: `The backup is proven first, as backup verify does, with a key that is at hand; a local key is not
-in it. Until all of it is in place, there is no store in DIR.
+    details: `The backup is proven first, as backup verify does, with a key that you give; a local key is not in
+it. Until all of it is in place, there is no store in DIR.
 
-No version number is given twice. --audit names the audit log of the lost store, where that
-survives: numbers go on after the highest that it tells, and it goes on itself. Without it the next
-number of every name passes over 1,000.
+No version number is used twice. --audit names the audit log of the lost store, where that
+survives: numbers continue after the highest in it, and so does the log itself. Without it, new
+versions skip 1,000 numbers, for new names too.
 
---dry-run makes nothing and tells what would come back; with --live also what a live store has that
-the backup does not. A server may run on that one.
+--dry-run makes nothing and shows what would come back; with --live also what a live store has that
+the backup does not. A server may be running on that store.
 
 FILE may also be a copy of a store alone, as Litestream makes it: see docs/litestream.md.`,
     flags: {
       to: { value: 'DIR', help: 'The state directory to be: absent or empty.' },
       audit: { value: 'LOG', help: 'The folder of the audit log of the lost store.' },
-      'whole-log': { help: 'Bring back the audit log from the earlier backups beside FILE, too.' },
-      'dry-run': { help: 'Tell what would come back, and make nothing.' },
+      'whole-log': { help: 'Restore the audit log from earlier backups next to FILE, too.' },
+      'dry-run': { help: 'Show what would come back, and make nothing.' },
       live: {
         value: 'DIR',
         help: 'With --dry-run: compare with the store in this state directory.',

@@ -1,4 +1,4 @@
-/** The commands of what the server does by the clock. */
+/** Jobs: what a server does by the clock. */
 import type { Command } from '../command.ts'
 
 export const jobCommands: readonly Command[] = [

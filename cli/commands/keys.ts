@@ -1,4 +1,4 @@
-/** The commands of the keys that open a store, and of its keyring. */
+/** Keys: those that open a store, and its keyring. */
 import type { Command } from '../command.ts'
 import { keyDetails, keyFlags, placeDetails } from './store-flags.ts'
 
@@ -17,33 +17,33 @@ export const keyCommands: readonly Command[] = [
     summary: 'Rotate the keyring: a new entry wraps the data keys of all versions.',
     details: `${placeDetails}
 
-A server goes on serving meanwhile. On a terminal the command shows how far it is and ends when it
-is done; a server goes on also without it, and after a restart. Where a rotation is under way, it is
-joined.`,
+A server keeps serving meanwhile. On a terminal the command shows the progress and ends when the
+rotation is done; the server finishes it also without the command, and after a restart. A rotation
+that is under way is joined.`,
     flags: {
       ...keyFlags,
-      wait: { help: 'Wait for the end also where there is no terminal.' },
+      wait: { help: 'Wait for the end also without a terminal.' },
     },
     load: async () => (await import('../handlers/key-rotation.ts')).keyRotate,
   },
   {
     name: 'key rewrap',
     args: ['[KEY]'],
-    summary: 'Wrap the root key anew, after a key was rotated where it is kept.',
-    details: `KEY is a fingerprint, or a provider that has one key alone. Default: every key that is at hand.
+    summary: 'Re-wrap the root key after its key was rotated in KMS or Transit.',
+    details: `KEY is a fingerprint, or a provider that has only one key. Default: every key that is given.
 
 ${placeDetails}
-The key must be at hand. What it wrapped before is replaced once the new wrap was opened with it.`,
+The key must be available. The old wrap is replaced once the new one was opened with the key.`,
     flags: keyFlags,
     load: async () => (await import('../handlers/key-rotation.ts')).keyRewrap,
   },
   {
     name: 'key check',
     args: [],
-    summary: 'Open a store with each of its keys that is at hand.',
+    summary: 'Open a store with each of its keys that is available.',
     details: `${keyDetails}
-A key that is not at hand is not tried, and that is said. The exit code is 1 when a key that was
-tried did not open the store, or none was tried.`,
+Unavailable keys are listed and skipped. The exit code is 1 when a key that was tried did not open
+the store, or none was tried.`,
     flags: keyFlags,
     load: async () => (await import('../handlers/keys.ts')).keyCheck,
   },
@@ -52,12 +52,12 @@ tried did not open the store, or none was tried.`,
     args: ['recovery|local|aws-kms|openbao-transit'],
     summary: 'Let another key open a store.',
     details: `${keyDetails}
-A key that opens the store already must be at hand.
+A key that already opens the store must be available.
 
 recovery is an age key that is kept offline: make one with age-keygen, and give its recipient.
-Where its identity is at hand too, it is proven at once.
+Where its identity is given too, it is proven at once.
 
-local is a key in a file, which is made where there is none.
+local is a key in a file, which is made if it does not exist.
 
 aws-kms is a key of AWS KMS, by its ARN, its id or alias/NAME; it is proven at once.
 
@@ -78,12 +78,12 @@ openbao-transit is a key of OpenBao's Transit engine, which must be derived; it 
   {
     name: 'key remove',
     args: ['KEY'],
-    summary: 'Let a key no longer open a store.',
-    details: `KEY is a fingerprint, or a provider that has one key alone.
+    summary: 'Remove a key from a store.',
+    details: `KEY is a fingerprint, or a provider that has only one key.
 
 ${keyDetails}
-A key that stays must be at hand, and open the store. Copies of the store from before still open
-with the key that was removed.`,
+A key that stays must be available and open the store. Copies of the store made before this still
+open with the key that was removed.`,
     flags: {
       ...keyFlags,
       'leave-recovery-alone': { help: 'Allow that only recovery keys are left.' },

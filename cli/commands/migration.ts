@@ -1,4 +1,4 @@
-/** The command for migration: secrets that move between backends. */
+/** Migration of secrets between backends: what the command line offers. */
 import type { Command } from '../command.ts'
 
 export const migrationCommands: readonly Command[] = [
@@ -7,14 +7,14 @@ export const migrationCommands: readonly Command[] = [
     args: [],
     summary: 'Move secrets from one backend to another, with all their versions.',
     details: `You need migrate, and get on each of the secrets. Of each, every version is read, written, read back
-and compared; then the secret is flipped, and removed at the source. It can be broken off at any
-moment, and the same command again does the rest: a secret is where it was or where it is to be.
+and compared; then the secret is switched to the copy and removed at the source. You can stop it at
+any moment and run the same command again: each secret is in one backend or the other.
 
-The exit code is 2 when a secret failed, or is there that you may not get. What cannot be removed
-at the source is told, and removed later.`,
+The exit code is 2 when a secret failed, or when you may not get one of them. Values that cannot be
+removed at the source are listed, and removed later.`,
     flags: {
-      from: { value: 'BACKEND', help: 'Where they are.' },
-      to: { value: 'BACKEND', help: 'Where they are to be.' },
+      from: { value: 'BACKEND', help: 'The backend that has them.' },
+      to: { value: 'BACKEND', help: 'The backend that is to have them.' },
       names: {
         value: 'GLOB,…',
         help: 'Only those that match one of these. Default: every secret.',

@@ -1,4 +1,4 @@
-/** The commands for mirrors. */
+/** Mirrors: what the command line offers. */
 import type { Command } from '../command.ts'
 
 export const mirrorCommands: readonly Command[] = [
@@ -12,7 +12,7 @@ export const mirrorCommands: readonly Command[] = [
   {
     name: 'mirror sync',
     args: ['[BACKEND]'],
-    summary: 'Compare mirrors with their backends, and bring them up.',
+    summary: 'Compare mirrors with their backends and write what differs.',
     details: `What someone else changed there is reported and left as it is, unless the mirror is set up
 otherwise or --on-drift says so for this time: overwrite writes it again, and adopt also takes over
 what someone else made under the same name.`,
@@ -21,7 +21,7 @@ what someone else made under the same name.`,
       secret: { value: 'NAME', help: 'Only this secret; needs BACKEND.' },
       'on-drift': { value: 'overwrite|adopt', help: 'What to do about what someone else changed.' },
       'accept-mount': {
-        help: 'The mount was made again, and that is as it should be; needs BACKEND.',
+        help: 'Accept that the mount was recreated; needs BACKEND.',
       },
     },
     load: async () => (await import('../handlers/mirrors.ts')).mirrorSync,

@@ -20,8 +20,8 @@ export const programCommands: readonly Command[] = [
     name: 'completion',
     args: ['bash|zsh|fish'],
     summary: 'Print a script that completes commands, flags and names in your shell.',
-    details: `Names are asked from the server, when SOTTO_SERVER or SETEC_SERVER is set; each time is a list on
-its audit log.
+    details: `Names come from the server that -s, SOTTO_SERVER or SETEC_SERVER names, within two seconds; each
+request is recorded in its audit log as a list.
 
   bash: source <(sotto completion bash)
   zsh:  source <(sotto completion zsh)

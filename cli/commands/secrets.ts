@@ -42,7 +42,7 @@ export const secretCommands: readonly Command[] = [
     args: ['NAME'],
     summary: 'Print the active value of a secret.',
     details: `The bytes are printed as they are; on a terminal a newline follows. With -o json the value is in
-base64, beside its version. Exit code 5 tells that nothing changed.`,
+base64, along with its version. Exit code 5 means that nothing changed.`,
     flags: {
       version: { value: 'N', help: 'Print this version. Default: the active one.' },
       'if-changed': { help: 'Print the active version only if it is not --version.' },

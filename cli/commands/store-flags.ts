@@ -1,15 +1,15 @@
-/** What commands that work on a store have in common: flags and words about them. */
+/** Flags that several commands on a store share, and what help says about them. */
 import { settings } from '../../server/config/settings/table.ts'
 import type { Flags } from '../arguments.ts'
 
-/** Which store, and the keys that are at hand. */
+/** Which store, and the keys that are available. */
 export const keyFlags: Flags = {
   'state-dir': { value: 'DIR', help: 'Where the store is. Default: $SOTTO_STATE_DIR.' },
   'key-file': {
     value: 'FILE',
     help: 'The local key. Default: $SOTTO_KEY_FILE, then local.key in DIR.',
   },
-  'kms-key': { value: 'KEY', help: 'The key of AWS KMS at hand. Default: $SOTTO_KMS_KEY.' },
+  'kms-key': { value: 'KEY', help: 'The key of AWS KMS. Default: $SOTTO_KMS_KEY.' },
   'kms-region': { value: 'REGION', help: 'Its region. Default: $SOTTO_KMS_REGION, then its ARN.' },
   'kms-endpoint': { value: 'URL', help: 'Where KMS is. Default: $SOTTO_KMS_ENDPOINT.' },
   'kms-profile': {
@@ -19,7 +19,7 @@ export const keyFlags: Flags = {
   ...flagsOf((flag) => flag.startsWith('transit-')),
   'recovery-identity': {
     value: 'FILE',
-    help: 'The age identity of the recovery key, where it is at hand.',
+    help: 'The age identity of the recovery key.',
   },
 }
 
@@ -37,10 +37,10 @@ export function flagsOf(wanted: (flag: string) => boolean): Flags {
   )
 }
 
-/** Of a command that a server may be asked for. */
-export const placeDetails = `It asks the server that -s names, or works on the files in --state-dir, which no server may be using
-meanwhile. Without either flag, the environment says which.`
+/** For a command that works on a server or on files. */
+export const placeDetails = `It asks the server that -s names, or works on the files in --state-dir while no server runs on them.
+Without either flag, the environment decides.`
 
-/** Of a command that works on files alone. */
-export const keyDetails = `It works on the files of the store, which no server may be using meanwhile.
-Flags for the keys at hand have the variables that \`sotto help server\` tells.`
+/** For a command that only works on files. */
+export const keyDetails = `It works on the files of the store. No server may be running on them.
+Flags for the keys have the variables that \`sotto help server\` lists.`

@@ -1,4 +1,4 @@
-/** Asks a server about its audit log, page by page. */
+/** Audit, at a server: asks for its audit log page by page. */
 import { decodeLine, isKnown } from '../../audit/line.ts'
 import type { AuditRecord, Result } from '../../audit/record.ts'
 import { SottoError } from '../../client/api/errors.ts'
@@ -19,7 +19,7 @@ export interface Question {
 /** Records of a page, of kinds that this release knows. */
 export interface Answered {
   readonly records: readonly AuditRecord[]
-  /** What is wrong with the log, as far as it was met. */
+  /** What is wrong with the part of the log that was read. */
   readonly damage?: string
 }
 
@@ -71,12 +71,15 @@ export async function newestAsked(
   return { records, ...(damage !== undefined && { damage }) }
 }
 
-/** Throws `bad_answer` for what is no record. */
+/** Throws `bad_answer` for what is not a record. */
 function answered({ Records, Damage }: Page): Answered {
   const records = Records.map((each) => {
     const record = decodeLine(Buffer.from(JSON.stringify(each)))
     if (record !== undefined) return record
-    throw new SottoError('bad_answer', 'The server answered with something that is no audit record')
+    throw new SottoError(
+      'bad_answer',
+      'The server answered with something that is not an audit record',
+    )
   })
   return { records: records.filter(isKnown), ...(Damage !== undefined && { damage: Damage }) }
 }

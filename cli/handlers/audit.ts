@@ -1,4 +1,4 @@
-/** The commands that read an audit log: from its files, with no server in between, or from a server. */
+/** Audit: reads an audit log, from its files or from a server. */
 import { nodeFiles } from '../../audit/files.ts'
 import { Folder } from '../../audit/folder.ts'
 import type { Located } from '../../audit/damage.ts'
@@ -17,8 +17,8 @@ import { nearest } from '../nearest.ts'
 import { table, visible } from '../terminal/text.ts'
 
 /**
- * `sotto audit verify PATH`: prints the report. Throws `audit_damaged` behind it for a log that
- * does not verify, and `local` for a path without a log.
+ * `sotto audit verify PATH`: prints the report. Then throws `audit_damaged` for a log that does
+ * not verify, and `local` for a path without a log.
  */
 export async function auditVerify(invocation: Invocation): Promise<void> {
   const path = invocation.word(0) ?? ''
@@ -51,24 +51,20 @@ function rowIfAny(label: string, count: number): string[][] {
   return count > 0 ? [[label, String(count)]] : []
 }
 
-/** `sotto audit tail`: prints the last records, and with --follow those that come to the files. */
+/** `sotto audit tail`: prints the last records, and with --follow those that are added to the files. */
 export async function auditTail(invocation: Invocation): Promise<void> {
   const count = countFlag(invocation, 'lines', 10)
   const path = pathOf(invocation)
   if (path === undefined) {
     refuseFollow(invocation)
-    const { records } = await newestAsked(invocation, {}, count)
-    await printHeader(invocation)
-    for (const record of records) await printRecord(invocation, record)
-    return
+    return printAll(invocation, (await newestAsked(invocation, {}, count)).records)
   }
   const last = await lastRecords(path, count)
-  await printHeader(invocation)
-  for (const { record } of last) await printRecord(invocation, record)
+  await printAll(invocation, last)
   if (!invocation.on('follow')) return
   // Ctrl-C ends it, as it ends any program.
   const follow = new AbortController().signal
-  const after = last.at(-1)?.record.id ?? 0
+  const after = last.at(-1)?.id ?? 0
   for await (const { record } of readLog(path, { after, follow, timers: waiting })) {
     await printRecord(invocation, record)
   }
@@ -85,9 +81,13 @@ function pathOf(invocation: Invocation): string | undefined {
 
 function refuseFollow(invocation: Invocation): void {
   if (!invocation.on('follow')) return
-  throw new SottoError('usage', 'A server is not followed: each question to it is on its log', {
-    hint: 'Give PATH on the machine of the server.',
-  })
+  throw new SottoError(
+    'usage',
+    'Cannot follow a server: each query to it is recorded in its own log',
+    {
+      hint: 'Give PATH on the machine of the server.',
+    },
+  )
 }
 
 /** Alarms that keep the process alive: where a log is followed, nothing else does. */
@@ -106,13 +106,8 @@ export async function auditQuery(invocation: Invocation): Promise<void> {
   const path = pathOf(invocation)
   if (path === undefined) return askServer(invocation, question, limit)
   await firstIds(path)
-  const found = queryLog(path, filterOf(question), { lenient: invocation.on('lenient') })
-  await printHeader(invocation)
-  if (limit === undefined) {
-    for await (const { record } of found) await printRecord(invocation, record)
-  } else {
-    for (const { record } of await newest(found, limit)) await printRecord(invocation, record)
-  }
+  const found = recordsOf(queryLog(path, filterOf(question), { lenient: invocation.on('lenient') }))
+  await printAll(invocation, limit === undefined ? found : await newest(found, limit))
 }
 
 async function readQuestion(invocation: Invocation): Promise<Question> {
@@ -131,7 +126,7 @@ function filterOf({ secret, ...question }: Question): Filter {
   return { ...question, secretMatches: (name) => matches(secret, name) }
 }
 
-/** Prints what a server answers. Throws `audit_damaged` behind it where the log does not verify. */
+/** Prints what a server answers. Then throws `audit_damaged` where the log does not verify. */
 async function askServer(
   invocation: Invocation,
   question: Question,
@@ -148,8 +143,7 @@ async function askServer(
     }
   } else {
     const found = await newestAsked(invocation, question, limit)
-    await printHeader(invocation)
-    for (const record of found.records) await printRecord(invocation, record)
+    await printAll(invocation, found.records)
     damage = found.damage
   }
   if (damage === undefined || invocation.on('lenient')) return
@@ -159,14 +153,14 @@ async function askServer(
 }
 
 /**
- * The last `count` records, reading as few segments as will do. Damage is passed over: it must not
- * hide what came after it, and only `audit verify` can tell all of it.
+ * The last `count` records, reading as few segments as possible. Damage is skipped: it must not hide
+ * what came after it, and only `audit verify` can report all of it.
  */
-async function lastRecords(path: string, count: number): Promise<Located[]> {
+async function lastRecords(path: string, count: number): Promise<AuditRecord[]> {
   const ids = await firstIds(path)
   for (let index = ids.length - 1; ; index--) {
     const after = Math.max(0, (ids[index] ?? 1) - 1)
-    const found = await newest(readLog(path, { after, lenient: true }), count)
+    const found = await newest(recordsOf(readLog(path, { after, lenient: true })), count)
     if (found.length === count || index <= 0) return found
   }
 }
@@ -184,8 +178,12 @@ function noLog(path: string): SottoError {
   })
 }
 
-async function newest(records: AsyncIterable<Located>, count: number): Promise<Located[]> {
-  let kept: Located[] = []
+async function* recordsOf(located: AsyncIterable<Located>): AsyncGenerator<AuditRecord> {
+  for await (const { record } of located) yield record
+}
+
+async function newest(records: AsyncIterable<AuditRecord>, count: number): Promise<AuditRecord[]> {
+  let kept: AuditRecord[] = []
   for await (const each of records) {
     kept.push(each)
     if (kept.length > 2 * count) kept = kept.slice(-count)
@@ -193,12 +191,20 @@ async function newest(records: AsyncIterable<Located>, count: number): Promise<L
   return kept.slice(kept.length - Math.min(count, kept.length))
 }
 
-/** Widths that fit what is common; a longer text moves what is behind it. */
+/** Widths that fit what is common; a longer text moves what follows. */
 const widths = { id: 7, time: 24, who: 28, what: 14, secret: 28, version: 7, result: 9 }
 
 async function printHeader(invocation: Invocation): Promise<void> {
   const names = Object.fromEntries(Object.keys(widths).map((name) => [name, name.toUpperCase()]))
   if (!invocation.json) await invocation.io.stdout.write(lineOf({ ...names, note: 'NOTE' }))
+}
+
+async function printAll(
+  invocation: Invocation,
+  records: Iterable<AuditRecord> | AsyncIterable<AuditRecord>,
+): Promise<void> {
+  await printHeader(invocation)
+  for await (const record of records) await printRecord(invocation, record)
 }
 
 async function printRecord(invocation: Invocation, record: AuditRecord): Promise<void> {
@@ -221,16 +227,20 @@ function receiptFlag(invocation: Invocation, flag: string): Receipt | undefined 
   if (text === undefined) return undefined
   const [, id, hash = ''] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? []
   if (id !== undefined) return { id: Number(id), hash }
-  throw new SottoError('usage', `Cannot read --${flag}: it is no id and hash, as in 12:ab34…`, {
-    hint: 'Give what `sotto audit verify` printed as the last record.',
-  })
+  throw new SottoError(
+    'usage',
+    `Cannot read --${flag}: expected an id and a hash, as in 12:ab34…`,
+    {
+      hint: 'Give what `sotto audit verify` printed as the last record.',
+    },
+  )
 }
 
 function countFlag<T>(invocation: Invocation, flag: string, absent: T): number | T {
   const text = invocation.text(flag)
   if (text === undefined) return absent
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no number above 0`)
+  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: expected a number above 0`)
 }
 
 async function readResult(text: string | undefined): Promise<Result | undefined> {
@@ -260,7 +270,11 @@ function readMoment(invocation: Invocation, flag: string): Date | undefined {
   )
   const moment = new Date(full && text.includes('T') && !full[1] ? `${text}Z` : text)
   if (full && !Number.isNaN(moment.getTime())) return moment
-  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is no moment`, {
-    hint: 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.',
-  })
+  throw new SottoError(
+    'usage',
+    `Cannot use ${quote(text)} as --${flag}: expected a date, a date and time, or an age such as 24h`,
+    {
+      hint: 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.',
+    },
+  )
 }

@@ -1,4 +1,4 @@
-/** Reads files that describe backends: YAML, each document one backend, and nothing in it that is not known. */
+/** Backends, in a file: YAML, each document one backend, without unknown fields. */
 import { LineCounter, parseAllDocuments, type Document } from 'yaml'
 import { z } from 'zod'
 import {
@@ -21,7 +21,7 @@ const file = z.strictObject({
   config: Config,
 })
 
-/** The backends of `text`, which stands in the file `path`. Throws `usage` with the place of what is wrong. */
+/** The backends of `text`, the content of the file `path`. Throws `usage` with the place of what is wrong. */
 export function readBackends(text: string, path: string): BackendSpec[] {
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })
@@ -35,7 +35,7 @@ export function readBackends(text: string, path: string): BackendSpec[] {
   return documents.map((document) => {
     const [error] = [...document.errors, ...document.warnings]
     // The parser's own words may repeat the text.
-    if (error) throw fault(error.pos[0], `it is no YAML (${error.code})`)
+    if (error) throw fault(error.pos[0], `it is not YAML (${error.code})`)
     const parsed = file.safeParse(document.toJS())
     if (parsed.success) return specOf(parsed.data)
     const [issue] = parsed.error.issues

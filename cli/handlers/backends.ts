@@ -1,10 +1,10 @@
-/** The commands for backends: where a server keeps its secrets. */
-import { readFileSync } from 'node:fs'
+/** Backends: where a server keeps its secrets. */
 import { openBaoConfig } from '../../client/api/backends.ts'
 import { type ErrorCode, errorTable, quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import { readBackends } from './backend-file.ts'
 import type { Invocation } from '../invocation.ts'
+import { readLocalFile } from '../local-file.ts'
 import { table, visible } from '../terminal/text.ts'
 
 type Backend = OperationResponse<'backend-describe'>
@@ -68,14 +68,14 @@ export async function backendDelete(invocation: Invocation): Promise<void> {
   await invocation.print({}, () => `Deleted backend ${quote(Name)}\n`)
 }
 
-/** `sotto backend test NAME`. Throws what is wrong with the backend, behind the answer. */
+/** `sotto backend test NAME`. Prints the answer, then throws what is wrong with the backend. */
 export async function backendTest(invocation: Invocation): Promise<void> {
   const Name = invocation.word(0) ?? ''
   const report = await invocation.client().operate('backend-test', { Name })
   const { Ok, Product = '', Notes, Error: fault } = report
   if (invocation.json || Ok) {
     await invocation.print(report, () =>
-      [`${Product}: it is reached, and permits what is needed`, ...Notes]
+      [`${Product}: it answers and permits what is needed`, ...Notes]
         .map((line) => `${visible(line)}\n`)
         .join(''),
     )
@@ -95,7 +95,7 @@ function specOf(invocation: Invocation): OperationRequest<'backend-create'> {
   const type = invocation.text('type')
   if (type !== 'openbao') {
     throw new SottoError('usage', 'backend create needs --type openbao', {
-      hint: 'It is the one type of which there can be several; the store itself is the backend "default".',
+      hint: 'It is the only type that can be created; the store itself is the backend "default".',
     })
   }
   return {
@@ -122,7 +122,7 @@ function configOf(invocation: Invocation): OperationRequest<'backend-create'>['C
     mount: invocation.text('mount'),
     pathPrefix: invocation.text('path-prefix'),
     namespace: invocation.text('namespace'),
-    caCertificate: caFile === undefined ? undefined : readLocal(caFile),
+    caCertificate: caFile === undefined ? undefined : readLocalFile(caFile),
     tokenSecretRef: { name, ...(key !== undefined && { key }) },
   }
   const given = Object.entries(fields).filter(([, value]) => value !== undefined)
@@ -145,24 +145,15 @@ const flags: Readonly<Record<string, string>> = {
 
 async function adviseTest(invocation: Invocation, name: string): Promise<void> {
   await invocation.io.stderr.write(
-    `It was not tried yet: \`sotto backend test ${visible(name)}\` does that.\n`,
+    `It is not tested yet: \`sotto backend test ${visible(name)}\` does that.\n`,
   )
 }
 
 async function readText(invocation: Invocation, path: string): Promise<string> {
-  if (path !== '-') return readLocal(path)
+  if (path !== '-') return readLocalFile(path)
   const parts: Uint8Array[] = []
   for await (const chunk of invocation.io.stdin.chunks()) parts.push(chunk)
   return Buffer.concat(parts).toString('utf8')
-}
-
-function readLocal(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
-    throw new SottoError('local', `Cannot read ${quote(path)}${reason}`, { cause })
-  }
 }
 
 function described(backend: Backend): string {

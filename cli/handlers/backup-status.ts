@@ -1,4 +1,4 @@
-/** `sotto backup status`: how old the backups of a server are, and whether they were proven. */
+/** Backups, at a server: how old they are, and whether they were proven. It loads no code of backups. */
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Invocation } from '../invocation.ts'
@@ -7,7 +7,7 @@ import { table, visible } from '../terminal/text.ts'
 type Status = OperationResponse<'backup-status'>
 type JobState = NonNullable<Status['Backup']>
 
-/** Prints what a server knows of its backups. Throws `job_failed` behind it where a last run failed. */
+/** Prints what a server has of backups. Then throws `job_failed` where a last run failed. */
 export async function backupStatus(invocation: Invocation): Promise<void> {
   const status = await invocation.client().operate('backup-status', {})
   await invocation.print(status, () => table(rowsOf(status, invocation.io.now())))

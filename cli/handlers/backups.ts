@@ -1,4 +1,4 @@
-/** The commands that make, list and prove backups. */
+/** Backups: makes, lists and verifies them. */
 import { SottoError } from '../../client/api/errors.ts'
 import type { CreatedBackup } from '../../server/backup/create.ts'
 import { parseName } from '../../server/backup/name.ts'
@@ -50,10 +50,10 @@ function wordsOf({ size, manifest: { store, log } }: CreatedBackup): string {
   const { secrets, versions } = store.counts
   const records =
     log === null ? 'no audit records' : `audit records: ${log.after.id + 1} to ${log.last.id}`
-  return `${size} bytes; secrets: ${secrets}; values: ${versions}; ${records}\nProve it now and then: \`sotto backup verify FILE\`.\n`
+  return `${size} bytes; secrets: ${secrets}; values: ${versions}; ${records}\nVerify it now and then: \`sotto backup verify FILE\`.\n`
 }
 
-/** A backup as `sotto backup list` tells it. */
+/** A backup as `sotto backup list` prints it. */
 interface Listed {
   readonly name: string
   /** In bytes. */
@@ -61,7 +61,7 @@ interface Listed {
   readonly created?: string
   readonly store?: string
   readonly revision?: number
-  /** Whether all of it is there; what is in it only `verify` tells. */
+  /** Whether all of it is there; only `verify` says whether it opens. */
   readonly whole: boolean
   /** Why not. */
   readonly reason?: string

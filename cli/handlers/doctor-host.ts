@@ -3,29 +3,28 @@ import { execFile } from 'node:child_process'
 import { lstatSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
-import { quote, SottoError } from '../../client/api/errors.ts'
+import { quote } from '../../client/api/errors.ts'
 import type { DoctorConfig } from '../../server/config/config.ts'
 import { type StateDirectory, stateDirectory } from '../../server/store/directory.ts'
-import { failure, type Finding } from './finding.ts'
+import { failed, failure, type Finding, ok, warning } from './finding.ts'
 
 /** Free space below which a warning is due, in bytes. */
 const LITTLE_SPACE = 1024 ** 3
 /** How far a file may seem to be written ahead of the clock, in milliseconds. */
 const AHEAD_MS = 5000
-/** How long the system may take to tell about its clock, in milliseconds. */
+/** How long the system may take to answer about its clock, in milliseconds. */
 const CLOCK_WAIT_MS = 3000
 
 /** Who looks: what root may do, the server's own user may not be able to. */
 export function userFinding(): Finding {
   const name = 'user'
   const uid = process.getuid?.()
-  if (uid !== 0) return { name, state: 'ok', message: userName(uid) }
-  return {
+  if (uid !== 0) return ok(name, userName(uid))
+  return warning(
     name,
-    state: 'warning',
-    message: 'this is root, who may do what the user of the server perhaps may not',
-    hint: 'Run it as that user: `sudo -u sotto sotto doctor …`.',
-  }
+    'this is root, who may do more than the user of the server',
+    'Run it as that user: `sudo -u sotto sotto doctor …`.',
+  )
 }
 
 /** In a container a user may have a number alone. */
@@ -37,10 +36,10 @@ function userName(uid: number | undefined): string {
   }
 }
 
-/** Whether the system keeps its clock right: certificates and expired keys are told by it. */
+/** Whether the system keeps its clock right: certificates and keys expire by it. */
 export async function clockFinding(): Promise<Finding> {
   const name = 'clock'
-  const told = await new Promise<string>((resolve) => {
+  const answer = await new Promise<string>((resolve) => {
     execFile(
       'timedatectl',
       ['show', '--property=NTPSynchronized', '--value'],
@@ -48,17 +47,15 @@ export async function clockFinding(): Promise<Finding> {
       (error, stdout) => resolve(error ? '' : stdout.trim()),
     )
   })
-  if (told === 'yes') return { name, state: 'ok', message: 'the system keeps it right' }
-  return {
+  if (answer === 'yes') return ok(name, 'the system keeps it right')
+  return warning(
     name,
-    state: 'warning',
-    message:
-      told === 'no' ? 'nothing keeps it right' : 'the system does not tell whether it is right',
-    hint: 'Compare `date -u` with another machine, and see that a time service runs.',
-  }
+    answer === 'no' ? 'nothing keeps it right' : 'the system does not say whether it is right',
+    'Compare `date -u` with another machine, and see that a time service runs.',
+  )
 }
 
-/** What is amiss with the state directory; nothing where none was named. */
+/** What is wrong with the state directory; nothing where none was named. */
 export function stateFindings(config: DoctorConfig, now: Date): Finding[] {
   if (config.stateDir === undefined) return []
   try {
@@ -83,52 +80,40 @@ function storeFinding({ path, store }: StateDirectory): Finding {
   const { uid } = lstatSync(path)
   const mine = process.getuid?.() ?? uid
   if (uid !== mine && mine !== 0) {
-    return {
+    return failed(
       name,
-      state: 'failed',
-      message: `${quote(path)} belongs to user ${uid}`,
-      hint: 'Run doctor and the server as that user.',
-    }
+      `${quote(path)} belongs to user ${uid}`,
+      'Run doctor and the server as that user.',
+    )
   }
   if (statSync(store, { throwIfNoEntry: false })) {
-    return { name, state: 'ok', message: `a store in ${quote(path)}, which nobody else can enter` }
+    return ok(name, `a store in ${quote(path)}, which no other user can enter`)
   }
-  return {
+  return failed(
     name,
-    state: 'failed',
-    message: `there is no store in ${quote(path)}`,
-    hint: 'Check the path and that the volume is mounted. `sotto init` makes a new, empty store.',
-  }
+    `there is no store in ${quote(path)}`,
+    'Check the path and that the volume is mounted. `sotto init` makes a new, empty store.',
+  )
 }
 
 function serviceFinding(service: string, key: string): Finding {
-  return {
-    name: 'key',
-    state: 'ok',
-    message: `${service} key ${quote(key)} is named; \`sotto key check\` proves it`,
-  }
+  return ok('key', `${service} key ${quote(key)} is named; \`sotto key check\` proves it`)
 }
 
 function keyFinding(path: string): Finding {
   const name = 'key'
   const found = statSync(path, { throwIfNoEntry: false })
   if (!found) {
-    return {
+    return failed(
       name,
-      state: 'failed',
-      message: `there is no key file ${quote(path)}`,
-      hint: 'Give the key that the store is sealed under with --key-file.',
-    }
+      `there is no key file ${quote(path)}`,
+      'Give the key that the store is sealed under with --key-file.',
+    )
   }
   if ((found.mode & 0o077) === 0) {
-    return { name, state: 'ok', message: `${quote(path)}, which nobody else can read` }
+    return ok(name, `${quote(path)}, which no other user can read`)
   }
-  return {
-    name,
-    state: 'failed',
-    message: `${quote(path)} can be read by others than its owner`,
-    hint: `chmod 600 ${path}`,
-  }
+  return failed(name, `${quote(path)} can be read by others than its owner`, `chmod 600 ${path}`)
 }
 
 function spaceFinding({ path }: StateDirectory): Finding {
@@ -136,23 +121,20 @@ function spaceFinding({ path }: StateDirectory): Finding {
   const { bavail, bsize } = statfsSync(path)
   const free = bavail * bsize
   const message = `${(free / LITTLE_SPACE).toFixed(1)} GiB free`
-  if (free >= LITTLE_SPACE) return { name, state: 'ok', message }
-  return {
+  if (free >= LITTLE_SPACE) return ok(name, message)
+  return warning(
     name,
-    state: 'warning',
     message,
-    hint: 'When the disk is full no value is read: make room, or move old segments of the audit log.',
-  }
+    'When the disk is full no value can be read: free some space, or move old segments of the audit log.',
+  )
 }
 
-/** Files from the future tell that the clock went back. */
+/** Files from the future mean that the clock was set back. */
 function aheadFinding({ audit }: StateDirectory, now: Date): Finding[] {
   const newest = Math.max(0, ...writtenIn(audit))
   if (newest - now.getTime() <= AHEAD_MS) return []
-  const message = `the audit log was written at ${new Date(newest).toISOString()}, which is yet to come`
-  return [
-    failure('time', new SottoError('local', message, { hint: 'The clock went back: set it.' })),
-  ]
+  const message = `the audit log was written at ${new Date(newest).toISOString()}, which is in the future`
+  return [failed('time', message, 'The clock was set back: correct it.')]
 }
 
 function writtenIn(directory: string): number[] {

@@ -11,14 +11,14 @@ import type { StatusAnswer } from '../../server/identity/tailscale/answers.ts'
 import type { LocalApi } from '../../server/identity/tailscale/local-api.ts'
 import { type OwnNode, ownNode } from '../../server/identity/tailscale/own-node.ts'
 import { refuseExposedSocket } from '../../server/identity/tailscale/socket.ts'
-import { failure, type Finding } from './finding.ts'
+import { failed, failure, type Finding, ok, warning } from './finding.ts'
 
 const DAY_MS = 86_400_000
 /** A certificate with less time left than this should have been renewed. */
 const CERTIFICATE_DAYS = 10
-/** The key of a node with less time left than this needs somebody to act. */
+/** The key of a node with less time left than this needs attention. */
 const NODE_KEY_DAYS = 30
-/** How long the server may take to tell its state, in milliseconds. */
+/** How long the server may take to report its state, in milliseconds. */
 const READY_WAIT_MS = 5000
 
 /** Looks at the tailnet through `localApi`. Never rejects. */
@@ -35,7 +35,7 @@ export async function networkFindings(
       daemonFinding(config, status, own),
       controlFinding(status),
       nodeKeyFinding(status, now),
-      { name: 'addresses', state: 'ok', message: own.addresses.join(', ') },
+      ok('addresses', own.addresses.join(', ')),
       nameFinding(own),
       await certificateFinding(config, localApi, own, now),
       ...(await serverFindings(config, own)),
@@ -53,52 +53,49 @@ function daemonFinding(
 ): Finding {
   const name = 'tailscaled'
   const message = `${Version} at ${quote(tailscaled.socket)}`
-  if (!userspace) return { name, state: 'ok', message: `${message}, with a network device` }
+  if (!userspace) return ok(name, `${message}, with a network device`)
   if (tailscaled.userspace || door.kind === 'socket') {
-    return { name, state: 'ok', message: `${message}, in userspace mode` }
+    return ok(name, `${message}, in userspace mode`)
   }
-  return {
+  return failed(
     name,
-    state: 'failed',
-    message: `${message}, in userspace mode, where a program on this host could pose as any node`,
-    hint: 'Run tailscaled with a network device, or serve behind `tailscale serve` with --serve-socket.',
-  }
+    `${message}, in userspace mode, where a program on this host could pose as any node`,
+    'Run tailscaled with a network device, or serve behind `tailscale serve` with --serve-socket.',
+  )
 }
 
 function controlFinding({ Self }: StatusAnswer): Finding {
   const name = 'control'
-  if (Self?.Online) return { name, state: 'ok', message: 'tailscaled is in touch with it' }
-  return {
+  if (Self?.Online) return ok(name, 'tailscaled is connected to it')
+  return warning(
     name,
-    state: 'warning',
-    message: 'tailscaled is out of touch with it: the policy may have changed unheard',
-    hint: 'Check the network of this machine, and `tailscale netcheck`.',
-  }
+    'tailscaled has lost its connection to it: the policy here may be out of date',
+    'Check the network of this machine, and `tailscale netcheck`.',
+  )
 }
 
 function nodeKeyFinding({ Self }: StatusAnswer, now: Date): Finding {
   const name = 'node key'
   const end = Self?.KeyExpiry
-  if (end === undefined) return { name, state: 'ok', message: 'does not expire' }
+  if (end === undefined) return ok(name, 'does not expire')
   const message = `expires at ${new Date(end).toISOString()}, ${remaining(end, now)}`
-  if (end - now.getTime() > NODE_KEY_DAYS * DAY_MS) return { name, state: 'ok', message }
+  if (end - now.getTime() > NODE_KEY_DAYS * DAY_MS) return ok(name, message)
   return {
     name,
     state: end > now.getTime() ? 'warning' : 'failed',
     message,
-    hint: 'Nobody reaches the server after that: turn key expiry off for this node, or give it a tag.',
+    hint: 'No client reaches the server after that: turn key expiry off for this node, or give it a tag.',
   }
 }
 
 function nameFinding({ name: full }: OwnNode): Finding {
   const name = 'name'
-  if (full !== '') return { name, state: 'ok', message: full }
-  return {
+  if (full !== '') return ok(name, full)
+  return warning(
     name,
-    state: 'warning',
-    message: 'the node has no name on the tailnet',
-    hint: 'Turn MagicDNS on for the tailnet; clients need addresses without it.',
-  }
+    'the node has no name on the tailnet',
+    'Turn MagicDNS on for the tailnet; clients need addresses without it.',
+  )
 }
 
 async function certificateFinding(
@@ -108,20 +105,19 @@ async function certificateFinding(
   now: Date,
 ): Promise<Finding> {
   const name = 'certificate'
-  if (door.kind === 'socket') return { name, state: 'ok', message: 'is tailscaled’s own affair' }
+  if (door.kind === 'socket') return ok(name, 'is handled by tailscaled')
   if (door.tls === 'none') {
-    return { name, state: 'warning', message: 'none: with --plain-http the tailnet alone encrypts' }
+    return warning(name, 'none: with --plain-http the tailnet alone encrypts')
   }
   try {
     if (door.tls !== 'tailnet') {
       const pair = await readPair(door.tls, now)
       if (pair.covers(full)) return lifeFinding(pair, `in ${quote(door.tls.certificate)}`, now)
-      return {
+      return warning(
         name,
-        state: 'warning',
-        message: `in ${quote(door.tls.certificate)} is not for ${quote(full)}`,
-        hint: 'Clients must call the server by a name that is in the certificate.',
-      }
+        `in ${quote(door.tls.certificate)} is not for ${quote(full)}`,
+        'Clients must call the server by a name that is in the certificate.',
+      )
     }
     const domain = domains.includes(full) ? full : domains[0]
     if (domain === undefined) throw withoutDomains()
@@ -137,16 +133,15 @@ function lifeFinding({ endsAt }: CheckedPair, which: string, now: Date): Finding
   const name = 'certificate'
   const end = endsAt.getTime()
   const message = `${which} ends at ${endsAt.toISOString()}, ${remaining(end, now)}`
-  if (end - now.getTime() > CERTIFICATE_DAYS * DAY_MS) return { name, state: 'ok', message }
-  return {
+  if (end - now.getTime() > CERTIFICATE_DAYS * DAY_MS) return ok(name, message)
+  return warning(
     name,
-    state: 'warning',
     message,
-    hint: 'It should have been renewed by now: the log of the server, or of tailscaled, says why not.',
-  }
+    'It should have been renewed by now: the log of the server, or of tailscaled, says why not.',
+  )
 }
 
-/** Asks a server that runs for its state, which it tells everybody. */
+/** Asks a running server for its state, which every caller may know. */
 async function serverFindings({ door }: DoctorConfig, own: OwnNode): Promise<Finding[]> {
   const name = 'server'
   if (door.kind === 'socket') return []
@@ -154,17 +149,17 @@ async function serverFindings({ door }: DoctorConfig, own: OwnNode): Promise<Fin
   const at = addressText({ host, port: door.port })
   try {
     const [status, text] = await ask({ host, port: door.port }, door.tls !== 'none')
-    if (status === 200) return [{ name, state: 'ok', message: `at ${at} is ready` }]
+    if (status === 200) return [ok(name, `at ${at} is ready`)]
     if (status !== 503) {
       const hint = 'Stop that one, or give the server another port with --listen.'
-      return [{ name, state: 'failed', message: `another program answers at ${at}`, hint }]
+      return [failed(name, `another program answers at ${at}`, hint)]
     }
     const hint = 'Its log says why.'
-    return [{ name, state: 'failed', message: `at ${at} is not ready: ${text.trim()}`, hint }]
+    return [failed(name, `at ${at} is not ready: ${text.trim()}`, hint)]
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? String(error.code) : 'no answer'
     const hint = 'Start it, or give doctor the settings that it runs with.'
-    return [{ name, state: 'warning', message: `nothing is ready at ${at} (${reason})`, hint }]
+    return [warning(name, `nothing is ready at ${at} (${reason})`, hint)]
   }
 }
 
@@ -176,7 +171,7 @@ function ask(at: { host: string; port: number }, tls: boolean): Promise<[number,
       answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
       answer.on('end', () => resolve([answer.statusCode ?? 0, text])).on('error', reject)
     }
-    // Nothing is believed of the answer but that there is one; the certificate is looked at apart.
+    // Only whether there is an answer counts here; the certificate has a finding of its own.
     const asked = tls
       ? get({ ...options, rejectUnauthorized: false }, take)
       : getPlain(options, take)
@@ -195,10 +190,10 @@ async function peerFinding(
   try {
     const answer = await localApi.whois(peer)
     if (!answer) {
-      const message = `tailscaled knows no node at ${quote(peer)}`
+      const message = `tailscaled has no node at ${quote(peer)}`
       const hint =
         'Take an address from `tailscale status`; the policy must let the node see this one.'
-      return { name, state: 'failed', message, hint }
+      return failed(name, message, hint)
     }
     const { principal, rules } = callerOf(answer, {
       address: peer,
@@ -208,14 +203,14 @@ async function peerFinding(
     })
     const who = `${principal.hostname} (${principal.user ?? principal.tags?.join(', ')})`
     const may = rules.map(({ action, secret }) => `${action.join(', ')} on ${secret.join(', ')}`)
-    if (may.length > 0) return { name, state: 'ok', message: `${who} may ${may.join('; ')}` }
+    if (may.length > 0) return ok(name, `${who} may ${may.join('; ')}`)
     const message = `${who} has no rules: no grant gives it ${quote(capabilities[0] ?? '')} on this node`
-    return { name, state: 'warning', message, hint: 'Grant it in the policy: see docs/policy.md.' }
+    return warning(name, message, 'Grant it in the policy: see docs/policy.md.')
   } catch (error) {
     if (error instanceof SottoError) return failure(name, error)
     const reason = error instanceof Error ? error.message : 'unknown'
     const message = `who calls from ${quote(peer)} is refused: ${reason}`
-    return { name, state: 'failed', message, hint: 'Check the node and the policy of the tailnet.' }
+    return failed(name, message, 'Check the node and the policy of the tailnet.')
   }
 }
 

@@ -1,4 +1,4 @@
-/** `sotto doctor`: looks at everything that the server needs, and says what to do about what is amiss. */
+/** `sotto doctor`: checks what the server needs, and says what to do about what is wrong. */
 import { type DoctorConfig, readDoctorConfig } from '../../server/config/config.ts'
 import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
 import { clockFinding, stateFindings, userFinding } from './doctor-host.ts'

@@ -11,6 +11,21 @@ export interface Finding {
   readonly hint?: string | undefined
 }
 
+/** The finding that something is as it should be. */
+export function ok(name: string, message: string): Finding {
+  return { name, state: 'ok', message }
+}
+
+/** The finding that something works for now; `hint` says what to do. */
+export function warning(name: string, message: string, hint?: string): Finding {
+  return { name, state: 'warning', message, hint }
+}
+
+/** The finding that something does not work; `hint` says what to do. */
+export function failed(name: string, message: string, hint: string): Finding {
+  return { name, state: 'failed', message, hint }
+}
+
 /** The finding that something failed with `error`. */
 export function failure(name: string, error: unknown): Finding {
   const { message, hint } = asSottoError(error)

@@ -1,4 +1,4 @@
-/** `sotto job status` and `sotto job run`: the jobs of the server. */
+/** Jobs of a server: how they are, and a run now. */
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Client } from '../../client/client.ts'
@@ -15,7 +15,7 @@ export async function jobStatus(invocation: Invocation): Promise<void> {
   )
 }
 
-/** Runs a job, and prints how it ended. Throws `job_failed` behind it when it failed. */
+/** Runs a job, and prints how it ended. Then throws `job_failed` when it failed. */
 export async function jobRun(invocation: Invocation): Promise<void> {
   const client = invocation.client()
   const Name = invocation.word(0) ?? ''

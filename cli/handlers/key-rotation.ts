@@ -1,4 +1,4 @@
-/** `sotto key status`, `key rotate` and `key rewrap`: the keys of a store, served or not, and their rotation. */
+/** Keys: their status, rotation of the keyring and re-wrapping, at a server or on files. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Invocation } from '../invocation.ts'
@@ -18,7 +18,7 @@ export async function keyStatus(invocation: Invocation): Promise<void> {
 
 /**
  * Begins a rotation of the keyring, and prints the entry that seals from now on. On a terminal, or where
- * it is asked for, waits until it is done. Throws `job_failed` when it does not go on by then.
+ * it is asked for, waits until it is done. Throws `job_failed` when it stops before.
  */
 export async function keyRotate(invocation: Invocation): Promise<void> {
   const keys = keysAt(invocation)
@@ -32,17 +32,17 @@ export async function keyRotate(invocation: Invocation): Promise<void> {
   })
   if (progressOf(status) === undefined) return
   await stderr.write(
-    'Those of the versions that are there move to it while the server serves: `sotto key status` tells how far it is.\n',
+    'Data keys of existing versions are re-wrapped in the background: `sotto key status` shows the progress.\n',
   )
 }
 
-/** Wraps the root key anew with one key, or with all that are at hand, and prints which. */
+/** Re-wraps the root key with one key, or with all that are available, and prints which. */
 export async function keyRewrap(invocation: Invocation): Promise<void> {
   const wraps = await keysAt(invocation).rewrap(invocation.word(0))
   await invocation.print(wraps, () =>
     wraps
       .map((wrap) =>
-        visible(`Wrapped the root key anew with ${wrap.Provider} key ${wrap.Fingerprint}`),
+        visible(`Re-wrapped the root key with ${wrap.Provider} key ${wrap.Fingerprint}`),
       )
       .map((line) => `${line}\n`)
       .join(''),
@@ -62,13 +62,9 @@ async function end(invocation: Invocation, keys: KeysAt, begun: KeyStatus): Prom
     await show(`\r${progress}`)
     if (status.Failure !== undefined) {
       await show('\n')
-      throw new SottoError(
-        'job_failed',
-        `The rotation does not go on: ${visible(status.Failure)}`,
-        {
-          hint: 'The server tries again by itself: `sotto job status` says when.',
-        },
-      )
+      throw new SottoError('job_failed', `The rotation stopped: ${visible(status.Failure)}`, {
+        hint: 'The server tries again by itself: `sotto job status` says when.',
+      })
     }
     await pause(LOOK_MS)
     status = await keys.status()
@@ -91,7 +87,7 @@ function activeOf({ Entries }: KeyStatus): Pick<Entry, 'Id' | 'Fingerprint'> {
 
 function textOf(status: KeyStatus): string {
   const progress = progressOf(status)
-  const failure = status.Failure === undefined ? '' : `, and it does not go on: ${status.Failure}`
+  const failure = status.Failure === undefined ? '' : `, stopped: ${status.Failure}`
   return [
     table([
       ['PROVIDER', 'FINGERPRINT', 'CREATED', 'LAST PROVEN'],

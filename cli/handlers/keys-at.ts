@@ -1,4 +1,4 @@
-/** Where the commands for keys work: at a running server, or on the files of a store that none has open. */
+/** Keys, either way: at a running server, or on the files of a store without one. */
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import { type KeysConfig, readKeysConfig } from '../../server/config/config.ts'
@@ -7,7 +7,7 @@ import { shownKeys, shownWrap } from '../../server/operations/keys.ts'
 import type { Invocation } from '../invocation.ts'
 import { operator } from '../operator.ts'
 
-/** The keys of a store, as the API tells them. */
+/** The keys of a store, as the API answers them. */
 export type KeyStatus = OperationResponse<'key-status'>
 
 /** What can be asked for in both places. */
@@ -47,7 +47,7 @@ export function onKeys<T>(
   return withKeys(keysConfig(invocation), { operator: operator(), clock }, act)
 }
 
-/** Which store, and which keys are at hand; `instead` stands for flags that name another one. Throws `usage`. */
+/** Which store, and which keys are available; `instead` replaces flags. Throws `usage`. */
 export function keysConfig(
   invocation: Invocation,
   instead: Readonly<Record<string, string | undefined>> = {},

@@ -1,5 +1,5 @@
-/** The commands that prove and change which keys open a store, on its files, with no server running. */
-import { existsSync, readFileSync } from 'node:fs'
+/** Keys: proves and changes which of them open a store, on its files. */
+import { existsSync } from 'node:fs'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { awsKmsProvider } from '../../server/crypto/aws-kms.ts'
 import { createKeyFile, localKeyProvider } from '../../server/crypto/local-key.ts'
@@ -8,12 +8,13 @@ import type { KeyProvider } from '../../server/crypto/provider.ts'
 import { identityProvider, recipientProvider } from '../../server/crypto/recovery.ts'
 import type { WrapInfo, WrapProof, Wraps } from '../../server/keys/wraps.ts'
 import type { Invocation } from '../invocation.ts'
+import { readLocalFile } from '../local-file.ts'
 import { keysConfig, onKeys } from './keys-at.ts'
 import { table } from '../terminal/text.ts'
 
 /**
- * `sotto key check`: proves each key that is at hand, and prints what came of it. Throws `key_wrong`
- * behind it when one that was tried did not open the store.
+ * `sotto key check`: proves each key that is available, and prints the results. Then throws
+ * `key_wrong` when one that was tried did not open the store.
  */
 export async function keyCheck(invocation: Invocation): Promise<void> {
   const proofs = await onWraps(invocation, (each) => each.check())
@@ -33,9 +34,11 @@ export async function keyCheck(invocation: Invocation): Promise<void> {
   throw new SottoError(
     'key_wrong',
     bad === 0
-      ? 'No key that opens the store is at hand'
+      ? 'No key that opens the store is available'
       : `${bad} of ${proofs.length} keys did not open the store`,
-    { hint: 'What opens it is named above: give that key, or mend what its note tells.' },
+    {
+      hint: 'The list above names the keys of the store: give one of them, or fix what its note says.',
+    },
   )
 }
 
@@ -66,7 +69,7 @@ export async function keyAdd(invocation: Invocation): Promise<void> {
   await invocation.print(wrap, () => `Added ${provider} key ${fingerprint}\n`)
   if (provenAt !== undefined) return
   await invocation.io.stderr.write(
-    'It was not proven: `sotto key check --recovery-identity FILE` does that where its identity is.\n',
+    'It was not proven: run `sotto key check --recovery-identity FILE` where its identity is.\n',
   )
 }
 
@@ -77,7 +80,7 @@ export async function keyRemove(invocation: Invocation): Promise<void> {
   const wrap = await onWraps(invocation, (wraps) => wraps.remove(selector, { recoveryAlone }))
   await invocation.print(wrap, () => `Removed ${nameOf(wrap)}\n`)
   await invocation.io.stderr.write(
-    'Backups and copies of the store from before still open with it.\n',
+    'Backups and copies of the store made before this still open with it.\n',
   )
 }
 
@@ -115,6 +118,11 @@ async function localKey(invocation: Invocation): Promise<NewKey> {
     await createKeyFile(path)
     await invocation.io.stderr.write(`Made the key file ${quote(path)}\n`)
   }
+  return proven(target)
+}
+
+/** A key that can be proven with itself. */
+function proven(target: KeyProvider): NewKey {
   return { target, prover: target }
 }
 
@@ -126,8 +134,7 @@ async function kmsKey(invocation: Invocation): Promise<NewKey> {
       hint: 'Give the ARN of a symmetric key: aws kms describe-key shows it.',
     })
   }
-  const target = awsKmsProvider(awsKms)
-  return { target, prover: target }
+  return proven(awsKmsProvider(awsKms))
 }
 
 async function transitKey(invocation: Invocation): Promise<NewKey> {
@@ -142,8 +149,7 @@ async function transitKey(invocation: Invocation): Promise<NewKey> {
       },
     )
   }
-  const target = openbaoTransitProvider(transit)
-  return { target, prover: target }
+  return proven(openbaoTransitProvider(transit))
 }
 
 async function recovery(invocation: Invocation): Promise<NewKey> {
@@ -165,7 +171,7 @@ function recipientOf(invocation: Invocation): string {
     })
   }
   if (path === undefined) return given ?? ''
-  const lines = readText(path)
+  const lines = readLocalFile(path)
     .split(/\r?\n/)
     .filter((line) => line !== '' && !line.startsWith('#'))
   if (lines.length === 1) return lines[0] ?? ''
@@ -173,15 +179,6 @@ function recipientOf(invocation: Invocation): string {
     'usage',
     `Cannot read a recipient from ${quote(path)}: it has ${lines.length}`,
   )
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
-    throw new SottoError('local', `Cannot read ${quote(path)}${reason}`, { cause })
-  }
 }
 
 function refuse(invocation: Invocation, provider: string): void {

@@ -1,20 +1,19 @@
-/** `sotto migrate secrets`: moves secrets between the backends of a server, one after another. */
+/** Migration: moves secrets between the backends of a server. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { asSottoError, type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
 import type { Client } from '../../client/client.ts'
-import { Interrupted } from '../terminal/interrupted.ts'
 import type { Invocation } from '../invocation.ts'
-import { Progress } from '../terminal/progress.ts'
+import { Halt, Progress } from '../terminal/progress.ts'
 import { table } from '../terminal/text.ts'
 
 /** Secrets that are moved at the same time. */
 const AT_ONCE = 8
 
-/** How often a secret is tried whose backend is not able to answer for now, and how long between. */
+/** How often a secret is tried whose backend cannot answer for now, and the pause between. */
 const ATTEMPTS = 4
 const PAUSE_MS = 1000
 
-/** Failures behind which no other secret would fare better. */
+/** Failures after which every other secret would fail too. */
 const hopeless: ReadonlySet<ErrorCode> = new Set(['unreachable', 'shutting_down', 'no_such_method'])
 
 /** One secret, and what became of it. */
@@ -35,7 +34,7 @@ interface Move {
 
 /**
  * Moves every secret that is named and prints what became of each that was not simply moved, then how
- * many were. Resolves with 130 after Ctrl-C. Throws `migration_incomplete` behind that where a secret failed
+ * many were. Resolves with 130 after Ctrl-C. Then throws `migration_incomplete` where a secret failed
  * or may not be read.
  */
 export async function migrateSecrets(invocation: Invocation): Promise<number | void> {
@@ -43,21 +42,15 @@ export async function migrateSecrets(invocation: Invocation): Promise<number | v
   const move = moveOf(invocation)
   const client = invocation.client({ keepAlive: true })
   const progress = new Progress(io, io.stderr.isTTY && !json)
-  const breakOff = new AbortController()
-  let halted = false
-  using _ = io.onInterrupt(() => {
-    if (halted) breakOff.abort(new Interrupted('Interrupted'))
-    else if (!json) void io.stderr.write(haltedWords).catch(() => {})
-    halted = true
-  })
+  using halt = new Halt(invocation)
   try {
     const { From, To } = move
     const Names = invocation.text('names')?.split(',') ?? []
     const plan = await client.operate('migrate-plan', { From, To, Names })
     const dryRun = invocation.on('dry-run')
     const work = new Work(client, move, {
-      signal: breakOff.signal,
-      halted: () => halted || dryRun,
+      signal: halt.signal,
+      halted: () => halt.asked || dryRun,
       progress: (done) => progress.part('moving', done, plan.Names.length),
     })
     const results = dryRun
@@ -66,16 +59,13 @@ export async function migrateSecrets(invocation: Invocation): Promise<number | v
     await progress.end()
     const report = reportOf(results, plan)
     await invocation.print(report, () => asTable(report, dryRun))
-    if (halted) return 130
+    if (halt.asked) return 130
     refuseIncomplete(report)
   } finally {
     await progress.end()
     client.close()
   }
 }
-
-const haltedWords =
-  '\nFinishing the secrets at hand; Ctrl-C once more breaks off at once, and a later run goes on.\n'
 
 function moveOf(invocation: Invocation): Move {
   const From = invocation.text('from')
@@ -144,7 +134,7 @@ class Work {
   }
 }
 
-/** What a migration came to. */
+/** The result of a migration. */
 interface Report {
   readonly Migrated: number
   readonly Skipped: number
@@ -200,8 +190,8 @@ function refuseIncomplete({ Failed, Unfinished, Hidden, Planned }: Report): void
     {
       hint:
         left > 0
-          ? 'Mend what the table tells and run the same command again: it goes on where it is to.'
-          : `A rule must allow get on them, beside migrate: see ${quote('sotto whoami NAME')}.`,
+          ? 'Fix what the table says and run the same command again: it continues where it stopped.'
+          : `A rule must allow get on them, in addition to migrate: see ${quote('sotto whoami NAME')}.`,
     },
   )
 }

@@ -1,4 +1,4 @@
-/** `sotto mirror status` and `sotto mirror sync`: secrets that backends show to other readers. */
+/** Mirrors: secrets that backends also show to other clients. */
 import { SottoError } from '../../client/api/errors.ts'
 import type { OperationResponse } from '../../client/api/operations.ts'
 import type { Invocation } from '../invocation.ts'

@@ -1,4 +1,4 @@
-/** Handlers for secrets. */
+/** Secrets: reads, writes and deletes them. */
 import { createHash } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Invocation } from '../invocation.ts'
@@ -107,7 +107,7 @@ function saved(name: string, version: number): string {
 
 /**
  * Throws `local` with a fresh token unless `token` is one for this act on this server, or --yes was
- * given. A token is the end of its life in hexadecimal seconds, a dot, and a digest; it is no secret.
+ * given. A token is the end of its life in hexadecimal seconds, a dot, and a digest; it is not secret.
  */
 function confirm(invocation: Invocation, act: string, token: string | undefined): void {
   const { server } = invocation

@@ -1,4 +1,4 @@
-/** `sotto server` and `sotto init`: the two verbs that are not clients of a server. */
+/** The server itself: runs it, and makes its store. */
 import { quote } from '../../client/api/errors.ts'
 import { readInitConfig, readServerConfig } from '../../server/config/config.ts'
 import { type RunningServer, startServer } from '../../server/start/server.ts'
@@ -12,17 +12,17 @@ import type { Io, Output } from '../terminal/io.ts'
  */
 export async function serve(args: readonly string[], env: Environment, io: Io): Promise<number> {
   const config = readServerConfig(args, env)
-  for (const note of setecNotes(env)) await tell(io.stderr, `${note}\n`)
+  for (const note of setecNotes(env)) await write(io.stderr, `${note}\n`)
   // SIGUSR1 would open Node's debugger, which reads memory.
   process.on('SIGUSR1', () => {})
   const stopping = stopSignal()
   const server = await startServer(config, {
-    say: (line) => void tell(io.stderr, `${line}\n`),
+    say: (line) => void write(io.stderr, `${line}\n`),
   })
-  await tell(io.stdout, `listening on ${server.url}\n`)
-  if (config.dev) await tell(io.stderr, banner(server, config.tailnet))
+  await write(io.stdout, `listening on ${server.url}\n`)
+  if (config.dev) await write(io.stderr, banner(server, config.tailnet))
   const signal = await stopping
-  await tell(io.stderr, `${signal}: finishing what was accepted\n`)
+  await write(io.stderr, `${signal}: finishing what was accepted\n`)
   await server.stop()
   return 0
 }
@@ -41,15 +41,15 @@ export async function init(args: readonly string[], env: Environment, io: Io): P
   if (service !== undefined) {
     const name = service.provider === 'aws-kms' ? 'AWS KMS' : 'OpenBao Transit'
     await io.stderr.write(
-      `The key of ${name} opens the store at every start. Were it deleted, nobody could read the store without another key: see \`sotto help key add\`.\n`,
+      `The key of ${name} opens the store at every start. If it is deleted, the store can only be opened with another key: see \`sotto help key add\`.\n`,
     )
     return 0
   }
   await io.stderr.write(
-    'Without the key file nobody can read the store: keep a copy of it in another place.\n',
+    'Without the key file the store cannot be opened: keep a copy of it in another place.\n',
   )
   await io.stderr.write(
-    'A recovery key opens it, should the key file be lost: see `sotto help key add`.\n',
+    'A recovery key opens the store if the key file is lost: see `sotto help key add`.\n',
   )
   if (config.keyFile === undefined) {
     await io.stderr.write(
@@ -59,8 +59,8 @@ export async function init(args: readonly string[], env: Environment, io: Io): P
   return 0
 }
 
-/** Writes what somebody may want to know; that nobody reads any more does not stop a server. */
-async function tell(output: Output, text: string): Promise<void> {
+/** Writes to a person. A server runs on when its output is closed. */
+async function write(output: Output, text: string): Promise<void> {
   await output.write(text).catch(() => {})
 }
 
@@ -76,11 +76,11 @@ function stopSignal(): Promise<string> {
 function banner({ url, state }: RunningServer, tailnet: string | undefined): string {
   const sotto = import.meta.url.endsWith('.ts') ? 'npm run -s sotto --' : 'sotto'
   const where = state.temporary
-    ? `State is in the temporary directory ${quote(state.path)} and goes when the server stops.`
+    ? `State is in the temporary directory ${quote(state.path)} and is deleted when the server stops.`
     : `State is kept in ${quote(state.path)}.`
   const who = tailnet
     ? `Callers are the nodes of ${quote(tailnet)}, told apart by the loopback address they call from.`
-    : 'Whoever calls from 127.0.0.1 on this machine may do everything.'
+    : 'Every client on this machine that calls from 127.0.0.1 may do everything.'
   return `
 This is a development server, not safe for production.
 ${where}

@@ -1,4 +1,4 @@
-/** `sotto whoami [NAME]` */
+/** `sotto whoami [NAME]`. */
 import { quote } from '../../client/api/errors.ts'
 import { secretActions } from '../../client/api/types.ts'
 import type { Identity } from '../../client/client.ts'

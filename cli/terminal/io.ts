@@ -6,7 +6,7 @@ export interface Output {
   readonly isTTY: boolean
   /**
    * Resolves once everything was handed over. Rejects with the system's error when it could not be:
-   * `EPIPE` when nobody reads any more, `ENOSPC` when a disk is full.
+   * `EPIPE` when the reader is gone, `ENOSPC` when a disk is full.
    */
   write(data: string | Uint8Array): Promise<void>
 }
@@ -19,7 +19,7 @@ interface Input {
   chunks(): AsyncIterable<Uint8Array>
 }
 
-/** What a command has of the world, beside its arguments. */
+/** What a command has of the world, besides its arguments. */
 export interface Io {
   readonly stdin: Input
   /** Data: what a program reads. */

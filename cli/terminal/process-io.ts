@@ -43,7 +43,7 @@ function isFile(fd: number): boolean {
 
 /**
  * On a disk that is nearly full the system takes a part and says how much. Node's own stream for
- * files does not look at that number, and would leave half a secret behind as a success.
+ * files does not look at that number, and would report half a secret as a success.
  */
 function writeWhole(fd: number, bytes: Uint8Array): void {
   let done = 0
@@ -54,7 +54,7 @@ const watched = new WeakSet<NodeJS.WriteStream>()
 
 function writeStream(stream: NodeJS.WriteStream, data: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
-    // A failed write is told to its callback and as an event, which would end the process.
+    // A failed write goes to its callback and also as an event, which would end the process.
     // Others listen too, such as a worker's pipe, and leave the end of the process to the last one.
     if (!watched.has(stream)) stream.on('error', () => {})
     watched.add(stream)

@@ -66,3 +66,35 @@ export async function withProgress<T>(
     await progress.end()
   }
 }
+
+/** A wish to stop: the first Ctrl-C lets what is under way finish, the second aborts `signal`. */
+export class Halt {
+  readonly #abort = new AbortController()
+  readonly #listening: Disposable
+  #asked = false
+
+  /** Listens until it is disposed of. */
+  constructor({ io, json }: Invocation) {
+    this.#listening = io.onInterrupt(() => {
+      if (this.#asked) this.#abort.abort(new Interrupted('Interrupted'))
+      else if (!json) void io.stderr.write(haltWords).catch(() => {})
+      this.#asked = true
+    })
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Whether nothing further is to be begun. */
+  get asked(): boolean {
+    return this.#asked
+  }
+
+  [Symbol.dispose](): void {
+    this.#listening[Symbol.dispose]()
+  }
+}
+
+const haltWords =
+  '\nFinishing the secrets under way. Ctrl-C again stops at once; a later run continues.\n'

@@ -42,7 +42,7 @@ export class Terminal {
       this.#input = new ReadStream(openSync('/dev/tty', flags))
       this.#output = new WriteStream(openSync('/dev/tty', flags))
     } catch {
-      throw new SottoError('local', 'Cannot ask for the value: there is no terminal to ask at', {
+      throw new SottoError('local', 'Cannot ask for the value: there is no terminal', {
         hint: 'Pipe the value in or use --from-file.',
       })
     }
@@ -61,7 +61,7 @@ export class Terminal {
   /**
    * Shows `question` and resolves with the line that is typed after it, without its end. Throws
    * Interrupted on Ctrl-C, and `local` when the terminal goes away, on Ctrl-D, and for answers that
-   * are too long, hold control characters such as arrow keys, or go on after the first line.
+   * are too long, hold control characters such as arrow keys, or have more than one line.
    */
   async ask(question: string): Promise<Uint8Array> {
     this.#output.write(question)

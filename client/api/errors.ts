@@ -30,12 +30,23 @@ const local = (exit: ErrorKind['exit'], meaning: string): ErrorKind => ({
 })
 
 /** An error that the server answers with, and its reason. */
-const answered = (status: number, text: string, meaning: string): ErrorKind => ({
+const answered = (
+  status: number,
+  text: string,
+  meaning: string,
+  exit: ErrorKind['exit'] = 2,
+): ErrorKind => ({
   status,
   text,
-  exit: 2,
+  exit,
   open: true,
   meaning,
+})
+
+/** A refusal, whose reason the caller does not learn. */
+const refused = (meaning: string): ErrorKind => ({
+  ...answered(403, 'access denied', meaning, 4),
+  open: false,
 })
 
 /** A fault inside the server, whose reason is only in its own log. */
@@ -46,19 +57,13 @@ const inside = (meaning: string): ErrorKind => ({
 
 /** Every error that Sotto can give, by code. Statuses and texts up to `version_taken` are setec's. */
 export const errorTable = {
-  not_post: answered(400, 'only POST requests allowed', 'The API answers to POST alone.'),
+  not_post: answered(400, 'only POST requests allowed', 'The API only answers POST.'),
   content_type: answered(
     400,
     'request body must be json',
     'The `Content-Type` header is not `application/json`.',
   ),
-  browser: {
-    status: 403,
-    text: 'access denied',
-    exit: 4,
-    open: false,
-    meaning: 'The header that keeps browsers out is missing or wrong.',
-  },
+  browser: refused('The header that keeps browsers out is missing or wrong.'),
   unidentified: {
     status: 500,
     text: 'unable to identify caller',
@@ -71,20 +76,13 @@ export const errorTable = {
     'bad request',
     'The body does not decode into a request of this method.',
   ),
-  denied: {
-    status: 403,
-    text: 'access denied',
-    exit: 4,
-    open: false,
-    meaning: 'No rule of the caller allows the action on the name, whether it exists or not.',
-  },
-  not_found: {
-    status: 404,
-    text: 'not found',
-    exit: 3,
-    open: true,
-    meaning: 'The secret, the version, or what else was named does not exist.',
-  },
+  denied: refused('No rule of the caller allows the action on the name, whether it exists or not.'),
+  not_found: answered(
+    404,
+    'not found',
+    'The secret, the version, or what else was named does not exist.',
+    3,
+  ),
   unchanged: {
     status: 304,
     text: '',
@@ -122,7 +120,7 @@ export const errorTable = {
     'the secret was changed by another request; try again',
     'A compare-and-set lost against another writer.',
   ),
-  job_failed: local(2, 'A job of the server came to nothing; its state says why.'),
+  job_failed: local(2, 'A job of the server failed; its state says why.'),
   no_such_method: answered(404, 'no such method', 'The path names no method of the API.'),
   timeout: answered(
     408,
@@ -143,7 +141,7 @@ export const errorTable = {
   shutting_down: answered(
     503,
     'server is shutting down',
-    'The server finishes what it accepted and takes nothing new.',
+    'The server finishes what it accepted and accepts nothing new.',
   ),
   audit_unavailable: inside(
     'The audit log could not be made durable in time, so nothing was revealed or changed.',
@@ -158,7 +156,7 @@ export const errorTable = {
   backend_refused: answered(
     502,
     'the backend of this secret refused',
-    'The backend that keeps the value answers and does not do it: a permission, a login, or a mount that is gone.',
+    'The backend that keeps the value answers, but refuses: a permission, a login, or a mount that is gone.',
   ),
   backend_altered: answered(
     502,
@@ -197,35 +195,31 @@ export const errorTable = {
   store_foreign: local(1, 'The file is not a Sotto store, or belongs to another mode or store.'),
   store_behind: local(
     1,
-    'The audit log tells of changes that the store does not have: the store was rolled back.',
+    'The audit log has changes that the store does not have: the store was rolled back.',
   ),
   audit_cut: local(
     1,
-    'The store tells of audit records that the log does not have: the log was cut.',
+    'The store refers to audit records that the log does not have: the log was cut.',
   ),
   audit_damaged: local(1, 'The audit log does not verify.'),
-  key_missing: {
-    status: 500,
-    text: 'no key that is at hand could be used',
-    exit: 1,
-    open: true,
-    meaning:
-      'The key does not exist or cannot be used: a file, or a key service that does not answer.',
-  },
-  key_exposed: {
-    status: 500,
-    text: 'no key that is at hand could be used',
-    exit: 1,
-    open: true,
-    meaning: 'The key file can be read by others than its owner.',
-  },
-  key_wrong: {
-    status: 500,
-    text: 'no key that is at hand could be used',
-    exit: 1,
-    open: true,
-    meaning: 'The store was sealed under another key.',
-  },
+  key_missing: answered(
+    500,
+    'no available key could be used',
+    'The key does not exist or cannot be used: a file, or a key service that does not answer.',
+    1,
+  ),
+  key_exposed: answered(
+    500,
+    'no available key could be used',
+    'The key file can be read by others than its owner.',
+    1,
+  ),
+  key_wrong: answered(
+    500,
+    'no available key could be used',
+    'The store was sealed under another key.',
+    1,
+  ),
   tailscaled_unavailable: local(
     1,
     'tailscaled could not be asked, did not answer in time, or gave no sensible answer.',
@@ -233,27 +227,19 @@ export const errorTable = {
   certificate_unavailable: local(1, 'There is no certificate for the name of the server.'),
   migration_incomplete: local(2, 'Secrets were not migrated.'),
   import_incomplete: local(1, 'Secrets did not come over, or are not equal on both servers.'),
-  no_backup: {
-    status: 404,
-    text: 'no such backup',
-    exit: 3,
-    open: true,
-    meaning: 'There is no backup of that name, or no file.',
-  },
-  backup_damaged: {
-    status: 500,
-    text: 'the backup does not verify',
-    exit: 1,
-    open: true,
-    meaning: 'A backup is not whole, was altered, or does not hold what it says.',
-  },
-  target_unavailable: {
-    status: 500,
-    text: 'the backup target does not work',
-    exit: 1,
-    open: true,
-    meaning: 'Where backups are kept could not be read or written.',
-  },
+  no_backup: answered(404, 'no such backup', 'There is no backup of that name, or no file.', 3),
+  backup_damaged: answered(
+    500,
+    'the backup does not verify',
+    'A backup is not whole, was altered, or does not hold what it says.',
+    1,
+  ),
+  target_unavailable: answered(
+    500,
+    'the backup target does not work',
+    'Where backups are kept could not be read or written.',
+    1,
+  ),
   backup_locked: local(1, 'A backup cannot be deleted yet: an object lock keeps it.'),
   unsafe: local(1, 'The server refuses to start in a state that is not safe.'),
 } as const satisfies Record<string, ErrorKind>
@@ -261,7 +247,7 @@ export const errorTable = {
 /** The code of an error: one of the closed table. */
 export type ErrorCode = keyof typeof errorTable
 
-/** What an error may carry beside its code and message. */
+/** What an error may carry besides its code and message. */
 export interface ErrorExtra {
   /** What to do about it, one sentence for an operator. */
   readonly hint?: string

@@ -40,7 +40,7 @@ export interface Rule {
   readonly secret: readonly string[]
 }
 
-/** Who is acting, as the network tells it; the shape that setec's audit entries use. */
+/** Who is acting, according to the network; the shape that setec's audit entries use. */
 export interface Principal {
   /** The node's name, without the dot at its end. Empty for a job of the server. */
   readonly hostname: string
@@ -52,7 +52,7 @@ export interface Principal {
   readonly tags?: readonly string[]
 }
 
-/** What `list` and `info` tell of a secret. */
+/** What `list` and `info` answer about a secret. */
 export interface SecretInfo {
   readonly Name: string
   /** Existing versions, ascending. */

@@ -87,7 +87,7 @@ test('a server that is well is told so, line by line, and the exit code is 0', a
     .filter((line) => !/^(?:\S+ +(?:user|clock|disk) | +do: )/.test(line))
   expect(lines).toEqual([
     expect.stringMatching(/^ok +tailscaled +1\.102\.3\S* at ".*", with a network device$/),
-    expect.stringMatching(/^ok +control +tailscaled is in touch with it$/),
+    expect.stringMatching(/^ok +control +tailscaled is connected to it$/),
     expect.stringMatching(/^ok +node key +does not expire$/),
     expect.stringMatching(/^ok +addresses +127\.0\.0\.1$/),
     expect.stringMatching(/^ok +name +server\.tail-test\.ts\.net$/),
@@ -98,8 +98,8 @@ test('a server that is well is told so, line by line, and the exit code is 0', a
     expect.stringMatching(
       /^ok +peer .*\(alice@example\.com\) may get, info, put, activate on dev\/\*$/,
     ),
-    expect.stringMatching(/^ok +state +a store in ".*", which nobody else can enter$/),
-    expect.stringMatching(/^ok +key +".*local\.key", which nobody else can read$/),
+    expect.stringMatching(/^ok +state +a store in ".*", which no other user can enter$/),
+    expect.stringMatching(/^ok +key +".*local\.key", which no other user can read$/),
     '',
   ])
   expect(exit).toBe(0)
@@ -260,7 +260,7 @@ describe('the state directory', () => {
 test('doctor refuses settings that the server refuses', async () => {
   expect(await doctor('--listen', '0.0.0.0:443')).toMatchObject({
     exit: 1,
-    text: expect.stringContaining('"0.0.0.0" stands for every address of this machine'),
+    text: expect.stringContaining('"0.0.0.0" means every address of this machine'),
   })
   expect((await doctor('-o', 'yaml')).text).toContain('--output is text or json')
 })

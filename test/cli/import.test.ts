@@ -295,18 +295,18 @@ describe('what is left alone', () => {
     expect(await importing()).toMatchObject({
       exit: 1,
       rows: [
-        'a FAILED the destination has version 2 active, which the source lacks; what it lacks was not added; beside 2, which the source lacks',
+        'a FAILED the destination has version 2 active, which the source lacks; what it lacks was not added; keeps 2, which the source lacks',
       ],
     })
     expect(await destination.client().info(`${scope}a`)).toMatchObject({ Versions: [1, 2] })
   })
 
-  test('what the destination has beside is counted', async () => {
+  test('what only the destination has is counted', async () => {
     await give('a', [1], 1)
     await give('a', [1, 7], 1, destination)
     await give('b', [1], 1, destination)
     const ended = await importing()
-    expect(ended.rows).toEqual(['a already there beside 7, which the source lacks'])
+    expect(ended.rows).toEqual(['a already there keeps 7, which the source lacks'])
     expect(ended.stderr).toContain('does not show: 1. They were left alone.\n')
     expect(ended.exit).toBe(0)
   })
@@ -430,7 +430,7 @@ describe('a source that is setec', () => {
     await using server = await setec({ list: () => null })
     expect(await importing(['-s', server.url])).toMatchObject({
       exit: 2,
-      stderr: `sotto: Cannot import into ${server.url}: it is no Sotto server\nhint: The Sotto server is given by -s, the setec server by --from.\n`,
+      stderr: `sotto: Cannot import into ${server.url}: it is not a Sotto server\nhint: The Sotto server is given by -s, the setec server by --from.\n`,
     })
   })
 })

@@ -1,4 +1,4 @@
-/** Plays the transcripts beside this file against one server. */
+/** Plays the transcripts next to this file against one server. */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

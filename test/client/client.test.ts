@@ -275,7 +275,7 @@ test('what is not HTTP is a bad answer, and a connection that ends is unreachabl
   await using noise = await scriptedBytes(() => Buffer.from('SSH-2.0-x\r\n'))
   expect(await failure(new Client({ server: noise.url }).get('a'))).toMatchObject({
     code: 'bad_answer',
-    message: `Cannot get "a": ${noise.url} is no Sotto server: it does not speak HTTP`,
+    message: `Cannot get "a": ${noise.url} is not a Sotto server: it does not speak HTTP`,
   })
   await using silent = await scriptedBytes(() => Buffer.alloc(0))
   expect(await failure(new Client({ server: silent.url }).get('a'))).toMatchObject({

@@ -39,7 +39,7 @@ export interface Result {
   readonly reason?: string
 }
 
-/** What an import came to. */
+/** The result of an import. */
 export interface Report {
   readonly results: readonly Result[]
   /** Names that match and that the destination alone has. */
@@ -57,14 +57,14 @@ export interface Import {
   /** A pattern that names must match. */
   readonly only: string
   readonly dryRun: boolean
-  /** Whether no further secret is to be begun; those at hand are finished. */
+  /** Whether no further secret is to be begun; those under way are finished. */
   readonly halted: () => boolean
   readonly progress: (step: 'copying' | 'comparing', done: number, of: number) => void
 }
 
 /**
  * Makes it. Throws SottoError before anything is written: `no_such_method` for a destination that
- * is no Sotto server, `not_found` where the source shows nothing that matches, `denied` where the
+ * is not a Sotto server, `not_found` where the source shows nothing that matches, `denied` where the
  * caller may write none of it. Whatever ends the run later is in the report.
  */
 export async function runImport(options: Import): Promise<Report> {
@@ -84,7 +84,7 @@ async function makePlan({ source, destination, only }: Import): Promise<Plan> {
   if (destinationRules === undefined) {
     throw new SottoError(
       'no_such_method',
-      `Cannot import into ${destination.client.server}: it is no Sotto server`,
+      `Cannot import into ${destination.client.server}: it is not a Sotto server`,
       { hint: 'The Sotto server is given by -s, the setec server by --from.' },
     )
   }
@@ -102,7 +102,7 @@ async function makePlan({ source, destination, only }: Import): Promise<Plan> {
   })
 }
 
-/** What the caller may do there; undefined where the server cannot tell, as setec cannot. */
+/** What the caller may do there; undefined where the server cannot say, as setec cannot. */
 async function rulesAt(side: Side): Promise<readonly Rule[] | undefined> {
   try {
     return (await side.ask((client, options) => client.whoami(undefined, options))).Rules
@@ -213,7 +213,7 @@ class Work {
     this.#results.set(task.name, resultOf(task, outcome, copied))
   }
 
-  /** Both servers are asked anew: what changed meanwhile on either shows here. */
+  /** Asks both servers again, to find what changed meanwhile on either. */
   async #compare(): Promise<void> {
     const now = await makePlan(this.#options)
     this.#others = now.others

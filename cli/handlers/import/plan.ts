@@ -1,4 +1,4 @@
-/** What an import has to do for each secret, from what both servers tell of themselves. Pure. */
+/** What an import has to do for each secret, from what both servers answered. Pure. */
 import { nameProblem } from '../../../client/api/names.ts'
 import type { Action, Rule, SecretInfo } from '../../../client/api/types.ts'
 import { allows, matches } from '../../../server/access.ts'
@@ -39,7 +39,7 @@ export interface Plan {
 export interface Known {
   readonly source: readonly SecretInfo[]
   readonly destination: readonly SecretInfo[]
-  /** What the caller may do at the source; undefined where it cannot tell, as setec cannot. */
+  /** What the caller may do at the source; undefined where the server cannot say, as setec cannot. */
   readonly sourceRules: readonly Rule[] | undefined
   readonly destinationRules: readonly Rule[]
   /** A pattern that names must match. */
@@ -86,8 +86,8 @@ function taskOf(secret: SecretInfo, held: SecretInfo | undefined, rules: Rules):
 
 /**
  * Each write makes its version active. The active one goes first, so that nothing is written where it
- * cannot be; the older ones come last, since a reader who is too early had better see a value that
- * was once in use than one that never was.
+ * cannot be; the older ones come last, since a client that reads too early should see a value that
+ * was once in use rather than one that never was.
  */
 function inOrder(missing: readonly number[], active: number): number[] {
   return [
@@ -116,7 +116,7 @@ function obstacleOf(task: Task, { sourceRules, destinationRules }: Rules): Obsta
       reason: `no rule allows ${denied.join(', ')} on it at the destination`,
     }
   }
-  // Whoever made that version there has begun to use the destination: the source leads no more.
+  // The client that made that version already uses the destination, so the source is outdated.
   if (heldActive > 0 && !versions.includes(heldActive)) {
     const left = missing.length > 0 ? '; what it lacks was not added' : ''
     return {

@@ -1,4 +1,4 @@
-/** What an import came to, as a person and as a program read it. */
+/** The report of an import, for a person and for a program. */
 import type { Client } from '../../../client/client.ts'
 import { table } from '../../terminal/text.ts'
 import type { Outcome, Report, Result } from './importer.ts'
@@ -35,7 +35,7 @@ export function asJson({ results, others, compared }: Report, about: About): obj
   }
 }
 
-/** What a person needs to know beside the table. */
+/** What a person needs to know in addition to the table. */
 export function wordsFor(report: Report, about: About): string {
   const lines = [countLine(report)]
   const source = about.source.server
@@ -52,7 +52,7 @@ export function wordsFor(report: Report, about: About): string {
     lines.push('Nothing was written and no value was read: values that differ show in a run.')
   } else {
     lines.push(
-      `Each value that was read is on the audit log of ${source}. That log stays there: setec does not tell`,
+      `Each value that was read is in the audit log of ${source}. That log stays there: setec does not say`,
       'which numbers were deleted, who made a version and when, or who read it.',
     )
   }
@@ -84,7 +84,7 @@ function noteOf({ outcome, added, active, own, reason }: Result): string[] {
       ? []
       : [`${outcome === 'planned' ? 'adds' : 'added'} ${added.join(',')}`]),
     ...(outcome === 'imported' || outcome === 'planned' ? [`active ${active}`] : []),
-    ...(own.length === 0 ? [] : [`beside ${own.join(',')}, which the source lacks`]),
+    ...(own.length === 0 ? [] : [`keeps ${own.join(',')}, which the source lacks`]),
   ]
   return parts.length === 0 ? [] : [parts.join('; ')]
 }

@@ -64,7 +64,7 @@ export class Side {
         if (!(error instanceof SottoError)) throw error
         if (error instanceof ServerError) this.#answered = true
         const wait = this.#answered ? WAITS_MS[attempt] : undefined
-        if (wait === undefined || !passing.has(error.code)) throw this.#told(error)
+        if (wait === undefined || !passing.has(error.code)) throw this.#atRole(error)
         await this.#pace.wait(wait, this.#pace.signal)
       }
     }
@@ -80,7 +80,7 @@ export class Side {
     }
   }
 
-  #told({ code, message, hint }: SottoError): SottoError {
+  #atRole({ code, message, hint }: SottoError): SottoError {
     return new SottoError(
       code,
       `At the ${this.role}: ${message}`,
@@ -89,7 +89,7 @@ export class Side {
   }
 }
 
-/** What stands for a value: of no use to who does not have the key. */
+/** A keyed digest of a value: of no use without the key. */
 export function digestOf(value: Uint8Array, key: Uint8Array): Buffer {
   return createHmac('sha256', key).update(value).digest()
 }

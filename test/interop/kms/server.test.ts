@@ -64,7 +64,7 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
     expect(doctor.stdout).toContain(`AWS KMS key "${arn}" is named`)
     expect(doctor.stdout).not.toContain('key file')
     const bare = await runSotto(['key', 'check', '--state-dir', state])
-    expect(bare.stderr).toMatch(/^sotto: No key that opens the store is at hand\nhint: /)
+    expect(bare.stderr).toMatch(/^sotto: No key that opens the store is available\nhint: /)
     const shown = (await sotto('key', 'status')).stdout
     expect(shown).toMatch(/\naws-kms {2}[0-9a-f]{16} \S{24} \S{24}\n/)
     expect(operations()).toHaveLength(3)

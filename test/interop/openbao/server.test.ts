@@ -79,7 +79,7 @@ describeWith(['bao'], 'a store under OpenBao Transit', () => {
       code: 0,
       stdout: `store ${state}/sotto.db\nkey openbao-transit bf1b31efbe4c337a\n`,
       stderr:
-        'The key of OpenBao Transit opens the store at every start. Were it deleted, nobody could read the store without another key: see `sotto help key add`.\n',
+        'The key of OpenBao Transit opens the store at every start. If it is deleted, the store can only be opened with another key: see `sotto help key add`.\n',
     })
     expect(asked()).toEqual([...session(encrypt, encrypt), ...session(decrypt)])
     expect(readdirSync(state)).not.toContain('local.key')
@@ -136,7 +136,7 @@ describeWith(['bao'], 'a store under OpenBao Transit', () => {
     expect(done).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(
-        /^Wrapped the root key anew with openbao-transit key [0-9a-f]{16}\n$/,
+        /^Re-wrapped the root key with openbao-transit key [0-9a-f]{16}\n$/,
       ),
     })
     const turned = asked().filter((path) => path.startsWith('transit/'))

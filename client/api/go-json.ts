@@ -4,7 +4,7 @@
  * first value is ignored, and a number keeps its spelling so that `2.0` is not taken for `2`.
  */
 
-/** A field value as it stands in the text. */
+/** A field value as the text spells it. */
 export interface Token {
   readonly kind: 'string' | 'number' | 'true' | 'false' | 'null' | 'object' | 'array'
   /** The value's own characters, quotes and brackets included. */
@@ -16,7 +16,7 @@ export interface Token {
 /** Go's decoder gives up past this many nested values. */
 const MAX_DEPTH = 10_000
 
-/** Thrown for text that is no JSON, or whose first value is neither an object nor null. */
+/** Thrown for text that is not JSON, or whose first value is neither an object nor null. */
 export class JsonSyntaxError extends SyntaxError {
   override readonly name = 'JsonSyntaxError'
 }

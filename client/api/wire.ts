@@ -47,7 +47,7 @@ const version = z
   .min(0)
   .max(MAX_VERSION)
   .default(0)
-  .meta({ description: 'A version number; 0 or absent stands for none.' })
+  .meta({ description: 'A version number; 0 or absent means none.' })
 
 const someVersion = version
   .refine((number) => number > 0, { error: 'must not be 0', params: { code: 'invalid_version' } })
@@ -57,7 +57,7 @@ const value = z
   .instanceof(Uint8Array)
   .default(() => new Uint8Array(0))
   .meta({
-    description: 'The value in standard base64 with padding; absent stands for the empty value.',
+    description: 'The value in standard base64 with padding; absent means the empty value.',
     type: 'string',
     pattern: base64.source,
   })
@@ -66,7 +66,7 @@ const versionAnswer = z.int().min(0).max(MAX_VERSION)
 const info = z
   .object({ Name: z.string(), Versions: z.array(versionAnswer), ActiveVersion: versionAnswer })
   .meta({ id: 'SecretInfo', description: 'A secret without its values.' })
-const nothing = z.object({}).meta({ id: 'Nothing', description: 'Nothing to tell.' })
+const nothing = z.object({}).meta({ id: 'Nothing', description: 'An empty object.' })
 const bytesAnswer = z.string().regex(base64).meta({ description: 'Standard base64 with padding.' })
 
 /** One method of the API. */
@@ -76,21 +76,21 @@ interface MethodShape {
   readonly action: Action | null
   readonly request: z.ZodObject
   readonly response: z.ZodType
-  /** The errors of its own that it can give, beside those that every method can. */
+  /** The errors that only some methods can give. */
   readonly errors: readonly ErrorCode[]
 }
 
 /** Every method of the API, by the last part of its path. */
 export const methods = {
   list: {
-    summary: 'Tells which secrets there are, of those the caller may know about.',
+    summary: 'Lists the secrets that the caller may know about.',
     action: null,
     request: z.object({}),
     response: z.array(info),
     errors: methodErrors.list,
   },
   info: {
-    summary: 'Tells the versions of a secret, without values.',
+    summary: 'Returns the versions of a secret, without values.',
     action: 'info',
     request: z.object({ Name: anyName }),
     response: info,
@@ -147,7 +147,7 @@ export const methods = {
     errors: methodErrors.delete,
   },
   whoami: {
-    summary: 'Tells who the network says is calling, and what its rules allow on a name.',
+    summary: 'Returns who the network says is calling, and what its rules allow on a name.',
     action: null,
     request: z.object({ Name: anyName }),
     response: z
@@ -167,7 +167,7 @@ export const methods = {
           .array(z.object({ Action: z.enum(actions), Rule: z.int().min(0), Pattern: z.string() }))
           .optional(),
       })
-      .meta({ id: 'Self', description: 'A caller, as the network tells it.' }),
+      .meta({ id: 'Self', description: 'A caller, as the network reports it.' }),
     errors: methodErrors.whoami,
   },
 } as const satisfies Record<keyof typeof methodErrors, MethodShape>

@@ -26,7 +26,7 @@ export const unchanged: Answer = {
   body: '',
 }
 
-/** The answer that a method succeeded, with what it tells as JSON text. */
+/** The answer that a method succeeded, with its result as JSON text. */
 export function ok(body: string): Answer {
   return { status: 200, code: 'ok', type: 'application/json', body }
 }
@@ -53,7 +53,7 @@ export function headOf(id: string, { status, type, body, headers = [] }: Answer)
   return head
 }
 
-/** `answer` as it is sent where there is no request that Node could answer; ends the connection. */
+/** `answer` as it is sent where Node has no request to answer; ends the connection. */
 export function rawAnswer(id: string, answer: Answer): string {
   const head = [...headOf(id, answer), 'Connection', 'close']
   let text = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\n`

@@ -13,7 +13,7 @@ import { SerialQueue } from './fair-queue.ts'
 import { scrapeHandler } from './scrape.ts'
 import type { Registry } from '../metrics/registry.ts'
 
-/** A part of the server that can be well or not: resolves when it is, rejects with what is wrong. */
+/** Checks a part of the server: resolves when it works, rejects with what is wrong. */
 export type Probe = () => Promise<void>
 
 /** What does each operation, through the gate. */
@@ -31,9 +31,9 @@ export interface AppParts extends HandlerParts {
   readonly operations: () => Promise<Operations>
   /** What the page of the metrics is made of. */
   readonly registry: Registry
-  /** Parts by the names that `/readyz` tells. */
+  /** Parts by the names that `/readyz` reports. */
   readonly probes: Readonly<Record<string, Probe>>
-  /** What else `/readyz` tells. */
+  /** What else `/readyz` reports. */
   readonly facts?: () => Readonly<Record<string, string>>
   /** The release of the program. */
   readonly version: string

@@ -13,7 +13,7 @@ export interface Address {
   readonly port: number
 }
 
-/** The lowest port that every user may listen on, unless the system is told otherwise. */
+/** The lowest port that every user may listen on, unless the system is configured otherwise. */
 const FIRST_OPEN_PORT = 1024
 
 /**
@@ -36,7 +36,7 @@ export async function bind(server: Server, address: Address): Promise<number> {
 }
 
 /**
- * Has `server` listen on a unix socket whose directory nobody but us and root can enter; the
+ * Has `server` listen on a unix socket whose directory only we and root can enter; the
  * directory is made if it is missing. A socket that nothing listens on any more is replaced. Rejects
  * with `unsafe` when others could reach it, and with `local` when the system refuses.
  */
@@ -63,10 +63,10 @@ export function addressText({ host, port }: Address): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** Throws `unsafe` for an address that stands for all addresses of the machine. */
+/** Throws `unsafe` for an address that means all addresses of the machine. */
 export function refuseWildcard(host: string): void {
   if (!/^(?:[0.]+|[0:]+|::ffff:[0.:]+|\*)$/i.test(host)) return
-  throw new SottoError('unsafe', `${quote(host)} stands for every address of this machine`, {
+  throw new SottoError('unsafe', `${quote(host)} means every address of this machine`, {
     hint: 'Callers are known by their tailnet addresses alone, so those are listened on: give --listen a port, such as :443.',
   })
 }
@@ -82,7 +82,7 @@ function refuseShared(directory: string): void {
   )
 }
 
-/** Whether there is a socket that nobody answers on. */
+/** Whether there is a socket that no process listens on. */
 async function isLeftOver(path: string): Promise<boolean> {
   if (!statSync(path, { throwIfNoEntry: false })?.isSocket()) return false
   const socket = connect({ path })

@@ -20,7 +20,7 @@ export function readBody(exchange: Exchange): Promise<Buffer> {
     let whole = false
     const refuse = (error: unknown): void => {
       chunks.length = 0
-      // What is not read would keep the connection from ever going on.
+      // The connection cannot serve its next request before this body is read.
       incoming.removeAllListeners('data').resume()
       reject(error)
     }

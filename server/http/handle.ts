@@ -23,7 +23,7 @@ export type Handler = (exchange: Exchange) => Promise<void>
 export interface HandlerParts {
   readonly identity: Identity
   readonly gate: Gate
-  /** Told of every fault whose reason the caller is not told. */
+  /** Gets every error whose reason the caller does not see. */
   readonly errorLog: ErrorLog
 }
 
@@ -72,8 +72,8 @@ function checkHead({ method, headers }: IncomingMessage): void {
 }
 
 /**
- * Names the caller by where the request came from. Rejects with `unidentified`, which is then on
- * the audit log, or with `overloaded`.
+ * Names the caller by where the request came from. Rejects with `unidentified`, which is then
+ * recorded in the audit log, or with `overloaded`.
  */
 export async function identify(parts: HandlerParts, exchange: Exchange): Promise<Caller> {
   const { id, connection, incoming } = exchange

@@ -30,7 +30,7 @@ export interface ListenerLimits extends NodeLimits {
   readonly stopTimeout: number
 }
 
-/** The limits that a server has unless told otherwise. */
+/** The limits of a server that is given no others. */
 export const listenerLimits: ListenerLimits = {
   headersTimeout: 10_000,
   requestTimeout: 30_000,
@@ -45,11 +45,11 @@ export interface ListenerParts extends Omit<AppParts, 'errorLog'> {
   readonly load: Load
   /** What answers are noted in. */
   readonly requests: RequestMetrics
-  /** Told of faults whose reason the caller is not told, a few of each kind a minute. */
+  /** Gets the errors whose reason the caller does not see, a few of each kind a minute. */
   readonly logFault: (fault: Fault) => void
 }
 
-/** Connections past the limit that are told so; the rest are closed without a word. */
+/** Connections past the limit that are answered 503; the rest are closed without an answer. */
 const REFUSED_CONNECTIONS = 256
 
 /** Serves HTTP on one or more addresses. */
@@ -104,7 +104,7 @@ export class Listener {
     this.#servers.set(path, server)
   }
 
-  /** Listens on `address` no more and cuts its connections: it is not ours any longer. */
+  /** Stops listening on `address` and cuts its connections: it no longer belongs to this node. */
   unlisten(address: Address): void {
     const server = this.#servers.get(addressText(address))
     this.#servers.delete(addressText(address))
@@ -156,7 +156,7 @@ export class Listener {
     server.on('clientError', (error, socket) => {
       const connection = this.#connections.get(socket as Socket)
       if (connection) connection.fail(faultOf(error))
-      // A handshake that failed: there is nobody to answer.
+      // A handshake that failed: no answer can be sent.
       else socket.destroy()
     })
     return server
@@ -168,17 +168,17 @@ export class Listener {
     socket.once('close', () => this.#connections.delete(socket))
   }
 
-  /** Cuts the connections of who is gone; what they still ask for is not answered. */
+  /** Cuts the connections of callers that have left; their requests are not answered. */
   #hangUp(who: Gone): void {
     const nodes = who === 'everybody' ? undefined : new Set(who.nodes)
     for (const connection of this.#connections.values()) {
       if (nodes) connection.destroyIfOf(nodes)
-      // Those who wait are told what is wrong: nobody can be named, so that they get nothing else.
+      // Requests that wait are refused by themselves, since no caller can be named.
       else connection.finish()
     }
   }
 
-  /** Who sends too much on one connection may be about to do so on the others. */
+  /** A client that sends too much on one connection may do the same on the others. */
   #restAll(usage: AddressUsage): void {
     if (usage.resting) return
     this.#load.rest(usage, REST_MS)

@@ -5,25 +5,25 @@ import type { Certificates, Schedule } from './certificates/certificates.ts'
 import type { Listener } from './listener.ts'
 
 /** What is kept open, and with what. */
-export interface DoorParts {
+export interface ListenersParts {
   readonly listener: Listener
-  /** The addresses to listen on, as they are now; none while the network does not tell. */
+  /** The addresses to listen on, as they are now; none while the network does not say. */
   readonly addresses: () => readonly string[]
   /** 0 lets the system choose one, for all addresses. */
   readonly port: number
   /** Undefined for plain HTTP. */
   readonly certificates: Certificates | undefined
   readonly schedule: Schedule
-  /** Where words for the operator go, a line at a time. */
+  /** Where lines for the operator go. */
   readonly say: (line: string) => void
 }
 
 /** How soon an address that cannot be listened on is tried again, in milliseconds. */
 const RETRY_MS = 5000
 
-/** Listens where it should. */
+/** Listens on all addresses of the node. */
 export class Listeners {
-  readonly #parts: DoorParts
+  readonly #parts: ListenersParts
   readonly #open = new Set<string>()
   readonly #failed = new Set<string>()
   #port: number
@@ -31,7 +31,7 @@ export class Listeners {
   #cancel = (): void => {}
   #closed = false
 
-  constructor(parts: DoorParts) {
+  constructor(parts: ListenersParts) {
     this.#parts = parts
     this.#port = parts.port
   }
@@ -68,7 +68,7 @@ export class Listeners {
   async #settle(): Promise<SottoError | undefined> {
     const { listener, addresses, certificates, schedule, say } = this.#parts
     const wanted = addresses()
-    // Without a word from the network the listeners stay as they are: nobody is let in who is not known.
+    // While the network does not answer the listeners stay as they are: unknown callers are refused anyway.
     if (wanted.length === 0) return undefined
     for (const host of [...this.#open].filter((each) => !wanted.includes(each))) {
       listener.unlisten({ host, port: this.#port })

@@ -1,24 +1,24 @@
 /**
- * Bounds what the server has in hand at once: connections, requests, and the bytes of bodies and
- * answers. Fair by address: nobody may hold more of anything than is still free, so that however
- * much one address asks for, a part is left for the others.
+ * Bounds what the server holds at once: connections, requests, and the bytes of bodies and answers. Fair
+ * by address: none may hold more of anything than is still free, so that a part is left for the others
+ * however much one asks for.
  */
 import { readFileSync } from 'node:fs'
 import { SottoError } from '../../client/api/errors.ts'
 import { type LoadMetrics, loadMetrics } from './metrics.ts'
 
-/** What may be in hand at once, of all addresses together. One alone gets half of it. */
+/** What may be held at once, by all addresses together. One alone gets half of it. */
 export interface LoadLimits {
   readonly connections: number
   readonly requests: number
-  /** Bytes of request bodies and of answers that nobody has taken yet. */
+  /** Bytes of request bodies and of answers that were not taken yet. */
   readonly bytes: number
 }
 
-/** Files that the server opens beside connections. */
+/** Files that the server opens in addition to connections. */
 const OTHER_FILES = 256
 
-/** The limits that a server has unless told otherwise. */
+/** The limits of a server that is given no others. */
 export function loadLimits(openFiles: number = openFileLimit()): LoadLimits {
   return {
     connections: Math.max(1, Math.min(16_384, openFiles - OTHER_FILES)),
@@ -37,21 +37,21 @@ export function openFileLimit(path = '/proc/self/limits'): number {
   }
 }
 
-/** What one address, or all of them, have in hand. */
+/** What one address, or all of them together, hold. */
 interface Held {
   connections: number
   requests: number
   bytes: number
 }
 
-/** An address, and what it has in hand. Only `Load` changes it. */
+/** An address, and what it holds. Only `Load` changes it. */
 export interface AddressUsage extends Held {
   readonly address: string
   /** Whether nothing is read from it for a while. */
   resting: boolean
 }
 
-/** Counts what is in hand. */
+/** Counts what is held. */
 export class Load {
   readonly limits: LoadLimits
   readonly metrics: LoadMetrics
@@ -123,12 +123,12 @@ export class Load {
     }, ms).unref()
   }
 
-  /** Lets no request in any more. */
+  /** Refuses every further request. */
   close(): void {
     this.#closing = true
   }
 
-  /** Whether no request is let in any more. */
+  /** Whether every further request is refused. */
   get closing(): boolean {
     return this.#closing
   }

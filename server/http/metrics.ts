@@ -94,7 +94,7 @@ export function loadMetrics(registry: Registry = new Registry()): LoadMetrics {
     }),
     refused: registry.counter({
       name: 'sotto_connections_refused_total',
-      help: 'Connections past a limit, which were told 503 or closed.',
+      help: 'Connections past a limit, which were answered 503 or closed.',
     }),
     cut: registry.counter({
       name: 'sotto_connections_cut_total',
@@ -103,7 +103,7 @@ export function loadMetrics(registry: Registry = new Registry()): LoadMetrics {
   }
 }
 
-/** Defines when the certificate of the server ends; without one there is no number. */
+/** Defines when the certificate of the server ends; without one there is no sample. */
 export function certificateMetric(registry: Registry): Gauge {
   return registry.gauge({
     name: 'sotto_certificate_expires_timestamp_seconds',
@@ -121,7 +121,7 @@ export function readyMetrics(
 ): void {
   const ready = registry.gauges({
     name: 'sotto_ready',
-    help: 'Whether each part of the server works, as `/readyz` tells.',
+    help: 'Whether each part of the server works, as `/readyz` reports.',
     labels: { part: Object.keys(probes) },
   })
   const parts = Object.entries(probes).map(([part, probe]) => ({

@@ -71,7 +71,7 @@ function operation(name: CallName): Record<string, unknown> {
 const headers = {
   'X-Request-Id': {
     schema: { type: 'string' },
-    description: 'Names the request on the audit log.',
+    description: 'Names the request in the audit log.',
   },
   'Cache-Control': { schema: { const: 'no-store' } },
 }
@@ -117,7 +117,7 @@ function components(): Record<string, unknown> {
   ) as Record<string, unknown>
 }
 
-/** Fields whose default, which stands for what is missing, is refused. */
+/** Fields that must be given: their default is refused. */
 function needed({ shape }: z.ZodObject): string[] {
   return Object.keys(shape).filter(
     (field) => !z.safeParse(shape[field] as z.ZodType, undefined).success,

@@ -16,7 +16,7 @@ export function scrapeHandler(parts: HandlerParts, registry: Registry): Handler 
       if (method !== 'GET' && method !== 'HEAD') {
         throw new SottoError('no_such_method', `The metrics are for GET, and this is ${method}`)
       }
-      // Browsers tell when it was not a person who asked; a page of another site must not.
+      // Browsers say so when a page asks and not a person; a page of another site must not.
       if ((headers['sec-fetch-site'] ?? 'none') !== 'none') {
         throw new SottoError('browser', 'Another site asks for the metrics')
       }

@@ -57,7 +57,7 @@ const LOOK_MS = 1
 export class DevelopmentTailnet implements Identity {
   readonly #file: string | undefined
   #callers: Callers
-  /** What told the file apart when it was read; undefined while it could change unseen. */
+  /** Identifies the file as it was read; undefined while a change could leave this as it is. */
   #stamp: string | undefined
   #looking: Promise<Callers> | undefined
   /** When the file was last looked at, by `performance.now()`. */
@@ -72,7 +72,7 @@ export class DevelopmentTailnet implements Identity {
     this.#callers = file === undefined ? build(defaultTailnet) : this.#read(file)
   }
 
-  /** Ports beside the main one that nodes have for themselves, as the file says now. */
+  /** Ports of single nodes, in addition to the main one, as the file says now. */
   get ports(): readonly number[] {
     return [...this.#callers.byPort.keys()]
   }
@@ -89,7 +89,7 @@ export class DevelopmentTailnet implements Identity {
     const { byAddress, byPort } = await this.#look()
     const caller = byPort.get(peer.localPort) ?? byAddress.get(address)
     if (!caller) {
-      throw new SottoError('unidentified', `${address} is no node of the development tailnet`)
+      throw new SottoError('unidentified', `${address} is not a node of the development tailnet`)
     }
     return caller
   }

@@ -1,7 +1,7 @@
 /** Who is calling: the one interface between the network and the gate. */
 import type { Caller } from '../access.ts'
 
-/** The two ends of a TCP connection, as the kernel tells them. Nothing that the peer could choose freely. */
+/** The two ends of a TCP connection, as the kernel reports them: nothing that the peer can choose freely. */
 export interface TcpPeer {
   readonly remoteAddress: string
   readonly remotePort: number
@@ -11,7 +11,7 @@ export interface TcpPeer {
 
 /**
  * A request that came through a unix socket in a directory that only root and we can enter: the
- * proxy of `tailscale serve` on this host is on its other end, and tells whom it speaks for.
+ * proxy of `tailscale serve` on this host is on its other end, and says whom it speaks for.
  */
 export interface ServedPeer {
   readonly unix: true
@@ -25,7 +25,7 @@ export type Peer = TcpPeer | ServedPeer
 /** Whose connections are to be closed: nodes by their StableID, or everybody's. */
 export type Gone = { readonly nodes: readonly string[] } | 'everybody'
 
-/** A source of identity. Asked anew for every request; an answer is never kept. */
+/** A source of identity. Asked again for every request; an answer is never kept. */
 export interface Identity {
   /**
    * Names `peer`. Rejects with `unidentified` when it cannot, whatever the

@@ -29,8 +29,8 @@ export async function refuseUserspaceTailscaled(
     )
   }
   if (answers.includes('unknown')) {
-    throw new SottoError('unsafe', 'A tailscaled runs on this host and does not tell its mode', {
-      hint: 'Check it with `tailscale status`, or stop it; --dev is not safe beside userspace mode.',
+    throw new SottoError('unsafe', 'A tailscaled runs on this host and does not report its mode', {
+      hint: 'Check it with `tailscale status`, or stop it; --dev is not safe next to userspace mode.',
     })
   }
 }

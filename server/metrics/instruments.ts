@@ -1,4 +1,4 @@
-/** What counts and measures: to note something is an addition to a number in memory, and no more. */
+/** What counts and measures: noting something only adds to a number in memory. */
 
 /** A number on the page, with what its series differs in from the others of its family. */
 export interface Sample {
@@ -10,11 +10,11 @@ export interface Sample {
 
 /** A series of a family, or several that belong together. */
 export interface Instrument {
-  /** What it stands at; nothing while that is not known. */
+  /** Its present values; empty while they are not known. */
   samples(): readonly Sample[]
 }
 
-/** Tells a number when it is asked for; undefined where there is none. */
+/** Returns a number; undefined where there is none. */
 export type Reader = () => number | undefined
 
 /** A number that is set, or read each time a page is made. */

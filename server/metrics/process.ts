@@ -93,8 +93,8 @@ interface Delays {
 }
 
 /**
- * The delays of the window that is open and of the one before. A window that was closed by whoever
- * read it last would hide from one scraper what another was told.
+ * The delays of the window that is open and of the one before. If each read closed the
+ * window, one scraper would hide from another what it saw.
  */
 class Window {
   readonly #watched: Watched

@@ -1,7 +1,7 @@
 /**
  * The metrics of one server, and the page that they make. Rooms define theirs here, each in a file
- * of its own, and note into them; what nobody reads costs no more than the numbers in memory, so that
- * a part that is given none makes them in a registry of its own.
+ * of its own, and note into them; what is never scraped costs no more than the numbers in memory, so
+ * that a part that is given no registry creates one of its own.
  */
 import { Family, type FamilyHead, type LabelSets, type MetricType } from './family.ts'
 import { Counter, Gauge, Histogram, type Instrument } from './instruments.ts'

@@ -27,7 +27,7 @@ import {
   buildProgram,
   type Contestant,
   processorSeconds,
-  program,
+  sottoProgram,
   residentBytes,
   setec,
   sotto,
@@ -75,15 +75,15 @@ const asked = process.argv.slice(2).filter((arg) => arg in sections)
 
 if (!hasWrk()) throw new Error('The bench needs wrk: on Debian, apt-get install wrk')
 buildProgram()
-const results: Record<string, unknown> = {}
+const report: Record<string, unknown> = {}
 for (const name of asked.length > 0 ? asked : Object.keys(sections)) {
   console.error(`${name} …`)
   const rows = (await sections[name]?.()) ?? []
   const around = surroundings(scratch.path)
   print(name, rows, around)
-  results[name] = { ...around, rows }
+  report[name] = { ...around, rows }
 }
-console.log(`\n${JSON.stringify({ rounds: ROUNDS, seconds: SECONDS, results })}`)
+console.log(`\n${JSON.stringify({ rounds: ROUNDS, seconds: SECONDS, sections: report })}`)
 
 /** The rate of gets with a durable record, and of those that answer 304, and the processor time of each. */
 async function cost(): Promise<Row[]> {
@@ -269,8 +269,8 @@ async function start(): Promise<Row[]> {
   poster.close()
   const runs = [
     { name: 'node -e 0', run: () => node(['-e', '0']) },
-    { name: 'sotto get', run: () => node([program, '-s', server.url, 'get', 'a']) },
-    { name: 'sotto server until it listens', run: () => startAndKill(program) },
+    { name: 'sotto get', run: () => node([sottoProgram, '-s', server.url, 'get', 'a']) },
+    { name: 'sotto server until it listens', run: () => startAndKill(sottoProgram) },
     { name: 'sotto get, from source', run: () => node([cli, '-s', server.url, 'get', 'a']) },
     { name: 'sotto server until it listens, from source', run: () => startAndKill(cli) },
   ]

@@ -25,8 +25,8 @@ export function tailnetFile(directory: string): string {
   return path
 }
 
-/** The program as it is published, which `buildProgram` makes. */
-export const program: string = new URL('../../dist/cli/main.js', import.meta.url).pathname
+/** The program as it is published, which `buildProgram` builds. */
+export const sottoProgram: string = new URL('../../dist/cli/main.js', import.meta.url).pathname
 
 /** Builds the program as it is published. */
 export function buildProgram(): void {
@@ -36,7 +36,7 @@ export function buildProgram(): void {
 /** `sotto server --dev`, run from the file `main`, with its state on the disk of `directory`. */
 export async function sotto(
   directory: string,
-  { name = 'sotto', main = program }: { readonly name?: string; readonly main?: string } = {},
+  { name = 'sotto', main = sottoProgram }: { readonly name?: string; readonly main?: string } = {},
 ): Promise<Contestant> {
   const tailnet = tailnetFile(directory)
   const running = await startSotto({ args: ['--state-dir', directory, '--tailnet', tailnet], main })
@@ -72,7 +72,7 @@ export function residentBytes(pid: number): number {
 /** Seconds of processor time that all threads of the process used, in their own code and in the kernel. */
 export function processorSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  // The name of the path comes before these, in parentheses, and may hold spaces.
+  // The name of the program comes before these, in parentheses, and may hold spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }

@@ -260,7 +260,7 @@ describe('the state directory', () => {
 test('doctor refuses settings that the server refuses', async () => {
   expect(await doctor('--listen', '0.0.0.0:443')).toMatchObject({
     exit: 1,
-    text: expect.stringContaining('"0.0.0.0" stands for every address of this machine'),
+    text: expect.stringContaining('"0.0.0.0" means every address of this machine'),
   })
   expect((await doctor('-o', 'yaml')).text).toContain('--output is text or json')
 })

@@ -178,8 +178,8 @@ test('without settings, setec’s capability is read under both of its names', (
 describe('refused with what to do', () => {
   test.each([
     [[], /usage: sotto server needs --state-dir\. .*sotto init/],
-    [[...state, '--listen', '0.0.0.0:443'], /^unsafe: "0\.0\.0\.0" stands for every address/],
-    [[...state, '--listen', '[::]:443'], /^unsafe: "::" stands for every address/],
+    [[...state, '--listen', '0.0.0.0:443'], /^unsafe: "0\.0\.0\.0" means every address/],
+    [[...state, '--listen', '[::]:443'], /^unsafe: "::" means every address/],
     [[...state, '--listen', '443'], /"443" is not an address such as :443/],
     [[...state, '--listen', ':65536'], /is not an address/],
     [[...state, '--tls-cert', 'c'], /--tls-cert and --tls-key go together/],

@@ -1,6 +1,6 @@
 /**
  * Kills the server, or the command, at random instants while secrets move between the store and a real
- * OpenBao, goes on until all have moved, and holds what is there against what was put:
+ * OpenBao, continues until all have moved, and holds what is there against what was put:
  *   npm run fire -- migration --rounds 3 --secrets 1000 --seed 1
  */
 import { writeFileSync } from 'node:fs'

@@ -20,7 +20,7 @@ export class RotationCaller {
   readonly #random: Random
   /** Versions that are known to be there, by number. */
   readonly #versions = new Map<number, string>()
-  /** What a kill left open: a put that may have come to pass, or a delete. */
+  /** What a kill left open: a put that may have been committed, or a delete. */
   #doubt:
     | { readonly kind: 'put'; readonly value: string }
     | { readonly kind: 'delete'; readonly version: number }
@@ -84,7 +84,7 @@ export class RotationCaller {
     const version = this.#random.pick(others)
     if (kind === 'own') return this.#read(poster, version, this.#versions.get(version) ?? '')
     if (kind === 'activate') {
-      // Where the answer is lost, which one is active is asked anew.
+      // Where the answer is lost, which one is active is asked again.
       await poster.post('/api/activate', { Name: this.#name, Version: version })
       this.#active = version
       return

@@ -82,12 +82,12 @@ describe('a pair', () => {
       { key: makePair([NAME]).key },
       /its key belongs to another certificate$/,
     ],
-    ['no certificate', { certificate: 'nonsense' }, /it is no certificate in PEM form$/],
-    ['no key', { key: 'nonsense' }, /its key is no private key/],
+    ['no certificate', { certificate: 'nonsense' }, /it is not a certificate in PEM form$/],
+    ['no key', { key: 'nonsense' }, /its key is not a private key/],
     [
       'a key among the certificates',
       { certificate: good.certificate + good.key },
-      /a private key stands among the certificates$/,
+      /there is a private key among the certificates$/,
     ],
     ['another name', makePair(['other.example']), /it is not for "secrets\.tail-test\.ts\.net"$/],
     [

@@ -227,7 +227,7 @@ describe('the bus', () => {
   test.each([
     ['no JSON', 'hello\n', /is not JSON/],
     ['another shape', '{"State":"up"}\n', /wrong at "State"/],
-    ['an error', '{"ErrMessage":"fell behind"}\n', /tells of "fell behind"/],
+    ['an error', '{"ErrMessage":"fell behind"}\n', /reports "fell behind"/],
   ])('that tells %s is given up', async (_, line, message) => {
     const watching = api.watch(() => {}, new AbortController().signal)
     const refused = expectUnavailable(watching, message)

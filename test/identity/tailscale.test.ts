@@ -219,14 +219,14 @@ describe('never taken for a caller:', () => {
       'fe80::1',
       '2001:db8::1',
     ]) {
-      expect(await world.refusal(from(lan))).toMatch(/is no address on a tailnet/)
+      expect(await world.refusal(from(lan))).toMatch(/is not an address on a tailnet/)
     }
     expect(world.questions).toEqual([])
   })
 
   test('a tailnet address that came to another address than ours', async () => {
     expect(await world.refusal(from(ALICE, { localAddress: '192.168.1.2' }))).toMatch(
-      /called 192\.168\.1\.2, which is no address of this node/,
+      /called 192\.168\.1\.2, which is not an address of this node/,
     )
     expect(world.questions).toEqual([])
   })
@@ -504,7 +504,7 @@ describe('the bus', () => {
     world.stub.status = withFields('status', changed)
     world.stub.notify({ SelfChange: {} })
     await expect.poll(() => addresses).toEqual([['100.64.0.77']])
-    expect(await world.refusal(from(ALICE))).toMatch(/called 100\.64\.0\.1, which is no address/)
+    expect(await world.refusal(from(ALICE))).toMatch(/called 100\.64\.0\.1, which is not an address/)
     await world.identity.identify(from(ALICE, { localAddress: '100.64.0.77' }))
   })
 })

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
 import { describeWith, requirePeer } from '../support/peers.ts'
+import { depth } from '../support/depth.ts'
 import { TestProcess } from '../support/process.ts'
 import { recordsIn } from '../support/service.ts'
 import { cli, type Running, runSotto, startSotto, temporaryDirectory } from '../support/sotto.ts'
@@ -16,7 +17,7 @@ import { app, writeTailnet } from './tailnet.ts'
 
 const execute = promisify(execFile)
 
-const SECRETS = 1000
+const SECRETS = depth({ usual: 250, full: 1000 })
 
 interface Wanted {
   readonly name: string
@@ -97,7 +98,8 @@ describeWith(['setecd', 'setec', 'same'], 'an import from setec', () => {
   })
 
   test('killed twice at random instants and run again, it brings everything once', async () => {
-    const instants = [100, 550].map((least) => least + Math.floor(Math.random() * 300))
+    // In the first and in the second half of the run.
+    const instants = [0.1, 0.55].map((least) => Math.floor(SECRETS * (least + Math.random() * 0.3)))
     for (const instant of instants) {
       const importing = new TestProcess(process.execPath, [cli, ...args()])
       while ((await destination.list()).length < instant) {

@@ -170,7 +170,7 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
       /The store knows of audit record \d+, and the log ends at 0/,
     )
 
-    // Restored, it passes over numbers that may have been given.
+    // Restored, it skips numbers that may have been given.
     const to = join(scratch.path, 'restored')
     expect((await restore(path, to)).stderr).toContain('New versions skip 1000 numbers')
     sotto = await startSotto({ args: ['--state-dir', to] })

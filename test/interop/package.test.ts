@@ -2,8 +2,7 @@
  * The package as it is published: what was committed last is packed, installed into an empty folder, and run
  * there from nothing but what was installed.
  */
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import {
   existsSync,
   globSync,
@@ -14,9 +13,9 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Client } from '../../client/client.ts'
+import { TestProcess } from '../support/process.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 const root = new URL('../..', import.meta.url).pathname
@@ -110,18 +109,10 @@ describe('a server of it', () => {
     const backups = join(scratch.path, 'backups')
     mkdirSync(backups)
     const args = ['server', '--dev', '--backup-to', backups]
-    const child = spawn(sotto, args, { cwd: app, env, stdio: ['ignore', 'pipe', 'inherit'] })
-    const line = await new Promise<string>((resolve, reject) => {
-      createInterface({ input: child.stdout }).once('line', resolve)
-      child.once('exit', (code) => reject(new Error(`the server ended with ${code}`)))
-    })
+    const server = new TestProcess(sotto, args, { cwd: app, environment: env })
+    const line = await server.firstLine()
     url = /http:\S+/.exec(line)?.[0] ?? line
-    stop = async () => {
-      const exited = once(child, 'exit')
-      child.kill('SIGTERM')
-      await exited
-      return child.exitCode
-    }
+    stop = () => server.stop()
   })
 
   test('takes and gives a secret by the command line', () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { operations } from '../../client/api/operations.ts'
 import { methods } from '../../client/api/wire.ts'
+import { depth } from '../support/depth.ts'
 import { describeWith, requirePeer } from '../support/peers.ts'
 import { TestProcess } from '../support/process.ts'
 import { fourCallers } from '../support/service.ts'
@@ -37,7 +38,7 @@ describeWith(['schemathesis'], 'Schemathesis', () => {
       '--checks=all',
       `--exclude-checks=${notOurs.join(',')}`,
       '--phases=coverage,fuzzing',
-      '--max-examples=100',
+      `--max-examples=${depth({ usual: 40, full: 100 })}`,
       `--seed=${seed}`,
       '--continue-on-failure',
       '--no-color',

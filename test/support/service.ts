@@ -25,7 +25,7 @@ export interface Service {
   records(): Line[]
   /** Words for the operator so far. */
   readonly said: string[]
-  /** Writes the tailnet file anew. */
+  /** Writes the tailnet file again. */
   policy(file: TailnetFile): void
   [Symbol.asyncDispose](): Promise<void>
 }

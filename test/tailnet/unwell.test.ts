@@ -19,7 +19,7 @@ const peers = ['ctl', 'tailscaled', 'setec', 'unshare', 'nsenter', 'ip'] as cons
  * some for a machine that is busy.
  */
 const BOUND_MS = 5000
-/** A device whose peer began anew may hold on to the session before for a while. */
+/** A device whose peer began again may hold on to the session before for a while. */
 const SESSION_MS = 30_000
 
 describeWith(peers, 'a tailscaled that is not well', () => {

@@ -7,7 +7,7 @@ import { errorCode } from '../../platform/system-error.ts'
 
 /** The files, both PEM. */
 export interface CertificateFiles {
-  /** The certificate, with its chain behind it. */
+  /** The certificate, with its chain after it. */
   readonly certificate: string
   readonly key: string
 }
@@ -15,7 +15,7 @@ export interface CertificateFiles {
 /** How often the files are looked at, in milliseconds. */
 const LOOK_MS = 10_000
 
-/** The pair in two files. A new pair that cannot be used is told, and the old one serves on. */
+/** The pair in two files. A new pair that cannot be used is reported, and the old one stays in use. */
 export class FileCertificates extends Certificates {
   readonly #files: CertificateFiles
   readonly #world: CertificateWorld
@@ -63,7 +63,7 @@ export class FileCertificates extends Certificates {
     try {
       const pair = await readPair(this.#files, clock())
       this.replace(pair)
-      say(`the certificate was read anew and serves until ${pair.endsAt.toISOString()}`)
+      say(`the certificate was read again and serves until ${pair.endsAt.toISOString()}`)
     } catch (error) {
       const until = this.current.endsAt.toISOString()
       say(`${asSottoError(error).message}; the one from before serves on until ${until}`)

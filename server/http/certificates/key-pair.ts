@@ -27,7 +27,7 @@ export interface PairExpectations {
 }
 
 const USUAL_HINT =
-  'It must be PEM with its chain behind it, in its time, and the key the one that it was made for.'
+  'It must be PEM with its chain after it, in its time, and the key the one that it was made for.'
 
 /** Checks `pair`. Throws `local`, saying what is wrong, when TLS with it would fail. */
 export function checkKeyPair(pair: KeyPair, { origin, now, name }: PairExpectations): CheckedPair {
@@ -38,11 +38,11 @@ export function checkKeyPair(pair: KeyPair, { origin, now, name }: PairExpectati
     })
   }
   if (pair.certificate.includes('PRIVATE KEY'))
-    refuse('a private key stands among the certificates')
+    refuse('there is a private key among the certificates')
   const leaf = parsed(() => new X509Certificate(pair.certificate))
-  if (!leaf) return refuse('it is no certificate in PEM form')
+  if (!leaf) return refuse('it is not a certificate in PEM form')
   const key = parsed(() => createPrivateKey(pair.key))
-  if (!key) return refuse('its key is no private key in PEM form, or needs a passphrase')
+  if (!key) return refuse('its key is not a private key in PEM form, or needs a passphrase')
   if (!leaf.checkPrivateKey(key)) refuse('its key belongs to another certificate')
   const beganAt = new Date(leaf.validFrom)
   const endsAt = new Date(leaf.validTo)

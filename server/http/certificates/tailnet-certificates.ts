@@ -8,7 +8,7 @@ import { type CheckedPair, checkKeyPair, type KeyPair } from './key-pair.ts'
 
 /**
  * Asks for the pair of `name`. It must be valid for `minValidityMs` more, or is renewed first;
- * with 0 whatever there is comes at once, and a renewal that is due happens behind it. Settles in a
+ * with 0 whatever there is comes at once, and a renewal that is due happens in the background. Settles in a
  * bounded time. An error may say in `retryAfterMs` when to ask again.
  */
 export type FetchPair = (
@@ -139,6 +139,6 @@ async function fetchPair(
 }
 
 function retryAfterMs(error: unknown): number | undefined {
-  const told = error instanceof Error && 'retryAfterMs' in error ? error.retryAfterMs : undefined
-  return typeof told === 'number' && Number.isFinite(told) ? told : undefined
+  const ms = error instanceof Error && 'retryAfterMs' in error ? error.retryAfterMs : undefined
+  return typeof ms === 'number' && Number.isFinite(ms) ? ms : undefined
 }

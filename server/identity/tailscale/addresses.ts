@@ -12,8 +12,8 @@ notTailnet.addSubnet('100.115.92.0', 23, 'ipv4')
 const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i
 
 /**
- * The one spelling of `address`: IPv4 where it is IPv4 in IPv6's clothes, as a `::` listener tells
- * it, and otherwise as the kernel writes it. Undefined for what is no address; a zone is none.
+ * The one spelling of `address`: IPv4 where it is IPv4 in IPv6's clothes, as a `::` listener reports
+ * it, and otherwise as the kernel writes it. Undefined for what is not an address; with a zone it is not one.
  */
 export function canonicalAddress(address: string): string | undefined {
   const plain = mapped.exec(address)?.[1] ?? address

@@ -53,7 +53,7 @@ export const whoIsAnswer = z.object({
 
 /** State of the daemon, without its peers. */
 export const statusAnswer = z.object({
-  /** False in userspace mode; unknown from what is no tailscaled. */
+  /** False in userspace mode; unknown when the answer is not tailscaled's. */
   TUN: z.boolean(),
   BackendState: z.string(),
   /** The release of the daemon. */

@@ -1,6 +1,6 @@
 /**
  * Follows tailscaled's bus for as long as the server runs: through restarts, with growing waits
- * between attempts, and with a look at the state every now and then for what the bus does not tell.
+ * between attempts, and with a look at the state every now and then for what the bus does not report.
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { asSottoError } from '../../../client/api/errors.ts'
@@ -16,7 +16,7 @@ export interface BusWatchParts {
   readonly refresh: () => Promise<void>
   /** Looks for callers that have left. Never rejects. */
   readonly sweep: () => Promise<void>
-  /** Told that nobody can call any more. */
+  /** Called when no caller can be named any more. */
   readonly everybody: () => void
   readonly log: (line: string) => void
 }
@@ -86,7 +86,7 @@ export class BusWatch {
 
   #take({ running, self, peers }: BusLine, first: boolean): void {
     if (running === false) this.#parts.everybody()
-    // What happened before the first line of a new stream was told to nobody.
+    // What happened before the first line of a new stream was not reported.
     if (first || self || running !== undefined) void this.#look()
     if (first || peers) this.#sweeps()
   }

@@ -23,21 +23,21 @@ export interface BusLine {
 
 /** The state of a daemon that is up. */
 const RUNNING = 6
-/** Bytes of a line that is read; a longer one is taken to tell of everything. */
+/** Bytes of a line that is read; a longer one counts as a change of everything. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024
 
 /** A line that is none of the bus; the message is a predicate. */
 export class BadLine extends Error {}
 
-/** Puts lines together and tells of each. */
+/** Puts lines together and reports each. */
 export class Lines {
-  readonly #tell: (line: BusLine) => void
+  readonly #report: (line: BusLine) => void
   #parts: Buffer[] = []
   #length = 0
   #long = false
 
-  constructor(tell: (line: BusLine) => void) {
-    this.#tell = tell
+  constructor(report: (line: BusLine) => void) {
+    this.#report = report
   }
 
   /** Takes the next chunk. Throws BadLine for one that is none of the bus. */
@@ -65,8 +65,8 @@ export class Lines {
     this.#parts = []
     this.#length = 0
     this.#long = false
-    if (long) this.#tell({ self: true, peers: true })
-    else if (text.trim() !== '') this.#tell(read(text))
+    if (long) this.#report({ self: true, peers: true })
+    else if (text.trim() !== '') this.#report(read(text))
   }
 }
 
@@ -77,8 +77,8 @@ function read(text: string): BusLine {
   }
   const { State, SelfChange, NetMap, PeersRemoved, PeersChanged, ErrMessage } = parsed.data
   if (typeof ErrMessage === 'string' && ErrMessage !== '')
-    throw new BadLine(`tells of ${quote(ErrMessage)}`)
-  // A map that was built anew does not say who left it.
+    throw new BadLine(`reports ${quote(ErrMessage)}`)
+  // A map that was rebuilt does not say who left it.
   const self = isThere(SelfChange) || isThere(NetMap)
   const left = (PeersRemoved ?? []).length > 0
   const expired = (PeersChanged ?? []).some((peer) => peer.Expired === true)

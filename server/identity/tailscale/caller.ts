@@ -19,7 +19,7 @@ export interface CallerTerms {
 /** A caller whose node is known. */
 export type NodeCaller = Caller & { readonly node: string }
 
-/** The login name that stands for every tagged node: nobody's. */
+/** The login name of every tagged node, which belongs to no user. */
 const TAGGED = 'tagged-devices'
 
 /** Makes the caller, or throws a plain Error whose message is the reason why not. */
@@ -39,18 +39,19 @@ function problemWith(
   { self, now }: CallerTerms,
 ): string | undefined {
   if (node.StableID === self) return 'is the server itself: any program on it could be calling'
-  // tailscaled flags an expired key seconds late, and goes on telling its capabilities.
+  // tailscaled flags an expired key seconds late, and still reports its capabilities.
   const expired = node.KeyExpiry !== undefined && node.KeyExpiry <= now.getTime()
   if (node.Expired || expired) return 'has an expired key; it has to log in again'
   if (node.IsJailed) return 'is jailed: it may be called, and not call'
   if (node.UnsignedPeerAPIOnly) return 'has a key that the tailnet lock has not signed'
   if (node.Tags.length > 0) return undefined
-  if (UserProfile.LoginName === '') return 'belongs to nobody: it has neither tags nor a login name'
+  if (UserProfile.LoginName === '')
+    return 'belongs to no user: it has neither tags nor a login name'
   if (UserProfile.LoginName === TAGGED) return 'has no tags, though it is said to be tagged'
   return undefined
 }
 
-/** Tags are the identity of a tagged node, whoever it was that added it. */
+/** Tags are the identity of a tagged node, whichever user added it. */
 function principalOf({ Node: node, UserProfile }: WhoIsAnswer, ip: string): Principal {
   const who = node.Tags.length > 0 ? { tags: node.Tags } : { user: UserProfile.LoginName }
   return { hostname: nameOf(node), ip, ...who }

@@ -1,6 +1,6 @@
 /**
  * Callers on a tailnet, as tailscaled on this host names them. It is asked at every request, so that
- * rights which the policy takes away are gone at the next one; what its bus tells only serves to
+ * rights which the policy takes away are gone at the next one; what its bus reports only serves to
  * close connections early.
  */
 import { setTimeout as delay } from 'node:timers/promises'
@@ -22,7 +22,7 @@ import { refuseExposedSocket } from './socket.ts'
 
 /** What names callers, and on which terms. */
 export interface TailscaleTerms {
-  /** Asks tailscaled; closed by whoever made it. */
+  /** Asks tailscaled; closed by its creator. */
   readonly localApi: LocalApi
   /** Names of the capability whose values are rules; the first that has any counts. */
   readonly capabilities?: readonly string[]
@@ -33,7 +33,7 @@ export interface TailscaleTerms {
    * connection is tailscaled's. On Linux alone.
    */
   readonly userspace?: boolean
-  /** Callers come through `tailscale serve` on a unix socket: userspace mode is no danger to them. */
+  /** Callers come through `tailscale serve` on a unix socket: userspace mode is not a danger to them. */
   readonly served?: boolean
   /**
    * Refuses everybody when tailscaled has been out of touch with its control server for longer, in
@@ -87,7 +87,7 @@ export class TailscaleIdentity implements Identity {
       pollMs: Math.min(POLL_MS, (staleAfterMs ?? Infinity) / 4),
       refresh: () => this.#state.refresh(),
       sweep: () => this.#sweep(),
-      everybody: () => this.#tell('everybody'),
+      everybody: () => this.#report('everybody'),
       log,
     })
   }
@@ -177,7 +177,7 @@ export class TailscaleIdentity implements Identity {
     return this.#caller(answer, loopback ? undefined : addr)
   }
 
-  /** The caller that `answer` tells of, which is about `address` unless that is loopback. */
+  /** The caller that `answer` names, which is about `address` unless that is loopback. */
   #caller(answer: WhoIsAnswer, address: string | undefined): NodeCaller {
     const addresses = answer.Node.Addresses.map(bare)
     if (address !== undefined && !addresses.includes(address)) {
@@ -191,19 +191,19 @@ export class TailscaleIdentity implements Identity {
     })
   }
 
-  /** Asks anew for everybody who called lately, and tells of those who would be refused now. */
+  /** Asks again for every recent caller, and reports those who would be refused now. */
   async #sweep(): Promise<void> {
     const gone: string[] = []
     for (const [node, address] of this.#recent.all()) {
       try {
         if (await this.#left(node, address)) gone.push(node)
       } catch {
-        // Without an answer nobody is known to have left; what ails tailscaled is told elsewhere.
+        // Without an answer no caller is known to have left; the failure itself is reported elsewhere.
         break
       }
     }
     for (const node of gone) this.#recent.forget(node)
-    if (gone.length > 0) this.#tell({ nodes: gone })
+    if (gone.length > 0) this.#report({ nodes: gone })
   }
 
   async #left(node: string, address: string): Promise<boolean> {
@@ -216,7 +216,7 @@ export class TailscaleIdentity implements Identity {
     }
   }
 
-  #tell(who: Gone): void {
+  #report(who: Gone): void {
     for (const gone of this.#listeners) gone(who)
   }
 }
@@ -225,7 +225,7 @@ function refuseUserspaceElsewhere({ userspace }: TailscaleTerms): void {
   if (userspace !== true || process.platform === 'linux') return
   throw new SottoError(
     'unsafe',
-    `Callers from loopback cannot be told from programs on this host on ${process.platform}`,
+    `Callers from loopback cannot be distinguished from programs on this host on ${process.platform}`,
     {
       hint: 'Run tailscaled with a network device, or serve behind `tailscale serve` on a socket.',
     },
@@ -252,7 +252,7 @@ function asSottoErrorOf(error: unknown): { message: string; hint?: string } {
 function spelled(address: string): string {
   const known = canonicalAddress(address)
   if (known !== undefined) return known
-  throw new SottoError('usage', `${address} is no address of a Tailscale Service`)
+  throw new SottoError('usage', `${address} is not an address of a Tailscale Service`)
 }
 
 /** The address of a prefix that holds one alone. */

@@ -13,7 +13,7 @@ import { errorCode } from '../../platform/system-error.ts'
 
 /** How long tailscaled may take, in milliseconds. */
 export interface LocalApiTimes {
-  /** For whois and status, and until the bus begins to tell. */
+  /** For whois and status, and until the bus begins to report. */
   readonly answer: number
   /** For a certificate: a first one is asked of an issuer, who may make tailscaled wait without end. */
   readonly certificate: number
@@ -42,11 +42,11 @@ const CONNECTIONS = 8
 /** Certificates are asked for on connections of their own: they may hang, identity must not. */
 const CERTIFICATE_CONNECTIONS = 2
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
-/** Characters of a refusal that are told on. */
+/** Maximum length of a refusal that is passed on. */
 const MAX_REASON = 300
 /** The first daemon that knows a destination has this number; older ones ignore the parameter. */
 const KNOWS_DESTINATION = 141
-/** The first daemon whose bus tells of peers has this number, too. */
+/** The first daemon whose bus reports peers has this number, too. */
 const TELLS_PEERS = 141
 /** Kinds of news: the state at first, health, peers. Older daemons take the last for something else. */
 const BUS_MASK = 2 | 128
@@ -87,8 +87,8 @@ export class LocalApi {
 
   /**
    * Who is at `address`: a bare address, or one with a port in userspace mode. Undefined when
-   * tailscaled knows nobody there. Rejects with `tailscaled_unavailable`, also when the daemon is
-   * too old to tell the rights towards a destination.
+   * tailscaled knows no caller there. Rejects with `tailscaled_unavailable`, also when the daemon is
+   * too old to report the rights towards a destination.
    */
   async whois(address: string, options: WhoIsOptions = {}): Promise<WhoIsAnswer | undefined> {
     const { known, unknown, failed, seconds } = this.#metrics
@@ -119,7 +119,7 @@ export class LocalApi {
     if (destination !== undefined && !(capabilityOf(raw) >= KNOWS_DESTINATION)) {
       throw new SottoError(
         'tailscaled_unavailable',
-        `tailscaled at ${quote(this.path)} cannot tell the rights towards ${destination}: it is older than 1.100`,
+        `tailscaled at ${quote(this.path)} cannot report the rights towards ${destination}: it is older than 1.100`,
         { hint: 'Update tailscaled, or call the server by the address of its node.' },
       )
     }
@@ -129,7 +129,7 @@ export class LocalApi {
   /**
    * The certificate of `domain` and its key, in PEM, good for `minValidityMs` more at least if that
    * is given: tailscaled then waits for a new one when its own is older. Rejects with
-   * `certificate_unavailable` when it has none and tells why, in `retryAfterMs` also when to ask again,
+   * `certificate_unavailable` when it has none and says why, in `retryAfterMs` also when to ask again,
    * or with `tailscaled_unavailable`.
    */
   async certificate(
@@ -152,7 +152,7 @@ export class LocalApi {
   /**
    * Calls `onNotify` for every line of the daemon's bus until `signal` aborts, and resolves then, or
    * when the daemon ends the stream. Rejects with `tailscaled_unavailable` when it cannot be asked or
-   * tells something else. There is no heartbeat: a frozen daemon is silent.
+   * reports something else. There is no heartbeat: a frozen daemon is silent.
    */
   async watch(onNotify: (line: BusLine) => void, signal: AbortSignal): Promise<void> {
     const what = 'the bus'
@@ -335,7 +335,7 @@ function explain(error: unknown, waitMs: number): [problem: string, hint: string
   return [`closed the connection (${reason})`, 'It may be restarting: check `tailscale status`.']
 }
 
-/** The daemon's capability version; NaN when it does not tell one. */
+/** The daemon's capability version; NaN when it does not report one. */
 function capabilityOf({ headers }: Raw): number {
   return Number(headers['tailscale-cap'] ?? Number.NaN)
 }

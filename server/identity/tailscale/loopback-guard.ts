@@ -1,5 +1,5 @@
 /**
- * In userspace mode tailscaled hands its peers over from 127.0.0.1, and tells who they are by their
+ * In userspace mode tailscaled hands its peers over from 127.0.0.1, and knows who they are by their
  * source port alone. Another program can call from that port while tailscaled uses it towards
  * somewhere else, so that the other end of the connection has to be found, and to be tailscaled's.
  */
@@ -14,7 +14,7 @@ export interface LoopbackPorts {
 
 const TABLE = '/proc/net/tcp'
 const ESTABLISHED = '01'
-/** What stands for every user that a user namespace does not know. */
+/** The user that a user namespace shows in place of every user that it does not have. */
 const NOBODY_KNOWN = 65_534
 const LOCALHOST = endianness() === 'LE' ? '0100007F' : '7F000001'
 
@@ -35,7 +35,7 @@ export async function refuseImpostor(
   }
 }
 
-/** The user who has the other end of the connection, established; undefined when nobody has. */
+/** The user who has the other end of the connection, established; undefined when no user has. */
 function ownerOf(text: string, { remotePort, localPort }: LoopbackPorts): number | undefined {
   const [far, near] = [remotePort, localPort].map((port) => `${LOCALHOST}:${hex(port)}`)
   for (const line of text.split('\n')) {

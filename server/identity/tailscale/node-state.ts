@@ -7,7 +7,7 @@ import { SharedCalls } from './shared-calls.ts'
 /** What the state is kept with. */
 export interface NodeStateTerms {
   readonly status: () => Promise<StatusAnswer>
-  /** Whether callers can be told from programs on this host, in userspace mode. */
+  /** Whether callers can be distinguished from programs on this host, in userspace mode. */
   readonly allowsUserspace: boolean
   /** How long tailscaled may be out of touch with its control server, in milliseconds. */
   readonly staleAfterMs: number | undefined
@@ -17,7 +17,7 @@ export interface NodeStateTerms {
   readonly log: (line: string) => void
 }
 
-/** The state of tailscaled, as it last told it. */
+/** The state of tailscaled, as it last reported it. */
 export class NodeState {
   readonly #terms: NodeStateTerms
   readonly #calls = new SharedCalls<void>()
@@ -54,7 +54,7 @@ export class NodeState {
 
   /**
    * Asks tailscaled for its state. Rejects with `tailscaled_unavailable` when it does not answer,
-   * and then keeps what it said before: whoever needs more than that will ask it, too.
+   * and then keeps what it said before: a caller that needs more asks it, too.
    */
   refresh(): Promise<void> {
     return this.#calls.ask('status', async () => this.#take(await this.#terms.status()))

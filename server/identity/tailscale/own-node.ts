@@ -1,4 +1,4 @@
-/** The server's own node, as tailscaled's status tells it. */
+/** The server's own node, as tailscaled's status reports it. */
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { canonicalAddress } from './addresses.ts'
 import type { StatusAnswer } from './answers.ts'
@@ -17,7 +17,7 @@ export interface OwnNode {
   readonly userspace: boolean
 }
 
-/** What to do about each state of tailscaled in which nobody can call. */
+/** What to do about each state of tailscaled in which no caller can be named. */
 const hints: Readonly<Record<string, string>> = {
   NeedsLogin: 'Join the tailnet with `tailscale up`.',
   NeedsMachineAuth: 'Approve the machine in the admin console of the tailnet.',
@@ -26,7 +26,7 @@ const hints: Readonly<Record<string, string>> = {
   NoState: 'It is starting: wait, and check it with `tailscale status`.',
 }
 
-/** The node that `status` tells of. Throws `tailscaled_unavailable` when it is not up. */
+/** The node that `status` reports. Throws `tailscaled_unavailable` when it is not up. */
 export function ownNode({ BackendState, Self, CertDomains, TUN }: StatusAnswer): OwnNode {
   if (BackendState !== 'Running') {
     throw new SottoError(

@@ -10,7 +10,7 @@ const blocks = /-----BEGIN ([A-Z0-9 ]+)-----\r?\n[A-Za-z0-9+/=\r\n]+-----END \1-
 
 /**
  * The pair in `text`, or undefined when it is anything but one private key and one certificate or
- * more: what is not told apart for certain could show the key to callers.
+ * more: what cannot be told apart for certain could show the key to callers.
  */
 export function splitPair(text: string): CertificatePair | undefined {
   const keys: string[] = []

@@ -39,7 +39,7 @@ function aboutServed({ forwardedFor }: ServedPeer, terms: QuestionTerms): Questi
     throw new Error('the request has not exactly one X-Forwarded-For, as `tailscale serve` sets it')
   }
   const address = canonicalAddress(forwardedFor)
-  if (address === undefined) throw new Error('X-Forwarded-For is no address')
+  if (address === undefined) throw new Error('X-Forwarded-For is not an address')
   refuseStranger(address, terms.own)
   return { key: address, addr: address }
 }
@@ -49,14 +49,14 @@ function aboutTcp(peer: TcpPeer, terms: QuestionTerms): Question {
   const local = canonicalAddress(peer.localAddress)
   if (remote === undefined || local === undefined) throw new Error('the connection is gone')
   if (isLoopback(remote)) return aboutLoopback(peer, remote, local, terms)
-  // Also while our own addresses are changing: nobody else can call from the address called.
+  // Also while our own addresses are changing: no other node can call from the address called.
   if (remote === local) throw new Error(ownReason(remote))
   refuseStranger(remote, terms.own)
   if (terms.own.addresses.includes(local)) return { key: remote, addr: remote }
   if (terms.services.includes(local)) {
     return { key: `${remote} to ${local}`, addr: remote, destination: local }
   }
-  throw new Error(`it called ${local}, which is no address of this node on the tailnet`)
+  throw new Error(`it called ${local}, which is not an address of this node on the tailnet`)
 }
 
 function aboutLoopback(
@@ -81,7 +81,7 @@ function aboutLoopback(
 
 function refuseStranger(address: string, own: OwnNode): void {
   if (own.addresses.includes(address)) throw new Error(ownReason(address))
-  if (!isTailnetAddress(address)) throw new Error(`${address} is no address on a tailnet`)
+  if (!isTailnetAddress(address)) throw new Error(`${address} is not an address on a tailnet`)
 }
 
 function ownReason(address: string): string {

@@ -9,7 +9,7 @@ export const defaultCapabilities: readonly string[] = [
   'https://tailscale.com/cap/secrets',
 ]
 
-/** Capabilities towards a node by name, as tailscaled tells them. */
+/** Capabilities towards a node by name, as tailscaled reports them. */
 export type Capabilities = Readonly<Record<string, readonly unknown[] | null>>
 
 /** A list of words as Go reads it: null is an empty list, and in a list an empty word. */
@@ -27,7 +27,7 @@ const rule = z.object({ action: words, secret: words })
 
 /**
  * The rules under the first of `names` that has any. Throws a plain Error with the reason when one
- * of its values is no rule: a policy that is not understood whole could deny or allow anything.
+ * of its values is not a rule: a policy that is not understood as a whole could deny or allow anything.
  */
 export function rulesIn(capabilities: Capabilities, names: readonly string[]): readonly Rule[] {
   for (const name of names) {

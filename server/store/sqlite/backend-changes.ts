@@ -1,11 +1,18 @@
 /** Does changes of the backends and their orphans, in a transaction that its caller began. */
 import type { Database } from 'better-sqlite3'
-import { quote, SottoError } from '../../../client/api/errors.ts'
-import type { Orphan, SavedBackend, StoredBackend } from '../contract.ts'
-import type { Head } from './head.ts'
-import { attempted, type BackendOp } from './messages.ts'
+import { quote } from '../../../client/api/errors.ts'
+import type { BackendChange, Orphan, SavedBackend, StoredBackend } from '../contract.ts'
+import { Refusal } from './faults.ts'
+import { type Head, stampOf } from './head.ts'
 
-type BackendVerb<V extends BackendOp['verb']> = Extract<BackendOp, { readonly verb: V }>
+/** What each verb is about, to follow "Cannot" in a message. */
+export const backendWords = {
+  saveBackend: (_: BackendChange, { backend }: SavedBackend) =>
+    `save backend ${quote(backend.name)}`,
+  removeBackend: (_: BackendChange, id: number) => `delete backend ${id}`,
+  noteWritten: () => 'note places in backends',
+  forgetOrphan: () => 'note places in backends',
+}
 
 /** A version that was taken out of a secret's row, or is about to be written. */
 interface Placed {
@@ -77,11 +84,6 @@ export class BackendChanges {
     this.#secretId = db.prepare<[string], number>('SELECT id FROM secret WHERE name = ?').pluck()
   }
 
-  /** Returns the new revision. Throws SottoError `conflict` and `internal`. */
-  change(op: BackendOp): number {
-    return op.verb === 'save' ? this.#save(op) : this.#remove(op)
-  }
-
   /** Notes `place` as an orphan: to be cleared now, or, with `waits`, once its version is removed. */
   leave(place: Placed, waits = false): void {
     this.#addOrphan.run({ ...place, waits: waits ? 1 : 0 })
@@ -110,59 +112,49 @@ export class BackendChanges {
     }
   }
 
-  /** Removes from the list places that were cleared. */
-  clear(places: readonly Orphan[]): void {
-    for (const place of places) this.#clear.run(place)
+  /** Removes from the list a place that was cleared. */
+  forgetOrphan(place: Orphan): void {
+    this.#clear.run(place)
   }
 
-  #save(op: BackendVerb<'save'>): number {
-    const { saved, demoted } = op
+  saveBackend(change: BackendChange, saved: SavedBackend, demoted?: SavedBackend): number {
     // First: two may not be the default at once.
-    if (demoted) this.#store(op, demoted)
+    if (demoted) this.#store(demoted)
     const isNew = saved.expected === null
     if (isNew && saved.backend.id <= (this.#lastId.get() as number)) {
-      throw new SottoError('conflict', `Cannot ${attempted(op)}: its id was given meanwhile`)
+      throw new Refusal('conflict', 'its id was given meanwhile')
     }
-    this.#store(op, saved)
-    return this.#note(op, isNew ? 'create' : 'edit', saved.backend.id)
+    this.#store(saved)
+    return this.#note(change, isNew ? 'create' : 'edit', saved.backend.id)
   }
 
-  #store(op: BackendOp, { backend, expected }: SavedBackend): void {
-    this.#demand(op, backend.id, expected)
+  removeBackend(change: BackendChange, id: number, expected: Uint8Array): number {
+    this.#demand(id, expected)
+    if (this.#firstUse.get(id) !== undefined) throw new Refusal('conflict', 'it keeps secrets')
+    this.#strikeBackend.run(id)
+    this.#erase.run(id)
+    return this.#note(change, 'delete', id)
+  }
+
+  #store({ backend, expected }: SavedBackend): void {
+    this.#demand(backend.id, expected)
     if (this.#named.get(backend.name, backend.id) !== undefined) {
-      throw new SottoError(
-        'conflict',
-        `Cannot ${attempted(op)}: the name ${quote(backend.name)} is taken`,
-      )
+      throw new Refusal('conflict', `the name ${quote(backend.name)} is taken`)
     }
     const statement = expected === null ? this.#insert : this.#update
     statement.run(columnsOf(backend))
   }
 
-  #remove(op: BackendVerb<'erase-backend'>): number {
-    const { id, expected } = op
-    this.#demand(op, id, expected)
-    if (this.#firstUse.get(id) !== undefined) {
-      throw new SottoError('conflict', `Cannot ${attempted(op)}: it keeps secrets`)
-    }
-    this.#strikeBackend.run(id)
-    this.#erase.run(id)
-    return this.#note(op, 'delete', id)
-  }
-
-  #demand(op: BackendOp, id: number, expected: Uint8Array | null): void {
+  #demand(id: number, expected: Uint8Array | null): void {
     const stored = this.#find.get(id)
     const asExpected = expected === null ? !stored : stored?.mac.equals(expected)
-    if (!asExpected) {
-      throw new SottoError('conflict', `Cannot ${attempted(op)}: it was changed meanwhile`)
-    }
+    if (!asExpected) throw new Refusal('conflict', 'it was changed meanwhile')
   }
 
-  #note({ intent, by, at }: BackendOp, verb: string, backend: number): number {
-    const revision = this.#head.revision + 1
-    this.#insertChange.run({ revision, ...intent, verb, backend, by, at })
-    this.#head.advance(revision, intent)
-    return revision
+  #note(change: BackendChange, verb: string, backend: number): number {
+    return this.#head.advance(change, (revision) => {
+      this.#insertChange.run({ revision, ...stampOf(change), verb, backend })
+    })
   }
 }
 

@@ -1,8 +1,18 @@
 /** Turns what SQLite reports into errors of the error table. */
 import Database from 'better-sqlite3'
-import { SottoError } from '../../../client/api/errors.ts'
+import { type ErrorCode, SottoError } from '../../../client/api/errors.ts'
 
 const RESTORE = 'Keep the file for inspection and restore the store from a backup.'
+
+/** Why a change is refused, to follow "Cannot …: " in a message. It undoes itself, and nothing else. */
+export class Refusal extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, reason: string) {
+    super(reason)
+    this.code = code
+  }
+}
 
 /**
  * `error` as a SottoError about the store at `path`; `attempt` follows "Cannot". A SottoError stays
@@ -10,6 +20,9 @@ const RESTORE = 'Keep the file for inspection and restore the store from a backu
  */
 export function asStoreError(error: unknown, attempt: string, path: string): SottoError {
   if (error instanceof SottoError) return error
+  if (error instanceof Refusal) {
+    return new SottoError(error.code, `Cannot ${attempt}: ${error.message}`)
+  }
   if (!(error instanceof Database.SqliteError)) {
     return new SottoError('internal', `Cannot ${attempt}: ${String(error)}`, { cause: error })
   }

@@ -1,25 +1,34 @@
 /**
- * Holds the state that a change would store against the one that is stored. The service computes
- * states; this keeps a fault there from giving a number twice, or from parting a secret's row from
- * its versions.
+ * Compares the state that a change would store with the stored one. The service computes states; this
+ * keeps a fault there from giving a number twice, or from making a secret's row differ from its versions.
  */
-import type { ChangeOp, SecretColumns } from './messages.ts'
+import type { HistoryItem } from '../contract.ts'
 import { hasNumber, joinNumbers, withoutNumber } from './numbers.ts'
+
+/** The columns of a secret that a change sets; version numbers as runs. */
+export interface SecretColumns {
+  readonly incarnation: number
+  readonly active: number
+  readonly highest: number
+  readonly versions: string
+  readonly removed: string
+}
 
 const unused: SecretColumns = { incarnation: 0, active: 0, highest: 0, versions: '', removed: '' }
 
-type ToFollow = Pick<ChangeOp, 'verb' | 'version' | 'next' | 'added'>
-
-/** Whether `change` leads from `stored` (undefined: the name was never used) to the state it names. */
-export function follows(change: ToFollow, stored: SecretColumns | undefined): boolean {
-  const adds = change.verb === 'append' || change.verb === 'fill'
-  if (adds !== (change.added !== undefined)) return false
-  return rules[change.verb](stored ?? unused, change.next, change.version ?? 0)
+/** Whether the change leads from `stored` (undefined: the name was never used) to `next`. */
+export function follows(
+  verb: HistoryItem['verb'],
+  version: number | null,
+  next: SecretColumns,
+  stored: SecretColumns | undefined,
+): boolean {
+  return rules[verb](stored ?? unused, next, version ?? 0)
 }
 
 type Rule = (was: SecretColumns, next: SecretColumns, version: number) => boolean
 
-const rules: Record<ChangeOp['verb'], Rule> = {
+const rules: Record<HistoryItem['verb'], Rule> = {
   append(was, next, version) {
     const isNew = was.active === 0
     return (

@@ -1,6 +1,19 @@
 /** The one row that says how far a store is, to be changed within a transaction. */
 import type { Database } from 'better-sqlite3'
+import type { Principal } from '../../../client/api/types.ts'
 import type { AuditMark } from '../contract.ts'
+
+/** What every announced change has. */
+export interface Stamp {
+  readonly intent: AuditMark
+  readonly by: Principal | string
+  readonly at: string
+}
+
+/** The columns of `stamp`. */
+export function stampOf({ intent: { id, hash }, by, at }: Stamp): Record<string, unknown> {
+  return { id, hash, by: typeof by === 'string' ? by : JSON.stringify(by), at }
+}
 
 /** The prepared statements of one connection. */
 export class Head {
@@ -20,10 +33,13 @@ export class Head {
     return this.#revision.get() as number
   }
 
-  /** Notes the change `revision`, which `intent` announced. */
-  advance(revision: number, intent: AuditMark): void {
+  /** Has `note` record the change as the next revision, and returns that. */
+  advance({ intent }: Stamp, note: (revision: number) => void): number {
+    const revision = this.revision + 1
+    note(revision)
     this.#setRevision.run(revision)
     this.#setMark.run(intent)
+    return revision
   }
 
   /** Keeps `mark` unless a newer one is known. */

@@ -1,11 +1,27 @@
 /** Does changes of the keys in a transaction that its caller began: wraps of the root key, the keyring. */
 import type { Database } from 'better-sqlite3'
-import { SottoError } from '../../../client/api/errors.ts'
-import type { Moved, StoredKey } from '../contract.ts'
-import type { Head } from './head.ts'
-import { attempted, type KeyringOp, type WrapOp } from './messages.ts'
+import type { KeyChange, Moved, MovedKey, StoredKey, StoredWrap } from '../contract.ts'
+import { Refusal } from './faults.ts'
+import { type Head, stampOf } from './head.ts'
 
-type KeyringVerb<V extends KeyringOp['verb']> = Extract<KeyringOp, { readonly verb: V }>
+type WrapName = Pick<StoredWrap, 'provider' | 'fingerprint'>
+
+const wrapOf = ({ provider, fingerprint }: WrapName): string =>
+  `the wrap by ${provider} key ${fingerprint}`
+
+/** What each verb is about, to follow "Cannot" in a message. */
+export const keyWords = {
+  addWrap: (_: KeyChange, wrap: StoredWrap) => `add ${wrapOf(wrap)}`,
+  removeWrap: (_: KeyChange, provider: string, fingerprint: string) =>
+    `remove ${wrapOf({ provider, fingerprint })}`,
+  replaceWrap: (_: KeyChange, wrap: StoredWrap) => `rewrap ${wrapOf(wrap)}`,
+  noteProven: (provider: string, fingerprint: string) =>
+    `note the proof of ${provider} key ${fingerprint}`,
+  addKey: (_: KeyChange, { id }: StoredKey) => `add keyring entry ${id}`,
+  moveKeys: (_: KeyChange, keyId: number, { length }: readonly MovedKey[]) =>
+    `move ${length} data keys to keyring entry ${keyId}`,
+  eraseKey: (_: KeyChange, keyId: number) => `erase keyring entry ${keyId}`,
+}
 
 /** The prepared statements of one connection, and what each op does with them. */
 export class KeyChanges {
@@ -70,95 +86,74 @@ export class KeyChanges {
     this.#setProven.run(at, provider, fingerprint)
   }
 
-  /** Returns the new revision. Throws SottoError `conflict` and `internal`. */
-  changeWraps(op: WrapOp): number {
-    const { verb, provider, fingerprint, intent, by, at } = op
-    if (this.#setWrap(op) !== 1)
-      throw new SottoError('conflict', `Cannot ${attempted(op)}: ${whyNot[verb]}`)
-    if (this.#countWraps.get() === 0) {
-      throw new SottoError('internal', `Cannot ${attempted(op)}: it is the last one`)
-    }
-    const revision = this.#head.revision + 1
-    this.#insertWrapChange.run({ revision, ...intent, verb, provider, fingerprint, by, at })
-    this.#head.advance(revision, intent)
-    return revision
+  addWrap(change: KeyChange, wrap: StoredWrap): number {
+    const { changes } = this.#insertWrap.run(columnsOf(wrap))
+    if (changes === 0) throw new Refusal('conflict', 'it is there already')
+    return this.#noteWrap(change, 'add', wrap)
   }
 
-  /** Returns the new revision, and with it for a move how many were moved. Throws as `changeWraps`. */
-  changeKeyring(op: KeyringOp): number | Moved {
-    if (op.verb === 'move') {
-      const count = this.#move(op)
-      return { revision: this.#note(op, op.keyId, count), count }
-    }
-    if (op.verb === 'add') {
-      this.#add(op)
-      return this.#note(op, op.added.id, null)
-    }
-    this.#erase(op)
-    return this.#note(op, op.keyId, null)
+  removeWrap(change: KeyChange, provider: string, fingerprint: string): number {
+    const { changes } = this.#eraseWrap.run(provider, fingerprint)
+    if (changes === 0) throw new Refusal('conflict', 'there is none')
+    if (this.#countWraps.get() === 0) throw new Refusal('internal', 'it is the last one')
+    return this.#noteWrap(change, 'remove', { provider, fingerprint })
   }
 
-  /** Returns how many rows it changed. */
-  #setWrap({ verb, provider, fingerprint, added, expected }: WrapOp): number {
-    if (verb === 'remove') return this.#eraseWrap.run(provider, fingerprint).changes
-    const wrap = { ...added, provenAt: added?.provenAt ?? null }
-    if (verb === 'add') return this.#insertWrap.run(wrap).changes
-    return this.#replaceWrap.run({ ...wrap, expected }).changes
+  replaceWrap(change: KeyChange, wrap: StoredWrap, expected: Uint8Array): number {
+    const { changes } = this.#replaceWrap.run({ ...columnsOf(wrap), expected })
+    if (changes === 0) throw new Refusal('conflict', 'it was changed meanwhile')
+    return this.#noteWrap(change, 'rewrap', wrap)
   }
 
-  #add(op: KeyringVerb<'add'>): void {
-    const { added, retired } = op
+  addKey(change: KeyChange, added: StoredKey, retired: StoredKey): number {
     const stored = this.#heads.all()
     const active = stored.find(({ state }) => state === 'active')
     if (active?.id !== retired.id || active.createdAt !== retired.createdAt) {
-      throw new SottoError('conflict', `Cannot ${attempted(op)}: another one is active`)
+      throw new Refusal('conflict', 'another one is active')
     }
     const states = added.state === 'active' && retired.state === 'retiring'
     if (!states || stored.some(({ id }) => id >= added.id)) {
-      throw new SottoError(
-        'internal',
-        `Cannot ${attempted(op)}: it does not fit the stored entries`,
-      )
+      throw new Refusal('internal', 'it does not fit the stored entries')
     }
     this.#retireKey.run(retired)
     this.#insertKey.run(added)
+    return this.#noteKey(change, 'add', added.id)
   }
 
-  #move(op: KeyringVerb<'move'>): number {
-    const { keyId, moved } = op
-    if (this.#stateOf(keyId) !== 'active') {
-      throw new SottoError('conflict', `Cannot ${attempted(op)}: it is not active`)
-    }
-    return moved.reduce((count, each) => count + this.#moveKey.run({ ...each, keyId }).changes, 0)
+  moveKeys(change: KeyChange, keyId: number, moved: readonly MovedKey[]): Moved {
+    if (this.#stateOf(keyId) !== 'active') throw new Refusal('conflict', 'it is not active')
+    let count = 0
+    for (const each of moved) count += this.#moveKey.run({ ...each, keyId }).changes
+    return { revision: this.#noteKey(change, 'move', keyId, count), count }
   }
 
-  #erase(op: KeyringVerb<'erase'>): void {
-    if (this.#stateOf(op.keyId) !== 'retiring') {
-      throw new SottoError('conflict', `Cannot ${attempted(op)}: it is not retiring`)
+  eraseKey(change: KeyChange, keyId: number): number {
+    if (this.#stateOf(keyId) !== 'retiring') throw new Refusal('conflict', 'it is not retiring')
+    if (this.#firstUse.get(keyId) !== undefined) {
+      throw new Refusal('conflict', 'it wraps the data keys of versions')
     }
-    if (this.#firstUse.get(op.keyId) !== undefined) {
-      throw new SottoError(
-        'conflict',
-        `Cannot ${attempted(op)}: it wraps the data keys of versions`,
-      )
-    }
-    this.#eraseKey.run(op.keyId)
+    this.#eraseKey.run(keyId)
+    return this.#noteKey(change, 'erase', keyId)
   }
 
   #stateOf(id: number): StoredKey['state'] | undefined {
     return this.#heads.all().find((entry) => entry.id === id)?.state
   }
 
-  #note({ verb, intent, by, at }: KeyringOp, entry: number, versions: number | null): number {
-    const revision = this.#head.revision + 1
-    this.#insertKeyringChange.run({ revision, ...intent, verb, entry, versions, by, at })
-    this.#head.advance(revision, intent)
-    return revision
+  #noteWrap(change: KeyChange, verb: string, { provider, fingerprint }: WrapName): number {
+    return this.#head.advance(change, (revision) => {
+      const row = { revision, ...stampOf(change), verb, provider, fingerprint }
+      this.#insertWrapChange.run(row)
+    })
+  }
+
+  #noteKey(change: KeyChange, verb: string, entry: number, versions: number | null = null): number {
+    return this.#head.advance(change, (revision) => {
+      this.#insertKeyringChange.run({ revision, ...stampOf(change), verb, entry, versions })
+    })
   }
 }
 
-const whyNot: Readonly<Record<WrapOp['verb'], string>> = {
-  add: 'it is there already',
-  remove: 'there is none',
-  rewrap: 'it was changed meanwhile',
+function columnsOf(wrap: StoredWrap): Record<string, unknown> {
+  return { ...wrap, provenAt: wrap.provenAt ?? null }
 }

@@ -1,8 +1,17 @@
 /** Does changes of what mirrors show, in a transaction that its caller began. */
 import type { Database } from 'better-sqlite3'
-import { SottoError } from '../../../client/api/errors.ts'
-import type { Mirrored, Shown } from '../mirrors.ts'
-import { attempted, type MirrorOp } from './messages.ts'
+import type { Mirrored, MirrorHead, Shown } from '../mirrors.ts'
+import { Refusal } from './faults.ts'
+
+const noteState = (backend: number): string => `note the state of the mirror in backend ${backend}`
+
+/** What each verb is about, to follow "Cannot" in a message. */
+export const mirrorWords = {
+  takeUp: noteState,
+  saveMirrored: noteState,
+  dropMirrored: noteState,
+  forgetStaleCopies: () => 'note that copies in backends were reported',
+}
 
 /** The prepared statements of one connection, and what each op does with them. */
 export class MirrorChanges {
@@ -36,21 +45,23 @@ export class MirrorChanges {
     this.#forgetCopies = db.prepare('DELETE FROM stale_copy')
   }
 
-  /** Does `op`. Throws SottoError `conflict` where there is no such backend. */
-  change(op: MirrorOp): void {
-    const { backend } = op
-    if (op.verb === 'save-mirrored') {
-      this.#save.run({ backend, ...columnsOf(op.mirrored) })
-    } else if (op.verb === 'drop-mirrored') {
-      this.#drop.run({ backend, name: op.name })
-    } else {
-      if (this.#backend.get(backend) === undefined) {
-        throw new SottoError('conflict', `Cannot ${attempted(op)}: there is no such backend`)
-      }
-      const { cursor, scope, place = null, checkedAt = null } = op.head
-      this.#setHead.run({ backend, cursor, scope, place, checkedAt })
-      for (const name of op.due) this.#makeDue.run({ backend, name, at: op.at })
+  takeUp(backend: number, head: MirrorHead, due: readonly string[], at: string): void {
+    if (this.#backend.get(backend) === undefined) {
+      throw new Refusal('conflict', 'there is no such backend')
     }
+    const { cursor, scope, place = null, checkedAt = null } = head
+    this.#setHead.run({ backend, cursor, scope, place, checkedAt })
+    for (const name of due) {
+      if (name.isWellFormed()) this.#makeDue.run({ backend, name, at })
+    }
+  }
+
+  saveMirrored(backend: number, mirrored: Mirrored): void {
+    this.#save.run({ backend, ...columnsOf(mirrored) })
+  }
+
+  dropMirrored(backend: number, name: string): void {
+    if (name.isWellFormed()) this.#drop.run({ backend, name })
   }
 
   forgetStaleCopies(): void {

@@ -12,7 +12,7 @@ import { ReadQueue, readsOf } from './read-queue.ts'
 import type { ReaderData } from './reader-thread.ts'
 import { removeOrphans, Snapshots } from './snapshot.ts'
 import { WriteQueue } from './write-queue.ts'
-import { Writes } from './writes.ts'
+import { writesOf } from './writes.ts'
 
 export { createStore } from './create.ts'
 
@@ -63,15 +63,13 @@ export async function openStore(path: string, options: OpenOptions = {}): Promis
   const queue = new WriteQueue(writer, file, { waitMs, maxWaiting }, metrics)
   const reads = new ReadQueue(reader, file, waitMs)
   try {
-    await queue.submit({ kind: 'ping' }, openMs)
+    await queue.submit('ping', [], openMs)
     await removeOrphans(file)
     const identity = await reads.open(openMs)
-    const store = new SqliteStore({ file, inode, queue, reads, metrics }, identity)
+    const store = new SqliteStore({ file, inode, queue, reads }, identity)
     // A store whose changes were given up is not read, either.
-    return Object.assign(
-      store,
-      readsOf(reads, () => queue.demandUsable()),
-    )
+    const asked = readsOf(reads, () => queue.demandUsable())
+    return Object.assign(store, asked, writesOf(queue, metrics))
   } catch (error) {
     await reads.close()
     await queue.close()
@@ -84,11 +82,10 @@ interface Parts {
   readonly inode: string
   readonly queue: WriteQueue
   readonly reads: ReadQueue
-  readonly metrics: StoreMetrics
 }
 
-/** All of the store but its reads. */
-class SqliteStore extends Writes {
+/** All of the store but its reads and writes. */
+class SqliteStore {
   readonly identity: StoreIdentity
   readonly #file: string
   readonly #inode: string
@@ -97,8 +94,7 @@ class SqliteStore extends Writes {
   readonly #snapshots: Snapshots
   #closed: Promise<void> | undefined
 
-  constructor({ file, inode, queue, reads, metrics }: Parts, identity: StoreIdentity) {
-    super(queue, metrics)
+  constructor({ file, inode, queue, reads }: Parts, identity: StoreIdentity) {
     this.#file = file
     this.#inode = inode
     this.#queue = queue
@@ -124,7 +120,7 @@ class SqliteStore extends Writes {
         },
       )
     }
-    await this.#queue.submit({ kind: 'ping' })
+    await this.#queue.submit('ping', [])
   }
 
   close(): Promise<void> {

@@ -6,7 +6,8 @@ import type { Worker } from 'node:worker_threads'
 import { SottoError } from '../../../client/api/errors.ts'
 import { fromPlain } from '../../platform/thread.ts'
 import type { StoreMetrics } from '../metrics.ts'
-import { attempted, type FromWriter, type Op, type OpResult, type OpValue } from './messages.ts'
+import { attempted, changesSecret, type Verb } from './changes.ts'
+import type { FromWriter, Op, OpResult } from './messages.ts'
 import { ThreadQueue } from './thread-queue.ts'
 
 /** The bounds of a queue. */
@@ -25,7 +26,7 @@ interface Waiting {
   readonly op: Op
   /** Its memory, which moves to the writer. */
   readonly buffers: readonly ArrayBuffer[]
-  readonly resolve: (value: OpValue) => void
+  readonly resolve: (value: unknown) => void
   readonly reject: (error: SottoError) => void
   readonly alarm: NodeJS.Timeout
 }
@@ -55,21 +56,22 @@ export class WriteQueue extends ThreadQueue<FromWriter> {
   }
 
   /**
-   * Resolves with the answer to the op. Rejects with what the writer says; with `store_unavailable`
+   * Resolves with what the verb returns. Rejects with what the writer says; with `store_unavailable`
    * when it does not answer within `waitMs`, though it may still do the op; and with `overloaded`.
    */
-  async submit(given: Op, waitMs?: number): Promise<OpValue> {
+  async submit(verb: Verb, given: readonly unknown[], waitMs?: number): Promise<unknown> {
     this.demandUsable()
-    if (given.kind === 'change' && this.#waiting.length >= this.#maxWaiting) {
-      const message = `Cannot ${attempted(given)}: ${this.#waiting.length} changes wait already`
+    const attempt = (): string => attempted(verb, given)
+    if (changesSecret(verb) && this.#waiting.length >= this.#maxWaiting) {
+      const message = `Cannot ${attempt()}: ${this.#waiting.length} changes wait already`
       throw new SottoError('overloaded', message)
     }
     const buffers: ArrayBuffer[] = []
-    const op = copyOf(given, buffers)
+    const args = copyOf(given, buffers)
     return new Promise((resolve, reject) => {
       const late = (error: SottoError): void => this.#giveUp(waiting, error)
-      const alarm = this.alarm(() => attempted(op), late, waitMs)
-      const waiting: Waiting = { op, buffers, resolve, reject, alarm }
+      const alarm = this.alarm(attempt, late, waitMs)
+      const waiting: Waiting = { op: { verb, args }, buffers, resolve, reject, alarm }
       this.#waiting.push(waiting)
       this.#plan()
     })
@@ -138,7 +140,7 @@ export class WriteQueue extends ThreadQueue<FromWriter> {
 
   #count(doing: readonly Waiting[], results: readonly OpResult[]): void {
     const isDone = ({ op }: Waiting, at: number): boolean =>
-      op.kind !== 'ping' && 'value' in (results[at] ?? {})
+      op.verb !== 'ping' && 'value' in (results[at] ?? {})
     if (!doing.some(isDone)) return
     this.#metrics.commits.add()
     this.#metrics.commitSeconds.observe((performance.now() - this.#doingSince) / 1000)

@@ -5,17 +5,10 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Database } from 'better-sqlite3'
-import { Changes } from './changes.ts'
+import { attempted, Changes, type Verb } from './changes.ts'
 import { asStoreError, isFull } from './faults.ts'
-import {
-  attempted,
-  type FromWriter,
-  type Op,
-  type OpResult,
-  type ToWriter,
-  type WriterData,
-} from './messages.ts'
-import { toPlain } from '../../platform/thread.ts'
+import type { FromWriter, Op, OpResult, ToWriter, WriterData } from './messages.ts'
+import { type PlainError, toPlain } from '../../platform/thread.ts'
 import { emptyLog, openWriter } from './open.ts'
 
 /** Erased bytes leave the log at the latest this long after the commit, unless a reader needs it. */
@@ -25,13 +18,14 @@ const ERASE_AFTER_MS = 1000
 const ERASE_AT_MOST_MS = 10_000
 
 /** What frees bytes that must go: values, wraps, and entries of the keyring with all they wrapped. */
-const erasing: ReadonlySet<string> = new Set([
-  'remove-version',
+const erasing: ReadonlySet<Verb> = new Set<Verb>([
+  'removeVersion',
   'remove',
-  'rewrap',
-  'erase',
   'rehome',
-] satisfies Extract<Op, { verb: unknown }>['verb'][])
+  'removeWrap',
+  'replaceWrap',
+  'eraseKey',
+])
 
 class Writer {
   readonly #db: Database
@@ -73,7 +67,7 @@ class Writer {
 
   /** Lets bytes that `ops` erased, or may have, leave the log soon. Call it after `run`. */
   forget(ops: readonly Op[]): void {
-    if (ops.some((op) => 'verb' in op && erasing.has(op.verb))) this.#eraseSoon()
+    if (ops.some(({ verb }) => erasing.has(verb))) this.#eraseSoon()
   }
 
   close(): void {
@@ -84,21 +78,21 @@ class Writer {
   #attempt(op: Op): OpResult {
     this.#save.run()
     try {
-      const value = this.#changes.apply(op)
+      const value = this.#changes.apply(op.verb, op.args)
       this.#release.run()
       return { value }
     } catch (error) {
-      const fault = asStoreError(error, attempted(op), this.#db.name)
+      const fault = this.#failed(op, error)
       // SQLite ends the transaction by itself in some failures; none but refusals concern one op.
-      if (fault.code !== 'conflict' && fault.code !== 'internal') throw error
+      if (fault.error.code !== 'conflict' && fault.error.code !== 'internal') throw error
       this.#undo.run()
       this.#release.run()
-      return { error: toPlain(fault) }
+      return fault
     }
   }
 
-  #failed(op: Op, error: unknown): OpResult {
-    return { error: toPlain(asStoreError(error, attempted(op), this.#db.name)) }
+  #failed({ verb, args }: Op, error: unknown): { error: PlainError } {
+    return { error: toPlain(asStoreError(error, attempted(verb, args), this.#db.name)) }
   }
 
   #eraseSoon(): void {

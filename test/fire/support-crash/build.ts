@@ -1,6 +1,6 @@
-/** The program compiled as it is released, which starts sooner than its sources do. */
+/** The program as it is published, which starts sooner than its sources do. */
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, symlinkSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { ServerProcess } from './server.ts'
 
@@ -14,15 +14,15 @@ export interface Program {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** Compiles the program into `directory`, which is made, and fills its cache of compiled code. */
+/** Builds the program into `directory`, which is made, and fills its cache of compiled code. */
 export async function build(directory: string): Promise<Program> {
   mkdirSync(directory)
   copyFileSync(join(top, 'package.json'), join(directory, 'package.json'))
   symlinkSync(join(top, 'node_modules'), join(directory, 'node_modules'))
-  const compiler = join(top, 'node_modules/typescript/bin/tsc')
-  const config = join(top, 'tsconfig.json')
+  execFileSync('npm', ['run', '-s', 'build'], { cwd: top, stdio: 'inherit' })
   const out = join(directory, 'dist')
-  execFileSync(process.execPath, [compiler, '-p', config, '--outDir', out], { stdio: 'inherit' })
+  // A copy, which stays the same when the program is built again.
+  cpSync(join(top, 'dist'), out, { recursive: true })
   const program = {
     cli: join(out, 'cli/main.js'),
     env: { XDG_CACHE_HOME: join(directory, 'cache') },

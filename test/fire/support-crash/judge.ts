@@ -175,7 +175,7 @@ function checkAnswer(
   const course = courses.get(operation.name)
   if (course?.calls.includes(call as SecretCall)) return
   const possible = between(call, course, states.get(operation.name))
-  // A change that was given up on came to pass after all, beneath one that was computed meanwhile.
+  // A change that was given up on was committed after all, beneath one that was computed meanwhile.
   if (answer.status === 409 && possible.length > 1) return
   const fits = possible.some((state) => {
     const { outcome, next } = step(state, operation)

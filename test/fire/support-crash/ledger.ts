@@ -22,7 +22,7 @@ export interface Evidence {
   readonly records: readonly Located[]
   /** In the order in which the store committed them. */
   readonly commits: readonly Commit[]
-  /** Changes that the log says did not come to pass. */
+  /** Changes that the log says were not committed. */
   readonly abandoned: number
 }
 

@@ -119,7 +119,7 @@ export function checkSegments({ state, calls }: Traced): string[] {
 
 /**
  * Holds the store's checkpoints against their rule: pages are moved into the file only from a synced
- * log, and the log is begun anew, cut or removed only once the file is synced.
+ * log, and the log is begun again, cut or removed only once the file is synced.
  */
 export function checkCheckpoints({ state, calls }: Traced): { problems: string[]; pages: number } {
   const problems: string[] = []

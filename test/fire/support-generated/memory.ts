@@ -1,4 +1,4 @@
-/** Whether a server goes on growing while it works: what it has in use, and what is resident. */
+/** Whether a server keeps growing while it works: what it has in use, and what is resident. */
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 

@@ -252,7 +252,7 @@ describeWith(['bao'], 'a KV engine in trouble', () => {
     expect((await failureOf(backend.writeProjection('reborn', next('x'), 3))).code).toBe('conflict')
   })
 
-  test('10: a leaf of a secret that was deleted and made again is told apart', async () => {
+  test('10: a leaf of a secret that was deleted and recreated is told apart', async () => {
     const backend = opened(await backendOn(bao))
     await backend.writeLeaf(leafOf('twice'), value)
     const second = { name: 'twice', incarnation: 2, version: 1 }
@@ -470,7 +470,7 @@ describeWith(['bao'], 'a KV engine in trouble', () => {
       expect(await failuresOfAll(backend)).toEqual(new Set(['backend_refused']))
     })
 
-    test('of a login is made anew when it is dead, and nobody notices', async () => {
+    test('of a login is recreated when it is dead, and no caller notices', async () => {
       await bao.enableAuth('approle', 'approle')
       await bao.must('POST', 'auth/approle/role/sotto', { token_policies: ['least'] })
       const { data: role } = await bao.must('GET', 'auth/approle/role/sotto/role-id')

@@ -192,7 +192,7 @@ for (const policy of ['least', 'marking'] as const) {
       ])
     })
 
-    test('a mount that is removed stops the mirror, and nothing is made again unasked', async () => {
+    test('a mount that is removed stops the mirror, and nothing is recreated unasked', async () => {
       const client = service.client()
       await client.put('prod/a', bytes('one'))
       await setUp()

@@ -125,7 +125,7 @@ describeWith(['bao'], 'a store under OpenBao Transit', () => {
     expect(last.stderr).toMatch(/it is the last one/)
   })
 
-  test('has its root key wrapped anew after the key was rotated, and needs the old one no more', async () => {
+  test('has its root key wrapped again after the key was rotated, and needs the old one no more', async () => {
     await bao.must('POST', 'transit/keys/turned', { derived: true })
     const key = ['--transit-key', 'turned']
     expect(await sotto('init', ...key)).toMatchObject({ code: 0 })

@@ -111,7 +111,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
       expect(await begin(login).call(mine)).toMatchObject({ failure: { kind: 'credentials' } })
     })
 
-    test('an AppRole, whose secret id is read anew', async () => {
+    test('an AppRole, whose secret id is read again', async () => {
       const login = await appRole()
       expect(await begin(login).call(mine)).toMatchObject({ ok: true })
       const first = begin(login)
@@ -212,7 +212,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     expect(await session.call(mine)).toMatchObject({ ok: true })
   })
 
-  test('logs in anew before a token dies that cannot be renewed, and goes on while it does', async () => {
+  test('logs in again before a token dies that cannot be renewed, and goes on while it does', async () => {
     const session = begin(await appRole('batch', { token_type: 'batch' }))
     await session.call(mine)
     const used = tokensUsed().length
@@ -240,7 +240,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     expect(session.status.failure).toBeUndefined()
   })
 
-  test('logs in anew exactly once when its token was revoked, however many calls find out', async () => {
+  test('logs in again exactly once when its token was revoked, however many calls find out', async () => {
     const session = begin(await appRole())
     await session.call(mine)
     await revokeAllOfTheRole()
@@ -249,7 +249,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     expect(session.status.logins).toBe(2)
   })
 
-  test('takes a new token from the file when the old one died, and says what is amiss when none is there', async () => {
+  test('takes a new token from the file when the old one died, and says what is wrong when none is there', async () => {
     const first = await bao.token({ policies: ['mine'] })
     const second = await bao.token({ policies: ['mine'] })
     const path = file('token', first)
@@ -267,7 +267,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     expect(await session.call(mine)).toMatchObject({ ok: true })
   })
 
-  test('does not log in anew for what no policy allows', async () => {
+  test('does not log in again for what no policy allows', async () => {
     const session = begin(await appRole())
     for (let call = 0; call < 3; call += 1) {
       expect(await session.call(others)).toMatchObject({

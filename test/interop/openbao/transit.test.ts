@@ -273,7 +273,7 @@ describeWith(['bao'], 'openbao-transit', () => {
       })
     })
 
-    test('of a key that was deleted, and of one of its name that was made anew', async () => {
+    test('of a key that was deleted, and of one of its name that was recreated', async () => {
       await bao.must('POST', 'transit/keys/going', { derived: true })
       const own = provider({ key: 'going' })
       const wrapped = await own.wrap(rootKey, storeId)

@@ -117,11 +117,9 @@ describeWith(['setecd'], 'Sotto answers random bodies as setec does', () => {
     }
     for (const method of methods.filter((each) => !readers.has(each))) {
       test(`${kind} bodies of ${method}`, async () => {
-        const property = fc.asyncProperty(arbitrary, async (build) => {
-          const name = judge.freshName()
-          await judge.arrange(name)
-          await judge.change(name, build(method, name))
-        })
+        const property = fc.asyncProperty(arbitrary, (build) =>
+          judge.change((name) => build(method, name)),
+        )
         await fc.assert(property, { seed, numRuns: 150 })
       })
     }

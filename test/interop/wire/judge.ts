@@ -15,6 +15,8 @@ export class Judge {
   readonly met = new Set<Intended>()
   readonly #pair: Pair
   #names = 0
+  /** The secret that the last request left on both servers as it was arranged. */
+  #left: string | undefined
 
   constructor(pair: Pair) {
     this.#pair = pair
@@ -52,11 +54,22 @@ export class Judge {
     this.#compare(request, await this.#pair.ask(request))
   }
 
-  /** Sends a request that may change the arranged secret `name`, and leaves no secret behind. */
-  async change(name: string, request: RawRequest): Promise<void> {
+  /**
+   * Sends the request that `build` makes about a secret, which is arranged. No other secret is there, before or
+   * after. A secret that both servers left as it was serves the next request too.
+   */
+  async change(build: (name: string) => RawRequest): Promise<void> {
+    const name = this.#left ?? this.freshName()
+    if (this.#left === undefined) await this.arrange(name)
+    this.#left = undefined
+    const request = build(name)
     const asked = this.#pair.ask(request)
     await asked.catch(() => {})
-    const [setec, sotto] = await this.clear()
+    const found = await this.#contents()
+    if (found.every((contents) => isDeepStrictEqual(contents, { [name]: arranged }))) {
+      this.#left = name
+    } else await this.#delete(found)
+    const [setec, sotto] = found
     const answers = await asked
     const difference = this.#compare(request, answers)
     if (answers.sotto.status !== 200) assert.deepEqual(sotto, { [name]: arranged })
@@ -68,12 +81,22 @@ export class Judge {
 
   /** Deletes every secret of both servers, and resolves with what they were. */
   async clear(): Promise<Contents[]> {
-    const take = async (side: Side) => {
-      const contents = await this.#pair.contents(side)
+    this.#left = undefined
+    const found = await this.#contents()
+    await this.#delete(found)
+    return found
+  }
+
+  /** What both hold, setec first. */
+  #contents(): Promise<Contents[]> {
+    return Promise.all(sides.map((side) => this.#pair.contents(side)))
+  }
+
+  async #delete(found: readonly Contents[]): Promise<void> {
+    const remove = async (side: Side, contents: Contents = {}): Promise<void> => {
       for (const Name of Object.keys(contents)) await this.#pair.call(side, 'delete', { Name })
-      return contents
     }
-    return Promise.all(sides.map(take))
+    await Promise.all(sides.map((side, at) => remove(side, found[at])))
   }
 
   #compare(request: RawRequest, answers: Answers): Intended | undefined {

@@ -39,19 +39,21 @@ export function sameAnswers(start: () => Promise<Pair>, heads = true): void {
   })
 
   test.for(writes.map(titled))('%s', async ([, { method, body }]) => {
-    const name = judge.freshName()
-    await judge.arrange(name)
-    const request = { path: `/api/${method}`, headers: usual, body: bodyFor(body, name) }
-    await judge.change(name, request)
+    await judge.change((name) => ({
+      path: `/api/${method}`,
+      headers: usual,
+      body: bodyFor(body, name),
+    }))
   })
 
   const triedHeads = heads ? headCases : []
   test.for(triedHeads.map((each) => [each.title, each] as const))('%s', async ([, each]) => {
     const { title: _, path, body, ...head } = each
-    const name = judge.freshName()
-    await judge.arrange(name)
-    const request = { ...head, path: path.replace('NAME', name), body: bodyFor(body, name) }
-    await judge.change(name, request)
+    await judge.change((name) => ({
+      ...head,
+      path: path.replace('NAME', name),
+      body: bodyFor(body, name),
+    }))
   })
 
   test.for(heads ? ['was met'] : [])('every intended difference %s', () => {

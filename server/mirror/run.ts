@@ -5,7 +5,7 @@ import { contentOf } from '../backends/content.ts'
 import type { Backend } from '../backends/contract.ts'
 import { systemCall } from '../gate/system.ts'
 import type { SecretRow } from '../store/contract.ts'
-import type { Mirrored } from '../store/mirrors.ts'
+import type { Mirrored, Shown } from '../store/mirrors.ts'
 import { Comparison, type Planned } from './compare.ts'
 import { type Decision, driftReasons } from './decide.ts'
 import { Leaves } from './copies.ts'
@@ -181,8 +181,7 @@ export class Mirror {
     const { leaves, problem } = await this.#leaves.bring(row, mirrored, check)
     const reason = act === 'report' ? driftReasons[decision.drift] : problem
     if (reason !== undefined) return this.#drifted(mirrored, reason, leaves)
-    if (act === 'nothing')
-      await this.#save(mirrored, { state: 'ok', shown: decision.shown, leaves })
+    if (act === 'nothing') await this.#shows(mirrored, leaves, decision.shown, decision.expires)
   }
 
   async #remove(mirrored: Mirrored, expected: number | undefined): Promise<void> {
@@ -212,13 +211,22 @@ export class Mirror {
         backend.writeProjection(name, { content, mark }, expected),
       )
       this.#tally.written++
-      const shown = { ...mark, revision }
-      if (expires === undefined) return await this.#save(mirrored, { state: 'ok', shown, leaves })
-      const reason = `the backend deletes it by itself, at ${expires}`
-      await this.#save(mirrored, { state: 'failed', reason, shown, intended, leaves })
+      await this.#shows(mirrored, leaves, { ...mark, revision }, expires)
     } finally {
       content.bytes.fill(0)
     }
+  }
+
+  /** Saves that the backend shows `shown`. That it will delete it by itself is a failure, as long as it will. */
+  async #shows(
+    mirrored: Mirrored,
+    leaves: readonly number[],
+    shown: Shown,
+    expires: string | undefined,
+  ): Promise<void> {
+    if (expires === undefined) return this.#save(mirrored, { state: 'ok', shown, leaves })
+    const reason = `the backend deletes it by itself, at ${expires}`
+    await this.#save(mirrored, { state: 'failed', reason, shown, leaves })
   }
 
   /** A value, which leaves a record. The caller zeroes it. */

@@ -15,12 +15,9 @@ export const mirrorSpec = z
       .min(1)
       .max(100)
       .meta({ description: 'Names, or patterns of names as rules have them.' }),
-    history: z
-      .enum(['none', 'active', 'all'])
-      .default('none')
-      .meta({
-        description: 'The versions that are kept there in addition to what other readers see.',
-      }),
+    history: z.enum(['none', 'active', 'all']).default('none').meta({
+      description: 'The versions that are kept there in addition to what other readers see.',
+    }),
     onDrift: z
       .enum(drifts, { error: ({ input }) => (input === 'adopt' ? noAdopt : undefined) })
       .default('report')

@@ -139,13 +139,10 @@ const mirrorStatus = z
   })
   .meta({ id: 'MirrorStatus', description: 'The state of a mirror.' })
 
-const drift = z
-  .enum(['overwrite', 'adopt'])
-  .optional()
-  .meta({
-    description:
-      'Instead of the setting of the mirror, for this time. `adopt` also takes over what someone else made.',
-  })
+const drift = z.enum(['overwrite', 'adopt']).optional().meta({
+  description:
+    'Instead of the setting of the mirror, for this time. `adopt` also takes over what someone else made.',
+})
 
 const backupShape = {
   Name: z.string(),

@@ -13,7 +13,9 @@ test('tasks of a key run in order, one after another, whether they fail or not',
     if (number % 2 === 1) throw new Error(`task ${number}`)
     return number
   }
-  const results = await Promise.allSettled([0, 1, 2, 3].map((each) => locks.withLock('a', task(each))))
+  const results = await Promise.allSettled(
+    [0, 1, 2, 3].map((each) => locks.withLock('a', task(each))),
+  )
   expect(ran).toEqual([0, 1, 2, 3])
   expect(results.map(({ status }) => status)).toEqual([
     'fulfilled',

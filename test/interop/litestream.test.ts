@@ -166,9 +166,7 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
     await follows()
     await Promise.all([copying.kill(), sotto.kill()])
     const path = broughtBack({ log: false })
-    expect(await refusal(path)).toMatch(
-      /The store has audit record \d+, and the log ends at 0/,
-    )
+    expect(await refusal(path)).toMatch(/The store has audit record \d+, and the log ends at 0/)
 
     // Restored, it passes over numbers that may have been given.
     const to = join(scratch.path, 'restored')

@@ -31,6 +31,8 @@ export interface Projection {
   readonly content?: Buffer
   /** Absent where this revision has no mark, or no mark can be kept. */
   readonly mark?: Mark
+  /** When the system will delete it by itself: then a setting there is wrong. Absent: never. UTC. */
+  readonly expires?: string
 }
 
 /** A projection to be written. */

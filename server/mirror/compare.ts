@@ -75,7 +75,13 @@ export class Comparison {
     if (!found) return undefined
     const ours = this.#oursIn(found, mirrored)
     found.content?.fill(0)
-    return { revision: found.revision, deleted: !found.content, ...(ours && { ours }) }
+    const { revision, expires } = found
+    return {
+      revision,
+      deleted: !found.content,
+      ...(ours && { ours }),
+      ...(expires !== undefined && { expires }),
+    }
   }
 
   /** What of ours `found` is: nobody else can make its fingerprint. */

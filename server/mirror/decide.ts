@@ -18,6 +18,8 @@ export interface Seen {
   readonly ours?: Shown
   /** Whether its newest revision was deleted. */
   readonly deleted: boolean
+  /** When the backend deletes it by itself. Absent: never. UTC. */
+  readonly expires?: string
 }
 
 /** What someone else did. */
@@ -26,7 +28,7 @@ export type Drift = 'foreign' | 'edited' | 'deleted' | 'removed' | 'recreated'
 /** What to do. */
 export type Decision =
   /** It is as it should be. */
-  | { readonly act: 'nothing'; readonly shown: Shown }
+  | { readonly act: 'nothing'; readonly shown: Shown; readonly expires?: string }
   /** It has the revision `expected` (0: there is none). `undoes` is what someone else did. */
   | { readonly act: 'write'; readonly expected: number; readonly undoes?: Drift }
   | { readonly act: 'remove'; readonly expected: number }
@@ -66,9 +68,9 @@ export function decide(
   const drift = seen ? driftOf(shown, seen) : 'removed'
   if (!seen && !known) return { act: 'write', expected: 0 }
   if (seen?.ours) {
-    return isOf(wanted, seen.ours)
-      ? { act: 'nothing', shown: seen.ours }
-      : { act: 'write', expected: seen.revision }
+    if (!isOf(wanted, seen.ours)) return { act: 'write', expected: seen.revision }
+    const { ours, expires } = seen
+    return { act: 'nothing', shown: ours, ...(expires !== undefined && { expires }) }
   }
   const undo = onDrift === 'adopt' || (onDrift === 'overwrite' && drift !== 'foreign')
   if (!undo) return { act: 'report', drift }

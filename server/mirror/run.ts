@@ -5,7 +5,7 @@ import { contentOf } from '../backends/content.ts'
 import type { Backend } from '../backends/contract.ts'
 import { systemCall } from '../gate/system.ts'
 import type { SecretRow } from '../store/contract.ts'
-import type { Mirrored } from '../store/mirrors.ts'
+import type { Mirrored, Shown } from '../store/mirrors.ts'
 import { Comparison, type Planned } from './compare.ts'
 import { type Decision, driftReasons } from './decide.ts'
 import type { MirrorParts, MirrorSetup } from './parts.ts'
@@ -168,7 +168,7 @@ export class Mirror {
     }
     if (act === 'write') return this.#write(row, mirrored, decision.expected)
     if (act === 'report') return this.#drifted(mirrored, driftReasons[decision.drift])
-    if (act === 'nothing') await this.#save(mirrored, { state: 'ok', shown: decision.shown })
+    if (act === 'nothing') await this.#shows(mirrored, decision.shown, decision.expires)
   }
 
   async #remove(mirrored: Mirrored, expected: number | undefined): Promise<void> {
@@ -195,13 +195,17 @@ export class Mirror {
         backend.writeProjection(name, { content, mark }, expected),
       )
       this.#tally.written++
-      const shown = { ...mark, revision }
-      if (expires === undefined) return await this.#save(mirrored, { state: 'ok', shown })
-      const reason = `the backend deletes it by itself, at ${expires}`
-      await this.#save(mirrored, { state: 'failed', reason, shown, intended })
+      await this.#shows(mirrored, { ...mark, revision }, expires)
     } finally {
       content.bytes.fill(0)
     }
+  }
+
+  /** Saves that the backend shows `shown`. That it will delete it by itself is a failure, as long as it will. */
+  async #shows(mirrored: Mirrored, shown: Shown, expires: string | undefined): Promise<void> {
+    if (expires === undefined) return this.#save(mirrored, { state: 'ok', shown })
+    const reason = `the backend deletes it by itself, at ${expires}`
+    await this.#save(mirrored, { state: 'failed', reason, shown })
   }
 
   /** A value, which leaves a record. The caller zeroes it. */

@@ -396,7 +396,7 @@ describe('a mirror', () => {
     shared.identity = 'another'
     expect(await sync()).toMatchObject({
       LastResult: 'failed',
-      LastMessage: expect.stringContaining('removed and made again'),
+      LastMessage: expect.stringContaining('removed and recreated'),
     })
     expect(seen('prod/a')).toBeUndefined()
     await sync({ AcceptMount: true, OnDrift: 'overwrite' })

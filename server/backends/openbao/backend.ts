@@ -163,6 +163,7 @@ export class OpenBaoBackend implements Backend {
     return {
       revision: entry.revision,
       ...(entry.data && { content: canonical(entry.data) }),
+      ...(entry.expires !== undefined && { expires: entry.expires }),
       ...(mark && { mark }),
     }
   }

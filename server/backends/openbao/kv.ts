@@ -10,6 +10,8 @@ export interface Entry {
   readonly revision: number
   /** Absent where that revision was deleted or destroyed. */
   readonly data?: Readonly<Record<string, unknown>>
+  /** When OpenBao will delete it by itself. UTC. */
+  readonly expires?: string
   /** Custom metadata of the entry, written by anyone. */
   readonly notes: Readonly<Record<string, unknown>>
 }
@@ -77,11 +79,15 @@ export class Kv {
     const deleted = !answer.ok && answer.failure.kind === 'deleted'
     if (!answer.ok && !deleted) throw this.trouble(attempted, answer.failure)
     const { data, metadata } = dataOf(answer.ok ? answer.body : answer.failure.body)
-    const { version, custom_metadata: notes } = (metadata ?? {}) as Record<string, unknown>
+    const {
+      version,
+      deletion_time: expires,
+      custom_metadata: notes,
+    } = isObject(metadata) ? metadata : {}
     if (typeof version !== 'number') throw this.trouble(attempted, notKv2)
     return {
       revision: version,
-      ...(!deleted && isObject(data) && { data }),
+      ...(!deleted && isObject(data) && { data, ...expiry(expires) }),
       notes: isObject(notes) ? notes : {},
     }
   }
@@ -105,7 +111,7 @@ export class Kv {
     if (!answer.ok) throw this.trouble(attempted, answer.failure)
     const { version, deletion_time: expires } = dataOf(answer.body)
     if (typeof version !== 'number') throw this.trouble(attempted, notKv2)
-    return { revision: version, ...(typeof expires === 'string' && expires !== '' && { expires }) }
+    return { revision: version, ...expiry(expires) }
   }
 
   /**
@@ -212,6 +218,11 @@ const hidden = ownFailure(
 function otherEngine(type: string): Failure {
   const found = `the mount is of the engine ${quote(type)}`
   return ownFailure('refused', found, 'Give a mount of `bao secrets enable -version=2 kv`.')
+}
+
+/** OpenBao sends an empty text where a revision stays. */
+function expiry(expires: unknown): { expires?: string } {
+  return typeof expires === 'string' && expires !== '' ? { expires } : {}
 }
 
 /** Also where the token may not look itself up: if it had expired, every other call would fail, too. */

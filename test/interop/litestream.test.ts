@@ -143,9 +143,9 @@ describeWith(['litestream'], 'a copy by Litestream', () => {
     const to = join(scratch.path, 'restored')
     const restored = await restore(path, to, ['--audit', join(state, 'audit')])
     expect(restored.stderr).toMatch(
-      /that the audit log tells of and that did not come back: [1-9]\d*, of these secrets/,
+      /Changes in the audit log that did not come back: [1-9]\d*, of these secrets/,
     )
-    expect(restored.stderr).toContain('go on after those that the audit log tells')
+    expect(restored.stderr).toContain('Version numbers continue after those in the audit log.')
     const given = highest(join(state, 'sotto.db'))
     const latest = highest(join(path, 'sotto.db'))
     sotto = await startSotto({ args: ['--state-dir', to] })

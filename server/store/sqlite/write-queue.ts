@@ -81,9 +81,9 @@ export class WriteQueue extends ThreadQueue<FromWriter> {
   async drain(): Promise<void> {
     this.refuseMore()
     if (this.#waiting.length === 0) return
-    await new Promise<void>((resolve) => {
-      this.#drained = resolve
-    })
+    const drained = Promise.withResolvers<void>()
+    this.#drained = drained.resolve
+    await drained.promise
   }
 
   /** Ends the writer after what it was given. Resolves in any case, after `waitMs` at the latest. */
@@ -113,11 +113,8 @@ export class WriteQueue extends ThreadQueue<FromWriter> {
     }
     this.#doing = this.#waiting.splice(0, count)
     this.#doingSince = performance.now()
-    const ops = this.#doing.map(({ op }) => op)
-    this.post(
-      { ops },
-      this.#doing.flatMap(({ buffers }) => buffers),
-    )
+    const moved = this.#doing.flatMap(({ buffers }) => buffers)
+    this.post({ ops: this.#doing.map(({ op }) => op) }, moved)
     if (this.#waiting.length === 0) this.#drained?.()
   }
 

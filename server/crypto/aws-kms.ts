@@ -21,6 +21,7 @@ const keyArn = /^arn:[a-z-]+:kms:([a-z0-9-]+):\d{12}:key\/[A-Za-z0-9-]+$/
 const arnRegion = /^arn:[^:]*:kms:([^:]+):/
 
 type Sdk = typeof import('@aws-sdk/client-kms')
+type Send<T> = (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>
 
 /**
  * The provider for a key of AWS KMS. Nothing is kept between calls but the key's ARN: clients and
@@ -32,19 +33,15 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
   const region = regionOf(given)
   let known = keyArn.test(given.key) ? given.key : undefined
 
-  function call<T>(
-    attempted: string,
-    send: (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  function call<T>(attempted: string, send: Send<T>): Promise<T> {
     return callKms({ ...given, ...(region !== undefined && { region }), attempted }, send, waitMs)
   }
 
   /** The ARN of the key, which is asked for once where another name was given. */
   async function arn(): Promise<string> {
     known ??= await call('find the key', async (client, { DescribeKeyCommand }, abortSignal) => {
-      const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: given.key }), {
-        abortSignal,
-      })
+      const command = new DescribeKeyCommand({ KeyId: given.key })
+      const { KeyMetadata } = await client.send(command, { abortSignal })
       return demand(KeyMetadata?.Arn, 'ARN')
     })
     return known
@@ -102,18 +99,11 @@ function fingerprintOf(arn: string): string {
 function regionOf({ key, region }: AwsKmsKey): string | undefined {
   const own = arnRegion.exec(key)?.[1]
   if (own === undefined || region === undefined || own === region) return own ?? region
-  throw new SottoError(
-    'usage',
-    `Cannot use the ${PROVIDER} key ${quote(key)} in region ${quote(region)}: its ARN is of region ${quote(own)}`,
-    { hint: 'Leave out --kms-region: the ARN says it.' },
-  )
+  const message = `Cannot use the ${PROVIDER} key ${quote(key)} in region ${quote(region)}: its ARN is of region ${quote(own)}`
+  throw new SottoError('usage', message, { hint: 'Leave out --kms-region: the ARN says it.' })
 }
 
-async function callKms<T>(
-  attempt: Attempt,
-  send: (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>,
-  waitMs: number,
-): Promise<T> {
+async function callKms<T>(attempt: Attempt, send: Send<T>, waitMs: number): Promise<T> {
   const sdk = await import('@aws-sdk/client-kms')
   const client = new sdk.KMSClient(clientSettings(attempt, waitMs))
   refuseClear(client, clear)
@@ -132,11 +122,8 @@ async function callKms<T>(
 }
 
 function clear(host: string): SottoError {
-  return new SottoError(
-    'unsafe',
-    `Cannot use ${PROVIDER} at ${quote(host)}: the root key would cross the network in the clear`,
-    { hint: 'Give an endpoint that begins with https://.' },
-  )
+  const message = `Cannot use ${PROVIDER} at ${quote(host)}: the root key would cross the network in the clear`
+  return new SottoError('unsafe', message, { hint: 'Give an endpoint that begins with https://.' })
 }
 
 function demand<T>(value: T | undefined, what: string): T {
@@ -145,9 +132,6 @@ function demand<T>(value: T | undefined, what: string): T {
 }
 
 function otherKey(asked: string, used: string | undefined): SottoError {
-  return new SottoError(
-    'key_wrong',
-    `${PROVIDER} was asked to use the key ${quote(asked)} and used ${quote(used ?? '')}`,
-    { hint: 'Look at what answers at the endpoint.' },
-  )
+  const message = `${PROVIDER} was asked to use the key ${quote(asked)} and used ${quote(used ?? '')}`
+  return new SottoError('key_wrong', message, { hint: 'Look at what answers at the endpoint.' })
 }

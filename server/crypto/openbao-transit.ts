@@ -52,21 +52,15 @@ export function openbaoTransitProvider(
 
   /** Sends `body` to the key in a session of its own, and gives what `act` makes of the answers. */
   async function using<T>(act: (send: Send) => Promise<T>): Promise<T> {
-    const connection = new OpenBaoConnection(given, {
-      waitMs: loginMs,
-      maxAnswerBytes: MAX_ANSWER_BYTES,
-    })
+    const bounds = { waitMs: loginMs, maxAnswerBytes: MAX_ANSWER_BYTES }
+    const connection = new OpenBaoConnection(given, bounds)
     const session = new Session({ connection, login: given.login, keep: false })
+    const common = { method: 'POST', repeatable: true, waitMs: callMs } as const
     try {
-      return await act((operation, body) =>
-        session.call({
-          method: 'POST',
-          path: `${given.mount}/${operation}/${given.key}`,
-          body,
-          repeatable: true,
-          waitMs: callMs,
-        }),
-      )
+      return await act((operation, body) => {
+        const path = `${given.mount}/${operation}/${given.key}`
+        return session.call({ ...common, path, body })
+      })
     } finally {
       await session.close()
     }
@@ -81,9 +75,8 @@ export function openbaoTransitProvider(
       const attempt = { ...given, attempted: `wrap the root key of store ${storeId}` }
       return using(async (send) => {
         // First what may get lost: whatever is mounted there might keep what it is sent.
-        const tried = await send('encrypt', {
-          plaintext: randomBytes(KEY_BYTES).toString('base64'),
-        })
+        const chaff = randomBytes(KEY_BYTES).toString('base64')
+        const tried = await send('encrypt', { plaintext: chaff })
         if (tried.ok) {
           throw ciphertextIn(tried) === undefined ? otherThanTransit(attempt) : notDerived(attempt)
         }
@@ -105,9 +98,9 @@ export function openbaoTransitProvider(
       return using(async (send) => {
         const answer = await send('decrypt', { ciphertext, context: contextOf(storeId) })
         if (!answer.ok) throw transitFailure(attempt, 'decrypt', answer.failure)
-        const { data } = (answer.body ?? {}) as { data?: { plaintext?: unknown } }
-        if (typeof data?.plaintext !== 'string') throw otherThanTransit(attempt)
-        const rootKey = Buffer.from(data.plaintext, 'base64')
+        const { plaintext } = dataOf(answer)
+        if (typeof plaintext !== 'string') throw otherThanTransit(attempt)
+        const rootKey = Buffer.from(plaintext, 'base64')
         if (rootKey.length === KEY_BYTES) return rootKey
         rootKey.fill(0)
         throw new SottoError('key_wrong', `${about}: what was wrapped is not a root key`)
@@ -136,9 +129,14 @@ function fingerprintOf({ namespace, mount, key }: TransitKey): string {
   return hash('sha256', path, 'hex').slice(0, 16)
 }
 
-function ciphertextIn(answer: Extract<Answer, { ok: true }>): string | undefined {
-  const { data } = (answer.body ?? {}) as { data?: { ciphertext?: unknown } }
-  const { ciphertext } = data ?? {}
+type Given = Extract<Answer, { ok: true }>
+
+function dataOf({ body }: Given): { readonly plaintext?: unknown; readonly ciphertext?: unknown } {
+  return (body as { data?: object } | undefined)?.data ?? {}
+}
+
+function ciphertextIn(answer: Given): string | undefined {
+  const { ciphertext } = dataOf(answer)
   return typeof ciphertext === 'string' && ciphertextForm.test(ciphertext) ? ciphertext : undefined
 }
 

@@ -2,13 +2,12 @@
  * The `aws-kms` key provider: a symmetric key of AWS KMS, which never leaves it. The root key goes there
  * to be wrapped and comes back unwrapped, bound to the store by the encryption context.
  */
-import { hash } from 'node:crypto'
 import type { KMSClient } from '@aws-sdk/client-kms'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { clientSettings, refuseClear, within } from '../aws/call.ts'
 import { type Attempt, type AwsKmsKey, kmsFailure } from './aws-kms-failures.ts'
-import { FORMAT } from './binding.ts'
-import { bindWrap, unbindWrap } from './bound-wrap.ts'
+import { bindWrap, contextOf, unbindWrap } from './bound-wrap.ts'
+import { fingerprintOfPublic } from './derive.ts'
 import { KEY_BYTES } from './envelope.ts'
 import type { KeyProvider } from './provider.ts'
 
@@ -51,7 +50,7 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
     name: PROVIDER,
 
     async fingerprint() {
-      return fingerprintOf(await arn())
+      return fingerprintOfPublic(await arn())
     },
 
     async wrap(rootKey: Uint8Array, storeId: string) {
@@ -71,7 +70,7 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
     async unwrap(wrapped: Uint8Array, storeId: string) {
       const KeyId = await arn()
       const attempted = `unwrap the root key of store ${storeId}`
-      const about = `Cannot ${attempted} with ${PROVIDER} key ${fingerprintOf(KeyId)}`
+      const about = `Cannot ${attempted} with ${PROVIDER} key ${fingerprintOfPublic(KeyId)}`
       const CiphertextBlob = unbindWrap(wrapped, storeId, about)
       return call(attempted, async (client, { DecryptCommand }, abortSignal) => {
         const input = { KeyId, CiphertextBlob, EncryptionContext: contextOf(storeId) }
@@ -84,16 +83,6 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
       })
     },
   })
-}
-
-/** What KMS binds a wrap to; policies can demand it, and the trail of AWS shows it. */
-function contextOf(storeId: string): Record<string, string> {
-  return { application: 'sotto', purpose: 'root-key', format: String(FORMAT), store: storeId }
-}
-
-/** Names a key: the first 16 hex digits of the SHA-256 of its ARN. */
-function fingerprintOf(arn: string): string {
-  return hash('sha256', arn, 'hex').slice(0, 16)
 }
 
 function regionOf({ key, region }: AwsKmsKey): string | undefined {

@@ -2,12 +2,12 @@
  * The `openbao-transit` key provider: a key of OpenBao's Transit engine, which never leaves it. The root key
  * goes there to be wrapped and comes back unwrapped, under a key that is derived for the store.
  */
-import { hash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { type Answer, checkAddress, isCleanPath, OpenBaoConnection } from '../openbao/connection.ts'
 import { Session } from '../openbao/session.ts'
-import { FORMAT } from './binding.ts'
-import { bindWrap, damagedWrap, unbindWrap } from './bound-wrap.ts'
+import { bindWrap, contextOf, damagedWrap, unbindWrap } from './bound-wrap.ts'
+import { fingerprintOfPublic } from './derive.ts'
 import { KEY_BYTES } from './envelope.ts'
 import {
   isDerived,
@@ -82,7 +82,7 @@ export function openbaoTransitProvider(
         }
         if (!isDerived(tried.failure)) throw transitFailure(attempt, 'encrypt', tried.failure)
         const plaintext = Buffer.from(rootKey).toString('base64')
-        const answer = await send('encrypt', { plaintext, context: contextOf(storeId) })
+        const answer = await send('encrypt', { plaintext, context: derivedBy(storeId) })
         if (!answer.ok) throw transitFailure(attempt, 'encrypt', answer.failure)
         const ciphertext = ciphertextIn(answer)
         if (ciphertext === undefined) throw otherThanTransit(attempt)
@@ -96,7 +96,7 @@ export function openbaoTransitProvider(
       const ciphertext = Buffer.from(unbindWrap(wrapped, storeId, about)).toString('latin1')
       if (!ciphertextForm.test(ciphertext)) throw damagedWrap(about)
       return using(async (send) => {
-        const answer = await send('decrypt', { ciphertext, context: contextOf(storeId) })
+        const answer = await send('decrypt', { ciphertext, context: derivedBy(storeId) })
         if (!answer.ok) throw transitFailure(attempt, 'decrypt', answer.failure)
         const { plaintext } = dataOf(answer)
         if (typeof plaintext !== 'string') throw otherThanTransit(attempt)
@@ -115,18 +115,17 @@ type Send = (operation: TransitOperation, body: object) => Promise<Answer>
  * What the key is derived with for a store: as `associated_data` would, it binds the wrap, and Transit
  * checks it when it re-wraps under a newer version of the key, too. Base64 of JSON, without a blank.
  */
-function contextOf(store: string): string {
-  const context = { application: 'sotto', purpose: 'root-key', format: String(FORMAT), store }
-  return Buffer.from(JSON.stringify(context)).toString('base64')
+function derivedBy(storeId: string): string {
+  return Buffer.from(JSON.stringify(contextOf(storeId))).toString('base64')
 }
 
 /**
- * Names a key: the first 16 hex digits of the SHA-256 of its path, the only thing by which OpenBao names it.
+ * Names a key by its path, the only thing by which OpenBao names it.
  * Neither the address, which changes when OpenBao moves, nor what only a right to read the key shows.
  */
 function fingerprintOf({ namespace, mount, key }: TransitKey): string {
   const path = [namespace, mount, key].filter((part) => part !== undefined).join('/')
-  return hash('sha256', path, 'hex').slice(0, 16)
+  return fingerprintOfPublic(path)
 }
 
 type Given = Extract<Answer, { ok: true }>

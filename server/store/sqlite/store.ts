@@ -11,8 +11,7 @@ import type { WriterData } from './messages.ts'
 import { ReadQueue, readsOf } from './read-queue.ts'
 import type { ReaderData } from './reader-thread.ts'
 import { removeOrphans, Snapshots } from './snapshot.ts'
-import { WriteQueue } from './write-queue.ts'
-import { writesOf } from './writes.ts'
+import { WriteQueue, writesOf } from './write-queue.ts'
 
 export { createStore } from './create.ts'
 

@@ -7,7 +7,6 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import { FORMAT, type Place } from './binding.ts'
 import { deriveKey } from './derive.ts'
 import { encode, type Field, runs } from './encoding.ts'
-import { fingerprintOf } from './reference.ts'
 
 /** All that a store says of a secret in the clear, and the MAC covers. */
 export interface State {
@@ -70,9 +69,13 @@ export class Authenticators {
     demandSame(mac, this.backendMac(backend), `backend ${quote(backend.name)}`)
   }
 
-  /** Differs for every other value at `place`, and reveals nothing about `value`: 32 bytes. */
-  fingerprintOf(place: Place, value: Uint8Array): Buffer {
-    return fingerprintOf(this.#fingerprintKey, this.#storeId, place, value)
+  /**
+   * Differs for every other value at `place`, and reveals nothing about `value`: 32 bytes. The same value has
+   * another one at every place, so that fingerprints do not show which secrets are equal.
+   */
+  fingerprintOf({ name, incarnation, version }: Place, value: Uint8Array): Buffer {
+    const bytes = encode(['value-fingerprint', FORMAT, this.#storeId, name, incarnation, version])
+    return createHmac('sha256', this.#fingerprintKey).update(bytes).update(value).digest()
   }
 
   /**

@@ -28,16 +28,10 @@ export function kmsFailure(attempt: Attempt, error: unknown, waitMs: number): So
   const { attempted, key, region, endpoint } = attempt
   const where = [region && ` in region ${region}`, endpoint && ` at ${quote(originOf(endpoint))}`]
   const { name, message } = partsOf(error)
-  const {
-    found,
-    hint,
-    code = 'key_missing',
-  } = byName[name]?.(attempt, message) ?? findingOf(serviceOf(attempt), error, waitMs)
-  return new SottoError(
-    code,
-    `Cannot ${attempted} with aws-kms key ${quote(key)}${where.filter(Boolean).join('')}: ${found}`,
-    { hint },
-  )
+  const finding = byName[name]?.(attempt, message) ?? findingOf(serviceOf(attempt), error, waitMs)
+  const about = `Cannot ${attempted} with aws-kms key ${quote(key)}${where.filter(Boolean).join('')}`
+  const { found, hint, code = 'key_missing' } = finding
+  return new SottoError(code, `${about}: ${found}`, { hint })
 }
 
 function serviceOf({ profile }: Attempt): Service {

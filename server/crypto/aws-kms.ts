@@ -2,13 +2,12 @@
  * The `aws-kms` key provider: a symmetric key of AWS KMS, which never leaves it. The root key goes there
  * to be wrapped and comes back unwrapped, bound to the store by the encryption context.
  */
-import { hash } from 'node:crypto'
 import type { KMSClient } from '@aws-sdk/client-kms'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { clientSettings, refuseClear, within } from '../aws/call.ts'
 import { type Attempt, type AwsKmsKey, kmsFailure } from './aws-kms-failures.ts'
-import { FORMAT } from './binding.ts'
-import { bindWrap, unbindWrap } from './bound-wrap.ts'
+import { bindWrap, contextOf, unbindWrap } from './bound-wrap.ts'
+import { fingerprintOfPublic } from './derive.ts'
 import { KEY_BYTES } from './envelope.ts'
 import type { KeyProvider } from './provider.ts'
 
@@ -21,6 +20,7 @@ const keyArn = /^arn:[a-z-]+:kms:([a-z0-9-]+):\d{12}:key\/[A-Za-z0-9-]+$/
 const arnRegion = /^arn:[^:]*:kms:([^:]+):/
 
 type Sdk = typeof import('@aws-sdk/client-kms')
+type Send<T> = (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>
 
 /**
  * The provider for a key of AWS KMS. Nothing is kept between calls but the key's ARN: clients and
@@ -32,19 +32,15 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
   const region = regionOf(given)
   let known = keyArn.test(given.key) ? given.key : undefined
 
-  function call<T>(
-    attempted: string,
-    send: (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  function call<T>(attempted: string, send: Send<T>): Promise<T> {
     return callKms({ ...given, ...(region !== undefined && { region }), attempted }, send, waitMs)
   }
 
   /** The ARN of the key, which is asked for once where another name was given. */
   async function arn(): Promise<string> {
     known ??= await call('find the key', async (client, { DescribeKeyCommand }, abortSignal) => {
-      const { KeyMetadata } = await client.send(new DescribeKeyCommand({ KeyId: given.key }), {
-        abortSignal,
-      })
+      const command = new DescribeKeyCommand({ KeyId: given.key })
+      const { KeyMetadata } = await client.send(command, { abortSignal })
       return demand(KeyMetadata?.Arn, 'ARN')
     })
     return known
@@ -54,7 +50,7 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
     name: PROVIDER,
 
     async fingerprint() {
-      return fingerprintOf(await arn())
+      return fingerprintOfPublic(await arn())
     },
 
     async wrap(rootKey: Uint8Array, storeId: string) {
@@ -74,7 +70,7 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
     async unwrap(wrapped: Uint8Array, storeId: string) {
       const KeyId = await arn()
       const attempted = `unwrap the root key of store ${storeId}`
-      const about = `Cannot ${attempted} with ${PROVIDER} key ${fingerprintOf(KeyId)}`
+      const about = `Cannot ${attempted} with ${PROVIDER} key ${fingerprintOfPublic(KeyId)}`
       const CiphertextBlob = unbindWrap(wrapped, storeId, about)
       return call(attempted, async (client, { DecryptCommand }, abortSignal) => {
         const input = { KeyId, CiphertextBlob, EncryptionContext: contextOf(storeId) }
@@ -89,31 +85,14 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
   })
 }
 
-/** What KMS binds a wrap to; policies can demand it, and the trail of AWS shows it. */
-function contextOf(storeId: string): Record<string, string> {
-  return { application: 'sotto', purpose: 'root-key', format: String(FORMAT), store: storeId }
-}
-
-/** Names a key: the first 16 hex digits of the SHA-256 of its ARN. */
-function fingerprintOf(arn: string): string {
-  return hash('sha256', arn, 'hex').slice(0, 16)
-}
-
 function regionOf({ key, region }: AwsKmsKey): string | undefined {
   const own = arnRegion.exec(key)?.[1]
   if (own === undefined || region === undefined || own === region) return own ?? region
-  throw new SottoError(
-    'usage',
-    `Cannot use the ${PROVIDER} key ${quote(key)} in region ${quote(region)}: its ARN is of region ${quote(own)}`,
-    { hint: 'Leave out --kms-region: the ARN says it.' },
-  )
+  const message = `Cannot use the ${PROVIDER} key ${quote(key)} in region ${quote(region)}: its ARN is of region ${quote(own)}`
+  throw new SottoError('usage', message, { hint: 'Leave out --kms-region: the ARN says it.' })
 }
 
-async function callKms<T>(
-  attempt: Attempt,
-  send: (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>,
-  waitMs: number,
-): Promise<T> {
+async function callKms<T>(attempt: Attempt, send: Send<T>, waitMs: number): Promise<T> {
   const sdk = await import('@aws-sdk/client-kms')
   const client = new sdk.KMSClient(clientSettings(attempt, waitMs))
   refuseClear(client, clear)
@@ -132,11 +111,8 @@ async function callKms<T>(
 }
 
 function clear(host: string): SottoError {
-  return new SottoError(
-    'unsafe',
-    `Cannot use ${PROVIDER} at ${quote(host)}: the root key would cross the network in the clear`,
-    { hint: 'Give an endpoint that begins with https://.' },
-  )
+  const message = `Cannot use ${PROVIDER} at ${quote(host)}: the root key would cross the network in the clear`
+  return new SottoError('unsafe', message, { hint: 'Give an endpoint that begins with https://.' })
 }
 
 function demand<T>(value: T | undefined, what: string): T {
@@ -145,9 +121,6 @@ function demand<T>(value: T | undefined, what: string): T {
 }
 
 function otherKey(asked: string, used: string | undefined): SottoError {
-  return new SottoError(
-    'key_wrong',
-    `${PROVIDER} was asked to use the key ${quote(asked)} and used ${quote(used ?? '')}`,
-    { hint: 'Look at what answers at the endpoint.' },
-  )
+  const message = `${PROVIDER} was asked to use the key ${quote(asked)} and used ${quote(used ?? '')}`
+  return new SottoError('key_wrong', message, { hint: 'Look at what answers at the endpoint.' })
 }

@@ -1,6 +1,6 @@
 /** What a sealed byte string is bound to: its purpose and its place, as associated data. */
 import { quote } from '../../client/api/errors.ts'
-import { encode } from './encoding.ts'
+import { encode, type Field } from './encoding.ts'
 
 /** The version of every structure in docs/format.md. */
 export const FORMAT = 1
@@ -32,55 +32,41 @@ export interface Binding {
 
 /** Binds the value of a version. */
 export function valueBinding(storeId: string, place: Place): Binding {
-  return {
-    bytes: placeBytes('value', storeId, place),
-    subject: () => `the value of ${quote(place.name)} version ${place.version}`,
-  }
+  return placeBinding('value', 'value', storeId, place)
 }
 
 /** Binds what the store keeps of a version whose value is in a backend. */
 export function referenceBinding(storeId: string, place: Place): Binding {
-  return {
-    bytes: placeBytes('reference', storeId, place),
-    subject: () => `the reference of ${quote(place.name)} version ${place.version}`,
-  }
+  return placeBinding('reference', 'reference', storeId, place)
 }
 
 /** Binds the data key of a version. */
 export function dataKeyBinding(storeId: string, place: Place): Binding {
-  return {
-    bytes: placeBytes('data-key', storeId, place),
-    subject: () => `the data key of ${quote(place.name)} version ${place.version}`,
-  }
+  return placeBinding('data-key', 'data key', storeId, place)
 }
 
 /** Binds the key of a keyring entry to all that the entry says of itself. */
-export function entryBinding(storeId: string, entry: EntryHead): Binding {
-  const purpose: Purpose = 'keyring-entry'
-  return {
-    bytes: encode([purpose, FORMAT, storeId, entry.id, entry.createdAt, entry.state]),
-    subject: () => `keyring entry ${entry.id}`,
-  }
+export function entryBinding(storeId: string, { id, createdAt, state }: EntryHead): Binding {
+  return bindingOf('keyring-entry', [storeId, id, createdAt, state], () => `keyring entry ${id}`)
 }
 
 /** Binds the root key of a store. */
 export function rootKeyBinding(storeId: string): Binding {
-  const purpose: Purpose = 'root-key'
-  return {
-    bytes: encode([purpose, FORMAT, storeId]),
-    subject: () => `the root key of store ${storeId}`,
-  }
+  return bindingOf('root-key', [storeId], () => `the root key of store ${storeId}`)
 }
 
 /** Binds the file key of a backup to the hash, in hex, of all that is before it in the file. */
 export function backupBinding(storeId: string, headHash: string): Binding {
-  const purpose: Purpose = 'backup'
-  return {
-    bytes: encode([purpose, FORMAT, storeId, headHash]),
-    subject: () => `the file key of a backup of store ${storeId}`,
-  }
+  const subject = (): string => `the file key of a backup of store ${storeId}`
+  return bindingOf('backup', [storeId, headHash], subject)
 }
 
-function placeBytes(purpose: Purpose, storeId: string, place: Place): Uint8Array {
-  return encode([purpose, FORMAT, storeId, place.name, place.incarnation, place.version])
+function placeBinding(purpose: Purpose, what: string, storeId: string, place: Place): Binding {
+  const { name, incarnation, version } = place
+  const subject = (): string => `the ${what} of ${quote(name)} version ${version}`
+  return bindingOf(purpose, [storeId, name, incarnation, version], subject)
+}
+
+function bindingOf(purpose: Purpose, fields: readonly Field[], subject: () => string): Binding {
+  return { bytes: encode([purpose, FORMAT, ...fields]), subject }
 }

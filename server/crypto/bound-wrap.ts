@@ -1,6 +1,11 @@
 /** A wrap that a key service made, after fields that say whose it is before the service is asked. */
 import { SottoError } from '../../client/api/errors.ts'
-import { rootKeyBinding } from './binding.ts'
+import { FORMAT, rootKeyBinding } from './binding.ts'
+
+/** What the service binds a wrap to: policies of AWS can demand it, and its trail shows it. */
+export function contextOf(store: string): Record<string, string> {
+  return { application: 'sotto', purpose: 'root-key', format: String(FORMAT), store }
+}
 
 /** What is stored of `blob`, which wraps the root key of the store `storeId`. */
 export function bindWrap(storeId: string, blob: Uint8Array): Uint8Array {

@@ -1,5 +1,5 @@
 /** Gives every use of a long-lived key a key of its own, by HKDF-SHA256. */
-import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { createSecretKey, hash, hkdfSync, type KeyObject } from 'node:crypto'
 import { FORMAT, type Purpose } from './binding.ts'
 import { KEY_BYTES } from './envelope.ts'
 
@@ -22,6 +22,11 @@ export function deriveKey(key: KeyObject, storeId: string, use: Use): KeyObject 
  */
 export function fingerprint(key: KeyObject, storeId: string): string {
   return expand(key, storeId, 'fingerprint', FINGERPRINT_BYTES).toString('hex')
+}
+
+/** Names a key by what is public of it: the first 16 hex digits of the SHA-256 of `text`. */
+export function fingerprintOfPublic(text: string): string {
+  return hash('sha256', text, 'hex').slice(0, 16)
 }
 
 function expand(key: KeyObject, salt: string, use: Use | 'fingerprint', size: number): Buffer {

@@ -40,14 +40,9 @@ export interface Sealed extends WrappedKey {
   readonly sealed: Uint8Array
 }
 
-/** Where keys and nonces come from. */
+/** Where keys, nonces and times come from. */
 export interface KeyringOptions {
   readonly random?: RandomSource
-}
-
-/** What a new keyring is made with. */
-export interface CreateOptions extends KeyringOptions {
-  /** The present time. */
   readonly clock?: () => Date
 }
 
@@ -81,12 +76,7 @@ export class Keyring extends Authenticators {
   readonly #backupKey: KeyObject
   readonly #random: RandomSource
 
-  private constructor(
-    storeId: string,
-    root: KeyObject,
-    entries: readonly Entry[],
-    random: RandomSource,
-  ) {
+  private constructor(storeId: string, root: KeyObject, entries: Entry[], random: RandomSource) {
     super(storeId, root)
     this.#storeId = storeId
     this.#entries = new Map(entries.map((entry) => [entry.info.id, entry]))
@@ -96,7 +86,7 @@ export class Keyring extends Authenticators {
   }
 
   /** Makes the keys of a new store: a root key, and one active entry sealed under it. */
-  static create(storeId: string, options: CreateOptions = {}): Created {
+  static create(storeId: string, options: KeyringOptions = {}): Created {
     const { random = randomBytes, clock = () => new Date() } = options
     const rootKey = random(KEY_BYTES)
     const raw = random(KEY_BYTES)
@@ -138,7 +128,7 @@ export class Keyring extends Authenticators {
     storeId: string,
     rootKey: Uint8Array,
     storedKeys: readonly SealedEntry[],
-    options: CreateOptions = {},
+    options: KeyringOptions = {},
   ): Rotated {
     const { random = randomBytes, clock = () => new Date() } = options
     Keyring.open(storeId, rootKey, storedKeys, { random })
@@ -148,11 +138,9 @@ export class Keyring extends Authenticators {
     const raw = random(KEY_BYTES)
     // An id is never given again: the newest entry is the active one, and that is never erased.
     const id = Math.max(...storedKeys.map((each) => each.id)) + 1
-    const head: EntryHead = { id, createdAt: clock().toISOString(), state: 'active' }
+    const added = sealer.seal({ id, createdAt: clock().toISOString(), state: 'active' }, raw)
     const { createdAt } = active
-    const older: EntryHead = { id: active.id, createdAt, state: 'retiring' }
-    const added = sealer.seal(head, raw)
-    const retired = sealer.seal(older, old)
+    const retired = sealer.seal({ id: active.id, createdAt, state: 'retiring' }, old)
     raw.fill(0)
     old.fill(0)
     const keys = [...storedKeys.map((each) => (each === active ? retired : each)), added]
@@ -203,14 +191,8 @@ export class Keyring extends Authenticators {
   #sealAs(binding: Binding, place: Place, plain: Uint8Array): Sealed {
     const raw = this.#random(KEY_BYTES)
     try {
-      const wrappedKey = seal(
-        this.#active.key,
-        dataKeyBinding(this.#storeId, place),
-        raw,
-        this.#random,
-      )
-      const sealed = seal(createSecretKey(raw), binding, plain, this.#random)
-      return { keyId: this.#active.info.id, wrappedKey, sealed }
+      const wrapped = this.#wrap(dataKeyBinding(this.#storeId, place), raw)
+      return { ...wrapped, sealed: seal(createSecretKey(raw), binding, plain, this.#random) }
     } finally {
       raw.fill(0)
     }
@@ -235,11 +217,15 @@ export class Keyring extends Authenticators {
     const binding = dataKeyBinding(this.#storeId, place)
     const raw = this.#openDataKey(binding, wrapped)
     try {
-      const { key, info } = this.#active
-      return { keyId: info.id, wrappedKey: seal(key, binding, raw, this.#random) }
+      return this.#wrap(binding, raw)
     } finally {
       raw.fill(0)
     }
+  }
+
+  #wrap(binding: Binding, raw: Buffer): WrappedKey {
+    const { key, info } = this.#active
+    return { keyId: info.id, wrappedKey: seal(key, binding, raw, this.#random) }
   }
 
   /** What `seal` gave, wrapped by the entry that is active now. */

@@ -4,7 +4,7 @@ import { mkdir, open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
-import { deriveKey, fingerprint } from './derive.ts'
+import { deriveKey, fingerprint, takeKey } from './derive.ts'
 import { KEY_BYTES, openKey, type RandomSource, seal } from './envelope.ts'
 import { readPrivateFile } from '../platform/private-file.ts'
 import type { KeyProvider } from './provider.ts'
@@ -106,19 +106,16 @@ function parse(path: string, bytes: Buffer): KeyObject {
   const [, id, text = ''] = pattern.exec(bytes.toString('latin1')) ?? []
   const raw = Buffer.from(text, 'base64')
   bytes.fill(0)
+  const about = `Cannot use the key file ${quote(path)}`
   if (id === undefined || raw.toString('base64') !== text) {
-    throw new SottoError(
-      'key_missing',
-      `Cannot use the key file ${quote(path)}: it is not a Sotto local key`,
-      { hint: 'The file is another one, or was damaged: bring back a copy of it.' },
-    )
+    throw new SottoError('key_missing', `${about}: it is not a Sotto local key`, {
+      hint: 'The file is another one, or was damaged: bring back a copy of it.',
+    })
   }
-  const key = createSecretKey(raw)
-  raw.fill(0)
+  const key = takeKey(raw)
   if (fingerprint(key, '') === id) return key
-  throw new SottoError(
-    'key_missing',
-    `Cannot use the key file ${quote(path)}: its key is not the one that its fingerprint ${id} names`,
-    { hint: 'The file was damaged or edited: bring back a copy of it.' },
-  )
+  const message = `${about}: its key is not the one that its fingerprint ${id} names`
+  throw new SottoError('key_missing', message, {
+    hint: 'The file was damaged or edited: bring back a copy of it.',
+  })
 }

@@ -22,11 +22,7 @@ export interface Attempt extends TransitKey {
 /** What is asked of a key. */
 export type TransitOperation = 'encrypt' | 'decrypt'
 
-interface Finding {
-  readonly found: string
-  readonly hint: string
-  readonly code?: ErrorCode
-}
+type Finding = Pick<Failure, 'found' | 'hint'> & { readonly code?: ErrorCode }
 
 /**
  * The SottoError for a call that failed: `key_wrong` when Transit took the wrap for none of its key,
@@ -74,21 +70,15 @@ function errorOf(attempt: Attempt, { found, hint, code = 'key_missing' }: Findin
 
 function findingOf(attempt: Attempt, operation: TransitOperation, failure: Failure): Finding {
   const { mount, key } = attempt
-  const { kind, found } = failure
+  const { kind, found, hint } = failure
+  const right = `"update" on ${quote(`${mount}/${operation}/${key}`)} in a policy of`
   if (kind === 'denied') {
     // OpenBao says no more than this when the key is missing and the caller may not make one.
     const or = operation === 'encrypt' ? ', or there is no such key' : ''
-    return {
-      found: `${found}${or}`,
-      hint: `Allow "update" on ${quote(`${mount}/${operation}/${key}`)} in a policy of the token: see docs/keys.md.`,
-    }
+    return { found: `${found}${or}`, hint: `Allow ${right} the token: see docs/keys.md.` }
   }
   if (kind === 'dead_token') {
-    const path = `${mount}/${operation}/${key}`
-    return {
-      found,
-      hint: `Give a new token, or allow "update" on ${quote(path)} in a policy of this one: see docs/keys.md.`,
-    }
+    return { found, hint: `Give a new token, or allow ${right} this one: see docs/keys.md.` }
   }
   if (kind === 'no_mount') {
     return {
@@ -97,15 +87,12 @@ function findingOf(attempt: Attempt, operation: TransitOperation, failure: Failu
     }
   }
   if (kind === 'no_namespace') return { found, hint: 'Look at --transit-namespace.' }
-  if (kind === 'tls') return { found, hint: `${failure.hint} It is --transit-ca-file.` }
-  if (kind === 'exposed') return { code: 'key_exposed', found, hint: failure.hint }
-  if (kind === 'refused') return refusalOf(attempt, failure)
-  return { found, hint: failure.hint }
+  if (kind === 'tls') return { found, hint: `${hint} It is --transit-ca-file.` }
+  if (kind === 'exposed') return { code: 'key_exposed', found, hint }
+  return (kind === 'refused' && refusalOf(attempt, failure.reasons.join('; '))) || { found, hint }
 }
 
-function refusalOf(attempt: Attempt, failure: Failure): Finding {
-  const { mount, key } = attempt
-  const said = failure.reasons.join('; ')
+function refusalOf({ mount, key }: Attempt, said: string): Finding | undefined {
   if (said.includes('encryption key not found')) {
     return {
       found: 'there is no such key',
@@ -132,5 +119,5 @@ function refusalOf(attempt: Attempt, failure: Failure): Finding {
       hint: 'Was the key deleted and recreated, or is this another OpenBao? Otherwise the wrap is damaged: open the store with another of its keys, then remove this one and add it again; or restore the store from a backup.',
     }
   }
-  return { found: failure.found, hint: failure.hint }
+  return undefined
 }

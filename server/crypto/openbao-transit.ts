@@ -2,12 +2,12 @@
  * The `openbao-transit` key provider: a key of OpenBao's Transit engine, which never leaves it. The root key
  * goes there to be wrapped and comes back unwrapped, under a key that is derived for the store.
  */
-import { hash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { type Answer, checkAddress, isCleanPath, OpenBaoConnection } from '../openbao/connection.ts'
 import { Session } from '../openbao/session.ts'
-import { FORMAT } from './binding.ts'
-import { bindWrap, damagedWrap, unbindWrap } from './bound-wrap.ts'
+import { bindWrap, contextOf, damagedWrap, unbindWrap } from './bound-wrap.ts'
+import { fingerprintOfPublic } from './derive.ts'
 import { KEY_BYTES } from './envelope.ts'
 import {
   isDerived,
@@ -52,21 +52,15 @@ export function openbaoTransitProvider(
 
   /** Sends `body` to the key in a session of its own, and gives what `act` makes of the answers. */
   async function using<T>(act: (send: Send) => Promise<T>): Promise<T> {
-    const connection = new OpenBaoConnection(given, {
-      waitMs: loginMs,
-      maxAnswerBytes: MAX_ANSWER_BYTES,
-    })
+    const bounds = { waitMs: loginMs, maxAnswerBytes: MAX_ANSWER_BYTES }
+    const connection = new OpenBaoConnection(given, bounds)
     const session = new Session({ connection, login: given.login, keep: false })
+    const common = { method: 'POST', repeatable: true, waitMs: callMs } as const
     try {
-      return await act((operation, body) =>
-        session.call({
-          method: 'POST',
-          path: `${given.mount}/${operation}/${given.key}`,
-          body,
-          repeatable: true,
-          waitMs: callMs,
-        }),
-      )
+      return await act((operation, body) => {
+        const path = `${given.mount}/${operation}/${given.key}`
+        return session.call({ ...common, path, body })
+      })
     } finally {
       await session.close()
     }
@@ -81,15 +75,14 @@ export function openbaoTransitProvider(
       const attempt = { ...given, attempted: `wrap the root key of store ${storeId}` }
       return using(async (send) => {
         // First what may get lost: whatever is mounted there might keep what it is sent.
-        const tried = await send('encrypt', {
-          plaintext: randomBytes(KEY_BYTES).toString('base64'),
-        })
+        const chaff = randomBytes(KEY_BYTES).toString('base64')
+        const tried = await send('encrypt', { plaintext: chaff })
         if (tried.ok) {
           throw ciphertextIn(tried) === undefined ? otherThanTransit(attempt) : notDerived(attempt)
         }
         if (!isDerived(tried.failure)) throw transitFailure(attempt, 'encrypt', tried.failure)
         const plaintext = Buffer.from(rootKey).toString('base64')
-        const answer = await send('encrypt', { plaintext, context: contextOf(storeId) })
+        const answer = await send('encrypt', { plaintext, context: derivedBy(storeId) })
         if (!answer.ok) throw transitFailure(attempt, 'encrypt', answer.failure)
         const ciphertext = ciphertextIn(answer)
         if (ciphertext === undefined) throw otherThanTransit(attempt)
@@ -103,11 +96,11 @@ export function openbaoTransitProvider(
       const ciphertext = Buffer.from(unbindWrap(wrapped, storeId, about)).toString('latin1')
       if (!ciphertextForm.test(ciphertext)) throw damagedWrap(about)
       return using(async (send) => {
-        const answer = await send('decrypt', { ciphertext, context: contextOf(storeId) })
+        const answer = await send('decrypt', { ciphertext, context: derivedBy(storeId) })
         if (!answer.ok) throw transitFailure(attempt, 'decrypt', answer.failure)
-        const { data } = (answer.body ?? {}) as { data?: { plaintext?: unknown } }
-        if (typeof data?.plaintext !== 'string') throw otherThanTransit(attempt)
-        const rootKey = Buffer.from(data.plaintext, 'base64')
+        const { plaintext } = dataOf(answer)
+        if (typeof plaintext !== 'string') throw otherThanTransit(attempt)
+        const rootKey = Buffer.from(plaintext, 'base64')
         if (rootKey.length === KEY_BYTES) return rootKey
         rootKey.fill(0)
         throw new SottoError('key_wrong', `${about}: what was wrapped is not a root key`)
@@ -122,23 +115,27 @@ type Send = (operation: TransitOperation, body: object) => Promise<Answer>
  * What the key is derived with for a store: as `associated_data` would, it binds the wrap, and Transit
  * checks it when it re-wraps under a newer version of the key, too. Base64 of JSON, without a blank.
  */
-function contextOf(store: string): string {
-  const context = { application: 'sotto', purpose: 'root-key', format: String(FORMAT), store }
-  return Buffer.from(JSON.stringify(context)).toString('base64')
+function derivedBy(storeId: string): string {
+  return Buffer.from(JSON.stringify(contextOf(storeId))).toString('base64')
 }
 
 /**
- * Names a key: the first 16 hex digits of the SHA-256 of its path, the only thing by which OpenBao names it.
+ * Names a key by its path, the only thing by which OpenBao names it.
  * Neither the address, which changes when OpenBao moves, nor what only a right to read the key shows.
  */
 function fingerprintOf({ namespace, mount, key }: TransitKey): string {
   const path = [namespace, mount, key].filter((part) => part !== undefined).join('/')
-  return hash('sha256', path, 'hex').slice(0, 16)
+  return fingerprintOfPublic(path)
 }
 
-function ciphertextIn(answer: Extract<Answer, { ok: true }>): string | undefined {
-  const { data } = (answer.body ?? {}) as { data?: { ciphertext?: unknown } }
-  const { ciphertext } = data ?? {}
+type Given = Extract<Answer, { ok: true }>
+
+function dataOf({ body }: Given): { readonly plaintext?: unknown; readonly ciphertext?: unknown } {
+  return (body as { data?: object } | undefined)?.data ?? {}
+}
+
+function ciphertextIn(answer: Given): string | undefined {
+  const { ciphertext } = dataOf(answer)
   return typeof ciphertext === 'string' && ciphertextForm.test(ciphertext) ? ciphertext : undefined
 }
 

@@ -2,9 +2,9 @@
  * The `recovery` key provider: an age identity that is kept offline. Wrapping needs its recipient
  * alone, which is public; unwrapping needs the identity itself, in a file.
  */
-import { hash } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
+import { fingerprintOfPublic } from './derive.ts'
 import { KEY_BYTES } from './envelope.ts'
 import { readPrivateFile } from '../platform/private-file.ts'
 import type { KeyProvider } from './provider.ts'
@@ -35,7 +35,7 @@ export async function recipientProvider(recipient: string): Promise<KeyProvider>
     async (storeId) => {
       throw new SottoError(
         'key_missing',
-        `Cannot unwrap the root key of store ${storeId} with recovery key ${fingerprintOf(recipient)}: that needs its identity, which is kept offline`,
+        `Cannot unwrap the root key of store ${storeId} with recovery key ${fingerprintOfPublic(recipient)}: that needs its identity, which is kept offline`,
         { hint: 'Give the file of the identity: --recovery-identity FILE' },
       )
     },
@@ -62,7 +62,7 @@ function provider(
     name: PROVIDER,
 
     async fingerprint() {
-      return fingerprintOf(await recipient())
+      return fingerprintOfPublic(await recipient())
     },
 
     async wrap(rootKey: Uint8Array, storeId: string) {
@@ -82,7 +82,7 @@ function provider(
       const { Decrypter } = await import('age-encryption')
       const decrypter = new Decrypter()
       decrypter.addIdentity(secret)
-      const about = `Cannot unwrap the root key of store ${storeId} with recovery key ${fingerprintOf(await recipient())}`
+      const about = `Cannot unwrap the root key of store ${storeId} with recovery key ${fingerprintOfPublic(await recipient())}`
       const plain = await decrypter.decrypt(wrapped).catch(() => {
         throw new SottoError(
           'key_wrong',
@@ -111,11 +111,6 @@ function unbind(plain: Uint8Array, storeId: string, about: string): Uint8Array {
   throw new SottoError('key_wrong', `${about}: it was wrapped for another store`, {
     hint: 'The wrap was copied from another store: restore this one from a backup.',
   })
-}
-
-/** Names a recipient: the first 16 hex digits of its SHA-256. */
-function fingerprintOf(recipient: string): string {
-  return hash('sha256', recipient, 'hex').slice(0, 16)
 }
 
 async function readIdentity(path: string): Promise<string> {

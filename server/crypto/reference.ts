@@ -1,7 +1,6 @@
 /** What a store keeps of a value that is in a backend: where it is, and what it must be. */
-import { createHmac, type KeyObject } from 'node:crypto'
 import { SottoError } from '../../client/api/errors.ts'
-import { type Binding, FORMAT, type Place } from './binding.ts'
+import type { Binding } from './binding.ts'
 import { encode } from './encoding.ts'
 
 /** Where a value is kept, and what it must be. */
@@ -28,18 +27,4 @@ export function decodeReference(bytes: Buffer, binding: Binding): Reference {
     'store_damaged',
     `Cannot read ${binding.subject()}: it has ${bytes.length} bytes where ${4 + FINGERPRINT_BYTES} are due`,
   )
-}
-
-/**
- * The fingerprint of `value` at `place` under `key`. The same value has another one at every place, so that
- * fingerprints do not show which secrets are equal.
- */
-export function fingerprintOf(
-  key: KeyObject,
-  storeId: string,
-  { name, incarnation, version }: Place,
-  value: Uint8Array,
-): Buffer {
-  const place = encode(['value-fingerprint', FORMAT, storeId, name, incarnation, version])
-  return createHmac('sha256', key).update(place).update(value).digest()
 }

@@ -25,9 +25,9 @@ export interface OpenedRootKey<W extends Wrap> {
  * The root key of the store `storeId`, which the caller overwrites after use, and the wrap that it
  * came from. Providers are asked in the order given; each is first asked for its fingerprint, and
  * only to unwrap what was wrapped under that. After a provider that fails, or does not answer a call for
- * `waitMs` (`key_missing`), the next one is asked. When none succeeds: throws `store_damaged` where there are no wraps, `key_wrong` where the store was sealed
- * under other keys than those given, and otherwise what the providers threw, with the code of the
- * first. `failures` is what those threw that were asked before the one that succeeded.
+ * `waitMs` (`key_missing`), the next one is asked. When none succeeds: throws `store_damaged` where there
+ * are no wraps, `key_wrong` where the store was sealed under other keys than those given, and otherwise
+ * what the providers threw, with the code of the first. `failures` is what those threw that were asked before the one that succeeded.
  */
 export async function openRootKey<W extends Wrap>(
   providers: readonly KeyProvider[],
@@ -36,25 +36,19 @@ export async function openRootKey<W extends Wrap>(
   waitMs?: number,
 ): Promise<OpenedRootKey<W>> {
   if (wraps.length === 0) {
-    throw new SottoError(
-      'store_damaged',
-      `Cannot open store ${storeId}: it has no wrapped root key`,
-      {
-        hint: 'Restore the store from a backup.',
-      },
-    )
+    const message = `Cannot open store ${storeId}: it has no wrapped root key`
+    throw new SottoError('store_damaged', message, { hint: 'Restore the store from a backup.' })
   }
   const failures: SottoError[] = []
   for (const provider of providers) {
     try {
-      const opened = await openWith(bounded(provider, waitMs), wraps, storeId)
-      return { ...opened, failures }
+      return { ...(await openWith(bounded(provider, waitMs), wraps, storeId)), failures }
     } catch (error) {
       if (!(error instanceof SottoError)) throw error
       failures.push(error)
     }
   }
-  throw combined(failures) ?? noProvider(wraps, storeId)
+  throw combined(failures) ?? wrongKey(storeId, wraps, 'and no key is given')
 }
 
 async function openWith<W extends Wrap>(
@@ -63,9 +57,9 @@ async function openWith<W extends Wrap>(
   storeId: string,
 ): Promise<{ rootKey: Uint8Array; wrap: W }> {
   const given = await provider.fingerprint()
-  const own = wraps.filter((wrap) => wrap.provider === provider.name)
-  const wrap = own.find((candidate) => candidate.fingerprint === given)
-  if (wrap === undefined) throw wrongKey(provider, wraps, storeId, given)
+  const wrap = wraps.find((each) => each.provider === provider.name && each.fingerprint === given)
+  if (wrap === undefined)
+    throw wrongKey(storeId, wraps, `the given key is ${provider.name} key ${given}`)
   const rootKey = await provider.unwrap(wrap.wrapped, storeId)
   if (rootKey.length === KEY_BYTES) return { rootKey, wrap }
   throw new SottoError(
@@ -74,25 +68,9 @@ async function openWith<W extends Wrap>(
   )
 }
 
-function wrongKey(
-  provider: KeyProvider,
-  wraps: readonly Wrap[],
-  storeId: string,
-  given: string,
-): SottoError {
-  return new SottoError(
-    'key_wrong',
-    `Cannot open store ${storeId}: it was sealed under ${named(wraps)}, the given key is ${provider.name} key ${given}`,
-    { hint: hintFor(wraps) },
-  )
-}
-
-function noProvider(wraps: readonly Wrap[], storeId: string): SottoError {
-  return new SottoError(
-    'key_wrong',
-    `Cannot open store ${storeId}: it was sealed under ${named(wraps)}, and no key is given`,
-    { hint: hintFor(wraps) },
-  )
+function wrongKey(storeId: string, wraps: readonly Wrap[], given: string): SottoError {
+  const message = `Cannot open store ${storeId}: it was sealed under ${named(wraps)}, ${given}`
+  return new SottoError('key_wrong', message, { hint: hintFor(wraps) })
 }
 
 function hintFor(wraps: readonly Wrap[]): string {

@@ -60,8 +60,7 @@ export interface ConnectionOptions {
   readonly random?: () => number
 }
 
-const WAIT_MS = 10_000
-const MAX_ANSWER_BYTES = 8 * 1024 * 1024
+const defaultBounds = { waitMs: 10_000, maxAnswerBytes: 8 * 1024 * 1024, random: Math.random }
 const CONNECTIONS = 16
 const ATTEMPTS = 3
 const PAUSE_MS = 100
@@ -75,20 +74,16 @@ const cleanPath = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._~=@:+,-]+(?:\/[A-Za
  * namespace is not a name, and `unsafe` when it would carry tokens across a network in the clear.
  */
 export function checkAddress({ url, namespace, insecure = false }: OpenBaoAddress): void {
+  const form = 'It is https://HOST:PORT.'
   const address = URL.parse(url)
   if (address === null || !/^https?:$/.test(address.protocol)) {
-    throw new SottoError('usage', `Cannot use ${quote(url)} as the address of OpenBao`, {
-      hint: 'It is https://HOST:PORT.',
-    })
+    const message = `Cannot use ${quote(url)} as the address of OpenBao`
+    throw new SottoError('usage', message, { hint: form })
   }
   if (`${address.origin}/` !== address.href) {
-    throw new SottoError(
-      'usage',
-      `Cannot use ${quote(address.origin)} as the address of OpenBao: something follows the host and port, or stands before them`,
-      {
-        hint: 'It is https://HOST:PORT. Mount, namespace and credentials have settings of their own.',
-      },
-    )
+    const message = `Cannot use ${quote(address.origin)} as the address of OpenBao: something follows the host and port, or stands before them`
+    const hint = `${form} Mount, namespace and credentials have settings of their own.`
+    throw new SottoError('usage', message, { hint })
   }
   if (namespace !== undefined && !cleanPath.test(namespace)) {
     throw new SottoError('usage', `Cannot use ${quote(namespace)} as a namespace of OpenBao`, {
@@ -96,11 +91,8 @@ export function checkAddress({ url, namespace, insecure = false }: OpenBaoAddres
     })
   }
   if (address.protocol === 'https:' || isLoopbackHost(address.hostname) || insecure) return
-  throw new SottoError(
-    'unsafe',
-    `Cannot use OpenBao at ${quote(address.origin)}: tokens and keys would cross the network in the clear`,
-    { hint: 'Give an address that begins with https://.' },
-  )
+  const message = `Cannot use OpenBao at ${quote(address.origin)}: tokens and keys would cross the network in the clear`
+  throw new SottoError('unsafe', message, { hint: 'Give an address that begins with https://.' })
 }
 
 /** Whether `path`, the name of a mount, a key or a role, needs no escape in a path. */
@@ -113,9 +105,7 @@ export class OpenBaoConnection {
   /** Scheme, host and port. */
   readonly origin: string
   readonly #address: OpenBaoAddress
-  readonly #waitMs: number
-  readonly #maxAnswerBytes: number
-  readonly #random: () => number
+  readonly #bounds: Required<ConnectionOptions>
   #agent: Agent | undefined
 
   /** Throws as `checkAddress` does. */
@@ -123,9 +113,7 @@ export class OpenBaoConnection {
     checkAddress(address)
     this.origin = new URL(address.url).origin
     this.#address = address
-    this.#waitMs = options.waitMs ?? WAIT_MS
-    this.#maxAnswerBytes = options.maxAnswerBytes ?? MAX_ANSWER_BYTES
-    this.#random = options.random ?? Math.random
+    this.#bounds = { ...defaultBounds, ...options }
   }
 
   /** Makes a call. Never rejects for what OpenBao or the network does. */
@@ -133,7 +121,7 @@ export class OpenBaoConnection {
     if (!cleanPath.test(request.path)) throw new Error('a path that is not clean')
     const attempts = request.repeatable === true ? ATTEMPTS : 1
     // All attempts fit into the whole, with the pauses between them.
-    const { waitMs = this.#waitMs } = request
+    const { waitMs = this.#bounds.waitMs } = request
     const attemptMs = attempts === 1 ? waitMs : Math.ceil(waitMs / (attempts + 1))
     for (let attempt = 1; ; attempt += 1) {
       const answer = await this.#once(request, attemptMs)
@@ -141,7 +129,7 @@ export class OpenBaoConnection {
       const { kind } = answer.failure
       if (kind === 'sealed') return this.#sealedOrNew(answer)
       if (attempt === attempts || !passing.has(kind)) return answer
-      await pause(PAUSE_MS * 2 ** attempt * (0.5 + this.#random()))
+      await pause(PAUSE_MS * 2 ** attempt * (0.5 + this.#bounds.random()))
     }
   }
 
@@ -154,13 +142,15 @@ export class OpenBaoConnection {
   /** One that was never initialised says that it is sealed. */
   async #sealedOrNew(answer: Answer): Promise<Answer> {
     const request = { method: 'GET', path: 'sys/seal-status' } as const
-    const status = await this.#once(request, Math.min(this.#waitMs, SEAL_STATUS_MS), true)
+    const status = await this.#once(request, Math.min(this.#bounds.waitMs, SEAL_STATUS_MS), true)
     const { initialized } = ((status.ok && status.body) || {}) as { initialized?: unknown }
     return initialized === false ? { ok: false, failure: uninitialised } : answer
   }
 
   async #once(request: OpenBaoRequest, waitMs: number, root = false): Promise<Answer> {
-    const sent = request.body && bytesOf(request.body)
+    const { body } = request
+    // A copy, which is zeroed at the end.
+    const sent = body && Buffer.from(body instanceof Uint8Array ? body : JSON.stringify(body))
     const abort = new AbortController()
     const timer = setTimeout(() => abort.abort(new Late()), waitMs)
     try {
@@ -199,7 +189,7 @@ export class OpenBaoConnection {
       connect: { timeout: waitMs, ...(ca !== undefined && { ca }) },
       headersTimeout: 0,
       bodyTimeout: 0,
-      maxResponseSize: this.#maxAnswerBytes,
+      maxResponseSize: this.#bounds.maxAnswerBytes,
     })
   }
 
@@ -239,9 +229,8 @@ async function readAuthority(path: string): Promise<string> {
     throw new NoAuthority(ownFailure('tls', found, hint))
   }
   if (text.includes('-----BEGIN CERTIFICATE-----')) return text
-  throw new NoAuthority(
-    ownFailure('tls', `the CA file ${quote(path)} holds no PEM certificate`, hint),
-  )
+  const found = `the CA file ${quote(path)} holds no PEM certificate`
+  throw new NoAuthority(ownFailure('tls', found, hint))
 }
 
 function understood(
@@ -259,7 +248,8 @@ function understood(
   const failure = refusal(request.method, {
     status,
     // What repeats the request is not passed on: it could hold the token or a secret.
-    body: repeats(request, text) ? withoutReasons(body) : body,
+    body:
+      body && repeats(request, text) ? { errors: ['(its reasons repeat what was sent)'] } : body,
     empty: text === '',
     location: Array.isArray(location) ? location[0] : location,
   })
@@ -276,20 +266,10 @@ function objectIn(text: string): object | undefined {
   }
 }
 
-/** A copy of `body` as JSON. The caller zeroes it. */
-function bytesOf(body: object): Buffer {
-  return Buffer.from(body instanceof Uint8Array ? body : JSON.stringify(body))
-}
-
 /** Whether the answer holds the token or a text of the body, in part of the answer or as the whole. */
 function repeats({ token, body }: OpenBaoRequest, text: string): boolean {
   const fields = body instanceof Uint8Array ? [] : Object.values(body ?? {})
-  const sent = fields.filter((each) => typeof each === 'string')
-  return [...sent, ...(token === undefined ? [] : [token])].some(
-    (each) => each.length >= 8 && text.includes(each),
+  return [...fields, token].some(
+    (each) => typeof each === 'string' && each.length >= 8 && text.includes(each),
   )
-}
-
-function withoutReasons(body: object | undefined): object | undefined {
-  return body && { errors: ['(its reasons repeat what was sent)'] }
 }

@@ -89,8 +89,7 @@ export function refusal(method: string, answer: RawAnswer): Failure {
 
 /** What it means that no answer came: `error` is what undici rejected with. */
 export function breakdown(error: unknown, waitMs: number): Failure {
-  const [kind, found, hint] = explainError(error, waitMs)
-  return { kind, found, hint, reasons: [] }
+  return ownFailure(...explainError(error, waitMs))
 }
 
 /** A failure that OpenBao was not asked for. */
@@ -99,12 +98,11 @@ export function ownFailure(kind: FailureKind, found: string, hint: string): Fail
 }
 
 /** OpenBao has no keys yet. */
-export const uninitialised: Failure = {
-  kind: 'uninitialised',
-  found: 'it is not initialised',
-  hint: 'Look whether its storage is mounted; a new one is made with `bao operator init`.',
-  reasons: [],
-}
+export const uninitialised: Failure = ownFailure(
+  'uninitialised',
+  'it is not initialised',
+  'Look whether its storage is mounted; a new one is made with `bao operator init`.',
+)
 
 type Explanation = readonly [kind: FailureKind, found: string, hint: string]
 
@@ -138,13 +136,11 @@ function explain(method: string, answer: RawAnswer, said: string): Explanation {
   }
   if (status === 404) return absent(body, said)
   if (status === 403) {
-    return /invalid token/i.test(said)
-      ? [
-          'dead_token',
-          'the token is not valid: it has expired or was revoked',
-          'Give another token.',
-        ]
-      : ['denied', 'permission denied', 'Allow it in a policy of the token.']
+    if (!/invalid token/i.test(said)) {
+      return ['denied', 'permission denied', 'Allow it in a policy of the token.']
+    }
+    const dead = 'the token is not valid: it has expired or was revoked'
+    return ['dead_token', dead, 'Give another token.']
   }
   if (/check-and-set parameter did not match/i.test(said)) {
     return ['conflict', told, 'Somebody else wrote in between: look at what is there now.']

@@ -78,14 +78,9 @@ export async function logIn(connection: OpenBaoConnection, login: Login): Promis
   if (!answer.ok) return { ok: false, failure: refused(login, answer.failure) }
   const token = tokenIn(answer.body)
   if (token !== undefined) return { ok: true, token: { ...token, own: true } }
-  return {
-    ok: false,
-    failure: ownFailure(
-      'bad_answer',
-      `its login at ${quote(mountOf(login))} gave no token`,
-      'Look at what answers at the address.',
-    ),
-  }
+  const found = `its login at ${quote(mountOf(login))} gave no token`
+  const failure = ownFailure('bad_answer', found, 'Look at what answers at the address.')
+  return { ok: false, failure }
 }
 
 /** The token in the answer to a login or a renewal; undefined where there is none. */
@@ -93,11 +88,8 @@ export function tokenIn(body: unknown): Omit<Token, 'own'> | undefined {
   const { auth } = (body ?? {}) as { auth?: Record<string, unknown> | null }
   const { client_token: value, lease_duration: seconds, renewable } = auth ?? {}
   if (typeof value !== 'string' || value === '' || typeof seconds !== 'number') return undefined
-  return {
-    value,
-    ...(seconds > 0 && { ttlMs: seconds * 1000 }),
-    renewable: renewable === true,
-  }
+  const ttl = seconds > 0 && { ttlMs: seconds * 1000 }
+  return { value, ...ttl, renewable: renewable === true }
 }
 
 function requestOf(login: Proven, proof: string): { path: string; body: object } {
@@ -147,20 +139,16 @@ function checked(kind: string, path: string | undefined, text: string): string {
   const line = text.replace(/\r?\n$/, '')
   if (/^[\x21-\x7e]+$/.test(line) && line.length < MAX_CREDENTIAL_BYTES) return line
   const where = path === undefined ? `the OpenBao ${kind}` : `the ${kind} of ${quote(path)}`
-  throw new SottoError(
-    'key_missing',
-    `Cannot use ${where}: it is ${line === '' ? 'empty' : 'not one line of visible characters'}`,
-  )
+  const reason = line === '' ? 'empty' : 'not one line of visible characters'
+  throw new SottoError('key_missing', `Cannot use ${where}: it is ${reason}`)
 }
 
 function unreadable({ code, message, hint }: SottoError): Failure {
   const found = message.replace(/^C/, 'c')
   if (code === 'key_exposed') return ownFailure('exposed', found, hint ?? 'Look at the file.')
-  return ownFailure(
-    'credentials',
-    found,
-    'Name the file that has it, readable by the user that the program runs as, with nothing else in it.',
-  )
+  const advice =
+    'Name the file that has it, readable by the user that the program runs as, with nothing else in it.'
+  return ownFailure('credentials', found, advice)
 }
 
 /** What a login met, in words of logins. */

@@ -60,11 +60,7 @@ type Holding =
 
 /** A session with one OpenBao. */
 export class Session {
-  readonly #connection: OpenBaoConnection
-  readonly #login: Login
-  readonly #keep: boolean
-  readonly #timers: Timers
-  readonly #random: () => number
+  readonly #parts: Required<SessionOptions>
   readonly #counts = { logins: 0, failedLogins: 0, renewals: 0, failedRenewals: 0 }
   #held: Held | undefined
   /** The login that is under way: there is never more than one. */
@@ -81,21 +77,17 @@ export class Session {
   #stopTimer: () => void = () => {}
   #closed = false
 
-  constructor({ connection, login, keep, timers, random }: SessionOptions) {
-    this.#connection = connection
-    this.#login = login
-    this.#keep = keep ?? true
-    this.#timers = timers ?? processTimers
-    this.#random = random ?? Math.random
+  constructor(options: SessionOptions) {
+    this.#parts = { keep: true, timers: processTimers, random: Math.random, ...options }
   }
 
   /** Scheme, host and port of the OpenBao. */
   get origin(): string {
-    return this.#connection.origin
+    return this.#parts.connection.origin
   }
 
   get status(): SessionStatus {
-    const left = (this.#held?.until ?? Number.POSITIVE_INFINITY) - this.#timers.now()
+    const left = (this.#held?.until ?? Number.POSITIVE_INFINITY) - this.#parts.timers.now()
     return {
       ...this.#counts,
       ...(Number.isFinite(left) && { tokenTtlMs: Math.max(0, left) }),
@@ -126,40 +118,42 @@ export class Session {
     await this.#loggingIn
     const held = this.#held
     this.#held = undefined
-    if (held?.own === true) {
-      const path = 'auth/token/revoke-self'
-      // Where this is not permitted the token dies by itself.
-      await this.#connection.call({
-        method: 'POST',
-        path,
-        token: held.value,
-        waitMs: REVOKE_MS,
-      })
-    }
-    await this.#connection.close()
+    // Where this is not permitted the token dies by itself.
+    if (held?.own === true) await this.#ask('POST', 'revoke-self', held, { waitMs: REVOKE_MS })
+    await this.#parts.connection.close()
   }
 
-  #callWith({ value }: Held, request: Omit<OpenBaoRequest, 'token'>): Promise<Answer> {
-    return this.#connection.call({ ...request, token: value })
+  /** Asks for something about a token, by itself. */
+  #ask(
+    method: 'GET' | 'POST',
+    what: string,
+    token: Token,
+    more: Pick<OpenBaoRequest, 'body' | 'waitMs'> = {},
+  ): Promise<Answer> {
+    return this.#callWith(token, { method, path: `auth/token/${what}`, ...more })
+  }
+
+  #callWith({ value }: Token, request: Omit<OpenBaoRequest, 'token'>): Promise<Answer> {
+    return this.#parts.connection.call({ ...request, token: value })
   }
 
   async #hold(): Promise<Holding> {
     const held = this.#held
-    if (held && this.#timers.now() < held.until) return { ok: true, held }
-    const waitMs = this.#nextLogin - this.#timers.now()
+    if (held && this.#parts.timers.now() < held.until) return { ok: true, held }
+    const waitMs = this.#nextLogin - this.#parts.timers.now()
     if (waitMs > 0 && this.#failure) return { ok: false, failure: soon(this.#failure, waitMs) }
     return this.#logInOnce()
   }
 
   #logInOnce(): Promise<Holding> {
-    this.#loggingIn ??= this.#logIn().finally(() => (this.#loggingIn = undefined))
-    return this.#loggingIn
+    return (this.#loggingIn ??= this.#logIn().finally(() => (this.#loggingIn = undefined)))
   }
 
   async #logIn(): Promise<Holding> {
-    const outcome = await logIn(this.#connection, this.#login)
+    const { connection, login, keep } = this.#parts
+    const outcome = await logIn(connection, login)
     if (!outcome.ok) return this.#failed(outcome)
-    const measured = this.#keep ? await this.#measured(outcome.token) : outcome
+    const measured = keep ? await this.#measured(outcome.token) : outcome
     if (!measured.ok) return this.#failed(measured)
     const { token } = measured
     const held = { ...token, ...this.#life(token), firstTtlMs: token.ttlMs ?? 0 }
@@ -175,7 +169,7 @@ export class Session {
   #failed({ failure }: Extract<LoginOutcome, { ok: false }>): Holding {
     this.#counts.failedLogins += 1
     this.#failure = failure
-    this.#nextLogin = this.#timers.now() + this.#pauseAfter(failure)
+    this.#nextLogin = this.#parts.timers.now() + this.#pauseAfter(failure)
     return { ok: false, failure }
   }
 
@@ -186,14 +180,13 @@ export class Session {
     }
     this.#failures += 1
     const pause = Math.min(PAUSE_MS * 2 ** (this.#failures - 1), MAX_PAUSE_MS)
-    return pause * (0.5 + this.#random() / 2)
+    return pause * (0.5 + this.#parts.random() / 2)
   }
 
   /** A token from a file has no known end: OpenBao says when it ends, if the token may ask. */
   async #measured(token: Token): Promise<LoginOutcome> {
     if (token.own) return { ok: true, token }
-    const path = 'auth/token/lookup-self'
-    const answer = await this.#connection.call({ method: 'GET', path, token: token.value })
+    const answer = await this.#ask('GET', 'lookup-self', token)
     if (!answer.ok) return unjudged.has(answer.failure.kind) ? answer : { ok: true, token }
     const { data } = (answer.body ?? {}) as { data?: { ttl?: unknown; renewable?: unknown } }
     const seconds = typeof data?.ttl === 'number' ? data.ttl : 0
@@ -202,42 +195,38 @@ export class Session {
   }
 
   #life({ ttlMs }: Pick<Token, 'ttlMs'>): { until: number } {
-    return { until: ttlMs === undefined ? Number.POSITIVE_INFINITY : this.#timers.now() + ttlMs }
+    return {
+      until: ttlMs === undefined ? Number.POSITIVE_INFINITY : this.#parts.timers.now() + ttlMs,
+    }
   }
 
   /** Sets the alarm for the renewal of `held`. */
   #refreshAt(held: Held): void {
-    const left = held.until - this.#timers.now()
+    const left = held.until - this.#parts.timers.now()
     if (!Number.isFinite(left)) return
     // Many servers that were started together do not come back together.
-    this.#alarm(left * RENEW_AT * (1 - this.#random() / 10))
+    this.#alarm(left * RENEW_AT * (1 - this.#parts.random() / 10))
   }
 
   #alarm(ms: number): void {
     this.#stopTimer()
-    if (!this.#keep || this.#closed) return
+    if (!this.#parts.keep || this.#closed) return
     const due = Math.min(Math.max(ms, PAUSE_MS), MAX_ALARM_MS)
-    this.#stopTimer = this.#timers.after(due, () => void this.#refresh())
+    this.#stopTimer = this.#parts.timers.after(due, () => void this.#refresh())
   }
 
   async #refresh(): Promise<void> {
     const held = this.#held
     if (held === undefined || this.#closed) return
     if (held.renewable && (await this.#renewed(held))) return
-    const waitMs = this.#nextLogin - this.#timers.now()
+    const waitMs = this.#nextLogin - this.#parts.timers.now()
     const holding = waitMs > 0 ? undefined : await this.#logInOnce()
-    if (holding?.ok !== true) this.#alarm(Math.max(0, this.#nextLogin - this.#timers.now()))
+    if (holding?.ok !== true) this.#alarm(Math.max(0, this.#nextLogin - this.#parts.timers.now()))
   }
 
   /** Whether there is nothing more to do for now. */
   async #renewed(held: Held): Promise<boolean> {
-    const path = 'auth/token/renew-self'
-    const answer = await this.#connection.call({
-      method: 'POST',
-      path,
-      body: {},
-      token: held.value,
-    })
+    const answer = await this.#ask('POST', 'renew-self', held, { body: {} })
     if (this.#held !== held) return true
     if (!answer.ok) {
       this.#counts.failedRenewals += 1
@@ -262,10 +251,10 @@ export class Session {
   /** Whether the denial of something to `held` is for good; a dead token is replaced, or dropped. */
   async #doubt(held: Held, { kind }: Failure): Promise<void> {
     try {
-      if (this.#timers.now() < this.#nextDoubt) return
+      if (this.#parts.timers.now() < this.#nextDoubt) return
       if (kind === 'denied' && !(await this.#isDead(held))) return
       this.#dead = held.value
-      this.#nextDoubt = this.#timers.now() + DENIAL_MS
+      this.#nextDoubt = this.#parts.timers.now() + DENIAL_MS
       const holding = await this.#logInOnce()
       if (!holding.ok && this.#held === held) this.#held = undefined
     } finally {
@@ -273,9 +262,8 @@ export class Session {
     }
   }
 
-  async #isDead({ value }: Held): Promise<boolean> {
-    const path = 'auth/token/lookup-self'
-    const answer = await this.#connection.call({ method: 'GET', path, token: value })
+  async #isDead(held: Held): Promise<boolean> {
+    const answer = await this.#ask('GET', 'lookup-self', held)
     return !answer.ok && doubtful.has(answer.failure.kind)
   }
 }

@@ -1,6 +1,7 @@
 /** What a store keeps of backends: their settings, and the places in them that are to be cleared. */
 import type { Principal } from '../../client/api/types.ts'
 import type { AuditMark } from './head.ts'
+import type { VersionPlace } from './secrets.ts'
 
 /** A backend, where values can be kept instead of the store. */
 export interface StoredBackend {
@@ -43,12 +44,10 @@ export interface BackendChange {
 }
 
 /** A place in a backend that may hold a value which should not be there. */
-export interface Orphan {
+export interface Orphan extends VersionPlace {
   /** The id of the backend. */
   readonly backend: number
-  readonly name: string
   readonly incarnation: number
-  readonly version: number
 }
 
 /** The verbs of a store about backends, as the contract says. */

@@ -47,11 +47,7 @@ export interface Restored {
 }
 
 /** How much a store holds. */
-export interface StoreMeasure {
-  /** Secrets that have versions. */
-  readonly secrets: number
-  /** Versions that have a value. */
-  readonly versions: number
+export interface StoreMeasure extends Pick<StoreCounts, 'secrets' | 'versions'> {
   /** Bytes of its file. */
   readonly databaseBytes: number
   /** Bytes of its log of changes; 0 where there is none. */

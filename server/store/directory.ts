@@ -52,13 +52,8 @@ export function stateDirectory(path: string): StateDirectory {
 
 /** setec's users have SETEC_STATE_DIR set, which Sotto reads too. */
 function refuseSetec(path: string): void {
-  const names = readdirSync(path)
-  if (
-    names.includes('sotto.db') ||
-    !['database', 'audit.log'].every((name) => names.includes(name))
-  ) {
-    return
-  }
+  const names = new Set(readdirSync(path))
+  if (names.has('sotto.db') || !names.has('database') || !names.has('audit.log')) return
   throw new SottoError('store_foreign', `The directory ${quote(path)} is that of a setec server`, {
     hint: 'Give Sotto one of its own; `sotto import setec` brings the secrets over while both run.',
   })

@@ -1,6 +1,7 @@
 /** What a store keeps of keys: the keyring, and the root key as key providers wrapped it. */
 import type { Principal } from '../../client/api/types.ts'
 import type { AuditMark } from './head.ts'
+import type { PlacedVersion, VersionPlace } from './secrets.ts'
 
 /** A keyring entry as it is stored: sealed under the root key. */
 export interface StoredKey {
@@ -33,21 +34,13 @@ export interface KeyChange {
 }
 
 /** A version, as far as its wrapped data key is concerned. */
-export interface WrappedVersion {
-  readonly name: string
-  readonly incarnation: number
-  readonly version: number
-  /** The keyring entry that wraps its data key. */
-  readonly keyId: number
-  readonly wrappedKey: Uint8Array
+export interface WrappedVersion extends Omit<PlacedVersion, 'sealed' | 'backend'> {
   /** Where it is among all versions: the cursor of the next page. */
   readonly cursor: number
 }
 
 /** The data key of a version, re-wrapped. */
-export interface MovedKey {
-  readonly name: string
-  readonly version: number
+export interface MovedKey extends VersionPlace {
   /** Replaces `expected`. */
   readonly wrappedKey: Uint8Array
   readonly expected: Uint8Array

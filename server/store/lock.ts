@@ -25,42 +25,36 @@ const held = new Set<Database.Database>()
 export function lockDirectory(path: string): DirectoryLock {
   const directory = resolve(path)
   const pidFile = join(directory, 'lock.pid')
-  const db = openLock(directory)
+  let db: Database.Database | undefined
   try {
+    db = new Database(join(directory, 'lock'), { timeout: 0 })
     // A transaction that writes nothing needs no journal file.
     db.pragma('journal_mode = MEMORY')
     db.exec('BEGIN EXCLUSIVE')
     chmodSync(join(directory, 'lock'), 0o600)
     writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
   } catch (error) {
-    db.close()
+    db?.close()
     throw lockError(error, directory, pidFile)
   }
-  held.add(db)
+  const lock = db
+  held.add(lock)
   return {
     release() {
-      if (!held.delete(db)) return
+      if (!held.delete(lock)) return
       rmSync(pidFile, { force: true })
-      db.close()
+      lock.close()
     },
   }
 }
 
-function openLock(directory: string): Database.Database {
-  try {
-    return new Database(join(directory, 'lock'), { timeout: 0 })
-  } catch (error) {
-    // What better-sqlite3 throws for a directory that is missing.
-    if (error instanceof TypeError) {
-      throw new SottoError('no_store', `Cannot lock "${directory}": there is no such directory`, {
-        hint: 'Make a store with `sotto init`, or give the directory that has one.',
-      })
-    }
-    throw lockError(error, directory, join(directory, 'lock.pid'))
-  }
-}
-
 function lockError(error: unknown, directory: string, pidFile: string): SottoError {
+  // What better-sqlite3 throws for a directory that is missing.
+  if (error instanceof TypeError) {
+    return new SottoError('no_store', `Cannot lock "${directory}": there is no such directory`, {
+      hint: 'Make a store with `sotto init`, or give the directory that has one.',
+    })
+  }
   if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')) {
     const pid = readPid(pidFile)
     const owner = pid === undefined ? 'another process' : `process ${pid}`

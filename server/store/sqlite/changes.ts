@@ -4,45 +4,46 @@
  */
 import type { Database } from 'better-sqlite3'
 import type { AuditMark } from '../contract.ts'
-import { BackendChanges, backendWords } from './backend-changes.ts'
-import { Head } from './head.ts'
-import { KeyChanges, keyWords } from './key-changes.ts'
-import { MirrorChanges, mirrorWords } from './mirror-changes.ts'
-import { SecretChanges, secretWords } from './secret-changes.ts'
+import { backendChanges, backendWords } from './backend-changes.ts'
+import { type Head, headOf } from './head.ts'
+import { keyChanges, keyWords } from './key-changes.ts'
+import { mirrorChanges, mirrorWords } from './mirror-changes.ts'
+import { secretChanges, secretWords } from './secret-changes.ts'
 
 /** The verbs about the log of changes itself. */
-class LogChanges {
-  readonly #head: Head
-  readonly #committed
-  readonly #settle
+function logChanges(db: Database, { revision, remember }: Head) {
+  const settle = db.prepare('UPDATE meta SET settled = settled + 1')
+  const select = db.prepare<[{ intent: number }]>(`
+    SELECT audit_id FROM change WHERE audit_id = :intent
+    UNION ALL SELECT audit_id FROM wrap_change WHERE audit_id = :intent
+    UNION ALL SELECT audit_id FROM keyring_change WHERE audit_id = :intent
+    UNION ALL SELECT audit_id FROM backend_change WHERE audit_id = :intent`)
+  return {
+    committed(intents: readonly number[]): Set<number> {
+      // A commit that failed in its sync left frames in the log that a crash would revive. This write
+      // takes their place, so that an intent that is reported absent stays absent. It must change a byte,
+      // or SQLite leaves it out.
+      settle.run()
+      return new Set(intents.filter((intent) => select.get({ intent }) !== undefined))
+    },
 
-  constructor(db: Database, head: Head) {
-    this.#head = head
-    this.#settle = db.prepare('UPDATE meta SET settled = settled + 1')
-    this.#committed = db
-      .prepare<[{ intent: number }], number>(`
-        SELECT audit_id FROM change WHERE audit_id = :intent
-        UNION ALL SELECT audit_id FROM wrap_change WHERE audit_id = :intent
-        UNION ALL SELECT audit_id FROM keyring_change WHERE audit_id = :intent
-        UNION ALL SELECT audit_id FROM backend_change WHERE audit_id = :intent`)
-      .pluck()
+    remember,
+
+    /** Proves that the writer answers. */
+    ping: (): void => void revision(),
   }
+}
 
-  committed(intents: readonly number[]): Set<number> {
-    // A commit that failed in its sync left frames in the log that a crash would revive. This write
-    // takes their place, so that an intent that is reported absent stays absent. It must change a byte, or
-    // SQLite leaves it out.
-    this.#settle.run()
-    return new Set(intents.filter((intent) => this.#committed.get({ intent }) !== undefined))
-  }
-
-  remember(mark: AuditMark): void {
-    this.#head.remember(mark)
-  }
-
-  /** Proves that the writer answers. */
-  ping(): void {
-    void this.#head.revision
+/** The verbs on one connection. */
+function verbsOf(db: Database) {
+  const head = headOf(db)
+  const backends = backendChanges(db, head)
+  return {
+    ...logChanges(db, head),
+    ...secretChanges(db, head, backends),
+    ...keyChanges(db, head),
+    ...backends,
+    ...mirrorChanges(db),
   }
 }
 
@@ -56,7 +57,7 @@ const words = {
   ...mirrorWords,
 }
 
-type Verbs = LogChanges & SecretChanges & KeyChanges & BackendChanges & MirrorChanges
+type Verbs = ReturnType<typeof verbsOf>
 
 export type Verb = keyof typeof words
 
@@ -78,25 +79,11 @@ export function changesSecret(verb: Verb): boolean {
   return verb in secretWords
 }
 
-/** The verbs on one connection. */
-export class Changes {
-  readonly #doers = new Map<string, Record<string, (...args: unknown[]) => unknown>>()
-
-  constructor(db: Database) {
-    const head = new Head(db)
-    const backends = new BackendChanges(db, head)
-    const add = (doer: object, names: object): void => {
-      for (const name of Object.keys(names)) this.#doers.set(name, doer as never)
-    }
-    add(new LogChanges(db, head), words)
-    add(new SecretChanges(db, head, backends), secretWords)
-    add(new KeyChanges(db, head), keyWords)
-    add(backends, backendWords)
-    add(new MirrorChanges(db), mirrorWords)
-  }
-
-  /** Throws a Refusal where the change does not follow from what is stored; its caller undoes what was done. */
-  apply(verb: Verb, args: readonly unknown[]): unknown {
-    return this.#doers.get(verb)?.[verb]?.(...args)
-  }
+/**
+ * Does verbs on one connection. Throws a Refusal where the change does not follow from what is stored; its
+ * caller undoes what was done.
+ */
+export function changesOf(db: Database): (verb: Verb, args: readonly unknown[]) => unknown {
+  const does = verbsOf(db)
+  return (verb, args) => (does[verb] as (...given: unknown[]) => unknown)(...args)
 }

@@ -44,21 +44,23 @@ function finish(copy: string): Copied {
     db.pragma('journal_mode = DELETE')
     const head = lookUps.head.prepare(db)()
     const { keys, wraps } = lookUps.keys.prepare(db)()
-    return { head, schema: schemaOf(db), counts: countsOf(db), keys, wraps }
+    return {
+      head,
+      schema: schemaOf(db),
+      counts: db.prepare(counts).get() as StoreCounts,
+      keys,
+      wraps,
+    }
   } finally {
     db.close()
   }
 }
 
-function countsOf(db: Database.Database): StoreCounts {
-  return db
-    .prepare(`
-      SELECT (SELECT count(*) FROM secret) AS names,
-        (SELECT count(*) FROM secret WHERE active <> 0) AS secrets,
-        (SELECT count(*) FROM version WHERE removed IS NULL) AS versions,
-        (SELECT count(*) FROM version WHERE removed IS NOT NULL) AS tombstones`)
-    .get() as StoreCounts
-}
+const counts = `
+  SELECT (SELECT count(*) FROM secret) AS names,
+    (SELECT count(*) FROM secret WHERE active <> 0) AS secrets,
+    (SELECT count(*) FROM version WHERE removed IS NULL) AS versions,
+    (SELECT count(*) FROM version WHERE removed IS NOT NULL) AS tombstones`
 
 async function start(): Promise<void> {
   if (!parentPort) throw new Error('The copier runs as a worker thread')
@@ -66,9 +68,7 @@ async function start(): Promise<void> {
   const report = (message: FromCopier): void => port.postMessage(message)
   const { path, copy } = workerData as CopierData
   let stop = false
-  port.once('message', () => {
-    stop = true
-  })
+  port.once('message', () => (stop = true))
   let db: Database.Database | undefined
   try {
     yieldToOthers()

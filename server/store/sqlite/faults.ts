@@ -55,9 +55,8 @@ export function foreign(path: string): SottoError {
 
 /** The store did not pass the check that is made when it is opened. */
 export function damaged(path: string, finding: string): SottoError {
-  return new SottoError('store_damaged', `Cannot open the store "${path}": ${finding}`, {
-    hint: RESTORE,
-  })
+  const message = `Cannot open the store "${path}": ${finding}`
+  return new SottoError('store_damaged', message, { hint: RESTORE })
 }
 
 const reasons: readonly (readonly [prefix: string, reason: string, hint: string])[] = [

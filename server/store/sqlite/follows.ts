@@ -29,33 +29,23 @@ export function follows(
 type Rule = (was: SecretColumns, next: SecretColumns, version: number) => boolean
 
 const rules: Record<HistoryItem['verb'], Rule> = {
-  append(was, next, version) {
-    const isNew = was.active === 0
-    return (
-      !hasNumber(was.versions, version) &&
-      !hasNumber(was.removed, version) &&
-      (next.active === version || (!isNew && next.active === was.active)) &&
-      same(next, {
-        incarnation: isNew ? was.incarnation + 1 : was.incarnation,
-        active: next.active,
-        highest: Math.max(was.highest, version),
-        versions: joinNumbers(was.versions, `${version}`),
-        removed: was.removed,
-      })
-    )
-  },
-  reserve: (was, next, version) =>
-    !hasNumber(was.versions, version) &&
-    !hasNumber(was.removed, version) &&
+  append: (was, next, version) =>
+    isNew(was, version) &&
+    staysActive(was, next, version) &&
     same(next, {
-      ...was,
-      incarnation: was.active === 0 ? was.incarnation + 1 : was.incarnation,
-      highest: Math.max(was.highest, version),
+      ...raised(was, version),
+      active: next.active,
+      versions: joinNumbers(was.versions, `${version}`),
+    }),
+  reserve: (was, next, version) =>
+    isNew(was, version) &&
+    same(next, {
+      ...raised(was, version),
       removed: joinNumbers(was.removed, `${version}`),
     }),
   fill: (was, next, version) =>
     hasNumber(was.removed, version) &&
-    (next.active === version || (was.active !== 0 && next.active === was.active)) &&
+    staysActive(was, next, version) &&
     same(next, {
       ...was,
       active: next.active,
@@ -83,12 +73,24 @@ const rules: Record<HistoryItem['verb'], Rule> = {
     }),
 }
 
+/** Whether `version` was never given. */
+function isNew({ versions, removed }: SecretColumns, version: number): boolean {
+  return !hasNumber(versions, version) && !hasNumber(removed, version)
+}
+
+/** Whether what is active next is what was, if anything, or `version`. */
+function staysActive(was: SecretColumns, next: SecretColumns, version: number): boolean {
+  return next.active === version || (was.active !== 0 && next.active === was.active)
+}
+
+/** `was`, to which `version` is given: in the next incarnation where the secret was deleted. */
+function raised(was: SecretColumns, version: number): SecretColumns {
+  const incarnation = was.active === 0 ? was.incarnation + 1 : was.incarnation
+  return { ...was, incarnation, highest: Math.max(was.highest, version) }
+}
+
+const columns = Object.keys(unused) as (keyof SecretColumns)[]
+
 function same(one: SecretColumns, other: SecretColumns): boolean {
-  return (
-    one.incarnation === other.incarnation &&
-    one.active === other.active &&
-    one.highest === other.highest &&
-    one.versions === other.versions &&
-    one.removed === other.removed
-  )
+  return columns.every((column) => one[column] === other[column])
 }

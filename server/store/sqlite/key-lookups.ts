@@ -1,10 +1,7 @@
 /** What is read of the keyring, the wraps of the root key, and the data keys that the keyring wraps. */
 import type { Database } from 'better-sqlite3'
 import type { StoredKey, StoredWrap, WrappedVersion } from '../contract.ts'
-
-interface WrapRow extends Omit<StoredWrap, 'provenAt'> {
-  readonly provenAt: string | null
-}
+import { type RowOf, withoutNulls } from './rows.ts'
 
 export const keyLookUps = {
   keys: {
@@ -13,12 +10,12 @@ export const keyLookUps = {
       const entries = db.prepare<[], StoredKey>(
         'SELECT id, created_at AS createdAt, state, sealed FROM keyring_entry ORDER BY id',
       )
-      const wraps = db.prepare<[], WrapRow>(`
+      const wraps = db.prepare<[], RowOf<StoredWrap>>(`
         SELECT provider, fingerprint, created_at AS createdAt, proven_at AS provenAt, wrapped
         FROM root_wrap ORDER BY id`)
       return (): { keys: StoredKey[]; wraps: StoredWrap[] } => ({
         keys: entries.all(),
-        wraps: wraps.all().map(asWrap),
+        wraps: wraps.all().map((row) => withoutNulls(row)),
       })
     },
   },
@@ -46,8 +43,4 @@ export const keyLookUps = {
         select.all(keyId, cursor, limit)
     },
   },
-}
-
-function asWrap({ provenAt, ...wrap }: WrapRow): StoredWrap {
-  return provenAt === null ? wrap : { ...wrap, provenAt }
 }

@@ -48,9 +48,7 @@ export type ReadAnswer = { readonly id: number } & (
 )
 
 /** What the copier is started with. */
-export interface CopierData {
-  /** Absolute. */
-  readonly path: string
+export interface CopierData extends Pick<WriterData, 'path'> {
   /** The file that is made. */
   readonly copy: string
 }

@@ -1,30 +1,7 @@
 /** Brings the schema of a store up to what this release knows, one numbered step at a time. */
 import type { Database } from 'better-sqlite3'
 import { SottoError } from '../../../client/api/errors.ts'
-import {
-  APPLICATION_ID,
-  backends,
-  firstSchema,
-  keyringChanges,
-  mirrors,
-  restores,
-  staleCopies,
-  wrapChanges,
-} from './schema.ts'
-
-/** Migration n is at index n - 1. One that was released is never edited. */
-const migrations: readonly ((db: Database) => void)[] = [
-  (db) => {
-    db.exec(firstSchema)
-    db.pragma(`application_id = ${APPLICATION_ID}`)
-  },
-  (db) => db.exec(wrapChanges),
-  (db) => db.exec(keyringChanges),
-  (db) => db.exec(backends),
-  (db) => db.exec(restores),
-  (db) => db.exec(mirrors),
-  (db) => db.exec(staleCopies),
-]
+import { migrations } from './schema.ts'
 
 /** The schema that this release writes. */
 export const NEWEST_SCHEMA: number = migrations.length
@@ -43,14 +20,11 @@ export function migrate(db: Database): void {
   db.pragma('foreign_keys = OFF')
   for (let number = schemaOf(db) + 1; number <= NEWEST_SCHEMA; number++) {
     db.transaction(() => {
-      migrations[number - 1]?.(db)
+      db.exec(migrations[number - 1] as string)
       db.pragma(`user_version = ${number}`)
       if ((db.pragma('foreign_key_check') as unknown[]).length > 0) {
-        throw new SottoError(
-          'store_damaged',
-          `Cannot migrate the store "${db.name}" to schema ${number}: its references do not hold`,
-          { hint: 'Restore the store from a backup.' },
-        )
+        const message = `Cannot migrate the store "${db.name}" to schema ${number}: its references do not hold`
+        throw new SottoError('store_damaged', message, { hint: 'Restore the store from a backup.' })
       }
     }).immediate()
   }

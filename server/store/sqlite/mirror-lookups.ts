@@ -2,27 +2,14 @@
 import type { Database } from 'better-sqlite3'
 import type { MirrorCounts, Mirrored, MirrorHead, Shown, StaleCopies } from '../mirrors.ts'
 import { parseNumbers } from './numbers.ts'
+import { type RowOf, withoutNulls } from './rows.ts'
 
-interface HeadRow {
-  readonly cursor: number
-  readonly scope: string
-  readonly place: string | null
-  readonly checkedAt: string | null
-}
-
-interface MirroredRow {
-  readonly cursor: number
-  readonly name: string
-  readonly state: Mirrored['state']
-  readonly reason: string
-  readonly since: string
-  readonly attempts: number
-  readonly retryAt: string | null
+interface MirroredRow extends RowOf<Omit<Mirrored, 'shown' | 'intended'>> {
   readonly shown: string | null
   readonly intended: string | null
 }
 
-const columns = `m.id AS cursor, s.name, m.state, m.reason, m.since, m.attempts,
+const columns = `s.name, m.state, m.reason, m.since, m.attempts,
   m.retry_at AS retryAt, m.shown, m.intended
   FROM mirrored m JOIN secret s ON s.id = m.secret WHERE m.backend = :backend`
 
@@ -43,19 +30,12 @@ export const mirrorLookUps = {
   mirrorHead: {
     words: 'read the state of a mirror',
     prepare(db: Database) {
-      const select = db.prepare<[number], HeadRow>(
+      const select = db.prepare<[number], RowOf<MirrorHead>>(
         'SELECT cursor, scope, place, checked_at AS checkedAt FROM mirror WHERE backend = ?',
       )
       return (backend: number): MirrorHead | undefined => {
         const row = select.get(backend)
-        if (!row) return undefined
-        const { cursor, scope, place, checkedAt } = row
-        return {
-          cursor,
-          scope,
-          ...(place !== null && { place }),
-          ...(checkedAt !== null && { checkedAt }),
-        }
+        return row && withoutNulls(row)
       }
     },
   },
@@ -84,13 +64,12 @@ export const mirrorLookUps = {
   mirrored: {
     words: 'read what a mirror shows',
     prepare(db: Database) {
-      const all = db.prepare<[Record<string, unknown>], MirroredRow>(
-        `SELECT ${columns} AND m.id > :cursor ORDER BY m.id LIMIT :limit`,
-      )
-      const due = db.prepare<[Record<string, unknown>], MirroredRow>(`
-        SELECT ${columns} AND m.id > :cursor
-          AND (m.state = 'due' OR (m.state = 'failed' AND m.retry_at <= :dueBy))
-        ORDER BY m.id LIMIT :limit`)
+      const rowsThat = (condition: string) =>
+        db.prepare<[Record<string, unknown>], MirroredRow & { readonly cursor: number }>(`
+          SELECT m.id AS cursor, ${columns} AND m.id > :cursor AND ${condition}
+          ORDER BY m.id LIMIT :limit`)
+      const all = rowsThat('true')
+      const due = rowsThat("(m.state = 'due' OR (m.state = 'failed' AND m.retry_at <= :dueBy))")
       return (
         backend: number,
         cursor: number,
@@ -99,7 +78,7 @@ export const mirrorLookUps = {
       ): (Mirrored & { cursor: number })[] => {
         const wanted = { backend, cursor, limit }
         const rows = dueBy === undefined ? all.all(wanted) : due.all({ ...wanted, dueBy })
-        return rows.map((row) => ({ ...asMirrored(row), cursor: row.cursor }))
+        return rows.map(({ cursor: at, ...row }) => ({ ...asMirrored(row), cursor: at }))
       }
     },
   },
@@ -127,15 +106,9 @@ export const mirrorLookUps = {
   },
 }
 
-function asMirrored(row: MirroredRow): Mirrored {
-  const { name, state, reason, since, attempts, retryAt, shown, intended } = row
+function asMirrored({ shown, intended, ...row }: MirroredRow): Mirrored {
   return {
-    name,
-    state,
-    reason,
-    since,
-    attempts,
-    ...(retryAt !== null && { retryAt }),
+    ...withoutNulls<Omit<Mirrored, 'shown' | 'intended'>>(row),
     ...(shown !== null && { shown: JSON.parse(shown) as Shown }),
     ...(intended !== null && { intended: JSON.parse(intended) as Shown }),
   }

@@ -40,9 +40,8 @@ export function hasNumber(text: string, number: number): boolean {
 /** The numbers that are in one of the two sets, or in both. */
 export function joinNumbers(one: string, other: string): string {
   const joined: [first: number, last: number][] = []
-  for (const [first, last] of [...parseRuns(one), ...parseRuns(other)].toSorted(
-    (a, b) => a[0] - b[0],
-  )) {
+  const runs = [...parseRuns(one), ...parseRuns(other)].toSorted((a, b) => a[0] - b[0])
+  for (const [first, last] of runs) {
     const run = joined.at(-1)
     if (run && first <= run[1] + 1) run[1] = Math.max(run[1], last)
     else joined.push([first, last])
@@ -54,10 +53,7 @@ export function joinNumbers(one: string, other: string): string {
 export function withoutNumber(text: string, number: number): string {
   const runs = parseRuns(text).flatMap(([first, last]): Run[] => {
     if (number < first || last < number) return [[first, last]]
-    const around: Run[] = [
-      [first, number - 1],
-      [number + 1, last],
-    ]
+    const around = [[first, number - 1] as const, [number + 1, last] as const]
     return around.filter((run) => run[0] <= run[1])
   })
   return formatRuns(runs)
@@ -69,13 +65,8 @@ function parseRuns(text: string): Run[] {
     const dash = part.indexOf('-')
     const first = Number(dash < 0 ? part : part.slice(0, dash))
     const last = dash < 0 ? first : Number(part.slice(dash + 1))
-    if (!(first >= 1 && last >= first && last <= MAX_VERSION)) {
-      throw new SottoError(
-        'store_damaged',
-        `Cannot read the version numbers "${text}" in the store`,
-      )
-    }
-    return [first, last]
+    if (first >= 1 && last >= first && last <= MAX_VERSION) return [first, last]
+    throw new SottoError('store_damaged', `Cannot read the version numbers "${text}" in the store`)
   })
 }
 

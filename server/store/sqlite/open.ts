@@ -2,6 +2,7 @@
 import Database from 'better-sqlite3'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { asStoreError, damaged, foreign } from './faults.ts'
+import type { SecretColumns } from './follows.ts'
 import { migrate, NEWEST_SCHEMA, schemaOf } from './migrate.ts'
 import { formatNumbers, hasNumber } from './numbers.ts'
 import { APPLICATION_ID } from './schema.ts'
@@ -117,9 +118,11 @@ function checkPages(db: Database.Database): void {
   if (finding !== 'ok') throw damaged(db.name, finding)
 }
 
+type Numbers = Pick<SecretColumns, 'active' | 'versions' | 'removed'>
+
 /** Compares the numbers in each secret's row with the rows of its versions. */
 function checkNumbers(db: Database.Database): void {
-  const secrets = db.prepare<[], SecretNumbers>(
+  const secrets = db.prepare<[], { id: number; name: string } & Numbers>(
     'SELECT id, name, active, versions, removed FROM secret ORDER BY id',
   )
   // Both are walked in the order of the secret's id: one look-up for each secret takes far longer.
@@ -145,12 +148,4 @@ function checkNumbers(db: Database.Database): void {
   } finally {
     numbers.return?.()
   }
-}
-
-interface SecretNumbers {
-  readonly id: number
-  readonly name: string
-  readonly active: number
-  readonly versions: string
-  readonly removed: string
 }

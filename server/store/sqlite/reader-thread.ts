@@ -5,15 +5,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { asStoreError } from './faults.ts'
 import { type Asked, attemptedRead, isWalk, type LookUp, type Walk } from './lookups.ts'
-import type { ReadAnswer, ReadOp, ToReader } from './messages.ts'
+import type { ReadAnswer, ReadOp, ToReader, WriterData } from './messages.ts'
 import { toPlain } from '../../platform/thread.ts'
 import { Reader } from './reader.ts'
 
 /** What the reader is started with. */
-export interface ReaderData {
-  /** Absolute. */
-  readonly path: string
-}
+export type ReaderData = Pick<WriterData, 'path'>
 
 class Reading {
   readonly #path: string
@@ -68,13 +65,11 @@ class Reading {
   }
 
   #open(): Reader {
-    this.#reader ??= new Reader(this.#path)
-    return this.#reader
+    return (this.#reader ??= new Reader(this.#path))
   }
 
   #failed({ id, verb, args }: ReadOp, error: unknown): ReadAnswer {
-    const attempted = attemptedRead(verb, args)
-    return { id, error: toPlain(asStoreError(error, attempted, this.#path)) }
+    return { id, error: toPlain(asStoreError(error, attemptedRead(verb, args), this.#path)) }
   }
 }
 

@@ -3,6 +3,7 @@ import Database from 'better-sqlite3'
 import { MAX_VERSION } from '../../../client/api/types.ts'
 import type { AuditMark, Restored, SecretState } from '../contract.ts'
 import { asStoreError } from './faults.ts'
+import type { SecretColumns } from './follows.ts'
 import { parseNumbers } from './numbers.ts'
 import { configureWriter } from './open.ts'
 
@@ -21,14 +22,9 @@ export interface Revival {
   readonly mac: (state: SecretState) => Uint8Array
 }
 
-interface Row {
+interface Row extends SecretColumns {
   readonly id: number
   readonly name: string
-  readonly incarnation: number
-  readonly active: number
-  readonly highest: number
-  readonly versions: string
-  readonly removed: string
 }
 
 const PAGE_ROWS = 1000
@@ -54,24 +50,19 @@ export function reviveStore(path: string, revival: Revival): void {
 
 function revive(db: Database.Database, { mark, revision, restored, ...how }: Revival): void {
   raise(db, how)
-  db.prepare(`
+  const insert = db.prepare(`
     INSERT INTO restore (revision, audit_id, audit_hash, backup, taken_at, taken_revision, floor, by, at)
-    VALUES (:revision, :id, :hash, :backup, :takenAt, :takenRevision, :floor, :by, :at)`).run({
-    revision,
-    ...mark,
-    ...restored,
-  })
-  db.prepare('UPDATE meta SET revision = ?, audit_id = ?, audit_hash = ?').run(
-    revision,
-    mark.id,
-    mark.hash,
+    VALUES (:revision, :id, :hash, :backup, :takenAt, :takenRevision, :floor, :by, :at)`)
+  insert.run({ revision, ...mark, ...restored })
+  const update = db.prepare(
+    'UPDATE meta SET revision = :revision, audit_id = :id, audit_hash = :hash',
   )
+  update.run({ revision, ...mark })
 }
 
-function raise(
-  db: Database.Database,
-  { skip, given, mac }: Pick<Revival, 'skip' | 'given' | 'mac'>,
-): void {
+type Raise = Pick<Revival, 'skip' | 'given' | 'mac'>
+
+function raise(db: Database.Database, { skip, given, mac }: Raise): void {
   const unknown = new Map(given)
   const page = db.prepare<[number], Row>(`
     SELECT id, name, incarnation, active, highest, versions, removed FROM secret

@@ -1,14 +1,19 @@
 /**
- * The tables of a store as migration 1 makes them. Later releases add migrations and leave this
- * text as it is. Rows live in rowid tables: without a rowid, values in overflow pages make a put
- * slower the more secrets there are.
+ * The tables of a store, as its migrations make them. Rows live in rowid tables: without a rowid, values in
+ * overflow pages make a put slower the more secrets there are.
  */
 
 /** Marks the file as a Sotto store, in SQLite's header: "SOTO" in ASCII. */
 export const APPLICATION_ID = 0x534f544f
 
-/** The first schema. Times are UTC text, `by` is a principal as JSON. */
-export const firstSchema = `
+/**
+ * Migration n is at index n - 1. One that was released is never edited. Times are UTC text, `by` is a
+ * principal as JSON.
+ */
+export const migrations: readonly string[] = [
+  `
+PRAGMA application_id = ${APPLICATION_ID};
+
 -- What this store is and how far it has come: exactly one row.
 CREATE TABLE meta (
   one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -82,10 +87,10 @@ CREATE TABLE version (
   CHECK ((removed IS NULL) = (wrapped_key IS NOT NULL)),
   CHECK ((removed IS NULL) = (sealed IS NOT NULL))
 ) STRICT;
-`
+`,
 
-/** Migration 2: wraps of the root key come and go, and each has the time when it was last proven. */
-export const wrapChanges = `
+  // 2: wraps of the root key come and go, and each has the time when it was last proven.
+  `
 ALTER TABLE root_wrap ADD COLUMN proven_at TEXT;  -- NULL where the root key never came back from it
 
 -- One row for each committed change of the wraps; its revision is one of the store, as in change.
@@ -99,10 +104,10 @@ CREATE TABLE wrap_change (
   by TEXT NOT NULL,
   at TEXT NOT NULL
 ) STRICT;
-`
+`,
 
-/** Migration 3: entries of the keyring come and go, and wraps are replaced. */
-export const keyringChanges = `
+  // 3: entries of the keyring come and go, and wraps are replaced.
+  `
 -- Finds what an entry still wraps, when it is to be erased.
 CREATE INDEX version_key ON version (key_id) WHERE key_id IS NOT NULL;
 
@@ -133,10 +138,10 @@ INSERT INTO new_wrap_change
   SELECT revision, audit_id, audit_hash, verb, provider, fingerprint, by, at FROM wrap_change;
 DROP TABLE wrap_change;
 ALTER TABLE new_wrap_change RENAME TO wrap_change;
-`
+`,
 
-/** Migration 4: values can be kept in backends. */
-export const backends = `
+  // 4: values can be kept in backends.
+  `
 -- A system that keeps values instead of this store, or copies of them.
 CREATE TABLE backend (
   id INTEGER PRIMARY KEY CHECK (id >= 1),  -- never given again: backend_change has all that were
@@ -197,10 +202,10 @@ INSERT INTO new_change
 DROP TABLE change;
 ALTER TABLE new_change RENAME TO change;
 CREATE INDEX change_secret ON change (secret);
-`
+`,
 
-/** Migration 5: a store that came back from a backup knows it. */
-export const restores = `
+  // 5: a store that came back from a backup knows it.
+  `
 -- One row for each time; its revision is one of the store, as in change.
 CREATE TABLE restore (
   revision INTEGER PRIMARY KEY,
@@ -213,10 +218,10 @@ CREATE TABLE restore (
   by TEXT NOT NULL,
   at TEXT NOT NULL
 ) STRICT;
-`
+`,
 
-/** Migration 6: mirrors. The outbox of all of them is the table change, from the cursor of each on. */
-export const mirrors = `
+  // 6: mirrors. The outbox of all of them is the table change, from the cursor of each on.
+  `
 CREATE TABLE mirror (
   backend INTEGER PRIMARY KEY REFERENCES backend (id) ON DELETE CASCADE,
   cursor INTEGER NOT NULL,  -- the revision up to which changes were taken up
@@ -241,10 +246,10 @@ CREATE TABLE mirrored (
   UNIQUE (backend, secret)
 ) STRICT;
 CREATE INDEX mirrored_state ON mirrored (backend, state);
-`
+`,
 
-/** Migration 7: mirrors keep no copies of versions; where such copies lie is remembered to be reported. */
-export const staleCopies = `
+  // 7: mirrors keep no copies of versions; where such copies lie is remembered to be reported.
+  `
 CREATE TABLE stale_copy (
   backend INTEGER NOT NULL REFERENCES backend (id) ON DELETE CASCADE,
   secret INTEGER NOT NULL REFERENCES secret (id),
@@ -254,4 +259,5 @@ INSERT INTO stale_copy SELECT backend, secret, leaves FROM mirrored WHERE leaves
 ALTER TABLE mirrored DROP COLUMN leaves;
 -- The scope had that setting, too; a different scope would have everything looked at again.
 UPDATE mirror SET scope = coalesce(json_extract(scope, '$[0]'), scope) WHERE json_valid(scope);
-`
+`,
+]

@@ -11,6 +11,7 @@ import type {
   VersionPlace,
 } from '../contract.ts'
 import { parseNumbers } from './numbers.ts'
+import { type RowOf, withoutNulls } from './rows.ts'
 
 /** Rows of a page. */
 const PAGE_ROWS = 500
@@ -23,13 +24,7 @@ interface StateRow extends Omit<SecretRow, 'versions' | 'removed'> {
   readonly removed: string
 }
 
-interface ChangeRow extends Omit<HistoryItem, 'by' | 'version'> {
-  readonly by: string
-  readonly version: number | null
-}
-
-/** A version as a row, which has null where it has no backend. */
-type Stored<T> = Omit<T, 'backend'> & { readonly backend: number | null }
+type ChangeRow = RowOf<Omit<HistoryItem, 'by'>> & { readonly by: string }
 
 const state = 's.name, s.incarnation, s.active, s.highest, s.versions, s.removed, s.mac'
 
@@ -45,7 +40,7 @@ export const secretLookUps = {
       const begin = db.prepare('BEGIN')
       const end = db.prepare('COMMIT')
       const find = finder(db)
-      const select = db.prepare<[name: string, version: number], Stored<SealedVersion>>(`
+      const select = db.prepare<[name: string, version: number], RowOf<SealedVersion>>(`
         SELECT number AS version, key_id AS keyId, wrapped_key AS wrappedKey, sealed, backend
         FROM version
         WHERE secret = (SELECT id FROM secret WHERE name = ?) AND number = ? AND removed IS NULL`)
@@ -55,7 +50,7 @@ export const secretLookUps = {
           const secret = find(name)
           if (!secret) return undefined
           const found = select.get(name, version === 0 ? secret.active : version)
-          return found ? { secret, version: withoutNull(found) } : { secret }
+          return found ? { secret, version: withoutNulls(found) } : { secret }
         } finally {
           end.run()
         }
@@ -75,7 +70,7 @@ export const secretLookUps = {
   versions: {
     words: 'read its versions',
     prepare(db: Database) {
-      const select = db.prepare<[string, string, number], Stored<PlacedVersion>>(`
+      const select = db.prepare<[string, string, number], RowOf<PlacedVersion>>(`
         SELECT s.name, s.incarnation, v.number AS version, v.key_id AS keyId,
           v.wrapped_key AS wrappedKey, v.sealed, v.backend
         FROM secret s CROSS JOIN version v ON v.secret = s.id
@@ -86,7 +81,7 @@ export const secretLookUps = {
         const page: PlacedVersion[] = []
         let bytes = 0
         for (const row of select.iterate(name, name, version)) {
-          page.push(withoutNull(row))
+          page.push(withoutNulls(row))
           bytes += row.sealed.byteLength
           if (bytes >= PAGE_BYTES) break
         }
@@ -132,14 +127,6 @@ function asSecret(row: StateRow): SecretRow {
   return { ...row, versions: parseNumbers(row.versions), removed: parseNumbers(row.removed) }
 }
 
-function withoutNull<T extends { readonly backend: number | null }>({
-  backend,
-  ...version
-}: T): Omit<T, 'backend'> & { readonly backend?: number } {
-  return backend === null ? version : { ...version, backend }
-}
-
-function asHistoryItem({ by, version, ...item }: ChangeRow): HistoryItem {
-  const parsed = JSON.parse(by) as Principal
-  return version === null ? { ...item, by: parsed } : { ...item, by: parsed, version }
+function asHistoryItem({ by, ...item }: ChangeRow): HistoryItem {
+  return { ...withoutNulls<Omit<HistoryItem, 'by'>>(item), by: JSON.parse(by) as Principal }
 }

@@ -11,6 +11,8 @@ import { fromPlain, threadScript } from '../../platform/thread.ts'
 /** A copy without progress for so long is given up. */
 const STALL_MS = 60_000
 
+type Progress = NonNullable<SnapshotOptions['progress']>
+
 const script = threadScript('server/store/sqlite/copier-thread')
 
 /** The snapshots of the store in one file. */
@@ -27,7 +29,7 @@ export class Snapshots {
   /** Takes one, as the contract says. */
   async take({ signal, progress = () => {} }: SnapshotOptions): Promise<Snapshot> {
     const stop = AbortSignal.any([this.#stop.signal, ...(signal ? [signal] : [])])
-    const taking = this.#copy(stop, progress)
+    const taking = copyStore(this.#file, stop, progress)
     this.#taking.add(taking)
     try {
       return await taking
@@ -41,66 +43,59 @@ export class Snapshots {
     this.#stop.abort()
     await Promise.allSettled(this.#taking)
   }
+}
 
-  async #copy(
-    signal: AbortSignal,
-    progress: (done: number, total: number) => void,
-  ): Promise<Snapshot> {
-    const path = `${this.#file}.${randomBytes(4).toString('hex')}.snapshot`
-    const remove = (): Promise<void> => removeCopy(path)
-    try {
-      if (signal.aborted) throw stopped(this.#file)
-      // Made here, not by SQLite, for the mode, which the files that SQLite adds inherit.
-      await (await open(path, 'wx', 0o600)).close()
-      const copied = await this.#run(path, signal, progress)
-      const { size } = await stat(path)
-      return { path, bytes: size, ...copied, [Symbol.asyncDispose]: remove }
-    } catch (error) {
-      await remove().catch(() => {})
-      if (error instanceof SottoError) throw error
-      const message = `Cannot copy the store "${this.#file}": ${String(error)}`
-      throw new SottoError('local', message, { cause: error })
-    }
+async function copyStore(file: string, signal: AbortSignal, progress: Progress): Promise<Snapshot> {
+  const path = `${file}.${randomBytes(4).toString('hex')}.snapshot`
+  const remove = (): Promise<void> => removeCopy(path)
+  try {
+    if (signal.aborted) throw stopped(file)
+    // Made here, not by SQLite, for the mode, which the files that SQLite adds inherit.
+    await (await open(path, 'wx', 0o600)).close()
+    const copied = await runCopier({ path: file, copy: path }, signal, progress)
+    const { size } = await stat(path)
+    return { path, bytes: size, ...copied, [Symbol.asyncDispose]: remove }
+  } catch (error) {
+    await remove().catch(() => {})
+    if (error instanceof SottoError) throw error
+    const message = `Cannot copy the store "${file}": ${String(error)}`
+    throw new SottoError('local', message, { cause: error })
   }
+}
 
-  /** Resolves, or rejects, when the thread is gone. */
-  async #run(
-    copy: string,
-    signal: AbortSignal,
-    progress: (done: number, total: number) => void,
-  ): Promise<Copied> {
-    const data: CopierData = { path: this.#file, copy }
-    const worker = new Worker(script, { workerData: data, env: {}, name: 'store-copier' })
-    let copied: Copied | undefined
-    let failure: Error | undefined
-    const stall = setTimeout(() => {
-      failure ??= stalled(this.#file)
-      void worker.terminate()
-    }, STALL_MS)
-    const stop = (): void => {
-      failure ??= stopped(this.#file)
-      // A thread that was ended by force would leave its lock on the store's log.
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
-      worker.postMessage('stop')
-    }
-    signal.addEventListener('abort', stop)
-    worker.on('message', (message: FromCopier) => {
-      stall.refresh()
-      if ('copied' in message) copied = message.copied
-      else if ('refused' in message) failure ??= fromPlain(message.refused)
-      else progress(message.done, message.total)
-    })
-    worker.on('error', (error: Error) => (failure ??= error))
-    try {
-      await new Promise((resolve) => worker.once('exit', resolve))
-    } finally {
-      clearTimeout(stall)
-      signal.removeEventListener('abort', stop)
-    }
-    if (failure) throw failure
-    if (copied) return copied
-    throw new Error('its copier ended too soon')
+/** Resolves, or rejects, when the thread is gone. */
+async function runCopier(
+  data: CopierData,
+  signal: AbortSignal,
+  progress: Progress,
+): Promise<Copied> {
+  const worker = new Worker(script, { workerData: data, env: {}, name: 'store-copier' })
+  let copied: Copied | undefined
+  let failure: Error | undefined
+  const stall = setTimeout(() => {
+    failure ??= stalled(data.path)
+    void worker.terminate()
+  }, STALL_MS)
+  const stop = (): void => {
+    failure ??= stopped(data.path)
+    // A thread that was ended by force would leave its lock on the store's log.
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
+    worker.postMessage('stop')
   }
+  signal.addEventListener('abort', stop)
+  worker.on('message', (message: FromCopier) => {
+    stall.refresh()
+    if ('copied' in message) copied = message.copied
+    else if ('refused' in message) failure ??= fromPlain(message.refused)
+    else progress(message.done, message.total)
+  })
+  worker.on('error', (error: Error) => (failure ??= error))
+  await new Promise((resolve) => worker.once('exit', resolve))
+  clearTimeout(stall)
+  signal.removeEventListener('abort', stop)
+  if (failure) throw failure
+  if (copied) return copied
+  throw new Error('its copier ended too soon')
 }
 
 /** Removes what a crash left of snapshots of the store in `file`, whose lock is held. Never rejects. */

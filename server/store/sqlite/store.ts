@@ -11,8 +11,7 @@ import type { WriterData } from './messages.ts'
 import { ReadQueue, readsOf } from './read-queue.ts'
 import type { ReaderData } from './reader-thread.ts'
 import { removeOrphans, Snapshots } from './snapshot.ts'
-import { WriteQueue } from './write-queue.ts'
-import { writesOf } from './writes.ts'
+import { WriteQueue, writesOf } from './write-queue.ts'
 
 export { createStore } from './create.ts'
 
@@ -53,18 +52,11 @@ export async function openStore(path: string, options: OpenOptions = {}): Promis
   const inode = await inodeOf(file)
   const writerData: WriterData = { path: file, maxBytes }
   const readerData: ReaderData = { path: file }
-  const writer = startWriter(writerScript, {
-    workerData: writerData,
-    env: {},
-    name: 'store-writer',
-    resourceLimits: threadLimits,
-  })
-  const reader = startReader(readerScript, {
-    workerData: readerData,
-    env: {},
-    name: 'store-reader',
-    resourceLimits: threadLimits,
-  })
+  const common = { env: {}, resourceLimits: threadLimits }
+  const writerOptions = { ...common, workerData: writerData, name: 'store-writer' }
+  const writer = startWriter(writerScript, writerOptions)
+  const readerOptions = { ...common, workerData: readerData, name: 'store-reader' }
+  const reader = startReader(readerScript, readerOptions)
   const queue = new WriteQueue(writer, file, { waitMs, maxWaiting }, metrics)
   const reads = new ReadQueue(reader, file, waitMs)
   try {
@@ -92,40 +84,31 @@ interface Parts {
 /** All of the store but its reads and writes. */
 class SqliteStore {
   readonly identity: StoreIdentity
-  readonly #file: string
-  readonly #inode: string
-  readonly #queue: WriteQueue
-  readonly #reads: ReadQueue
+  readonly #parts: Parts
   readonly #snapshots: Snapshots
   #closed: Promise<void> | undefined
 
-  constructor({ file, inode, queue, reads }: Parts, identity: StoreIdentity) {
-    this.#file = file
-    this.#inode = inode
-    this.#queue = queue
-    this.#reads = reads
-    this.#snapshots = new Snapshots(file)
+  constructor(parts: Parts, identity: StoreIdentity) {
+    this.#parts = parts
+    this.#snapshots = new Snapshots(parts.file)
     this.identity = identity
   }
 
   async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
-    this.#queue.demandUsable()
+    this.#parts.queue.demandUsable()
     return this.#snapshots.take(options)
   }
 
   async check(): Promise<void> {
-    this.#queue.demandUsable()
-    await this.#reads.ask('head', [])
-    if ((await inodeOf(this.#file)) !== this.#inode) {
-      throw new SottoError(
-        'store_unavailable',
-        `The store "${this.#file}" was replaced by another`,
-        {
-          hint: 'What is written now is lost. Stop the server and find the file that it had open.',
-        },
-      )
+    const { file, inode, queue, reads } = this.#parts
+    queue.demandUsable()
+    await reads.ask('head', [])
+    if ((await inodeOf(file)) !== inode) {
+      throw new SottoError('store_unavailable', `The store "${file}" was replaced by another`, {
+        hint: 'What is written now is lost. Stop the server and find the file that it had open.',
+      })
     }
-    await this.#queue.submit('ping', [])
+    await queue.submit('ping', [])
   }
 
   close(): Promise<void> {
@@ -135,11 +118,12 @@ class SqliteStore {
 
   async #close(): Promise<void> {
     // The writer closes last: the last connection to close moves the log into the file.
-    const written = this.#queue.drain()
+    const { queue, reads } = this.#parts
+    const written = queue.drain()
     await this.#snapshots.close()
-    await this.#reads.close()
+    await reads.close()
     await written
-    await this.#queue.close()
+    await queue.close()
   }
 }
 

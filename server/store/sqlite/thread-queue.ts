@@ -68,13 +68,9 @@ export abstract class ThreadQueue<Answer> {
     waitMs: number = this.#waitMs,
   ): NodeJS.Timeout {
     return setTimeout(() => {
-      const about = `Cannot ${attempted()}: the store "${this.#path}"`
-      const late = new SottoError(
-        'store_unavailable',
-        `${about} did not answer within ${waitMs} ms`,
-        { hint: 'Look at the disk of the store, and at what else has the file open.' },
-      )
-      give(late)
+      const message = `Cannot ${attempted()}: the store "${this.#path}" did not answer within ${waitMs} ms`
+      const hint = 'Look at the disk of the store, and at what else has the file open.'
+      give(new SottoError('store_unavailable', message, { hint }))
     }, waitMs)
   }
 

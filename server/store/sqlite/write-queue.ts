@@ -3,10 +3,11 @@
  * so that changes share a sync however many come at once. Every wait has a bound.
  */
 import type { Worker } from 'node:worker_threads'
-import { SottoError } from '../../../client/api/errors.ts'
+import { asSottoError, quote, SottoError } from '../../../client/api/errors.ts'
 import { fromPlain } from '../../platform/thread.ts'
+import type { Change } from '../contract.ts'
 import type { StoreMetrics } from '../metrics.ts'
-import { attempted, changesSecret, type Verb } from './changes.ts'
+import { attempted, changesSecret, type Given, type Outcome, type Verb, verbs } from './changes.ts'
 import type { FromWriter, Op, OpResult } from './messages.ts'
 import { ThreadQueue } from './thread-queue.ts'
 
@@ -29,6 +30,29 @@ interface Waiting {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: SottoError) => void
   readonly alarm: NodeJS.Timeout
+}
+
+/** The verbs, as the contract has them. */
+export type Writes = { [V in Verb]: (...args: Given<V>) => Promise<Outcome<V>> }
+
+/** The verbs, which `queue` has the writer do. Changes that an intent announced are counted. */
+export function writesOf(queue: WriteQueue, { changes }: Pick<StoreMetrics, 'changes'>): Writes {
+  const write = (verb: Verb) => {
+    return async (...args: unknown[]): Promise<unknown> => {
+      if (changesSecret(verb)) demandWellFormed(args[0] as Change)
+      if (!isAnnounced(args)) return queue.submit(verb, args)
+      try {
+        const value = await queue.submit(verb, args)
+        changes.with({ result: 'done' }).add()
+        return value
+      } catch (error) {
+        const unknown = asSottoError(error).code === 'store_unavailable'
+        changes.with({ result: unknown ? 'unknown' : 'refused' }).add()
+        throw error
+      }
+    }
+  }
+  return Object.fromEntries(verbs.map((verb) => [verb, write(verb)])) as unknown as Writes
 }
 
 /** Hands ops to the writer of the store at `path` and its answers to their callers. */
@@ -81,9 +105,9 @@ export class WriteQueue extends ThreadQueue<FromWriter> {
   async drain(): Promise<void> {
     this.refuseMore()
     if (this.#waiting.length === 0) return
-    await new Promise<void>((resolve) => {
-      this.#drained = resolve
-    })
+    const drained = Promise.withResolvers<void>()
+    this.#drained = drained.resolve
+    await drained.promise
   }
 
   /** Ends the writer after what it was given. Resolves in any case, after `waitMs` at the latest. */
@@ -113,11 +137,8 @@ export class WriteQueue extends ThreadQueue<FromWriter> {
     }
     this.#doing = this.#waiting.splice(0, count)
     this.#doingSince = performance.now()
-    const ops = this.#doing.map(({ op }) => op)
-    this.post(
-      { ops },
-      this.#doing.flatMap(({ buffers }) => buffers),
-    )
+    const moved = this.#doing.flatMap(({ buffers }) => buffers)
+    this.post({ ops: this.#doing.map(({ op }) => op) }, moved)
     if (this.#waiting.length === 0) this.#drained?.()
   }
 
@@ -178,4 +199,13 @@ function copyOf<T>(value: T, buffers: ArrayBuffer[]): T {
   if (typeof value !== 'object' || value === null) return value
   const fields = Object.entries(value).map(([key, field]) => [key, copyOf(field, buffers)])
   return Object.fromEntries(fields) as T
+}
+
+function isAnnounced([first]: readonly unknown[]): boolean {
+  return typeof first === 'object' && first !== null && 'intent' in first
+}
+
+function demandWellFormed({ next: { name } }: Change): void {
+  if (name.isWellFormed()) return
+  throw new SottoError('invalid_name', `Cannot store ${quote(name)}: not well-formed Unicode`)
 }

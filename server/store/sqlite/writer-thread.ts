@@ -5,7 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Database } from 'better-sqlite3'
-import { attempted, Changes, type Verb } from './changes.ts'
+import { attempted, changesOf, type Verb } from './changes.ts'
 import { asStoreError, isFull } from './faults.ts'
 import type { FromWriter, Op, OpResult, ToWriter, WriterData } from './messages.ts'
 import { type PlainError, toPlain } from '../../platform/thread.ts'
@@ -29,36 +29,33 @@ const erasing: ReadonlySet<Verb> = new Set<Verb>([
 
 class Writer {
   readonly #db: Database
-  readonly #changes: Changes
-  readonly #begin
-  readonly #commit
-  readonly #rollback
-  readonly #save
-  readonly #release
-  readonly #undo
+  readonly #apply
+  readonly #sql
   #erasing: NodeJS.Timeout | undefined
   #eraseWait = ERASE_AFTER_MS
 
   constructor(db: Database) {
     this.#db = db
-    this.#changes = new Changes(db)
-    this.#begin = db.prepare('BEGIN IMMEDIATE')
-    this.#commit = db.prepare('COMMIT')
-    this.#rollback = db.prepare('ROLLBACK')
-    this.#save = db.prepare('SAVEPOINT op')
-    this.#release = db.prepare('RELEASE op')
-    this.#undo = db.prepare('ROLLBACK TO op')
+    this.#apply = changesOf(db)
+    this.#sql = {
+      begin: db.prepare('BEGIN IMMEDIATE'),
+      commit: db.prepare('COMMIT'),
+      rollback: db.prepare('ROLLBACK'),
+      save: db.prepare('SAVEPOINT op'),
+      release: db.prepare('RELEASE op'),
+      undo: db.prepare('ROLLBACK TO op'),
+    }
   }
 
   /** Does `ops` and commits; what was not committed is answered with an error. */
   run(ops: readonly Op[]): OpResult[] {
     try {
-      this.#begin.run()
+      this.#sql.begin.run()
       const results = ops.map((op) => this.#attempt(op))
-      this.#commit.run()
+      this.#sql.commit.run()
       return results
     } catch (error) {
-      if (this.#db.inTransaction) this.#rollback.run()
+      if (this.#db.inTransaction) this.#sql.rollback.run()
       // What is too much for the room that is left need not keep smaller changes from being done.
       if (isFull(error) && ops.length > 1) return ops.flatMap((op) => this.run([op]))
       return ops.map((op) => this.#failed(op, error))
@@ -76,17 +73,17 @@ class Writer {
   }
 
   #attempt(op: Op): OpResult {
-    this.#save.run()
+    this.#sql.save.run()
     try {
-      const value = this.#changes.apply(op.verb, op.args)
-      this.#release.run()
+      const value = this.#apply(op.verb, op.args)
+      this.#sql.release.run()
       return { value }
     } catch (error) {
       const fault = this.#failed(op, error)
       // SQLite ends the transaction by itself in some failures; none but refusals concern one op.
       if (fault.error.code !== 'conflict' && fault.error.code !== 'internal') throw error
-      this.#undo.run()
-      this.#release.run()
+      this.#sql.undo.run()
+      this.#sql.release.run()
       return fault
     }
   }

@@ -76,9 +76,8 @@ export class Invocation {
   get server(): string {
     const server = this.text('server') || this.env['SOTTO_SERVER'] || this.env['SETEC_SERVER']
     if (server) return server
-    throw new SottoError('usage', 'No server address is set', {
-      hint: 'Use -s URL, or set SOTTO_SERVER.',
-    })
+    const hint = 'Use -s URL, or set SOTTO_SERVER.'
+    throw new SottoError('usage', 'No server address is set', { hint })
   }
 
   /**

@@ -89,9 +89,8 @@ async function askTwice(invocation: Invocation, limit: number): Promise<Uint8Arr
 function checkValue(invocation: Invocation, value: Uint8Array): Uint8Array {
   const kept = spaceDecided(invocation, value)
   if (kept.length > 0 || invocation.on('empty-ok')) return kept
-  throw new SottoError('local', 'empty secret value', {
-    hint: 'Use --empty-ok if it should be empty.',
-  })
+  const hint = 'Use --empty-ok if it should be empty.'
+  throw new SottoError('local', 'empty secret value', { hint })
 }
 
 function spaceDecided(invocation: Invocation, value: Uint8Array): Uint8Array {

@@ -75,19 +75,17 @@ export async function auditTail(invocation: Invocation): Promise<void> {
 function pathOf(invocation: Invocation): string | undefined {
   const path = invocation.word(0)
   if (path === undefined || invocation.text('server') === undefined) return path
-  throw new SottoError('usage', 'PATH and --server do not go together', {
-    hint: 'Give PATH to read files, or --server to ask a server.',
-  })
+  const hint = 'Give PATH to read files, or --server to ask a server.'
+  throw new SottoError('usage', 'PATH and --server do not go together', { hint })
 }
 
 function refuseFollow(invocation: Invocation): void {
   if (!invocation.on('follow')) return
+  const hint = 'Give PATH on the machine of the server.'
   throw new SottoError(
     'usage',
     'Cannot follow a server: each query to it is recorded in its own log',
-    {
-      hint: 'Give PATH on the machine of the server.',
-    },
+    { hint },
   )
 }
 
@@ -174,9 +172,8 @@ async function firstIds(path: string): Promise<(number | undefined)[]> {
 }
 
 function noLog(path: string): SottoError {
-  return new SottoError('local', `There is no audit log in ${quote(path)}`, {
-    hint: 'Name the folder `audit` in the state directory, or one of the segments in it.',
-  })
+  const hint = 'Name the folder `audit` in the state directory, or one of the segments in it.'
+  return new SottoError('local', `There is no audit log in ${quote(path)}`, { hint })
 }
 
 async function* recordsOf(located: AsyncIterable<Located>): AsyncGenerator<AuditRecord> {
@@ -228,12 +225,11 @@ function receiptFlag(invocation: Invocation, flag: string): Receipt | undefined 
   if (text === undefined) return undefined
   const [, id, hash = ''] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? []
   if (id !== undefined) return { id: Number(id), hash }
+  const hint = 'Give what `sotto audit verify` printed as the last record.'
   throw new SottoError(
     'usage',
     `Cannot read --${flag}: expected an id and a hash, as in 12:ab34…`,
-    {
-      hint: 'Give what `sotto audit verify` printed as the last record.',
-    },
+    { hint },
   )
 }
 
@@ -268,11 +264,10 @@ function readMoment(invocation: Invocation, flag: string): Date | undefined {
   )
   const moment = new Date(full && text.includes('T') && !full[1] ? `${text}Z` : text)
   if (full && !Number.isNaN(moment.getTime())) return moment
+  const hint = 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.'
   throw new SottoError(
     'usage',
     `Cannot use ${quote(text)} as --${flag}: expected a date, a date and time, or an age such as 24h`,
-    {
-      hint: 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.',
-    },
+    { hint },
   )
 }

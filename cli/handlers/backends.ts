@@ -111,9 +111,8 @@ function configOf(invocation: Invocation): OperationRequest<'backend-create'>['C
   const url = invocation.text('url')
   const name = invocation.text('token-secret')
   if (url === undefined || name === undefined) {
-    throw new SottoError('usage', 'backend create needs --url and --token-secret', {
-      hint: 'Other ways to log in are set up from a file: see `sotto help backend apply`.',
-    })
+    const hint = 'Other ways to log in are set up from a file: see `sotto help backend apply`.'
+    throw new SottoError('usage', 'backend create needs --url and --token-secret', { hint })
   }
   const key = invocation.text('token-key')
   const caFile = invocation.text('ca-file')

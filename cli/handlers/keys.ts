@@ -58,9 +58,8 @@ export async function keyAdd(invocation: Invocation): Promise<void> {
   const kind = invocation.word(0) ?? ''
   const read = newKeys.get(kind)
   if (read === undefined) {
-    throw new SottoError('usage', `There is no key provider ${quote(kind)}`, {
-      hint: `It is one of: ${[...newKeys.keys()].join(', ')}.`,
-    })
+    const hint = `It is one of: ${[...newKeys.keys()].join(', ')}.`
+    throw new SottoError('usage', `There is no key provider ${quote(kind)}`, { hint })
   }
   refuse(invocation, kind)
   const { target, prover } = await read(invocation)
@@ -130,9 +129,8 @@ async function kmsKey(invocation: Invocation): Promise<NewKey> {
   const added = invocation.text('new-kms-key')
   const { awsKms } = keysConfig(invocation, { 'kms-key': added })
   if (awsKms === undefined) {
-    throw new SottoError('usage', 'key add aws-kms needs --kms-key or --new-kms-key', {
-      hint: 'Give the ARN of a symmetric key: aws kms describe-key shows it.',
-    })
+    const hint = 'Give the ARN of a symmetric key: aws kms describe-key shows it.'
+    throw new SottoError('usage', 'key add aws-kms needs --kms-key or --new-kms-key', { hint })
   }
   return proven(awsKmsProvider(awsKms))
 }
@@ -141,12 +139,11 @@ async function transitKey(invocation: Invocation): Promise<NewKey> {
   const added = invocation.text('new-transit-key')
   const { transit } = keysConfig(invocation, { 'transit-key': added })
   if (transit === undefined) {
+    const hint = 'Make one that is derived: bao write -f transit/keys/NAME derived=true'
     throw new SottoError(
       'usage',
       'key add openbao-transit needs --transit-key or --new-transit-key',
-      {
-        hint: 'Make one that is derived: bao write -f transit/keys/NAME derived=true',
-      },
+      { hint },
     )
   }
   return proven(openbaoTransitProvider(transit))

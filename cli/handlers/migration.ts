@@ -71,9 +71,8 @@ function moveOf(invocation: Invocation): Move {
   const From = invocation.text('from')
   const To = invocation.text('to')
   if (From === undefined || To === undefined) {
-    throw new SottoError('usage', 'migrate secrets needs --from and --to', {
-      hint: 'Each is the name of a backend: see `sotto backend list`.',
-    })
+    const hint = 'Each is the name of a backend: see `sotto backend list`.'
+    throw new SottoError('usage', 'migrate secrets needs --from and --to', { hint })
   }
   return { From, To, KeepSource: invocation.on('keep-source') }
 }

@@ -26,9 +26,8 @@ export async function restore(invocation: Invocation): Promise<void> {
     throw new SottoError('usage', '--live goes with --dry-run alone')
   }
   if (to === undefined && !dryRun) {
-    throw new SottoError('usage', 'restore needs --to DIR, or --dry-run', {
-      hint: 'DIR is the state directory to be: absent or empty.',
-    })
+    const hint = 'DIR is the state directory to be: absent or empty.'
+    throw new SottoError('usage', 'restore needs --to DIR, or --dry-run', { hint })
   }
   const copied = await isCopy(path)
   if (copied) refuseForCopies(invocation, path)

@@ -117,12 +117,11 @@ function confirm(invocation: Invocation, act: string, token: string | undefined)
   if (token !== undefined && isGood(token, digest, now)) return
   const fresh = `${Math.ceil((now + TOKEN_LIFE_MS) / 1000).toString(16)}.${digest}`
   const fault = token === undefined ? 'confirmation required' : 'incorrect confirmation'
+  const hint = 'Run the same command with the token at its end, within a minute.'
   throw new SottoError(
     'local',
     `${fault} for ${JSON.stringify(act)}, use token ${JSON.stringify(fresh)}`,
-    {
-      hint: 'Run the same command with the token at its end, within a minute.',
-    },
+    { hint },
   )
 }
 

@@ -115,9 +115,8 @@ async function rulesAt(side: Side): Promise<readonly Rule[] | undefined> {
 function refuseHopeless({ tasks }: Plan, { source, only }: Import): void {
   if (tasks.length === 0) {
     const which = only === '*' ? 'no secret' : `no secret that matches ${quote(only)}`
-    throw new SottoError('not_found', `${source.client.server} shows ${which}`, {
-      hint: 'It shows those that its rules allow you info on.',
-    })
+    const hint = 'It shows those that its rules allow you info on.'
+    throw new SottoError('not_found', `${source.client.server} shows ${which}`, { hint })
   }
   const first = tasks[0]?.obstacle
   if (first?.kind === 'denied' && tasks.every(({ obstacle }) => obstacle?.kind === 'denied')) {

@@ -46,7 +46,7 @@ export async function helpFor(commands: CommandTable, name: string): Promise<str
   throw new SottoError('usage', `There is no command ${quote(name)}`, { hint: 'Run `sotto help`.' })
 }
 
-function helpOf({ name, args, summary, details, flags }: Command): string {
+function helpOf({ name, args, summary, details, flags = {} }: Command): string {
   const own = Object.keys(flags).length > 0
   return [
     `Usage: sotto ${[name, ...(own ? ['[flags]'] : []), ...args].join(' ')}\n`,

@@ -61,10 +61,7 @@ export class Invocation {
 
   /** The flags, for what reads settings from them; `instead` replaces some of them. */
   flags(instead: Readonly<Record<string, string | undefined>> = {}): FlagValues {
-    return {
-      value: (flag) => instead[flag] ?? this.text(flag),
-      on: (flag) => this.on(flag),
-    }
+    return { value: (flag) => instead[flag] ?? this.text(flag), on: (flag) => this.on(flag) }
   }
 
   /** The version that a flag gives, 0 where it was not given. Throws `usage`. */

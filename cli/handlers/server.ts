@@ -16,9 +16,7 @@ export async function serve(args: readonly string[], env: Environment, io: Io): 
   // SIGUSR1 would open Node's debugger, which reads memory.
   process.on('SIGUSR1', () => {})
   const stopping = stopSignal()
-  const server = await startServer(config, {
-    say: (line) => void write(io.stderr, `${line}\n`),
-  })
+  const server = await startServer(config, { say: (line) => void write(io.stderr, `${line}\n`) })
   await write(io.stdout, `listening on ${server.url}\n`)
   if (config.dev) await write(io.stderr, banner(server, config.tailnet))
   const signal = await stopping

@@ -133,11 +133,7 @@ const drift = z.enum(['overwrite', 'adopt']).optional().meta({
     'Instead of the setting of the mirror, for this time. `adopt` also takes over what someone else made.',
 })
 
-const backupShape = {
-  Name: z.string(),
-  Created: z.string(),
-  Size: z.number().int(),
-} as const
+const backupShape = { Name: z.string(), Created: z.string(), Size: z.number().int() } as const
 
 const backupStatus = z
   .object({

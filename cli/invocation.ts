@@ -101,17 +101,13 @@ export class Invocation {
 function readVersion(text: string, what: string, least: number): number {
   const version = /^\d{1,10}$/.test(text) ? Number(text) : -1
   if (version >= least && version <= MAX_VERSION) return version
-  throw new SottoError(
-    'usage',
-    `Cannot read ${what}: expected a whole number from ${least} to ${MAX_VERSION}`,
-  )
+  const message = `Cannot read ${what}: expected a whole number from ${least} to ${MAX_VERSION}`
+  throw new SottoError('usage', message)
 }
 
 function readSeconds(text: string): number {
   const seconds = /^\d{1,6}(?:\.\d+)?$/.test(text) ? Number(text) : 0
   if (seconds > 0) return seconds
-  throw new SottoError(
-    'usage',
-    `Cannot use ${quote(text)} as --timeout: expected a number of seconds`,
-  )
+  const message = `Cannot use ${quote(text)} as --timeout: expected a number of seconds`
+  throw new SottoError('usage', message)
 }

@@ -55,10 +55,8 @@ async function readAll(
     throw new SottoError('local', `Cannot read ${source}: ${reasons[code] ?? code}`)
   }
   if (length <= limit) return Buffer.concat(parts)
-  throw new SottoError(
-    'local',
-    `Cannot use ${source}: it has more than ${limit} bytes, which no request holds`,
-  )
+  const message = `Cannot use ${source}: it has more than ${limit} bytes, which no request holds`
+  throw new SottoError('local', message)
 }
 
 const reasons: Readonly<Record<string, string>> = {

@@ -61,10 +61,8 @@ export class Client {
       throw new SottoError('usage', `Cannot use a timeout of ${timeoutMs} ms: it must be above 0`)
     }
     if (localAddress !== undefined && isIP(localAddress) === 0) {
-      throw new SottoError(
-        'usage',
-        `Cannot call from ${quote(localAddress)}: it is not an IP address`,
-      )
+      const message = `Cannot call from ${quote(localAddress)}: it is not an IP address`
+      throw new SottoError('usage', message)
     }
     this.server = base.href.replace(/\/$/, '')
     this.#connection = new Connection({ base, timeoutMs, localAddress, keepAlive })
@@ -243,10 +241,8 @@ function serverFault(url: URL): string | undefined {
 
 function checkVersion(version: number): number {
   if (Number.isInteger(version) && version >= 0 && version <= MAX_VERSION) return version
-  throw new SottoError(
-    'usage',
-    `Cannot use version ${version}: it is not an integer from 0 to ${MAX_VERSION}`,
-  )
+  const message = `Cannot use version ${version}: it is not an integer from 0 to ${MAX_VERSION}`
+  throw new SottoError('usage', message)
 }
 
 function base64(value: Uint8Array): string {

@@ -142,10 +142,8 @@ export class Connection {
   }
 
   #badAnswer({ attempt }: Exchange, reason: string): SottoError {
-    return new SottoError(
-      'bad_answer',
-      `Cannot ${attempt}: ${this.#at} is not a Sotto server: ${reason}`,
-    )
+    const message = `Cannot ${attempt}: ${this.#at} is not a Sotto server: ${reason}`
+    return new SottoError('bad_answer', message)
   }
 
   /** Never keeps the system's error: the one of the HTTP parser holds the bytes of the answer. */

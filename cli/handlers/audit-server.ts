@@ -69,10 +69,8 @@ function answered({ Records, Damage }: Page): Answered {
   const records = Records.map((each) => {
     const record = decodeLine(Buffer.from(JSON.stringify(each)))
     if (record !== undefined) return record
-    throw new SottoError(
-      'bad_answer',
-      'The server answered with something that is not an audit record',
-    )
+    const message = 'The server answered with something that is not an audit record'
+    throw new SottoError('bad_answer', message)
   })
   return { records: records.filter(isKnown), ...(Damage !== undefined && { damage: Damage }) }
 }

@@ -179,10 +179,8 @@ function readFields(names: readonly string[], text: string): Record<string, unkn
     if (!read) throw new Error(`No reader for field ${name}`)
     const found = read(token)
     if (found === undefined) {
-      throw new SottoError(
-        'bad_request',
-        `Cannot read the request: field "${name}" has a wrong type`,
-      )
+      const message = `Cannot read the request: field "${name}" has a wrong type`
+      throw new SottoError('bad_request', message)
     }
     // Go leaves a scalar as it was when it meets null, and empties a byte slice.
     if (found !== null) fields[name] = found

@@ -53,7 +53,7 @@ export async function restore(invocation: Invocation): Promise<void> {
     const preview = await withProgress(invocation, (progress, signal) =>
       previewRestore({ ...given, source, keys, progress, signal }),
     )
-    return showPreview(invocation, preview)
+    return await showPreview(invocation, preview)
   }
   const earlier = (name: string) => neighbour(invocation, path, name)
   const whole = invocation.on('whole-log') && { earlier }

@@ -60,7 +60,7 @@ test('help fits a terminal of a hundred columns', async () => {
 })
 
 test('the table has nothing that would break a line of completions in two', () => {
-  const flags = [commandTable.globalFlags, ...commands.map(({ flags = {} }) => flags)].flatMap(
+  const flags = [commandTable.globalFlags, ...commands.map((each) => each.flags ?? {})].flatMap(
     Object.values,
   )
   const texts = [...commands, ...commandTable.raw].map(({ summary }) => summary)

@@ -35,9 +35,7 @@ export interface Parsed {
 export function parseArguments(args: readonly string[], flags: Flags, discreet = false): Parsed {
   const parsed = parseArgs({
     args: longForm(args, flags, discreet),
-    options: Object.fromEntries(
-      Object.keys(flags).map((name) => [name, { type: 'string' }] as const),
-    ),
+    options: Object.fromEntries(Object.keys(flags).map((name) => [name, { type: 'string' }])),
     allowPositionals: true,
     strict: true,
   })
@@ -88,9 +86,6 @@ function switchValue(name: string, given: string | undefined): string {
 function unknownFlag(typed: string, flags: Flags, discreet: boolean): SottoError {
   const meant = nearest(typed, Object.keys(flags))
   const shown = discreet && meant === undefined ? '' : `: ${typed.length > 1 ? '--' : '-'}${typed}`
-  return new SottoError(
-    'usage',
-    `There is no such flag${shown}`,
-    meant === undefined ? {} : { hint: `Did you mean --${meant}?` },
-  )
+  const extra = meant === undefined ? {} : { hint: `Did you mean --${meant}?` }
+  return new SottoError('usage', `There is no such flag${shown}`, extra)
 }

@@ -13,7 +13,7 @@ export interface Command {
   readonly summary: string
   /** What else there is to know; paragraphs. */
   readonly details?: string
-  readonly flags: Flags
+  readonly flags?: Flags
   /** Whether it takes a secret value, which people may type where it does not belong. */
   readonly takesValue?: boolean
   /** Resolves with what it does, loaded only now, and with the exit code where that is not 0. */

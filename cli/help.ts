@@ -11,17 +11,14 @@ export async function help(invocation: Invocation, commands: CommandTable): Prom
   const name = [invocation.word(0), invocation.word(1)]
     .filter((word) => word !== undefined)
     .join(' ')
-  await invocation.io.stdout.write(
-    await (name === '' ? overview(commands) : helpFor(commands, name)),
-  )
+  const text = name === '' ? overview(commands) : helpFor(commands, name)
+  await invocation.io.stdout.write(await text)
 }
 
 /** What `sotto help` prints: every command, and the flags that all of them know. */
 export async function overview(commands: CommandTable): Promise<string> {
-  const rows = [...commands.raw, ...(await commands.all())].map(({ name, summary }) => [
-    `  ${name} `,
-    summary,
-  ])
+  const all = [...commands.raw, ...(await commands.all())]
+  const rows = all.map(({ name, summary }) => [`  ${name} `, summary])
   return `Usage: sotto [flags] COMMAND [flags] [arguments]
 
 Sotto is a secrets server for a tailnet, and this is its command line.
@@ -46,7 +43,7 @@ export async function helpFor(commands: CommandTable, name: string): Promise<str
   throw new SottoError('usage', `There is no command ${quote(name)}`, { hint: 'Run `sotto help`.' })
 }
 
-function helpOf({ name, args, summary, details, flags }: Command): string {
+function helpOf({ name, args, summary, details, flags = {} }: Command): string {
   const own = Object.keys(flags).length > 0
   return [
     `Usage: sotto ${[name, ...(own ? ['[flags]'] : []), ...args].join(' ')}\n`,

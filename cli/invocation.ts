@@ -61,10 +61,7 @@ export class Invocation {
 
   /** The flags, for what reads settings from them; `instead` replaces some of them. */
   flags(instead: Readonly<Record<string, string | undefined>> = {}): FlagValues {
-    return {
-      value: (flag) => instead[flag] ?? this.text(flag),
-      on: (flag) => this.on(flag),
-    }
+    return { value: (flag) => instead[flag] ?? this.text(flag), on: (flag) => this.on(flag) }
   }
 
   /** The version that a flag gives, 0 where it was not given. Throws `usage`. */
@@ -76,9 +73,8 @@ export class Invocation {
   get server(): string {
     const server = this.text('server') || this.env['SOTTO_SERVER'] || this.env['SETEC_SERVER']
     if (server) return server
-    throw new SottoError('usage', 'No server address is set', {
-      hint: 'Use -s URL, or set SOTTO_SERVER.',
-    })
+    const hint = 'Use -s URL, or set SOTTO_SERVER.'
+    throw new SottoError('usage', 'No server address is set', { hint })
   }
 
   /**
@@ -105,17 +101,13 @@ export class Invocation {
 function readVersion(text: string, what: string, least: number): number {
   const version = /^\d{1,10}$/.test(text) ? Number(text) : -1
   if (version >= least && version <= MAX_VERSION) return version
-  throw new SottoError(
-    'usage',
-    `Cannot read ${what}: expected a whole number from ${least} to ${MAX_VERSION}`,
-  )
+  const message = `Cannot read ${what}: expected a whole number from ${least} to ${MAX_VERSION}`
+  throw new SottoError('usage', message)
 }
 
 function readSeconds(text: string): number {
   const seconds = /^\d{1,6}(?:\.\d+)?$/.test(text) ? Number(text) : 0
   if (seconds > 0) return seconds
-  throw new SottoError(
-    'usage',
-    `Cannot use ${quote(text)} as --timeout: expected a number of seconds`,
-  )
+  const message = `Cannot use ${quote(text)} as --timeout: expected a number of seconds`
+  throw new SottoError('usage', message)
 }

@@ -22,18 +22,19 @@ export async function run(args: readonly string[], io: Io, env: Environment): Pr
 
 async function dispatch(args: readonly string[], io: Io, env: Environment): Promise<number> {
   const { before, rest } = split(args.map((arg, at) => (at === 0 ? asCommand(arg) : arg)))
-  if (rest.length === 0) return withoutCommand(before, io, env)
+  if (rest.length === 0) {
+    const { switches } = parseArguments(before, commandTable.globalFlags)
+    if (switches.has('help')) return showHelp([], io, env)
+    throw new SottoError('usage', 'No command is given', { hint: 'Run `sotto help`.' })
+  }
   const { command, after } = await findCommand(rest)
   const { name } = command
   if (!('args' in command)) {
-    if (isHelp(after[0])) return showHelp([name], io, env)
+    if (/^(?:-h|--?help)$/.test(after[0] ?? '')) return showHelp([name], io, env)
     return (await command.load())([...before, ...after], env, io, commandTable)
   }
-  const parsed = parseArguments(
-    [...before, ...after],
-    { ...command.flags, ...commandTable.globalFlags },
-    command.takesValue,
-  )
+  const flags = { ...command.flags, ...commandTable.globalFlags }
+  const parsed = parseArguments([...before, ...after], flags, command.takesValue)
   const invocation = new Invocation(parsed, io, env)
   if (invocation.on('help')) return showHelp([name], io, env)
   checkOutput(invocation)
@@ -41,13 +42,8 @@ async function dispatch(args: readonly string[], io: Io, env: Environment): Prom
   return (await (await command.load())(invocation, commandTable)) ?? 0
 }
 
-interface Split {
-  readonly before: readonly string[]
-  readonly rest: readonly string[]
-}
-
 /** Parts the flags that stand before the command from the rest. */
-function split(args: readonly string[]): Split {
+function split(args: readonly string[]): { before: string[]; rest: string[] } {
   let at = 0
   while (at < args.length) {
     const arg = args[at] as string
@@ -76,25 +72,11 @@ function asCommand(arg: string): string {
   return /^--?version$/.test(arg) ? 'version' : arg
 }
 
-async function withoutCommand(
-  before: readonly string[],
-  io: Io,
-  env: Environment,
-): Promise<number> {
-  const parsed = parseArguments(before, commandTable.globalFlags)
-  if (parsed.switches.has('help')) return showHelp([], io, env)
-  throw new SottoError('usage', 'No command is given', { hint: 'Run `sotto help`.' })
-}
-
 async function showHelp(words: readonly string[], io: Io, env: Environment): Promise<number> {
   const { help } = await import('./help.ts')
   const invocation = new Invocation({ words, values: new Map(), switches: new Set() }, io, env)
   await help(invocation, commandTable)
   return 0
-}
-
-function isHelp(arg: string | undefined): boolean {
-  return arg === '-h' || arg === '-help' || arg === '--help'
 }
 
 async function unknownCommand(name: string): Promise<SottoError> {
@@ -123,11 +105,9 @@ function checkCount({ name, args, takesValue }: Command, count: number): void {
   const wants = args.length === 0 ? 'no argument' : args.join(' ')
   const message = `${name} takes ${wants}, and ${count} ${count === 1 ? 'argument was' : 'arguments were'} given`
   if (takesValue && count > args.length) {
-    throw new SottoError(
-      'usage',
-      `${message}: a value on the command line can be seen by others, in the list of processes`,
-      { hint: 'Pipe the value in, use --from-file, or type it at the prompt.' },
-    )
+    const why = 'a value on the command line can be seen by others, in the list of processes'
+    const hint = 'Pipe the value in, use --from-file, or type it at the prompt.'
+    throw new SottoError('usage', `${message}: ${why}`, { hint })
   }
   throw new SottoError('usage', message, { hint: `Run \`sotto help ${name}\`.` })
 }
@@ -143,7 +123,8 @@ function wantsJson(args: readonly string[]): boolean {
 }
 
 async function report(failure: unknown, io: Io, json: boolean): Promise<number> {
-  if (isClosedPipe(failure)) return 0
+  // The reader of the output is gone.
+  if (failure instanceof Error && 'code' in failure && failure.code === 'EPIPE') return 0
   if (failure instanceof Error && failure.name === 'Interrupted') return 130
   const known = failure instanceof SottoError ? failure : localFault(failure)
   const { code, message } = known
@@ -163,10 +144,6 @@ const hints: Partial<Record<ErrorCode, string>> = {
   unidentified: 'The server could not learn from the network who is calling; its own log says why.',
   browser: 'Check that nothing between here and the server changes headers.',
   no_such_method: 'The server is another release, or not Sotto.',
-}
-
-function isClosedPipe(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EPIPE'
 }
 
 /** An error of the system names a file and a reason; any other is a fault of this program. */

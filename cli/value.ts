@@ -55,10 +55,8 @@ async function readAll(
     throw new SottoError('local', `Cannot read ${source}: ${reasons[code] ?? code}`)
   }
   if (length <= limit) return Buffer.concat(parts)
-  throw new SottoError(
-    'local',
-    `Cannot use ${source}: it has more than ${limit} bytes, which no request holds`,
-  )
+  const message = `Cannot use ${source}: it has more than ${limit} bytes, which no request holds`
+  throw new SottoError('local', message)
 }
 
 const reasons: Readonly<Record<string, string>> = {
@@ -89,9 +87,8 @@ async function askTwice(invocation: Invocation, limit: number): Promise<Uint8Arr
 function checkValue(invocation: Invocation, value: Uint8Array): Uint8Array {
   const kept = spaceDecided(invocation, value)
   if (kept.length > 0 || invocation.on('empty-ok')) return kept
-  throw new SottoError('local', 'empty secret value', {
-    hint: 'Use --empty-ok if it should be empty.',
-  })
+  const hint = 'Use --empty-ok if it should be empty.'
+  throw new SottoError('local', 'empty secret value', { hint })
 }
 
 function spaceDecided(invocation: Invocation, value: Uint8Array): Uint8Array {

@@ -64,16 +64,16 @@ export function errorOf(answer: Answer, attempt: string): ServerError {
 
 /** What each answer is once decoded; throws SottoError `bad_answer` for anything else. */
 export const decoders = {
-  list: (body: unknown) => {
-    // setec answers null where there is nothing.
-    if (body === null) return []
-    return Array.isArray(body) && body.every(isInfo) ? body : undefined
-  },
-  info: (body: unknown) => (isInfo(body) ? body : undefined),
-  value: readValue,
-  version: (body: unknown) => (isVersion(body) ? body : undefined),
-  nothing: (body: unknown) => (isObject(body) ? true : undefined),
-  identity: (body: unknown) => (isIdentity(body) ? body : undefined),
+  // setec answers null where there is nothing.
+  list: (body: unknown) => readAs(isList, body === null ? [] : body),
+  info: (body: unknown) => readAs(isInfo, body),
+  get: readValue,
+  put: (body: unknown) => readAs(isVersion, body),
+  'create-version': readNothing,
+  activate: readNothing,
+  'delete-version': readNothing,
+  delete: readNothing,
+  whoami: (body: unknown) => readAs(isIdentity, body),
 } as const satisfies Record<string, (body: unknown) => unknown>
 
 /** The JSON of an answer; undefined for anything else. The parser's own error quotes the text. */
@@ -143,6 +143,14 @@ function hintOf(answer: Answer): string | undefined {
   return `The server is at ${new URL(location).origin}: give that URL.`
 }
 
+function readAs<T>(fits: (body: unknown) => body is T, body: unknown): T | undefined {
+  return fits(body) ? body : undefined
+}
+
+function readNothing(body: unknown): true | undefined {
+  return isObject(body) || undefined
+}
+
 function readValue(body: unknown): SecretValue | undefined {
   if (!isObject(body) || !isVersion(body['Version'])) return undefined
   // Go writes an absent byte slice as null.
@@ -151,6 +159,10 @@ function readValue(body: unknown): SecretValue | undefined {
   const bytes = Buffer.from(text, 'base64')
   // Node skips what is not base64; a damaged value must not look like a shorter one.
   return bytes.toString('base64') === text ? { Value: bytes, Version: body['Version'] } : undefined
+}
+
+function isList(body: unknown): body is SecretInfo[] {
+  return Array.isArray(body) && body.every(isInfo)
 }
 
 function isInfo(body: unknown): body is SecretInfo {

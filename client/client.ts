@@ -7,7 +7,7 @@ import { quote, SottoError } from './api/errors.ts'
 import type { OperationName, OperationRequest, OperationResponse } from './api/operations.ts'
 import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
 import { decoders, errorOf, type Identity, parseBody, ServerError } from './answer.ts'
-import { Connection, type Exchange } from './connection.ts'
+import { Connection } from './connection.ts'
 
 export { type Identity, ServerError }
 
@@ -37,6 +37,10 @@ export interface CallOptions {
 
 /** What an answer must be: undefined for one that is not. */
 type Decode<T> = (body: unknown) => T | undefined
+type Decoded<M extends keyof typeof decoders> = NonNullable<ReturnType<(typeof decoders)[M]>>
+
+/** The methods that may be sent again where a kept connection was closed. */
+const reads: ReadonlySet<string> = new Set(['list', 'info', 'get', 'whoami'])
 
 /**
  * A client of one server. Every method throws SottoError: `unreachable` when no answer came,
@@ -57,10 +61,8 @@ export class Client {
       throw new SottoError('usage', `Cannot use a timeout of ${timeoutMs} ms: it must be above 0`)
     }
     if (localAddress !== undefined && isIP(localAddress) === 0) {
-      throw new SottoError(
-        'usage',
-        `Cannot call from ${quote(localAddress)}: it is not an IP address`,
-      )
+      const message = `Cannot call from ${quote(localAddress)}: it is not an IP address`
+      throw new SottoError('usage', message)
     }
     this.server = base.href.replace(/\/$/, '')
     this.#connection = new Connection({ base, timeoutMs, localAddress, keepAlive })
@@ -68,12 +70,12 @@ export class Client {
 
   /** The secrets that the caller may know about, by name. Permission: shows those with `info`. */
   list(options: CallOptions = {}): Promise<SecretInfo[]> {
-    return this.#read('list secrets', 'list', {}, decoders.list, options)
+    return this.#call('list', 'list secrets', {}, options)
   }
 
   /** The versions of `name`. Throws `not_found` where there is no such secret. Permission: `info`. */
   info(name: string, options: CallOptions = {}): Promise<SecretInfo> {
-    return this.#read(`get info on ${quote(name)}`, 'info', { Name: name }, decoders.info, options)
+    return this.#call('info', `get info on ${quote(name)}`, { Name: name }, options)
   }
 
   /** The active version of `name`. Throws `not_found`. Permission: `get`. */
@@ -83,13 +85,9 @@ export class Client {
 
   /** The given version of `name`; 0 is the active one. Throws `not_found`. Permission: `get`. */
   async getVersion(name: string, version: number, options: CallOptions = {}): Promise<SecretValue> {
-    return this.#read(
-      `get ${version === 0 ? '' : `version ${version} of `}${quote(name)}`,
-      'get',
-      { Name: name, Version: checkVersion(version) },
-      decoders.value,
-      options,
-    )
+    const which = version === 0 ? '' : `version ${version} of `
+    const request = { Name: name, Version: checkVersion(version) }
+    return this.#call('get', `get ${which}${quote(name)}`, request, options)
   }
 
   /**
@@ -102,14 +100,9 @@ export class Client {
     options: CallOptions = {},
   ): Promise<SecretValue | undefined> {
     if (held === 0) return this.get(name, options)
+    const request = { Name: name, Version: checkVersion(held), UpdateIfChanged: true }
     try {
-      return await this.#read(
-        `get ${quote(name)}`,
-        'get',
-        { Name: name, Version: checkVersion(held), UpdateIfChanged: true },
-        decoders.value,
-        options,
-      )
+      return await this.#call('get', `get ${quote(name)}`, request, options)
     } catch (error) {
       if (error instanceof ServerError && error.code === 'unchanged') return undefined
       throw error
@@ -122,13 +115,8 @@ export class Client {
    * Permission: `put`.
    */
   put(name: string, value: Uint8Array, options: CallOptions = {}): Promise<number> {
-    return this.#change(
-      `put ${quote(name)}`,
-      'put',
-      { Name: name, Value: base64(value) },
-      decoders.version,
-      options,
-    )
+    const request = { Name: name, Value: base64(value) }
+    return this.#call('put', `put ${quote(name)}`, request, options)
   }
 
   /**
@@ -141,24 +129,15 @@ export class Client {
     value: Uint8Array,
     options: CallOptions = {},
   ): Promise<void> {
-    await this.#change(
-      `create version ${version} of ${quote(name)}`,
-      'create-version',
-      { Name: name, Version: checkVersion(version), Value: base64(value) },
-      decoders.nothing,
-      options,
-    )
+    const request = { Name: name, Version: checkVersion(version), Value: base64(value) }
+    const attempt = `create version ${version} of ${quote(name)}`
+    await this.#call('create-version', attempt, request, options)
   }
 
   /** Makes a version the active one. Throws `not_found`. Permission: `activate`. */
   async activate(name: string, version: number, options: CallOptions = {}): Promise<void> {
-    await this.#change(
-      `activate version ${version} of ${quote(name)}`,
-      'activate',
-      { Name: name, Version: checkVersion(version) },
-      decoders.nothing,
-      options,
-    )
+    const request = { Name: name, Version: checkVersion(version) }
+    await this.#call('activate', `activate version ${version} of ${quote(name)}`, request, options)
   }
 
   /**
@@ -166,18 +145,14 @@ export class Client {
    * one (a setec server answers that with `internal`). Permission: `delete`.
    */
   async deleteVersion(name: string, version: number, options: CallOptions = {}): Promise<void> {
-    await this.#change(
-      `delete version ${version} of ${quote(name)}`,
-      'delete-version',
-      { Name: name, Version: checkVersion(version) },
-      decoders.nothing,
-      options,
-    )
+    const request = { Name: name, Version: checkVersion(version) }
+    const attempt = `delete version ${version} of ${quote(name)}`
+    await this.#call('delete-version', attempt, request, options)
   }
 
   /** Deletes a secret with all its versions; deleting nothing is not an error. Permission: `delete`. */
   async delete(name: string, options: CallOptions = {}): Promise<void> {
-    await this.#change(`delete ${quote(name)}`, 'delete', { Name: name }, decoders.nothing, options)
+    await this.#call('delete', `delete ${quote(name)}`, { Name: name }, options)
   }
 
   /**
@@ -186,13 +161,8 @@ export class Client {
    * call, as a setec server does not. Permission: none.
    */
   whoami(name?: string, options: CallOptions = {}): Promise<Identity> {
-    return this.#read(
-      'ask who is calling',
-      'whoami',
-      name === undefined ? {} : { Name: name },
-      decoders.identity,
-      options,
-    )
+    const request = name === undefined ? {} : { Name: name }
+    return this.#call('whoami', 'ask who is calling', request, options)
   }
 
   /**
@@ -209,7 +179,7 @@ export class Client {
     const { operations } = await import('./api/operations.ts')
     const decode = (body: unknown) =>
       operations[name].response.safeParse(body).data as OperationResponse<O> | undefined
-    return this.#change(`ask for ${name}`, name, request, decode, options)
+    return this.#send(name, `ask for ${name}`, request, decode, options)
   }
 
   /** Closes the connections that are kept open; a later call opens new ones. */
@@ -217,33 +187,26 @@ export class Client {
     this.#connection.close()
   }
 
-  /** A call that may be sent again where a kept connection was closed; `attempt` is for messages. */
-  #read<T>(
+  /** Calls a method of the API; `attempt` is for messages. */
+  #call<M extends keyof typeof decoders>(
+    method: M,
     attempt: string,
+    request: object,
+    options: CallOptions,
+  ): Promise<Decoded<M>> {
+    const decode = decoders[method] as Decode<Decoded<M>>
+    return this.#send(method, attempt, request, decode, options)
+  }
+
+  async #send<T>(
     method: string,
+    attempt: string,
     request: object,
     decode: Decode<T>,
     { signal }: CallOptions,
   ): Promise<T> {
-    const body = JSON.stringify(request)
-    return this.#call({ attempt, method, body, changes: false, signal }, decode)
-  }
-
-  /** A call that is sent once. */
-  #change<T>(
-    attempt: string,
-    method: string,
-    request: object,
-    decode: Decode<T>,
-    { signal }: CallOptions,
-  ): Promise<T> {
-    const body = JSON.stringify(request)
-    return this.#call({ attempt, method, body, changes: true, signal }, decode)
-  }
-
-  async #call<T>(exchange: Exchange, decode: Decode<T>): Promise<T> {
-    const { attempt } = exchange
-    const answer = await this.#connection.post(exchange)
+    const exchange = { attempt, method, body: JSON.stringify(request), signal }
+    const answer = await this.#connection.post({ ...exchange, changes: !reads.has(method) })
     if (answer.status !== 200) throw errorOf(answer, attempt)
     const decoded = decode(parseBody(answer.body))
     if (decoded !== undefined) return decoded
@@ -256,17 +219,11 @@ export class Client {
 }
 
 function readServer(server: string | URL): URL {
-  const text = String(server)
+  const url = URL.parse(String(server))
   // What is not taken is not quoted either: it may hold a password.
-  if (!URL.canParse(text)) {
-    throw new SottoError('usage', 'Cannot use the server address: it is not a URL', {
-      hint: 'Write it as in https://secrets.example.ts.net.',
-    })
-  }
-  const url = new URL(text)
-  const fault = serverFault(url)
-  if (fault === undefined) return url
-  throw new SottoError('usage', `Cannot use the server URL: ${fault}`, {
+  const fault = url ? serverFault(url) : 'it is not a URL'
+  if (url && fault === undefined) return url
+  throw new SottoError('usage', `Cannot use the server ${url ? 'URL' : 'address'}: ${fault}`, {
     hint: 'Write it as in https://secrets.example.ts.net.',
   })
 }
@@ -284,10 +241,8 @@ function serverFault(url: URL): string | undefined {
 
 function checkVersion(version: number): number {
   if (Number.isInteger(version) && version >= 0 && version <= MAX_VERSION) return version
-  throw new SottoError(
-    'usage',
-    `Cannot use version ${version}: it is not an integer from 0 to ${MAX_VERSION}`,
-  )
+  const message = `Cannot use version ${version}: it is not an integer from 0 to ${MAX_VERSION}`
+  throw new SottoError('usage', message)
 }
 
 function base64(value: Uint8Array): string {

@@ -74,9 +74,9 @@ export class Connection {
     const send = (): ClientRequest => request(url, options)
     const first = await this.#once(send, exchange)
     // The server closed the kept connection at the moment of the call; reading again does no harm.
-    const again = first === 'stale' ? await this.#once(send, exchange) : first
-    if (again === 'stale') throw this.#unreachable(exchange, 'ECONNRESET', true)
-    return again
+    const answer = first === 'stale' ? await this.#once(send, exchange) : first
+    if (answer === 'stale') throw this.#unreachable(exchange, 'ECONNRESET', true)
+    return answer
   }
 
   /** Closes the connections that are kept open. */
@@ -92,23 +92,25 @@ export class Connection {
     return new Promise((resolve, reject) => {
       const request = send()
       let connected = false
-      const settle = (act: () => void) => {
+      const release = () => {
         clearTimeout(timer)
         signal?.removeEventListener('abort', abort)
-        act()
+      }
+      const fail = (error: unknown) => {
+        release()
+        reject(error)
         request.destroy()
       }
-      const fail = (error: unknown) => settle(() => reject(error))
       const abort = () => fail(signal?.reason)
-      const timer = setTimeout(
-        () => fail(this.#unreachable(exchange, 'TIMEOUT', connected)),
-        timeoutMs,
-      )
+      const late = () => fail(this.#unreachable(exchange, 'TIMEOUT', connected))
+      const timer = setTimeout(late, timeoutMs)
       signal?.addEventListener('abort', abort)
       const broken = (error: NodeJS.ErrnoException) => {
         const code = error.code ?? ''
         if (code === 'ECONNRESET' && request.reusedSocket && !exchange.changes) {
-          settle(() => resolve('stale'))
+          release()
+          request.destroy()
+          resolve('stale')
         } else fail(this.#unreachable(exchange, code, connected))
       }
       request.on('error', broken)
@@ -126,8 +128,7 @@ export class Connection {
           if (length > MAX_ANSWER_BYTES) fail(this.#badAnswer(exchange, 'its answer has no end'))
         })
         response.on('end', () => {
-          clearTimeout(timer)
-          signal?.removeEventListener('abort', abort)
+          release()
           const body = Buffer.concat(chunks)
           resolve({ status: response.statusCode ?? 0, headers: response.headers, body })
         })
@@ -141,10 +142,8 @@ export class Connection {
   }
 
   #badAnswer({ attempt }: Exchange, reason: string): SottoError {
-    return new SottoError(
-      'bad_answer',
-      `Cannot ${attempt}: ${this.#at} is not a Sotto server: ${reason}`,
-    )
+    const message = `Cannot ${attempt}: ${this.#at} is not a Sotto server: ${reason}`
+    return new SottoError('bad_answer', message)
   }
 
   /** Never keeps the system's error: the one of the HTTP parser holds the bytes of the answer. */
@@ -190,18 +189,16 @@ export class Connection {
   }
 }
 
+const closed = [
+  'closed the connection without an answer',
+  'Check that the URL is right, http or https too.',
+] as const
 const onTailnet = 'Check that this machine is on the tailnet, and that the URL is right.'
 
 const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>> = {
   ECONNREFUSED: ['refuses connections', 'Check that the server runs, and that the port is right.'],
-  ECONNRESET: [
-    'closed the connection without an answer',
-    'Check that the URL is right, http or https too.',
-  ],
-  EPIPE: [
-    'closed the connection without an answer',
-    'Check that the URL is right, http or https too.',
-  ],
+  ECONNRESET: closed,
+  EPIPE: closed,
   ENOTFOUND: ['has a name that is not known', onTailnet],
   EAI_AGAIN: ['has a name that cannot be looked up now', onTailnet],
   ETIMEDOUT: ['does not answer', onTailnet],

@@ -7,7 +7,6 @@ export const backendCommands: readonly Command[] = [
     args: [],
     summary: 'List the backends: where secrets are kept.',
     details: 'The backend "default" is the encrypted store of the server; it is always there.',
-    flags: {},
     load: async () => (await import('../handlers/backends.ts')).backendList,
   },
   {
@@ -15,7 +14,6 @@ export const backendCommands: readonly Command[] = [
     args: ['NAME'],
     summary: 'Show how a backend is set up.',
     details: 'Credentials, and what says where they are, are masked: the output is safe to paste.',
-    flags: {},
     load: async () => (await import('../handlers/backends.ts')).backendDescribe,
   },
   {
@@ -79,7 +77,6 @@ another than its name. caCertificate holds certificates in PEM form. Unknown fie
     summary: 'Check that a backend answers and permits what is needed.',
     details:
       'A value is written there, read back and removed. The exit code is 2 when something is wrong.',
-    flags: {},
     load: async () => (await import('../handlers/backends.ts')).backendTest,
   },
 ]

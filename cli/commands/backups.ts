@@ -30,7 +30,6 @@ A key that opens the store must be available.`,
     args: [],
     summary: 'Show how old the backups of the server are, and whether they were proven.',
     details: 'The exit code is 2 when the last backup or the last rehearsal failed.',
-    flags: {},
     load: async () => (await import('../handlers/backup-status.ts')).backupStatus,
   },
   {

@@ -7,7 +7,6 @@ export const jobCommands: readonly Command[] = [
     args: [],
     summary: 'Show what the jobs of the server did last, and when they run next.',
     details: 'It shows the jobs that you may run.',
-    flags: {},
     load: async () => (await import('../handlers/jobs.ts')).jobStatus,
   },
   {
@@ -15,7 +14,6 @@ export const jobCommands: readonly Command[] = [
     args: ['JOB'],
     summary: 'Run a job of the server now, and wait for its end.',
     details: `A run that is under way is joined. The exit code is 2 when the job fails.`,
-    flags: {},
     load: async () => (await import('../handlers/jobs.ts')).jobRun,
   },
 ]

@@ -6,7 +6,6 @@ export const mirrorCommands: readonly Command[] = [
     name: 'mirror status',
     args: ['[BACKEND]'],
     summary: 'Show how mirrors are doing, and what someone else changed there.',
-    flags: {},
     load: async () => (await import('../handlers/mirrors.ts')).mirrorStatus,
   },
   {

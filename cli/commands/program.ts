@@ -6,14 +6,12 @@ export const programCommands: readonly Command[] = [
     name: 'version',
     args: [],
     summary: 'Show the release of this program.',
-    flags: {},
     load: async () => (await import('../handlers/version.ts')).showVersion,
   },
   {
     name: 'help',
     args: ['[COMMAND]', '[COMMAND]'],
     summary: 'Show how a command is used.',
-    flags: {},
     load: async () => (await import('../help.ts')).help,
   },
   {
@@ -26,7 +24,6 @@ request is recorded in its audit log as a list.
   bash: source <(sotto completion bash)
   zsh:  source <(sotto completion zsh)
   fish: sotto completion fish | source`,
-    flags: {},
     load: async () => (await import('../completion.ts')).completion,
   },
 ]

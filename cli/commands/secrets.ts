@@ -15,9 +15,7 @@ that show nothing. It is never an argument: those can be seen in the list of pro
 A text with white space around it is refused until --verbatim or --trim-space says what to do; a
 key or certificate in PEM form wants --verbatim. Bytes that are not UTF-8 are taken as they are.`
 
-const confirmFlags: Flags = {
-  yes: { short: 'y', help: 'Delete without a token; for scripts.' },
-}
+const confirmFlags: Flags = { yes: { short: 'y', help: 'Delete without a token; for scripts.' } }
 
 const confirmDetails = `The first call prints a token; the same command with the token at its end, within a minute, deletes.
 The token only guards against accidents.`
@@ -34,7 +32,6 @@ export const secretCommands: readonly Command[] = [
     name: 'info',
     args: ['NAME'],
     summary: 'Show the versions of a secret.',
-    flags: {},
     load: async () => (await import('../handlers/secrets.ts')).info,
   },
   {
@@ -71,7 +68,6 @@ base64, along with its version. Exit code 5 means that nothing changed.`,
     name: 'activate',
     args: ['NAME', 'VERSION'],
     summary: 'Make a version the active one.',
-    flags: {},
     load: async () => (await import('../handlers/secrets.ts')).activate,
   },
   {
@@ -96,7 +92,6 @@ base64, along with its version. Exit code 5 means that nothing changed.`,
     summary: 'Show who the server takes you for, and what you may do.',
     details:
       'With NAME also which actions you may do on that secret and by which rule, whether it exists or not.',
-    flags: {},
     load: async () => (await import('../handlers/whoami.ts')).whoami,
   },
 ]

@@ -17,10 +17,7 @@ export const keyFlags: Flags = {
     help: 'The profile of the AWS configuration. Default: $SOTTO_KMS_PROFILE.',
   },
   ...flagsOf((flag) => flag.startsWith('transit-')),
-  'recovery-identity': {
-    value: 'FILE',
-    help: 'The age identity of the recovery key.',
-  },
+  'recovery-identity': { value: 'FILE', help: 'The age identity of the recovery key.' },
 }
 
 /** How a bucket is reached. */

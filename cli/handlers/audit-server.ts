@@ -1,20 +1,13 @@
 /** Audit, at a server: asks for its audit log page by page. */
 import { decodeLine, isKnown } from '../../audit/line.ts'
-import type { AuditRecord, Result } from '../../audit/record.ts'
+import type { Filter } from '../../audit/query.ts'
+import type { AuditRecord } from '../../audit/record.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import type { Invocation } from '../invocation.ts'
 
-/** Which records are asked for: those that match everything that is given. */
-export interface Question {
-  /** A pattern over names. */
-  readonly secret?: string
-  readonly principal?: string
-  readonly action?: string
-  readonly result?: Result
-  readonly since?: Date
-  readonly until?: Date
-}
+/** Which records are asked for: those that match everything that is given; `secret` is a pattern over names. */
+export type Question = Omit<Filter, 'secretMatches' | 'kinds'> & { readonly secret?: string }
 
 /** Records of a page, of kinds that this release knows. */
 export interface Answered {
@@ -76,10 +69,8 @@ function answered({ Records, Damage }: Page): Answered {
   const records = Records.map((each) => {
     const record = decodeLine(Buffer.from(JSON.stringify(each)))
     if (record !== undefined) return record
-    throw new SottoError(
-      'bad_answer',
-      'The server answered with something that is not an audit record',
-    )
+    const message = 'The server answered with something that is not an audit record'
+    throw new SottoError('bad_answer', message)
   })
   return { records: records.filter(isKnown), ...(Damage !== undefined && { damage: Damage }) }
 }

@@ -35,10 +35,12 @@ export async function auditVerify(invocation: Invocation): Promise<void> {
       ['Segments:', String(report.segments)],
       ['First:', receiptText(first)],
       ['Last:', receiptText(last)],
-      ...rowIfAny('Torn bytes:', report.torn),
-      ...rowIfAny('Ids without a record:', report.skipped),
-      ...rowIfAny('Unconfirmed records:', report.unconfirmed),
-      ...rowIfAny('Lost records:', report.lost),
+      ...[
+        ['Torn bytes:', `${report.torn}`],
+        ['Ids without a record:', `${report.skipped}`],
+        ['Unconfirmed records:', `${report.unconfirmed}`],
+        ['Lost records:', `${report.lost}`],
+      ].filter(([, count]) => count !== '0'),
     ]),
   )
   if (damage) throw damageError(path, damage)
@@ -46,10 +48,6 @@ export async function auditVerify(invocation: Invocation): Promise<void> {
 
 function receiptText(receipt: Receipt | null): string {
   return receipt ? `${receipt.id}:${receipt.hash}` : 'none'
-}
-
-function rowIfAny(label: string, count: number): string[][] {
-  return count > 0 ? [[label, String(count)]] : []
 }
 
 /** `sotto audit tail`: prints the last records, and with --follow those that are added to the files. */
@@ -75,20 +73,14 @@ export async function auditTail(invocation: Invocation): Promise<void> {
 function pathOf(invocation: Invocation): string | undefined {
   const path = invocation.word(0)
   if (path === undefined || invocation.text('server') === undefined) return path
-  throw new SottoError('usage', 'PATH and --server do not go together', {
-    hint: 'Give PATH to read files, or --server to ask a server.',
-  })
+  const hint = 'Give PATH to read files, or --server to ask a server.'
+  throw new SottoError('usage', 'PATH and --server do not go together', { hint })
 }
 
 function refuseFollow(invocation: Invocation): void {
   if (!invocation.on('follow')) return
-  throw new SottoError(
-    'usage',
-    'Cannot follow a server: each query to it is recorded in its own log',
-    {
-      hint: 'Give PATH on the machine of the server.',
-    },
-  )
+  const message = 'Cannot follow a server: each query to it is recorded in its own log'
+  throw new SottoError('usage', message, { hint: 'Give PATH on the machine of the server.' })
 }
 
 /** Alarms that keep the process alive: where a log is followed, nothing else does. */
@@ -102,7 +94,7 @@ const waiting: Timers = {
 
 /** `sotto audit query`: prints the records that match all of the flags. */
 export async function auditQuery(invocation: Invocation): Promise<void> {
-  const question = await readQuestion(invocation)
+  const question = readQuestion(invocation)
   const limit = countFlag(invocation, 'limit', undefined)
   const path = pathOf(invocation)
   if (path === undefined) return askServer(invocation, question, limit)
@@ -111,7 +103,7 @@ export async function auditQuery(invocation: Invocation): Promise<void> {
   await printAll(invocation, limit === undefined ? found : await newest(found, limit))
 }
 
-async function readQuestion(invocation: Invocation): Promise<Question> {
+function readQuestion(invocation: Invocation): Question {
   return {
     ...given('secret', invocation.text('secret')),
     ...given('principal', invocation.text('principal')),
@@ -174,9 +166,8 @@ async function firstIds(path: string): Promise<(number | undefined)[]> {
 }
 
 function noLog(path: string): SottoError {
-  return new SottoError('local', `There is no audit log in ${quote(path)}`, {
-    hint: 'Name the folder `audit` in the state directory, or one of the segments in it.',
-  })
+  const hint = 'Name the folder `audit` in the state directory, or one of the segments in it.'
+  return new SottoError('local', `There is no audit log in ${quote(path)}`, { hint })
 }
 
 async function* recordsOf(located: AsyncIterable<Located>): AsyncGenerator<AuditRecord> {
@@ -189,7 +180,7 @@ async function newest(records: AsyncIterable<AuditRecord>, count: number): Promi
     kept.push(each)
     if (kept.length > 2 * count) kept = kept.slice(-count)
   }
-  return kept.slice(kept.length - Math.min(count, kept.length))
+  return kept.slice(-count)
 }
 
 /** Widths that fit what is common; a longer text moves what follows. */
@@ -228,13 +219,9 @@ function receiptFlag(invocation: Invocation, flag: string): Receipt | undefined 
   if (text === undefined) return undefined
   const [, id, hash = ''] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? []
   if (id !== undefined) return { id: Number(id), hash }
-  throw new SottoError(
-    'usage',
-    `Cannot read --${flag}: expected an id and a hash, as in 12:ab34…`,
-    {
-      hint: 'Give what `sotto audit verify` printed as the last record.',
-    },
-  )
+  const hint = 'Give what `sotto audit verify` printed as the last record.'
+  const message = `Cannot read --${flag}: expected an id and a hash, as in 12:ab34…`
+  throw new SottoError('usage', message, { hint })
 }
 
 function countFlag<T>(invocation: Invocation, flag: string, absent: T): number | T {
@@ -254,6 +241,7 @@ function readResult(text: string | undefined): Result | undefined {
 }
 
 const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
+const date = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/
 
 /** A moment: a date with or without a time, in UTC unless it says otherwise, or how long ago. */
 function readMoment(invocation: Invocation, flag: string): Date | undefined {
@@ -263,16 +251,12 @@ function readMoment(invocation: Invocation, flag: string): Date | undefined {
   if (amount !== undefined) {
     return new Date(invocation.io.now() - Number(amount) * (units[unit] ?? 0) * 1000)
   }
-  const full = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(
-    text,
-  )
+  const full = date.exec(text)
   const moment = new Date(full && text.includes('T') && !full[1] ? `${text}Z` : text)
   if (full && !Number.isNaN(moment.getTime())) return moment
-  throw new SottoError(
-    'usage',
-    `Cannot use ${quote(text)} as --${flag}: expected a date, a date and time, or an age such as 24h`,
-    {
-      hint: 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.',
-    },
-  )
+  const hint = 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.'
+  const wanted = 'a date, a date and time, or an age such as 24h'
+  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: expected ${wanted}`, {
+    hint,
+  })
 }

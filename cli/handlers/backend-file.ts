@@ -1,24 +1,19 @@
 /** Backends, in a file: YAML, each document one backend, without unknown fields. */
 import { LineCounter, parseAllDocuments, type Document } from 'yaml'
 import { z } from 'zod'
-import {
-  backendName,
-  backendSpec,
-  type BackendSpec,
-  backendTypes,
-} from '../../client/api/backends.ts'
+import { backendSpec, type BackendSpec } from '../../client/api/backends.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { nearest } from '../nearest.ts'
 
-const { Description, Default, Config } = backendSpec.shape
+const shape = backendSpec.shape
 
 const file = z.strictObject({
   kind: z.literal('secretbackend'),
-  name: backendName,
-  type: z.enum(backendTypes),
-  description: Description,
-  isDefault: Default,
-  config: Config,
+  name: shape.Name,
+  type: shape.Type,
+  description: shape.Description,
+  isDefault: shape.Default,
+  config: shape.Config,
 })
 
 /** The backends of `text`, the content of the file `path`. Throws `usage` with the place of what is wrong. */
@@ -37,7 +32,11 @@ export function readBackends(text: string, path: string): BackendSpec[] {
     // The parser's own words may repeat the text.
     if (error) throw fault(error.pos[0], `it is not YAML (${error.code})`)
     const parsed = file.safeParse(document.toJS())
-    if (parsed.success) return specOf(parsed.data)
+    if (parsed.success) {
+      const { name, type, description, isDefault, config } = parsed.data
+      const Config = config && { Config: config }
+      return { Name: name, Type: type, Description: description, Default: isDefault, ...Config }
+    }
     const [issue] = parsed.error.issues
     const at = issue?.path ?? []
     if (issue?.code === 'unrecognized_keys') {
@@ -51,22 +50,6 @@ export function readBackends(text: string, path: string): BackendSpec[] {
     const hint = typeof advice === 'string' ? advice : undefined
     throw fault(offsetOf(document, at), `${where}${issue?.message ?? ''}`, hint)
   })
-}
-
-function specOf({
-  name,
-  type,
-  description,
-  isDefault,
-  config,
-}: z.output<typeof file>): BackendSpec {
-  return {
-    Name: name,
-    Type: type,
-    Description: description,
-    Default: isDefault,
-    ...(config && { Config: config }),
-  }
 }
 
 /** Where what `path` leads to begins, or the nearest thing around it. */

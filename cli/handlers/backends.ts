@@ -15,13 +15,10 @@ export async function backendList(invocation: Invocation): Promise<void> {
   await invocation.print(backends, () =>
     table([
       ['NAME', 'TYPE', 'DEFAULT', 'SECRETS', 'DESCRIPTION'],
-      ...backends.map(({ Name, Type, Default, Secrets, Description }) => [
-        Name,
-        Type,
-        Default ? 'yes' : '',
-        String(Secrets),
-        Description,
-      ]),
+      ...backends.map((each) => {
+        const { Name, Type, Default, Secrets, Description } = each
+        return [Name, Type, Default ? 'yes' : '', `${Secrets}`, Description]
+      }),
     ]),
   )
 }
@@ -37,7 +34,9 @@ export async function backendDescribe(invocation: Invocation): Promise<void> {
 export async function backendCreate(invocation: Invocation): Promise<void> {
   const backend = await invocation.client().operate('backend-create', specOf(invocation))
   await invocation.print(backend, () => `Created backend ${quote(backend.Name)}\n`)
-  await adviseTest(invocation, backend.Name)
+  await invocation.io.stderr.write(
+    `It is not tested yet: \`sotto backend test ${visible(backend.Name)}\` does that.\n`,
+  )
 }
 
 /** `sotto backend apply -f FILE`: makes each backend of the file as it is described there. */
@@ -81,13 +80,10 @@ export async function backendTest(invocation: Invocation): Promise<void> {
     )
   }
   if (!fault) return
-  throw new SottoError(codeOf(fault.Code), fault.Message, {
+  const code = Object.hasOwn(errorTable, fault.Code) ? (fault.Code as ErrorCode) : 'bad_answer'
+  throw new SottoError(code, fault.Message, {
     ...(fault.Hint !== undefined && { hint: fault.Hint }),
   })
-}
-
-function codeOf(text: string): ErrorCode {
-  return Object.hasOwn(errorTable, text) ? (text as ErrorCode) : 'bad_answer'
 }
 
 function specOf(invocation: Invocation): OperationRequest<'backend-create'> {
@@ -111,9 +107,8 @@ function configOf(invocation: Invocation): OperationRequest<'backend-create'>['C
   const url = invocation.text('url')
   const name = invocation.text('token-secret')
   if (url === undefined || name === undefined) {
-    throw new SottoError('usage', 'backend create needs --url and --token-secret', {
-      hint: 'Other ways to log in are set up from a file: see `sotto help backend apply`.',
-    })
+    const hint = 'Other ways to log in are set up from a file: see `sotto help backend apply`.'
+    throw new SottoError('usage', 'backend create needs --url and --token-secret', { hint })
   }
   const key = invocation.text('token-key')
   const caFile = invocation.text('ca-file')
@@ -129,24 +124,16 @@ function configOf(invocation: Invocation): OperationRequest<'backend-create'>['C
   const parsed = openBaoConfig.safeParse(Object.fromEntries(given))
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  const flag = flags[String(issue?.path[0])] ?? 'config'
+  const field = String(issue?.path[0] ?? 'config')
+  const flag = flags[field] ?? field
   throw new SottoError('usage', `Cannot use --${flag}: it ${issue?.message}`)
 }
 
-/** Flags by the field that they give. */
+/** Flags by the field that they give, where the names differ. */
 const flags: Readonly<Record<string, string>> = {
-  url: 'url',
-  mount: 'mount',
   pathPrefix: 'path-prefix',
-  namespace: 'namespace',
   caCertificate: 'ca-file',
   tokenSecretRef: 'token-secret',
-}
-
-async function adviseTest(invocation: Invocation, name: string): Promise<void> {
-  await invocation.io.stderr.write(
-    `It is not tested yet: \`sotto backend test ${visible(name)}\` does that.\n`,
-  )
 }
 
 async function readText(invocation: Invocation, path: string): Promise<string> {

@@ -13,9 +13,8 @@ export async function backupStatus(invocation: Invocation): Promise<void> {
   await invocation.print(status, () => table(rowsOf(status, invocation.io.now())))
   const failed = [status.Backup, status.Rehearsal].find((each) => each?.LastResult === 'failed')
   if (!failed) return
-  throw new SottoError('job_failed', `The last ${visible(failed.Name)} failed`, {
-    hint: 'docs/operations.md says what to do.',
-  })
+  const hint = 'docs/operations.md says what to do.'
+  throw new SottoError('job_failed', `The last ${visible(failed.Name)} failed`, { hint })
 }
 
 function rowsOf(

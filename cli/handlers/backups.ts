@@ -53,50 +53,30 @@ function wordsOf({ size, manifest: { store, log } }: CreatedBackup): string {
   return `${size} bytes; secrets: ${secrets}; values: ${versions}; ${records}\nVerify it now and then: \`sotto backup verify FILE\`.\n`
 }
 
-/** A backup as `sotto backup list` prints it. */
-interface Listed {
-  readonly name: string
-  /** In bytes. */
-  readonly size: number
-  readonly created?: string
-  readonly store?: string
-  readonly revision?: number
-  /** Whether all of it is there; only `verify` says whether it opens. */
-  readonly whole: boolean
-  /** Why not. */
-  readonly reason?: string
-}
-
 /** `sotto backup list DIR`: prints the backups that are there, the newest last. */
 export async function backupList(invocation: Invocation): Promise<void> {
   const target = targetOf(invocation, invocation.word(0))
-  const objects = (await target.list()).filter(({ name }) => parseName(name) !== undefined)
-  const listed: Listed[] = []
-  for (const each of objects) listed.push(await look(target, each))
+  const listed: Awaited<ReturnType<typeof look>>[] = []
+  for (const each of await target.list()) {
+    if (parseName(each.name)) listed.push(await look(target, each))
+  }
   await invocation.print(listed, () =>
     table([
       ['NAME', 'CREATED', 'REVISION', 'BYTES', 'STATE'],
-      ...listed.map(({ name, created = '', revision = '', size, reason = 'whole' }) => [
-        name,
-        created,
-        String(revision),
-        String(size),
-        reason,
-      ]),
+      ...listed.map(({ name, created = '', revision = '', size, reason = 'whole' }) => {
+        return [name, created, `${revision}`, `${size}`, reason]
+      }),
     ]),
   )
 }
 
-async function look(target: BackupTarget, { name, size }: TargetObject): Promise<Listed> {
-  const told = parseName(name)
-  const known = {
-    name,
-    size,
-    ...(told && { created: told.created, store: told.storeId, revision: told.revision }),
-  }
+/** A backup as it is printed: `whole` if all of it is there; only `verify` says whether it opens. */
+async function look(target: BackupTarget, { name, size }: TargetObject) {
+  const { created, storeId: store, revision } = parseName(name) ?? {}
+  const known = { name, size, created, store, revision }
   try {
     await peekBackup({ name, size, read: () => target.get(name) })
-    return { ...known, whole: true }
+    return { ...known, whole: true, reason: undefined }
   } catch (error) {
     const wrong = error instanceof SottoError ? error : undefined
     if (wrong?.code !== 'backup_damaged' && wrong?.code !== 'store_newer') throw error

@@ -17,14 +17,10 @@ const CLOCK_WAIT_MS = 3000
 
 /** Who looks: what root may do, the server's own user may not be able to. */
 export function userFinding(): Finding {
-  const name = 'user'
   const uid = process.getuid?.()
-  if (uid !== 0) return ok(name, userName(uid))
-  return warning(
-    name,
-    'this is root, who may do more than the user of the server',
-    'Run it as that user: `sudo -u sotto sotto doctor …`.',
-  )
+  if (uid !== 0) return ok('user', userName(uid))
+  const hint = 'Run it as that user: `sudo -u sotto sotto doctor …`.'
+  return warning('user', 'this is root, who may do more than the user of the server', hint)
 }
 
 /** In a container a user may have a number alone. */
@@ -38,18 +34,15 @@ function userName(uid: number | undefined): string {
 
 /** Whether the system keeps its clock right: certificates and keys expire by it. */
 export async function clockFinding(): Promise<Finding> {
-  const name = 'clock'
   const answer = await new Promise<string>((resolve) => {
-    execFile(
-      'timedatectl',
-      ['show', '--property=NTPSynchronized', '--value'],
-      { timeout: CLOCK_WAIT_MS },
-      (error, stdout) => resolve(error ? '' : stdout.trim()),
+    const args = ['show', '--property=NTPSynchronized', '--value']
+    execFile('timedatectl', args, { timeout: CLOCK_WAIT_MS }, (error, stdout) =>
+      resolve(error ? '' : stdout.trim()),
     )
   })
-  if (answer === 'yes') return ok(name, 'the system keeps it right')
+  if (answer === 'yes') return ok('clock', 'the system keeps it right')
   return warning(
-    name,
+    'clock',
     answer === 'no' ? 'nothing keeps it right' : 'the system does not say whether it is right',
     'Compare `date -u` with another machine, and see that a time service runs.',
   )
@@ -76,24 +69,18 @@ export function stateFindings(config: DoctorConfig, now: Date): Finding[] {
 }
 
 function storeFinding({ path, store }: StateDirectory): Finding {
-  const name = 'state'
   const { uid } = lstatSync(path)
   const mine = process.getuid?.() ?? uid
   if (uid !== mine && mine !== 0) {
-    return failed(
-      name,
-      `${quote(path)} belongs to user ${uid}`,
-      'Run doctor and the server as that user.',
-    )
+    const hint = 'Run doctor and the server as that user.'
+    return failed('state', `${quote(path)} belongs to user ${uid}`, hint)
   }
   if (statSync(store, { throwIfNoEntry: false })) {
-    return ok(name, `a store in ${quote(path)}, which no other user can enter`)
+    return ok('state', `a store in ${quote(path)}, which no other user can enter`)
   }
-  return failed(
-    name,
-    `there is no store in ${quote(path)}`,
-    'Check the path and that the volume is mounted. `sotto init` makes a new, empty store.',
-  )
+  const hint =
+    'Check the path and that the volume is mounted. `sotto init` makes a new, empty store.'
+  return failed('state', `there is no store in ${quote(path)}`, hint)
 }
 
 function serviceFinding(service: string, key: string): Finding {
@@ -101,32 +88,25 @@ function serviceFinding(service: string, key: string): Finding {
 }
 
 function keyFinding(path: string): Finding {
-  const name = 'key'
   const found = statSync(path, { throwIfNoEntry: false })
   if (!found) {
-    return failed(
-      name,
-      `there is no key file ${quote(path)}`,
-      'Give the key that the store is sealed under with --key-file.',
-    )
+    const hint = 'Give the key that the store is sealed under with --key-file.'
+    return failed('key', `there is no key file ${quote(path)}`, hint)
   }
   if ((found.mode & 0o077) === 0) {
-    return ok(name, `${quote(path)}, which no other user can read`)
+    return ok('key', `${quote(path)}, which no other user can read`)
   }
-  return failed(name, `${quote(path)} can be read by others than its owner`, `chmod 600 ${path}`)
+  return failed('key', `${quote(path)} can be read by others than its owner`, `chmod 600 ${path}`)
 }
 
 function spaceFinding({ path }: StateDirectory): Finding {
-  const name = 'disk'
   const { bavail, bsize } = statfsSync(path)
   const free = bavail * bsize
   const message = `${(free / LITTLE_SPACE).toFixed(1)} GiB free`
-  if (free >= LITTLE_SPACE) return ok(name, message)
-  return warning(
-    name,
-    message,
-    'When the disk is full no value can be read: free some space, or move old segments of the audit log.',
-  )
+  if (free >= LITTLE_SPACE) return ok('disk', message)
+  const hint =
+    'When the disk is full no value can be read: free some space, or move old segments of the audit log.'
+  return warning('disk', message, hint)
 }
 
 /** Files from the future mean that the clock was set back. */

@@ -51,27 +51,22 @@ function daemonFinding(
   { Version }: StatusAnswer,
   { userspace }: OwnNode,
 ): Finding {
-  const name = 'tailscaled'
-  const message = `${Version} at ${quote(tailscaled.socket)}`
-  if (!userspace) return ok(name, `${message}, with a network device`)
+  const which = `${Version} at ${quote(tailscaled.socket)}`
+  if (!userspace) return ok('tailscaled', `${which}, with a network device`)
   if (tailscaled.userspace || door.kind === 'socket') {
-    return ok(name, `${message}, in userspace mode`)
+    return ok('tailscaled', `${which}, in userspace mode`)
   }
-  return failed(
-    name,
-    `${message}, in userspace mode, where a program on this host could pose as any node`,
-    'Run tailscaled with a network device, or serve behind `tailscale serve` with --serve-socket.',
-  )
+  const message = `${which}, in userspace mode, where a program on this host could pose as any node`
+  const hint =
+    'Run tailscaled with a network device, or serve behind `tailscale serve` with --serve-socket.'
+  return failed('tailscaled', message, hint)
 }
 
 function controlFinding({ Self }: StatusAnswer): Finding {
-  const name = 'control'
-  if (Self?.Online) return ok(name, 'tailscaled is connected to it')
-  return warning(
-    name,
-    'tailscaled has lost its connection to it: the policy here may be out of date',
-    'Check the network of this machine, and `tailscale netcheck`.',
-  )
+  if (Self?.Online) return ok('control', 'tailscaled is connected to it')
+  const message = 'tailscaled has lost its connection to it: the policy here may be out of date'
+  const hint = 'Check the network of this machine, and `tailscale netcheck`.'
+  return warning('control', message, hint)
 }
 
 function nodeKeyFinding({ Self }: StatusAnswer, now: Date): Finding {
@@ -80,22 +75,15 @@ function nodeKeyFinding({ Self }: StatusAnswer, now: Date): Finding {
   if (end === undefined) return ok(name, 'does not expire')
   const message = `expires at ${new Date(end).toISOString()}, ${remaining(end, now)}`
   if (end - now.getTime() > NODE_KEY_DAYS * DAY_MS) return ok(name, message)
-  return {
-    name,
-    state: end > now.getTime() ? 'warning' : 'failed',
-    message,
-    hint: 'No client reaches the server after that: turn key expiry off for this node, or give it a tag.',
-  }
+  const hint =
+    'No client reaches the server after that: turn key expiry off for this node, or give it a tag.'
+  return (end > now.getTime() ? warning : failed)(name, message, hint)
 }
 
 function nameFinding({ name: full }: OwnNode): Finding {
-  const name = 'name'
-  if (full !== '') return ok(name, full)
-  return warning(
-    name,
-    'the node has no name on the tailnet',
-    'Turn MagicDNS on for the tailnet; clients need addresses without it.',
-  )
+  if (full !== '') return ok('name', full)
+  const hint = 'Turn MagicDNS on for the tailnet; clients need addresses without it.'
+  return warning('name', 'the node has no name on the tailnet', hint)
 }
 
 async function certificateFinding(
@@ -113,14 +101,15 @@ async function certificateFinding(
     if (door.tls !== 'tailnet') {
       const pair = await readPair(door.tls, now)
       if (pair.covers(full)) return lifeFinding(pair, `in ${quote(door.tls.certificate)}`, now)
-      return warning(
-        name,
-        `in ${quote(door.tls.certificate)} is not for ${quote(full)}`,
-        'Clients must call the server by a name that is in the certificate.',
-      )
+      const hint = 'Clients must call the server by a name that is in the certificate.'
+      return warning(name, `in ${quote(door.tls.certificate)} is not for ${quote(full)}`, hint)
     }
     const domain = domains.includes(full) ? full : domains[0]
-    if (domain === undefined) throw withoutDomains()
+    if (domain === undefined) {
+      const hint =
+        'Turn it on, give a certificate of your own with --tls-cert and --tls-key, or ask for --plain-http.'
+      return failed(name, 'HTTPS is not on for this tailnet', hint)
+    }
     const pair = await localApi.certificate(domain, { minValidityMs: 0 })
     const origin = 'that tailscaled gave'
     return lifeFinding(checkKeyPair(pair, { origin, now, name: domain }), `of ${domain}`, now)
@@ -130,36 +119,31 @@ async function certificateFinding(
 }
 
 function lifeFinding({ endsAt }: CheckedPair, which: string, now: Date): Finding {
-  const name = 'certificate'
   const end = endsAt.getTime()
   const message = `${which} ends at ${endsAt.toISOString()}, ${remaining(end, now)}`
-  if (end - now.getTime() > CERTIFICATE_DAYS * DAY_MS) return ok(name, message)
-  return warning(
-    name,
-    message,
-    'It should have been renewed by now: the log of the server, or of tailscaled, says why not.',
-  )
+  if (end - now.getTime() > CERTIFICATE_DAYS * DAY_MS) return ok('certificate', message)
+  const hint =
+    'It should have been renewed by now: the log of the server, or of tailscaled, says why not.'
+  return warning('certificate', message, hint)
 }
 
 /** Asks a running server for its state, which every caller may know. */
 async function serverFindings({ door }: DoctorConfig, own: OwnNode): Promise<Finding[]> {
-  const name = 'server'
   if (door.kind === 'socket') return []
   const host = door.host ?? (own.userspace ? '127.0.0.1' : (own.addresses[0] ?? ''))
   const at = addressText({ host, port: door.port })
   try {
     const [status, text] = await ask({ host, port: door.port }, door.tls !== 'none')
-    if (status === 200) return [ok(name, `at ${at} is ready`)]
-    if (status !== 503) {
-      const hint = 'Stop that one, or give the server another port with --listen.'
-      return [failed(name, `another program answers at ${at}`, hint)]
+    if (status === 200) return [ok('server', `at ${at} is ready`)]
+    if (status === 503) {
+      return [failed('server', `at ${at} is not ready: ${text.trim()}`, 'Its log says why.')]
     }
-    const hint = 'Its log says why.'
-    return [failed(name, `at ${at} is not ready: ${text.trim()}`, hint)]
+    const hint = 'Stop that one, or give the server another port with --listen.'
+    return [failed('server', `another program answers at ${at}`, hint)]
   } catch (error) {
     const reason = error instanceof Error && 'code' in error ? String(error.code) : 'no answer'
     const hint = 'Start it, or give doctor the settings that it runs with.'
-    return [warning(name, `nothing is ready at ${at} (${reason})`, hint)]
+    return [warning('server', `nothing is ready at ${at} (${reason})`, hint)]
   }
 }
 
@@ -185,39 +169,27 @@ async function peerFinding(
   own: OwnNode,
   now: Date,
 ): Promise<Finding> {
-  const name = 'peer'
   const { capabilities } = tailscaled
   try {
     const answer = await localApi.whois(peer)
     if (!answer) {
-      const message = `tailscaled has no node at ${quote(peer)}`
       const hint =
         'Take an address from `tailscale status`; the policy must let the node see this one.'
-      return failed(name, message, hint)
+      return failed('peer', `tailscaled has no node at ${quote(peer)}`, hint)
     }
-    const { principal, rules } = callerOf(answer, {
-      address: peer,
-      self: own.id,
-      capabilities,
-      now,
-    })
+    const at = { address: peer, self: own.id, capabilities, now }
+    const { principal, rules } = callerOf(answer, at)
     const who = `${principal.hostname} (${principal.user ?? principal.tags?.join(', ')})`
     const may = rules.map(({ action, secret }) => `${action.join(', ')} on ${secret.join(', ')}`)
-    if (may.length > 0) return ok(name, `${who} may ${may.join('; ')}`)
+    if (may.length > 0) return ok('peer', `${who} may ${may.join('; ')}`)
     const message = `${who} has no rules: no grant gives it ${quote(capabilities[0] ?? '')} on this node`
-    return warning(name, message, 'Grant it in the policy: see docs/policy.md.')
+    return warning('peer', message, 'Grant it in the policy: see docs/policy.md.')
   } catch (error) {
-    if (error instanceof SottoError) return failure(name, error)
+    if (error instanceof SottoError) return failure('peer', error)
     const reason = error instanceof Error ? error.message : 'unknown'
     const message = `who calls from ${quote(peer)} is refused: ${reason}`
-    return failed(name, message, 'Check the node and the policy of the tailnet.')
+    return failed('peer', message, 'Check the node and the policy of the tailnet.')
   }
-}
-
-function withoutDomains(): SottoError {
-  return new SottoError('certificate_unavailable', 'HTTPS is not on for this tailnet', {
-    hint: 'Turn it on, give a certificate of your own with --tls-cert and --tls-key, or ask for --plain-http.',
-  })
 }
 
 function remaining(end: number, now: Date): string {

@@ -37,9 +37,8 @@ export async function followRun(
   }
   await invocation.print(state, () => `${visible(state.LastMessage ?? '')}\n`)
   if (state.LastResult === 'failed') {
-    throw new SottoError('job_failed', `Job ${visible(Name)} failed`, {
-      hint: '`sotto job status` says when it is tried next.',
-    })
+    const hint = '`sotto job status` says when it is tried next.'
+    throw new SottoError('job_failed', `Job ${visible(Name)} failed`, { hint })
   }
 }
 

@@ -27,7 +27,7 @@ export async function keyRotate(invocation: Invocation): Promise<void> {
   const waits = invocation.on('wait') || stderr.isTTY
   if (waits) status = await end(invocation, keys, status)
   await invocation.print(status, () => {
-    const { Id, Fingerprint = '' } = activeOf(status)
+    const { Id = 0, Fingerprint = '' } = status.Entries.find(isActive) ?? {}
     return `${visible(`Keyring entry ${Id} ${Fingerprint}`.trim())} wraps all data keys from now on\n`
   })
   if (progressOf(status) === undefined) return
@@ -41,10 +41,8 @@ export async function keyRewrap(invocation: Invocation): Promise<void> {
   const wraps = await keysAt(invocation).rewrap(invocation.word(0))
   await invocation.print(wraps, () =>
     wraps
-      .map((wrap) =>
-        visible(`Re-wrapped the root key with ${wrap.Provider} key ${wrap.Fingerprint}`),
-      )
-      .map((line) => `${line}\n`)
+      .map(({ Provider, Fingerprint }) => visible(`${Provider} key ${Fingerprint}`))
+      .map((key) => `Re-wrapped the root key with ${key}\n`)
       .join(''),
   )
 }
@@ -75,14 +73,16 @@ async function end(invocation: Invocation, keys: KeysAt, begun: KeyStatus): Prom
 
 /** How far a rotation is; undefined where none is under way. */
 function progressOf({ Entries }: KeyStatus): string | undefined {
-  if (Entries.every(({ State }) => State === 'active')) return undefined
-  const total = Entries.reduce((sum, { Versions }) => sum + Versions, 0)
-  const moved = Entries.filter(({ State }) => State === 'active')
-  return `${moved.reduce((sum, { Versions }) => sum + Versions, 0)} of ${total} data keys moved`
+  if (Entries.every(isActive)) return undefined
+  return `${versionsOf(Entries.filter(isActive))} of ${versionsOf(Entries)} data keys moved`
 }
 
-function activeOf({ Entries }: KeyStatus): Pick<Entry, 'Id' | 'Fingerprint'> {
-  return Entries.find(({ State }) => State === 'active') ?? { Id: 0 }
+function isActive({ State }: Entry): boolean {
+  return State === 'active'
+}
+
+function versionsOf(entries: readonly Entry[]): number {
+  return entries.reduce((sum, { Versions }) => sum + Versions, 0)
 }
 
 function textOf(status: KeyStatus): string {
@@ -91,22 +91,15 @@ function textOf(status: KeyStatus): string {
   return [
     table([
       ['PROVIDER', 'FINGERPRINT', 'CREATED', 'LAST PROVEN'],
-      ...status.Wraps.map(({ Provider, Fingerprint, Created, Proven = 'never' }) => [
-        Provider,
-        Fingerprint,
-        Created,
-        Proven,
-      ]),
+      ...status.Wraps.map((wrap) => {
+        return [wrap.Provider, wrap.Fingerprint, wrap.Created, wrap.Proven ?? 'never']
+      }),
     ]),
     table([
       ['ENTRY', 'FINGERPRINT', 'CREATED', 'STATE', 'VERSIONS'],
-      ...status.Entries.map(({ Id, Fingerprint = '-', Created, State, Versions }) => [
-        `${Id}`,
-        Fingerprint,
-        Created,
-        State,
-        `${Versions}`,
-      ]),
+      ...status.Entries.map(({ Id, Fingerprint = '-', Created, State, Versions }) => {
+        return [`${Id}`, Fingerprint, Created, State, `${Versions}`]
+      }),
     ]),
     ...(progress === undefined ? [] : [`Rotation: ${visible(progress + failure)}\n`]),
   ].join('\n')

@@ -27,9 +27,8 @@ export function keysAt(invocation: Invocation): KeysAt {
   const directory = invocation.text('state-dir')
   const server = invocation.text('server')
   if (directory !== undefined && server !== undefined) {
-    throw new SottoError('usage', '--server does not go with --state-dir', {
-      hint: 'Ask the server while it runs; work on the files while it does not.',
-    })
+    const hint = 'Ask the server while it runs; work on the files while it does not.'
+    throw new SottoError('usage', '--server does not go with --state-dir', { hint })
   }
   if (server === undefined && (directory ?? env['SOTTO_STATE_DIR'])) return onFiles(invocation)
   if (server || env['SOTTO_SERVER'] || env['SETEC_SERVER']) return atServer(invocation)

@@ -6,7 +6,7 @@ import { createKeyFile, localKeyProvider } from '../../server/crypto/local-key.t
 import { openbaoTransitProvider } from '../../server/crypto/openbao-transit.ts'
 import type { KeyProvider } from '../../server/crypto/provider.ts'
 import { identityProvider, recipientProvider } from '../../server/crypto/recovery.ts'
-import type { WrapInfo, WrapProof, Wraps } from '../../server/keys/wraps.ts'
+import type { WrapProof, Wraps } from '../../server/keys/wraps.ts'
 import type { Invocation } from '../invocation.ts'
 import { readLocalFile } from '../local-file.ts'
 import { keysConfig, onKeys } from './keys-at.ts'
@@ -21,30 +21,24 @@ export async function keyCheck(invocation: Invocation): Promise<void> {
   await invocation.print(proofs, () =>
     table([
       ['PROVIDER', 'FINGERPRINT', 'STATE', 'NOTE'],
-      ...proofs.map((proof) => [
-        proof.wrap.provider,
-        proof.wrap.fingerprint,
-        states[proof.state],
-        ...noteOf(proof),
-      ]),
+      ...proofs.map(({ wrap, state, reason, hint }) => {
+        const note = hint === undefined ? reason : `${reason}. ${hint}`
+        const cells = [wrap.provider, wrap.fingerprint, states[state]]
+        return reason === undefined ? cells : [...cells, `${note}`]
+      }),
     ]),
   )
   const bad = proofs.filter(({ state }) => state === 'failed').length
   if (bad === 0 && proofs.some(({ state }) => state === 'proven')) return
+  const hint =
+    'The list above names the keys of the store: give one of them, or fix what its note says.'
   throw new SottoError(
     'key_wrong',
     bad === 0
       ? 'No key that opens the store is available'
       : `${bad} of ${proofs.length} keys did not open the store`,
-    {
-      hint: 'The list above names the keys of the store: give one of them, or fix what its note says.',
-    },
+    { hint },
   )
-}
-
-function noteOf({ reason, hint }: WrapProof): string[] {
-  if (reason === undefined) return []
-  return [hint === undefined ? reason : `${reason}. ${hint}`]
 }
 
 const states: Readonly<Record<WrapProof['state'], string>> = {
@@ -56,11 +50,10 @@ const states: Readonly<Record<WrapProof['state'], string>> = {
 /** `sotto key add recovery|local|aws-kms|openbao-transit`: lets another key open the store. */
 export async function keyAdd(invocation: Invocation): Promise<void> {
   const kind = invocation.word(0) ?? ''
-  const read = newKeys.get(kind)
+  const [read] = newKeys.get(kind) ?? []
   if (read === undefined) {
-    throw new SottoError('usage', `There is no key provider ${quote(kind)}`, {
-      hint: `It is one of: ${[...newKeys.keys()].join(', ')}.`,
-    })
+    const hint = `It is one of: ${[...newKeys.keys()].join(', ')}.`
+    throw new SottoError('usage', `There is no key provider ${quote(kind)}`, { hint })
   }
   refuse(invocation, kind)
   const { target, prover } = await read(invocation)
@@ -78,7 +71,7 @@ export async function keyRemove(invocation: Invocation): Promise<void> {
   const recoveryAlone = invocation.on('leave-recovery-alone')
   const selector = invocation.word(0) ?? ''
   const wrap = await onWraps(invocation, (wraps) => wraps.remove(selector, { recoveryAlone }))
-  await invocation.print(wrap, () => `Removed ${nameOf(wrap)}\n`)
+  await invocation.print(wrap, () => `Removed ${wrap.provider} key ${wrap.fingerprint}\n`)
   await invocation.io.stderr.write(
     'Backups and copies of the store made before this still open with it.\n',
   )
@@ -90,27 +83,20 @@ interface NewKey {
   readonly prover?: KeyProvider
 }
 
-const newKeys: ReadonlyMap<string, (invocation: Invocation) => Promise<NewKey>> = new Map([
-  ['recovery', recovery],
-  ['local', localKey],
-  ['aws-kms', kmsKey],
-  ['openbao-transit', transitKey],
+/** Reads each provider's key, and the flags that go with it alone. */
+const newKeys: ReadonlyMap<
+  string,
+  [read: (invocation: Invocation) => Promise<NewKey>, ...flags: string[]]
+> = new Map([
+  ['recovery', [recovery, 'recipient', 'recipient-file']],
+  ['local', [localKey, 'new-key-file']],
+  ['aws-kms', [kmsKey, 'new-kms-key']],
+  ['openbao-transit', [transitKey, 'new-transit-key']],
 ])
-
-/** The flags that go with one provider alone. */
-const ownFlags: Readonly<Record<string, string>> = {
-  recipient: 'recovery',
-  'recipient-file': 'recovery',
-  'new-key-file': 'local',
-  'new-kms-key': 'aws-kms',
-  'new-transit-key': 'openbao-transit',
-}
 
 async function localKey(invocation: Invocation): Promise<NewKey> {
   const path = invocation.text('new-key-file')
-  if (path === undefined) {
-    throw new SottoError('usage', 'key add local needs --new-key-file')
-  }
+  if (path === undefined) throw new SottoError('usage', 'key add local needs --new-key-file')
   const target = localKeyProvider(path)
   if (!existsSync(path)) {
     // No file is made for a store that cannot be used.
@@ -130,9 +116,8 @@ async function kmsKey(invocation: Invocation): Promise<NewKey> {
   const added = invocation.text('new-kms-key')
   const { awsKms } = keysConfig(invocation, { 'kms-key': added })
   if (awsKms === undefined) {
-    throw new SottoError('usage', 'key add aws-kms needs --kms-key or --new-kms-key', {
-      hint: 'Give the ARN of a symmetric key: aws kms describe-key shows it.',
-    })
+    const hint = 'Give the ARN of a symmetric key: aws kms describe-key shows it.'
+    throw new SottoError('usage', 'key add aws-kms needs --kms-key or --new-kms-key', { hint })
   }
   return proven(awsKmsProvider(awsKms))
 }
@@ -141,12 +126,11 @@ async function transitKey(invocation: Invocation): Promise<NewKey> {
   const added = invocation.text('new-transit-key')
   const { transit } = keysConfig(invocation, { 'transit-key': added })
   if (transit === undefined) {
+    const hint = 'Make one that is derived: bao write -f transit/keys/NAME derived=true'
     throw new SottoError(
       'usage',
       'key add openbao-transit needs --transit-key or --new-transit-key',
-      {
-        hint: 'Make one that is derived: bao write -f transit/keys/NAME derived=true',
-      },
+      { hint },
     )
   }
   return proven(openbaoTransitProvider(transit))
@@ -157,9 +141,8 @@ async function recovery(invocation: Invocation): Promise<NewKey> {
   const { recoveryIdentity } = keysConfig(invocation)
   if (recoveryIdentity === undefined) return { target }
   const prover = identityProvider(recoveryIdentity)
-  return (await prover.fingerprint()) === (await target.fingerprint())
-    ? { target, prover }
-    : { target }
+  const same = (await prover.fingerprint()) === (await target.fingerprint())
+  return same ? { target, prover } : { target }
 }
 
 function recipientOf(invocation: Invocation): string {
@@ -175,22 +158,17 @@ function recipientOf(invocation: Invocation): string {
     .split(/\r?\n/)
     .filter((line) => line !== '' && !line.startsWith('#'))
   if (lines.length === 1) return lines[0] ?? ''
-  throw new SottoError(
-    'usage',
-    `Cannot read a recipient from ${quote(path)}: it has ${lines.length}`,
-  )
+  const message = `Cannot read a recipient from ${quote(path)}: it has ${lines.length}`
+  throw new SottoError('usage', message)
 }
 
 function refuse(invocation: Invocation, provider: string): void {
-  const given = Object.entries(ownFlags).filter(([flag]) => invocation.text(flag) !== undefined)
-  const [flag, owner] = given.find(([, each]) => each !== provider) ?? []
-  if (flag !== undefined) throw new SottoError('usage', `--${flag} goes with ${owner} alone`)
+  for (const [owner, [, ...flags]] of newKeys) {
+    const flag = flags.find((each) => owner !== provider && invocation.text(each) !== undefined)
+    if (flag !== undefined) throw new SottoError('usage', `--${flag} goes with ${owner} alone`)
+  }
 }
 
 function onWraps<T>(invocation: Invocation, act: (wraps: Wraps) => Promise<T>): Promise<T> {
   return onKeys(invocation, ({ wraps }) => act(wraps))
-}
-
-function nameOf({ provider, fingerprint }: WrapInfo): string {
-  return `${provider} key ${fingerprint}`
 }

@@ -1,6 +1,7 @@
 /** Migration: moves secrets between the backends of a server. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { asSottoError, type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
+import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import type { Client } from '../../client/client.ts'
 import type { Invocation } from '../invocation.ts'
 import { Halt, Progress } from '../terminal/progress.ts'
@@ -25,12 +26,8 @@ interface Moved {
   readonly Reason?: string | undefined
 }
 
-/** A move that is to be made. */
-interface Move {
-  readonly From: string
-  readonly To: string
-  readonly KeepSource: boolean
-}
+type Move = Omit<OperationRequest<'migrate-secret'>, 'Name'>
+type Plan = OperationResponse<'migrate-plan'>
 
 /**
  * Moves every secret that is named and prints what became of each that was not simply moved, then how
@@ -48,14 +45,9 @@ export async function migrateSecrets(invocation: Invocation): Promise<number | v
     const Names = invocation.text('names')?.split(',') ?? []
     const plan = await client.operate('migrate-plan', { From, To, Names })
     const dryRun = invocation.on('dry-run')
-    const work = new Work(client, move, {
-      signal: halt.signal,
-      halted: () => halt.asked || dryRun,
-      progress: (done) => progress.part('moving', done, plan.Names.length),
-    })
     const results = dryRun
       ? plan.Names.map((Name): Moved => ({ Name, Result: 'planned' }))
-      : await work.run(plan.Names)
+      : await moveAll(plan.Names, { client, move, halt, progress })
     await progress.end()
     const report = reportOf(results, plan)
     await invocation.print(report, () => asTable(report, dryRun))
@@ -71,86 +63,62 @@ function moveOf(invocation: Invocation): Move {
   const From = invocation.text('from')
   const To = invocation.text('to')
   if (From === undefined || To === undefined) {
-    throw new SottoError('usage', 'migrate secrets needs --from and --to', {
-      hint: 'Each is the name of a backend: see `sotto backend list`.',
-    })
+    const hint = 'Each is the name of a backend: see `sotto backend list`.'
+    throw new SottoError('usage', 'migrate secrets needs --from and --to', { hint })
   }
   return { From, To, KeepSource: invocation.on('keep-source') }
 }
 
-/** How the work is paced. */
-interface Pace {
-  readonly signal: AbortSignal
-  /** Whether no further secret is to be begun. */
-  readonly halted: () => boolean
-  readonly progress: (done: number) => void
+interface Work {
+  readonly client: Client
+  readonly move: Move
+  readonly halt: Halt
+  readonly progress: Progress
 }
 
-/** Moves secrets, several at once. */
-class Work {
-  readonly #client: Client
-  readonly #move: Move
-  readonly #pace: Pace
-  #done = 0
-  #stopped = false
-
-  constructor(client: Client, move: Move, pace: Pace) {
-    this.#client = client
-    this.#move = move
-    this.#pace = pace
-  }
-
-  /** Resolves with what became of each, in the same order. Never rejects. */
-  async run(names: readonly string[]): Promise<Moved[]> {
-    const results = names.map((Name): Moved => ({ Name, Result: 'unfinished' }))
-    const left = names.entries()
-    const worker = async (): Promise<void> => {
-      for (const [at, name] of left) {
-        if (this.#pace.halted() || this.#stopped) return
-        results[at] = await this.#one(name)
-        this.#pace.progress(++this.#done)
-      }
+/** Moves secrets, several at once, and resolves with what became of each, in the same order. */
+async function moveAll(names: readonly string[], work: Work): Promise<Moved[]> {
+  const results = names.map((Name): Moved => ({ Name, Result: 'unfinished' }))
+  const left = names.entries()
+  let done = 0
+  let stopped = false
+  const worker = async (): Promise<void> => {
+    for (const [at, name] of left) {
+      if (work.halt.asked || stopped) return
+      const { code, ...moved } = await moveOne(name, work)
+      if (code && hopeless.has(code)) stopped = true
+      results[at] = moved
+      work.progress.part('moving', ++done, names.length)
     }
-    await Promise.all(Array.from({ length: AT_ONCE }, worker))
-    return results
   }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  return results
+}
 
-  async #one(Name: string): Promise<Moved> {
-    const { signal, halted } = this.#pace
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const request = { Name, ...this.#move }
-        return { Name, ...(await this.#client.operate('migrate-secret', request, { signal })) }
-      } catch (error) {
-        const { code, message } = asSottoError(error)
-        if (hopeless.has(code)) this.#stopped = true
-        const passing = code === 'backend_unavailable' || code === 'overloaded'
-        if (!passing || attempt === ATTEMPTS || halted()) {
-          return { Name, Result: 'failed', Reason: message }
-        }
-        await pause(PAUSE_MS * attempt, undefined, { signal }).catch(() => {})
+async function moveOne(
+  Name: string,
+  { client, move, halt }: Work,
+): Promise<Moved & { readonly code?: ErrorCode }> {
+  const { signal } = halt
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return { Name, ...(await client.operate('migrate-secret', { Name, ...move }, { signal })) }
+    } catch (error) {
+      const { code, message: Reason } = asSottoError(error)
+      const passing = code === 'backend_unavailable' || code === 'overloaded'
+      if (!passing || attempt === ATTEMPTS || halt.asked) {
+        return { Name, Result: 'failed', Reason, code }
       }
+      await pause(PAUSE_MS * attempt, undefined, { signal }).catch(() => {})
     }
   }
 }
 
-/** The result of a migration. */
-interface Report {
-  readonly Migrated: number
-  readonly Skipped: number
-  readonly Failed: number
-  readonly Unfinished: number
-  readonly Planned: number
-  readonly Hidden: number
-  readonly Secrets: readonly Moved[]
-}
+type Report = ReturnType<typeof reportOf>
 
-function reportOf(
-  secrets: readonly Moved[],
-  { There, Hidden }: { readonly There: number; readonly Hidden: number },
-): Report {
+function reportOf(Secrets: readonly Moved[], { There, Hidden }: Plan) {
   const count = (result: Moved['Result']): number =>
-    secrets.filter(({ Result }) => Result === result).length
+    Secrets.filter(({ Result }) => Result === result).length
   return {
     Migrated: count('migrated'),
     Skipped: count('skipped') + There,
@@ -158,15 +126,14 @@ function reportOf(
     Unfinished: count('unfinished'),
     Planned: count('planned'),
     Hidden,
-    Secrets: secrets,
+    Secrets,
   }
 }
 
 function asTable({ Secrets, ...counts }: Report, dryRun: boolean): string {
-  const shown = Secrets.filter(
+  const rows = Secrets.filter(
     ({ Result, Reason }) => Result !== 'migrated' || Reason !== undefined,
-  )
-  const rows = shown.map(({ Name, Result, Reason = '' }) => [Name, Result, Reason])
+  ).map(({ Name, Result, Reason = '' }) => [Name, Result, Reason])
   const { Migrated, Skipped, Failed, Unfinished, Planned, Hidden } = counts
   const words = [
     dryRun ? `${Planned} would be migrated` : `${Migrated} migrated`,
@@ -180,18 +147,16 @@ function asTable({ Secrets, ...counts }: Report, dryRun: boolean): string {
 
 function refuseIncomplete({ Failed, Unfinished, Hidden, Planned }: Report): void {
   const left = Failed + Unfinished
-  if (left === 0 && Hidden === 0) return
-  if (left === 0 && Planned > 0) return
-  throw new SottoError(
-    'migration_incomplete',
+  if (left === 0 && (Hidden === 0 || Planned > 0)) return
+  const [message, hint] =
     left > 0
-      ? `${left} ${left === 1 ? 'secret was' : 'secrets were'} not migrated`
-      : `${Hidden} secrets were not migrated, since you may not get them`,
-    {
-      hint:
-        left > 0
-          ? 'Fix what the table says and run the same command again: it continues where it stopped.'
-          : `A rule must allow get on them, in addition to migrate: see ${quote('sotto whoami NAME')}.`,
-    },
-  )
+      ? [
+          `${left} ${left === 1 ? 'secret was' : 'secrets were'} not migrated`,
+          'Fix what the table says and run the same command again: it continues where it stopped.',
+        ]
+      : [
+          `${Hidden} secrets were not migrated, since you may not get them`,
+          `A rule must allow get on them, in addition to migrate: see ${quote('sotto whoami NAME')}.`,
+        ]
+  throw new SottoError('migration_incomplete', message, { hint })
 }

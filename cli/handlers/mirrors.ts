@@ -31,8 +31,7 @@ export async function mirrorSync(invocation: Invocation): Promise<void> {
   }
   if (Backend !== undefined && invocation.on('dry-run')) {
     const planned = await planOf(invocation, { Backend, ...(OnDrift && { OnDrift }) })
-    await invocation.print(planned, () => plan(planned))
-    return
+    return invocation.print(planned, () => plan(planned))
   }
   const client = invocation.client()
   const state = await client.operate('mirror-sync', {
@@ -58,10 +57,7 @@ async function planOf(
   const items: Planned[] = []
   let After: string | undefined
   do {
-    const page = await client.operate('mirror-plan', {
-      ...request,
-      ...(After !== undefined && { After }),
-    })
+    const page = await client.operate('mirror-plan', { ...request, ...(After && { After }) })
     items.push(...page.Items)
     After = page.After
   } while (After !== undefined)
@@ -90,8 +86,5 @@ function described(status: Status): string {
   ]
   const items = Items.map(({ Name, State, Reason, Since }) => [Name, State, Since, Reason])
   const list = items.length === 0 ? [] : [['SECRET', 'STATE', 'SINCE', 'REASON'], ...items]
-  return [facts, list]
-    .filter((rows) => rows.length > 0)
-    .map(table)
-    .join('')
+  return table(facts) + table(list)
 }

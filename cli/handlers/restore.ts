@@ -26,39 +26,39 @@ export async function restore(invocation: Invocation): Promise<void> {
     throw new SottoError('usage', '--live goes with --dry-run alone')
   }
   if (to === undefined && !dryRun) {
-    throw new SottoError('usage', 'restore needs --to DIR, or --dry-run', {
-      hint: 'DIR is the state directory to be: absent or empty.',
-    })
+    const hint = 'DIR is the state directory to be: absent or empty.'
+    throw new SottoError('usage', 'restore needs --to DIR, or --dry-run', { hint })
   }
   const copied = await isCopy(path)
   if (copied) refuseForCopies(invocation, path)
-  if (to !== undefined && !dryRun && (await finishRestore(to))) {
-    return showFinished(invocation, to)
-  }
-  if (copied) return restoreTheCopy(invocation, path, to ?? '')
-  const source = await sourceOf(invocation, path)
-  using keys = providerKeys(providersAtHand(readOpenersConfig(invocation.flags(), invocation.env)))
+  if (to !== undefined && !dryRun && (await finishRestore(to))) return showFinished(invocation, to)
+  const providers = providersAtHand(readOpenersConfig(invocation.flags(), invocation.env))
   const audit = invocation.text('audit')
-  const given = { source, keys, ...(audit !== undefined && { audit }) }
-  if (dryRun) {
-    const preview = await withProgress(invocation, (progress, signal) =>
-      previewRestore({ ...given, ...(live !== undefined && { live }), progress, signal }),
-    )
-    await showPreview(invocation, preview)
-    return
+  const made = {
+    to: to ?? '',
+    ...(audit !== undefined && { audit }),
+    operator: operator(),
+    clock: () => new Date(invocation.io.now()),
   }
+  if (copied) {
+    const restored = await withProgress(invocation, (progress, signal) =>
+      restoreCopy({ ...made, copy: path, providers, progress, signal }),
+    )
+    return showRestored(invocation, restored)
+  }
+  const source = await sourceOf(invocation, path)
+  using keys = providerKeys(providers)
+  if (dryRun) {
+    const given = { ...(audit !== undefined && { audit }), ...(live !== undefined && { live }) }
+    const preview = await withProgress(invocation, (progress, signal) =>
+      previewRestore({ ...given, source, keys, progress, signal }),
+    )
+    return await showPreview(invocation, preview)
+  }
+  const earlier = (name: string) => neighbour(invocation, path, name)
+  const whole = invocation.on('whole-log') && { earlier }
   const restored = await withProgress(invocation, (progress, signal) =>
-    restoreBackup({
-      ...given,
-      to: to ?? '',
-      operator: operator(),
-      clock: () => new Date(invocation.io.now()),
-      ...(invocation.on('whole-log') && {
-        earlier: (name: string) => neighbour(invocation, path, name),
-      }),
-      progress,
-      signal,
-    }),
+    restoreBackup({ ...made, ...whole, source, keys, progress, signal }),
   )
   await showRestored(invocation, restored)
 }
@@ -67,28 +67,8 @@ export async function restore(invocation: Invocation): Promise<void> {
 function refuseForCopies(invocation: Invocation, copy: string): void {
   const odd = ['dry-run', 'whole-log'].find((flag) => invocation.on(flag))
   if (odd === undefined) return
-  throw new SottoError(
-    'usage',
-    `--${odd} goes with a backup, and ${quote(copy)} is a copy of a store`,
-  )
-}
-
-async function restoreTheCopy(invocation: Invocation, copy: string, to: string): Promise<void> {
-  const audit = invocation.text('audit')
-  const providers = providersAtHand(readOpenersConfig(invocation.flags(), invocation.env))
-  const restored = await withProgress(invocation, (progress, signal) =>
-    restoreCopy({
-      copy,
-      providers,
-      to,
-      progress,
-      signal,
-      ...(audit !== undefined && { audit }),
-      operator: operator(),
-      clock: () => new Date(invocation.io.now()),
-    }),
-  )
-  await showRestored(invocation, restored)
+  const message = `--${odd} goes with a backup, and ${quote(copy)} is a copy of a store`
+  throw new SottoError('usage', message)
 }
 
 /** An earlier backup in the same directory or bucket as the one at `path`. */
@@ -97,9 +77,8 @@ async function neighbour(
   path: string,
   name: string,
 ): Promise<BackupSource | undefined> {
-  const place = path.startsWith('s3:')
-    ? path.slice(0, path.lastIndexOf('/'))
-    : dirname(resolve(path))
+  const inBucket = path.startsWith('s3:')
+  const place = inBucket ? path.slice(0, path.lastIndexOf('/')) : dirname(resolve(path))
   try {
     return await sourceOf(invocation, `${place}/${name}`)
   } catch (error) {

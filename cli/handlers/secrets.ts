@@ -13,8 +13,7 @@ export async function list(invocation: Invocation): Promise<void> {
   const secrets = await invocation.client().list()
   if (invocation.on('only-names')) {
     const names = secrets.map(({ Name }) => Name)
-    await invocation.print(names, () => names.map((name) => `${visible(name)}\n`).join(''))
-    return
+    return invocation.print(names, () => names.map((name) => `${visible(name)}\n`).join(''))
   }
   await invocation.print(secrets, () =>
     table([
@@ -44,12 +43,8 @@ export async function get(invocation: Invocation): Promise<void> {
   const found = invocation.on('if-changed')
     ? await client.getIfChanged(name, version)
     : await client.getVersion(name, version)
-  if (!found) {
-    throw new SottoError(
-      'unchanged',
-      `Version ${version} of ${quote(name)} is still the active one`,
-    )
-  }
+  const same = `Version ${version} of ${quote(name)} is still the active one`
+  if (!found) throw new SottoError('unchanged', same)
   const { Value, Version } = found
   const base64 = () => Buffer.from(Value.buffer, Value.byteOffset, Value.length).toString('base64')
   await invocation.print(invocation.json && { Value: base64(), Version }, () =>
@@ -117,12 +112,11 @@ function confirm(invocation: Invocation, act: string, token: string | undefined)
   if (token !== undefined && isGood(token, digest, now)) return
   const fresh = `${Math.ceil((now + TOKEN_LIFE_MS) / 1000).toString(16)}.${digest}`
   const fault = token === undefined ? 'confirmation required' : 'incorrect confirmation'
+  const hint = 'Run the same command with the token at its end, within a minute.'
   throw new SottoError(
     'local',
     `${fault} for ${JSON.stringify(act)}, use token ${JSON.stringify(fresh)}`,
-    {
-      hint: 'Run the same command with the token at its end, within a minute.',
-    },
+    { hint },
   )
 }
 

@@ -16,9 +16,7 @@ export async function serve(args: readonly string[], env: Environment, io: Io): 
   // SIGUSR1 would open Node's debugger, which reads memory.
   process.on('SIGUSR1', () => {})
   const stopping = stopSignal()
-  const server = await startServer(config, {
-    say: (line) => void write(io.stderr, `${line}\n`),
-  })
+  const server = await startServer(config, { say: (line) => void write(io.stderr, `${line}\n`) })
   await write(io.stdout, `listening on ${server.url}\n`)
   if (config.dev) await write(io.stderr, banner(server, config.tailnet))
   const signal = await stopping
@@ -32,10 +30,8 @@ export async function init(args: readonly string[], env: Environment, io: Io): P
   const config = readInitConfig(args, env)
   const made = await initialise(config)
   const { services, keyFile } = made
-  const keys = [
-    ...services.map(({ provider, fingerprint }) => `${provider} ${fingerprint}`),
-    ...(keyFile ? [keyFile] : []),
-  ]
+  const keys = services.map(({ provider, fingerprint }) => `${provider} ${fingerprint}`)
+  if (keyFile) keys.push(keyFile)
   await io.stdout.write([`store ${made.store}`, ...keys.map((key) => `key ${key}`), ''].join('\n'))
   const [service] = services
   if (service !== undefined) {
@@ -46,10 +42,8 @@ export async function init(args: readonly string[], env: Environment, io: Io): P
     return 0
   }
   await io.stderr.write(
-    'Without the key file the store cannot be opened: keep a copy of it in another place.\n',
-  )
-  await io.stderr.write(
-    'A recovery key opens the store if the key file is lost: see `sotto help key add`.\n',
+    'Without the key file the store cannot be opened: keep a copy of it in another place.\n' +
+      'A recovery key opens the store if the key file is lost: see `sotto help key add`.\n',
   )
   if (config.keyFile === undefined) {
     await io.stderr.write(
@@ -65,11 +59,9 @@ async function write(output: Output, text: string): Promise<void> {
 }
 
 function stopSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => resolve(signal))
-    }
-  })
+  const { promise, resolve } = Promise.withResolvers<string>()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
+  return promise
 }
 
 /** What a newcomer needs: what this is, and commands to paste next. */

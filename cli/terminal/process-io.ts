@@ -12,11 +12,8 @@ export function processIo(): Io {
     now: () => Date.now(),
     onInterrupt: (act) => {
       for (const signal of interrupts) process.on(signal, act)
-      return {
-        [Symbol.dispose]: () => {
-          for (const signal of interrupts) process.off(signal, act)
-        },
-      }
+      const stop = () => interrupts.forEach((signal) => process.off(signal, act))
+      return { [Symbol.dispose]: stop }
     },
   }
 }

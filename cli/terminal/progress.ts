@@ -49,10 +49,7 @@ export class Progress {
 /** Runs `act`, showing how far it is, and breaks it off on Ctrl-C. */
 export async function withProgress<T>(
   invocation: Invocation,
-  act: (
-    show: (step: string, done: number, total: number) => void,
-    signal: AbortSignal,
-  ) => Promise<T>,
+  act: (show: Progress['part'], signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { io, json } = invocation
   const progress = new Progress(io, io.stderr.isTTY && !json)

@@ -42,9 +42,8 @@ export class Terminal {
       this.#input = new ReadStream(openSync('/dev/tty', flags))
       this.#output = new WriteStream(openSync('/dev/tty', flags))
     } catch {
-      throw new SottoError('local', 'Cannot ask for the value: there is no terminal', {
-        hint: 'Pipe the value in or use --from-file.',
-      })
+      const hint = 'Pipe the value in or use --from-file.'
+      throw new SottoError('local', 'Cannot ask for the value: there is no terminal', { hint })
     }
     this.#input.setRawMode(true)
     this.#input.on('data', (chunk: Buffer) => {
@@ -131,9 +130,8 @@ export class Terminal {
 }
 
 function refusal(reason: string): SottoError {
-  return new SottoError('local', `Cannot take the value: ${reason}`, {
-    hint: 'Pipe the value in or use --from-file.',
-  })
+  const hint = 'Pipe the value in or use --from-file.'
+  return new SottoError('local', `Cannot take the value: ${reason}`, { hint })
 }
 
 /** Bytes 10xxxxxx belong to the character that began before them. */

@@ -24,13 +24,9 @@ export function table(cells: readonly (readonly string[])[]): string {
       widths[column] = Math.max(widths[column] ?? 0, widthOf(cell) + 1)
     }
   }
-  const line = (row: readonly string[]) =>
-    row.map((cell, at) => (at === row.length - 1 ? cell : pad(cell, widths[at] ?? 0))).join('')
-  return rows.map((row) => `${line(row)}\n`).join('')
-}
-
-function pad(cell: string, width: number): string {
-  return cell + ' '.repeat(Math.max(0, width - widthOf(cell)))
+  const pad = (cell: string, at: number): string =>
+    cell + ' '.repeat((widths[at] ?? 0) - widthOf(cell))
+  return rows.map((row) => `${row.slice(0, -1).map(pad).join('')}${row.at(-1) ?? ''}\n`).join('')
 }
 
 /** Characters rather than UTF-16 units. */

@@ -2,7 +2,18 @@
  * Every call of the API by the last part of its path, with the errors of its own that it can give besides those
  * that every call can. Without the schemas, which take long to load.
  */
+import type { ZodObject, ZodType } from 'zod'
 import type { ErrorCode } from './errors.ts'
+import type { Action } from './types.ts'
+
+/** A call, as its schemas describe it. */
+export interface MethodShape {
+  readonly summary: string
+  /** The action that a rule must allow on the name; null where no single name is concerned. */
+  readonly action: Action | null
+  readonly request: ZodObject
+  readonly response: ZodType
+}
 
 /** Where the value of a secret is kept in a backend. */
 const backendErrors = ['backend_unavailable', 'backend_refused', 'backend_altered'] as const
@@ -49,3 +60,6 @@ export const operationErrors = {
   'mirror-sync': ['not_found'],
   'mirror-plan': ['not_found', 'backend_unavailable', 'backend_refused'],
 } as const satisfies Record<string, readonly ErrorCode[]>
+
+/** Every call, with the errors of its own. */
+export const callErrors = { ...methodErrors, ...operationErrors }

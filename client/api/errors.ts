@@ -20,40 +20,27 @@ export interface ErrorKind {
   readonly meaning: string
 }
 
-/** An error that never crosses the wire. */
-const local = (exit: ErrorKind['exit'], meaning: string): ErrorKind => ({
-  status: 0,
-  text: '',
-  exit,
-  open: false,
-  meaning,
-})
+type Exit = ErrorKind['exit']
 
 /** An error that the server answers with, and its reason. */
-const answered = (
-  status: number,
-  text: string,
-  meaning: string,
-  exit: ErrorKind['exit'] = 2,
-): ErrorKind => ({
-  status,
-  text,
-  exit,
-  open: true,
-  meaning,
-})
+function answered(status: number, text: string, meaning: string, exit: Exit = 2): ErrorKind {
+  return { status, text, exit, open: true, meaning }
+}
 
-/** A refusal, whose reason the caller does not learn. */
-const refused = (meaning: string): ErrorKind => ({
-  ...answered(403, 'access denied', meaning, 4),
-  open: false,
-})
+/** An error whose reason the caller does not learn: it is only in the log of the server. */
+function closed(status: number, text: string, meaning: string, exit: Exit = 2): ErrorKind {
+  return { status, text, exit, open: false, meaning }
+}
 
-/** A fault inside the server, whose reason is only in its own log. */
-const inside = (meaning: string): ErrorKind => ({
-  ...answered(500, 'internal error', meaning),
-  open: false,
-})
+/** An error that never crosses the wire. */
+const local = (exit: Exit, meaning: string): ErrorKind => closed(0, '', meaning, exit)
+/** A refusal. */
+const refused = (meaning: string): ErrorKind => closed(403, 'access denied', meaning, 4)
+/** A fault inside the server. */
+const inside = (meaning: string): ErrorKind => closed(500, 'internal error', meaning)
+/** A fault with the keys of the store. */
+const key = (meaning: string): ErrorKind =>
+  answered(500, 'no available key could be used', meaning, 1)
 
 /** Every error that Sotto can give, by code. Statuses and texts up to `version_taken` are setec's. */
 export const errorTable = {
@@ -64,13 +51,11 @@ export const errorTable = {
     'The `Content-Type` header is not `application/json`.',
   ),
   browser: refused('The header that keeps browsers out is missing or wrong.'),
-  unidentified: {
-    status: 500,
-    text: 'unable to identify caller',
-    exit: 2,
-    open: false,
-    meaning: 'The network could not say who is calling.',
-  },
+  unidentified: closed(
+    500,
+    'unable to identify caller',
+    'The network could not say who is calling.',
+  ),
   bad_request: answered(
     400,
     'bad request',
@@ -83,13 +68,12 @@ export const errorTable = {
     'The secret, the version, or what else was named does not exist.',
     3,
   ),
-  unchanged: {
-    status: 304,
-    text: '',
-    exit: 5,
-    open: false,
-    meaning: 'A conditional get found the version that the caller holds still active.',
-  },
+  unchanged: closed(
+    304,
+    '',
+    'A conditional get found the version that the caller holds still active.',
+    5,
+  ),
   invalid_version: answered(
     400,
     'invalid version, please specify a version > 0',
@@ -202,24 +186,11 @@ export const errorTable = {
     'The store refers to audit records that the log does not have: the log was cut.',
   ),
   audit_damaged: local(1, 'The audit log does not verify.'),
-  key_missing: answered(
-    500,
-    'no available key could be used',
+  key_missing: key(
     'The key does not exist or cannot be used: a file, or a key service that does not answer.',
-    1,
   ),
-  key_exposed: answered(
-    500,
-    'no available key could be used',
-    'The key file can be read by others than its owner.',
-    1,
-  ),
-  key_wrong: answered(
-    500,
-    'no available key could be used',
-    'The store was sealed under another key.',
-    1,
-  ),
+  key_exposed: key('The key file can be read by others than its owner.'),
+  key_wrong: key('The store was sealed under another key.'),
   tailscaled_unavailable: local(
     1,
     'tailscaled could not be asked, did not answer in time, or gave no sensible answer.',
@@ -247,11 +218,12 @@ export const errorTable = {
 /** The code of an error: one of the closed table. */
 export type ErrorCode = keyof typeof errorTable
 
-/** What an error may carry besides its code and message. */
-export interface ErrorExtra {
-  /** What to do about it, one sentence for an operator. */
+/**
+ * What an error may carry besides its code and message: a hint, one sentence for an operator on what
+ * to do, and the error underneath, never one that could hold a secret value.
+ */
+interface ErrorExtra {
   readonly hint?: string
-  /** The error underneath. Never an error that could hold a secret value. */
   readonly cause?: unknown
 }
 

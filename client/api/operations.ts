@@ -4,21 +4,10 @@
  */
 import { z } from 'zod'
 import { backendName, backendSpec, backendTypes } from './backends.ts'
-import { operationErrors } from './calls.ts'
-import { type ErrorCode, SottoError } from './errors.ts'
+import type { MethodShape, operationErrors } from './calls.ts'
+import { SottoError } from './errors.ts'
 import { nameProblem } from './names.ts'
-import { type Action, MAX_NAME_BYTES, results } from './types.ts'
-
-/** One operation. */
-interface OperationShape {
-  readonly summary: string
-  /** The action that a rule must allow on the empty name; null where the answer is filtered instead. */
-  readonly action: Action | null
-  readonly request: z.ZodObject
-  readonly response: z.ZodType
-  /** The errors that it can give, in addition to those of every operation. */
-  readonly errors: readonly ErrorCode[]
-}
+import { MAX_NAME_BYTES, results } from './types.ts'
 
 const jobState = z
   .object({
@@ -144,11 +133,7 @@ const drift = z.enum(['overwrite', 'adopt']).optional().meta({
     'Instead of the setting of the mirror, for this time. `adopt` also takes over what someone else made.',
 })
 
-const backupShape = {
-  Name: z.string(),
-  Created: z.string(),
-  Size: z.number().int(),
-} as const
+const backupShape = { Name: z.string(), Created: z.string(), Size: z.number().int() } as const
 
 const backupStatus = z
   .object({
@@ -164,7 +149,7 @@ const backupStatus = z
     description: 'The newest backup, the last one that was proven, and the jobs that do that.',
   })
 
-/** Every operation, by the last part of its path. */
+/** Every operation, by the last part of its path. Its action must be allowed on the empty name. */
 export const operations = {
   'audit-query': {
     summary:
@@ -179,9 +164,10 @@ export const operations = {
       Result: z.enum(results).optional(),
       Since: moment.optional(),
       Until: moment.optional().meta({ description: 'The end: only records before this time.' }),
-      Newest: z.boolean().optional().meta({
-        description: 'The newest records instead of the oldest, still in order.',
-      }),
+      Newest: z
+        .boolean()
+        .optional()
+        .meta({ description: 'The newest records instead of the oldest, still in order.' }),
       After: recordId.optional().meta({ description: 'Only records after this id.' }),
       Before: recordId.optional().meta({ description: 'Only records before this id.' }),
       Limit: z.int().min(1).max(1000).optional().meta({ description: 'Default: 1000.' }),
@@ -189,25 +175,24 @@ export const operations = {
     response: z
       .object({
         Records: z.array(auditRecord),
-        After: recordId.optional().meta({
-          description: 'Where the next page begins; absent when there is none.',
-        }),
+        After: recordId
+          .optional()
+          .meta({ description: 'Where the next page begins; absent when there is none.' }),
         Before: recordId.optional().meta({
           description: 'Of the newest: where the next page ends; absent when there is none.',
         }),
-        Damage: z.string().optional().meta({
-          description: 'The first damage of the log, which was skipped.',
-        }),
+        Damage: z
+          .string()
+          .optional()
+          .meta({ description: 'The first damage of the log, which was skipped.' }),
       })
       .meta({ id: 'AuditPage', description: 'Some records; there may be none and more pages.' }),
-    errors: operationErrors['audit-query'],
   },
   'job-status': {
     summary: 'Returns what the jobs of the server did last, of those the caller may run.',
     action: null,
     request: z.strictObject({}),
     response: z.array(jobState),
-    errors: operationErrors['job-status'],
   },
   'job-run': {
     summary: 'Runs a job now, or waits for the run that is under way, and returns how it ended.',
@@ -221,42 +206,36 @@ export const operations = {
         .meta({ description: 'The start of a run, to wait for its end and begin no other.' }),
     }),
     response: jobState,
-    errors: operationErrors['job-run'],
   },
   'backup-create': {
     summary: 'Makes a backup now, and returns how that ended, or that it still runs.',
     action: 'backup',
     request: z.strictObject({}),
     response: jobState,
-    errors: operationErrors['backup-create'],
   },
   'backup-status': {
     summary: 'Returns the newest backup, and the last one that was proven.',
     action: 'backup',
     request: z.strictObject({}),
     response: backupStatus,
-    errors: operationErrors['backup-status'],
   },
   'backend-list': {
     summary: 'Returns the backends where secrets are kept.',
     action: 'backends:view',
     request: z.strictObject({}),
     response: z.array(backend),
-    errors: operationErrors['backend-list'],
   },
   'backend-describe': {
     summary: 'Returns how a backend is set up, with credentials masked.',
     action: 'backends:view',
     request: z.strictObject({ Name: backendName }),
     response: backend,
-    errors: operationErrors['backend-describe'],
   },
   'backend-create': {
     summary: 'Sets up a backend; `get` on each secret that it logs in with is needed too.',
     action: 'backends:create',
     request: backendSpec,
     response: backend,
-    errors: operationErrors['backend-create'],
   },
   'backend-apply': {
     summary:
@@ -264,7 +243,6 @@ export const operations = {
     action: 'backends:edit',
     request: backendSpec,
     response: z.object({ Result: z.enum(['created', 'changed', 'unchanged']), Backend: backend }),
-    errors: operationErrors['backend-apply'],
   },
   'backend-delete': {
     summary: 'Deletes a backend that keeps no secret.',
@@ -276,7 +254,6 @@ export const operations = {
       }),
     }),
     response: z.object({}).meta({ id: 'Nothing' }),
-    errors: operationErrors['backend-delete'],
   },
   'backend-test': {
     summary: 'Proves that a backend is reached and permits what Sotto needs.',
@@ -290,7 +267,6 @@ export const operations = {
         .object({ Code: z.string(), Message: z.string(), Hint: z.string().optional() })
         .optional(),
     }),
-    errors: operationErrors['backend-test'],
   },
   'migrate-plan': {
     summary: 'Returns which secrets a move between backends concerns.',
@@ -309,7 +285,6 @@ export const operations = {
       There: z.int().min(0).meta({ description: 'How many are at the destination already.' }),
       Hidden: z.int().min(0).meta({ description: 'How many at the source you may not get.' }),
     }),
-    errors: operationErrors['migrate-plan'],
   },
   'migrate-secret': {
     summary: 'Moves a secret to another backend; `get` on it is needed too.',
@@ -331,14 +306,12 @@ export const operations = {
         .optional()
         .meta({ description: 'Why it was skipped, or what is still to be done at the source.' }),
     }),
-    errors: operationErrors['migrate-secret'],
   },
   'key-status': {
     summary: 'Returns which keys open the store, and what its keyring holds.',
     action: 'keys',
     request: z.strictObject({}),
     response: keyStatus,
-    errors: operationErrors['key-status'],
   },
   'key-rotate': {
     summary:
@@ -346,7 +319,6 @@ export const operations = {
     action: 'keys',
     request: z.strictObject({}),
     response: keyStatus,
-    errors: operationErrors['key-rotate'],
   },
   'key-rewrap': {
     summary: 'Re-wraps the root key with a key that was rotated where it is kept.',
@@ -360,14 +332,12 @@ export const operations = {
         .meta({ description: 'A fingerprint or a provider. Absent: every key that is available.' }),
     }),
     response: z.array(keyWrap),
-    errors: operationErrors['key-rewrap'],
   },
   'mirror-status': {
     summary: 'Returns the state of the mirrors, and which secrets someone else changed there.',
     action: 'mirror',
     request: z.strictObject({ Backend: backendName.optional() }),
     response: z.array(mirrorStatus),
-    errors: operationErrors['mirror-status'],
   },
   'mirror-sync': {
     summary:
@@ -388,7 +358,6 @@ export const operations = {
         .meta({ description: 'The mount that is there now is the right one.' }),
     }),
     response: jobState,
-    errors: operationErrors['mirror-sync'],
   },
   'mirror-plan': {
     summary: 'Returns what a sync would do, for a page of secrets, and does nothing.',
@@ -402,9 +371,8 @@ export const operations = {
       Items: z.array(z.object({ Name: z.string(), Action: z.string(), Reason: z.string() })),
       After: z.string().optional().meta({ description: 'Where the next page begins.' }),
     }),
-    errors: operationErrors['mirror-plan'],
   },
-} as const satisfies Record<keyof typeof operationErrors, OperationShape>
+} as const satisfies Record<keyof typeof operationErrors, MethodShape>
 
 /** The name of an operation, as its path ends. */
 export type OperationName = keyof typeof operations

@@ -3,11 +3,11 @@
  * these schemas and the OpenAPI document is generated from them.
  */
 import { z } from 'zod'
-import { methodErrors } from './calls.ts'
-import { type ErrorCode, SottoError } from './errors.ts'
+import type { MethodShape, methodErrors } from './calls.ts'
+import { SottoError } from './errors.ts'
 import { JsonSyntaxError, matchesField, readObject, type Token } from './go-json.ts'
 import { MAX_READ_NAME_BYTES, nameProblem, utf8Length } from './names.ts'
-import { type Action, actions, MAX_NAME_BYTES, MAX_VERSION } from './types.ts'
+import { actions, MAX_NAME_BYTES, MAX_VERSION } from './types.ts'
 
 const loneSurrogates = /\p{Surrogate}/u
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
@@ -23,11 +23,7 @@ const anyName = z
 /** The name of a secret that is to be changed: not empty. */
 const someName = anyName
   .refine((name) => name !== '', { error: 'must not be empty', params: { code: 'invalid_name' } })
-  .meta({
-    description: 'The name of an existing secret.',
-    minLength: 1,
-    maxLength: MAX_NAME_BYTES,
-  })
+  .meta({ description: 'The name of an existing secret.', minLength: 1, maxLength: MAX_NAME_BYTES })
 
 /** The name of a secret that is to be written: one that Sotto gives. */
 const newName = anyName
@@ -69,17 +65,6 @@ const info = z
 const nothing = z.object({}).meta({ id: 'Nothing', description: 'An empty object.' })
 const bytesAnswer = z.string().regex(base64).meta({ description: 'Standard base64 with padding.' })
 
-/** One method of the API. */
-interface MethodShape {
-  readonly summary: string
-  /** The action that a rule must allow on the name; null where no single name is concerned. */
-  readonly action: Action | null
-  readonly request: z.ZodObject
-  readonly response: z.ZodType
-  /** The errors that only some methods can give. */
-  readonly errors: readonly ErrorCode[]
-}
-
 /** Every method of the API, by the last part of its path. */
 export const methods = {
   list: {
@@ -87,14 +72,12 @@ export const methods = {
     action: null,
     request: z.object({}),
     response: z.array(info),
-    errors: methodErrors.list,
   },
   info: {
     summary: 'Returns the versions of a secret, without values.',
     action: 'info',
     request: z.object({ Name: anyName }),
     response: info,
-    errors: methodErrors.info,
   },
   get: {
     summary: 'Reveals the active version of a secret, or one that is named.',
@@ -109,42 +92,36 @@ export const methods = {
     response: z
       .object({ Value: bytesAnswer, Version: versionAnswer })
       .meta({ id: 'SecretValue', description: 'A value and its version.' }),
-    errors: methodErrors.get,
   },
   put: {
     summary: 'Adds a version; the first of a secret becomes active.',
     action: 'put',
     request: z.object({ Name: newName, Value: value }),
     response: versionAnswer.meta({ description: 'The number of the version.' }),
-    errors: methodErrors.put,
   },
   'create-version': {
     summary: 'Adds a version under a number of the caller’s choice and activates it.',
     action: 'create-version',
     request: z.object({ Name: newName, Version: someVersion, Value: value }),
     response: nothing,
-    errors: methodErrors['create-version'],
   },
   activate: {
     summary: 'Makes an existing version the active one.',
     action: 'activate',
     request: z.object({ Name: someName, Version: someVersion }),
     response: nothing,
-    errors: methodErrors.activate,
   },
   'delete-version': {
     summary: 'Deletes a version that is not active.',
     action: 'delete',
     request: z.object({ Name: someName, Version: someVersion }),
     response: nothing,
-    errors: methodErrors['delete-version'],
   },
   delete: {
     summary: 'Deletes a secret with all its versions; nothing to delete is a success too.',
     action: 'delete',
     request: z.object({ Name: someName }),
     response: nothing,
-    errors: methodErrors.delete,
   },
   whoami: {
     summary: 'Returns who the network says is calling, and what its rules allow on a name.',
@@ -168,7 +145,6 @@ export const methods = {
           .optional(),
       })
       .meta({ id: 'Self', description: 'A caller, as the network reports it.' }),
-    errors: methodErrors.whoami,
   },
 } as const satisfies Record<keyof typeof methodErrors, MethodShape>
 
@@ -203,10 +179,8 @@ function readFields(names: readonly string[], text: string): Record<string, unkn
     if (!read) throw new Error(`No reader for field ${name}`)
     const found = read(token)
     if (found === undefined) {
-      throw new SottoError(
-        'bad_request',
-        `Cannot read the request: field "${name}" has a wrong type`,
-      )
+      const message = `Cannot read the request: field "${name}" has a wrong type`
+      throw new SottoError('bad_request', message)
     }
     // Go leaves a scalar as it was when it meets null, and empties a byte slice.
     if (found !== null) fields[name] = found

@@ -1,13 +1,10 @@
 /** The metrics of what callers ask for and of what is in hand, and of the parts that answers need. */
 import { orLate, processTimers } from '../platform/timers.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
-import { methodErrors, operationErrors } from '../../client/api/calls.ts'
+import { callErrors } from '../../client/api/calls.ts'
 import type { Family } from '../metrics/family.ts'
 import type { Counter, Gauge, Histogram } from '../metrics/instruments.ts'
 import { Registry, WAIT_SECONDS } from '../metrics/registry.ts'
-
-/** Calls of the API, with the errors of their own. */
-export const callErrors = { ...methodErrors, ...operationErrors }
 
 /** What a request can be for. */
 export type Subject = keyof typeof callErrors | 'metrics' | 'other'

@@ -1,5 +1,6 @@
 /** The OpenAPI 3.1 document, generated from the schemas that the server decodes by. */
 import { z } from 'zod'
+import { callErrors } from '../../client/api/calls.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
 import { operations } from '../../client/api/operations.ts'
 import { methods } from '../../client/api/wire.ts'
@@ -45,7 +46,7 @@ export function openApiDocument(version: string): Record<string, unknown> {
 }
 
 function operation(name: CallName): Record<string, unknown> {
-  const { summary, action, errors } = calls[name]
+  const { summary, action } = calls[name]
   const place = name in operations ? 'the empty name' : 'the name'
   return {
     operationId: name,
@@ -63,7 +64,7 @@ function operation(name: CallName): Record<string, unknown> {
     requestBody: { required: true, content: json(reference(name, 'request')) },
     responses: {
       200: { description: 'Done.', headers, content: json(reference(name, 'response')) },
-      ...failures([...common, ...errors]),
+      ...failures([...common, ...callErrors[name]]),
     },
   }
 }

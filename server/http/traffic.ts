@@ -1,7 +1,8 @@
 /** Counts each answer once: by what the request was for, how it came out, and how long it took. */
 import type { Counter, Histogram } from '../metrics/instruments.ts'
+import { callErrors } from '../../client/api/calls.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
-import { callErrors, type Outcome, type RequestMetrics, type Subject, subjects } from './metrics.ts'
+import { type Outcome, type RequestMetrics, type Subject, subjects } from './metrics.ts'
 
 /** The counters of what requests are for. */
 interface Counts {

@@ -60,7 +60,7 @@ test('help fits a terminal of a hundred columns', async () => {
 })
 
 test('the table has nothing that would break a line of completions in two', () => {
-  const flags = [commandTable.globalFlags, ...commands.map((command) => command.flags)].flatMap(
+  const flags = [commandTable.globalFlags, ...commands.map((each) => each.flags ?? {})].flatMap(
     Object.values,
   )
   const texts = [...commands, ...commandTable.raw].map(({ summary }) => summary)
@@ -73,7 +73,7 @@ test('no command has a flag by the name of one that all have', () => {
     Object.entries(flags).flatMap(([name, { short }]) => [name, ...(short ? [short] : [])])
   const taken = new Set(flagNames(commandTable.globalFlags))
   expect(
-    commands.flatMap(({ flags }) => flagNames(flags)).filter((name) => taken.has(name)),
+    commands.flatMap(({ flags = {} }) => flagNames(flags)).filter((name) => taken.has(name)),
   ).toEqual([])
 })
 

@@ -53,9 +53,8 @@ function throwUnlessWhole(report: Report): void {
 function clients(invocation: Invocation): { source: Client; destination: Client } {
   const from = invocation.text('from') || invocation.env['SETEC_SERVER']
   if (!from) {
-    throw new SottoError('usage', 'No setec server is named', {
-      hint: 'Use --from URL, or set SETEC_SERVER.',
-    })
+    const hint = 'Use --from URL, or set SETEC_SERVER.'
+    throw new SottoError('usage', 'No setec server is named', { hint })
   }
   const destination = invocation.client({ keepAlive: true })
   const localAddress = invocation.text('from-local-address')

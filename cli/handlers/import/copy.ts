@@ -49,9 +49,7 @@ export async function copySecret(task: Task, ends: Ends): Promise<Copied> {
   const activated = last !== task.active && activeIsThere
   if (activated) {
     const trouble = await asReason(() =>
-      ends.destination.ask(async (client, options) =>
-        client.activate(task.name, task.active, options),
-      ),
+      ends.destination.ask((client, options) => client.activate(task.name, task.active, options)),
     )
     if (trouble !== undefined) troubles.push(trouble)
   }
@@ -69,10 +67,8 @@ export async function differenceIn(
 ): Promise<string | undefined> {
   return asReason(async () => {
     for (const version of versions) {
-      const [wanted, found] = [
-        await source.digest(name, version, key),
-        await destination.digest(name, version, key),
-      ]
+      const wanted = await source.digest(name, version, key)
+      const found = await destination.digest(name, version, key)
       if (!timingSafeEqual(wanted, found)) return conflict(version)
     }
     return undefined

@@ -51,7 +51,7 @@ export interface Report {
 }
 
 /** An import to be made. */
-export interface Import {
+interface Import {
   readonly source: Side
   readonly destination: Side
   /** A pattern that names must match. */
@@ -68,13 +68,12 @@ export interface Import {
  * caller may write none of it. Whatever ends the run later is in the report.
  */
 export async function runImport(options: Import): Promise<Report> {
-  const { source, destination, dryRun } = options
   const plan = await makePlan(options)
   refuseHopeless(plan, options)
-  if (dryRun) {
+  if (options.dryRun) {
     return { results: plan.tasks.map(planned), others: plan.others, compared: 0 }
   }
-  const work = new Work(options, plan, { source, destination, key: randomBytes(32) })
+  const work = new Work(options, plan)
   await work.run()
   return work.report()
 }
@@ -93,13 +92,8 @@ async function makePlan({ source, destination, only }: Import): Promise<Plan> {
     source.ask((client, options) => client.list(options)),
     destination.ask((client, options) => client.list(options)),
   ])
-  return planImport({
-    source: lists[0],
-    destination: lists[1],
-    sourceRules,
-    destinationRules,
-    only,
-  })
+  const [held, there] = lists
+  return planImport({ source: held, destination: there, sourceRules, destinationRules, only })
 }
 
 /** What the caller may do there; undefined where the server cannot say, as setec cannot. */
@@ -115,9 +109,8 @@ async function rulesAt(side: Side): Promise<readonly Rule[] | undefined> {
 function refuseHopeless({ tasks }: Plan, { source, only }: Import): void {
   if (tasks.length === 0) {
     const which = only === '*' ? 'no secret' : `no secret that matches ${quote(only)}`
-    throw new SottoError('not_found', `${source.client.server} shows ${which}`, {
-      hint: 'It shows those that its rules allow you info on.',
-    })
+    const hint = 'It shows those that its rules allow you info on.'
+    throw new SottoError('not_found', `${source.client.server} shows ${which}`, { hint })
   }
   const first = tasks[0]?.obstacle
   if (first?.kind === 'denied' && tasks.every(({ obstacle }) => obstacle?.kind === 'denied')) {
@@ -133,29 +126,18 @@ function refuseHopeless({ tasks }: Plan, { source, only }: Import): void {
 
 function planned(task: Task): Result {
   const outcome = task.obstacle ? 'failed' : isComplete(task) ? 'there' : 'planned'
-  return resultOf(task, outcome, {
-    added: task.obstacle ? [] : task.missing,
-    activated: false,
-    ...(task.obstacle && { reason: task.obstacle.reason }),
-  })
+  const { obstacle, missing } = task
+  return resultOf(task, outcome, obstacle ? { added: [], ...obstacle } : { added: missing })
 }
 
-function resultOf(task: Task, outcome: Outcome, { added, reason }: Copied): Result {
+function resultOf(
+  task: Task,
+  outcome: Outcome,
+  { added, reason }: Omit<Copied, 'activated'>,
+): Result {
   const { name, versions, active, own } = task
-  const sorted = added.toSorted((a, b) => a - b)
-  return {
-    name,
-    outcome,
-    versions,
-    active,
-    added: sorted,
-    own,
-    ...(reason !== undefined && { reason }),
-  }
-}
-
-function unfinished(task: Task): Result {
-  return resultOf(task, 'unfinished', { added: [], activated: false })
+  const known = { name, outcome, versions, active, added: added.toSorted((a, b) => a - b), own }
+  return reason === undefined ? known : { ...known, reason }
 }
 
 /** The part of an import that writes. */
@@ -170,10 +152,10 @@ class Work {
   #compared = 0
   #ended: Error | undefined
 
-  constructor(options: Import, plan: Plan, ends: Ends) {
+  constructor(options: Import, plan: Plan) {
     this.#options = options
     this.#plan = plan
-    this.#ends = ends
+    this.#ends = { ...options, key: randomBytes(32) }
     this.#others = plan.others
   }
 
@@ -189,7 +171,9 @@ class Work {
   report(): Report {
     return {
       results: [
-        ...this.#plan.tasks.map((task) => this.#results.get(task.name) ?? unfinished(task)),
+        ...this.#plan.tasks.map(
+          (task) => this.#results.get(task.name) ?? resultOf(task, 'unfinished', { added: [] }),
+        ),
         ...this.#late,
       ],
       others: this.#others,
@@ -232,7 +216,7 @@ class Work {
       }
     })
     const known = new Set(this.#plan.tasks.map(({ name }) => name))
-    const late = { added: [], activated: false, reason: 'it was made at the source meanwhile' }
+    const late = { added: [], reason: 'it was made at the source meanwhile' }
     for (const task of now.tasks) {
       if (!known.has(task.name)) this.#late.push(resultOf(task, 'failed', late))
     }

@@ -73,10 +73,7 @@ function taskOf(secret: SecretInfo, held: SecretInfo | undefined, rules: Rules):
     versions,
     active,
     shared: versions.filter((version) => there.has(version)),
-    missing: inOrder(
-      versions.filter((version) => !there.has(version)),
-      active,
-    ),
+    missing: inOrder([...new Set(versions).difference(there)], active),
     own: [...there].filter((version) => !versions.includes(version)).toSorted((a, b) => a - b),
     heldActive: held?.ActiveVersion ?? 0,
   }
@@ -111,18 +108,14 @@ function obstacleOf(task: Task, { sourceRules, destinationRules }: Rules): Obsta
   }
   const denied = needed(task).filter((action) => !allows(destinationRules, action, name))
   if (denied.length > 0) {
-    return {
-      kind: 'denied',
-      reason: `no rule allows ${denied.join(', ')} on it at the destination`,
-    }
+    const reason = `no rule allows ${denied.join(', ')} on it at the destination`
+    return { kind: 'denied', reason }
   }
   // The client that made that version already uses the destination, so the source is outdated.
   if (heldActive > 0 && !versions.includes(heldActive)) {
     const left = missing.length > 0 ? '; what it lacks was not added' : ''
-    return {
-      kind: 'moved-on',
-      reason: `the destination has version ${heldActive} active, which the source lacks${left}`,
-    }
+    const reason = `the destination has version ${heldActive} active, which the source lacks${left}`
+    return { kind: 'moved-on', reason }
   }
   return undefined
 }

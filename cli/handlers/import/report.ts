@@ -78,11 +78,10 @@ const labels: Readonly<Record<Outcome, string>> = {
 }
 
 function noteOf({ outcome, added, active, own, reason }: Result): string[] {
+  const verb = outcome === 'planned' ? 'adds' : 'added'
   const parts = [
     ...(reason === undefined ? [] : [reason]),
-    ...(added.length === 0
-      ? []
-      : [`${outcome === 'planned' ? 'adds' : 'added'} ${added.join(',')}`]),
+    ...(added.length === 0 ? [] : [`${verb} ${added.join(',')}`]),
     ...(outcome === 'imported' || outcome === 'planned' ? [`active ${active}`] : []),
     ...(own.length === 0 ? [] : [`keeps ${own.join(',')}, which the source lacks`]),
   ]

@@ -7,19 +7,9 @@ import { type CallOptions, type Client, ServerError } from '../../../client/clie
 /** Milliseconds before each further attempt. */
 const WAITS_MS = [200, 1000, 3000]
 
-const passing: ReadonlySet<ErrorCode> = new Set([
-  'unreachable',
-  'overloaded',
-  'shutting_down',
-  'conflict',
-])
-
-const stopping: ReadonlySet<ErrorCode> = new Set([
-  'unreachable',
-  'overloaded',
-  'shutting_down',
-  'unidentified',
-])
+const down: readonly ErrorCode[] = ['unreachable', 'overloaded', 'shutting_down']
+const passing: ReadonlySet<ErrorCode> = new Set([...down, 'conflict'])
+const stopping: ReadonlySet<ErrorCode> = new Set([...down, 'unidentified'])
 
 /** Whether the next call to that server would fail in the same way, whatever it is about. */
 export function isDown(error: unknown): boolean {
@@ -81,11 +71,8 @@ export class Side {
   }
 
   #atRole({ code, message, hint }: SottoError): SottoError {
-    return new SottoError(
-      code,
-      `At the ${this.role}: ${message}`,
-      hint === undefined ? {} : { hint },
-    )
+    const extra = hint === undefined ? {} : { hint }
+    return new SottoError(code, `At the ${this.role}: ${message}`, extra)
   }
 }
 

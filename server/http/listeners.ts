@@ -1,7 +1,8 @@
 /** Keeps the listener on the addresses that the node has on its tailnet, as these change. */
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import { addressText } from './bind.ts'
-import type { Certificates, Schedule } from './certificates/certificates.ts'
+import type { Certificates } from './certificates/certificates.ts'
+import type { Timers } from '../platform/timers.ts'
 import type { Listener } from './listener.ts'
 
 /** What is kept open, and with what. */
@@ -13,7 +14,7 @@ export interface ListenersParts {
   readonly port: number
   /** Undefined for plain HTTP. */
   readonly certificates: Certificates | undefined
-  readonly schedule: Schedule
+  readonly schedule: Timers['after']
   /** Where lines for the operator go. */
   readonly say: (line: string) => void
 }

@@ -8,7 +8,6 @@ import { SecretCache } from '../catalog/cache.ts'
 import type { ServerConfig } from '../config/config.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import type { Probe } from '../http/app.ts'
-import type { Schedule } from '../http/certificates/certificates.ts'
 import { Listener, type ListenerLimits } from '../http/listener.ts'
 import { Load, type LoadLimits } from '../http/load.ts'
 import { Scheduler } from '../jobs/scheduler.ts'
@@ -47,7 +46,7 @@ export interface World extends LogWorld {
   /** Receives lines for the operator's log. Default: they are dropped. */
   readonly say?: (line: string) => void
   /** Timers of certificates and of addresses. */
-  readonly schedule?: Schedule
+  readonly schedule?: Timers['after']
   /** Timers of the jobs. */
   readonly timers?: Timers
   /** Limits of the listener that differ from its defaults. */

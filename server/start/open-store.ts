@@ -63,9 +63,7 @@ export async function openOwnStore(
     throw new SottoError(
       'store_foreign',
       `The store in ${quote(state.path)} was not made by --dev`,
-      {
-        hint: 'Give --dev a directory of its own; it never opens a production store.',
-      },
+      { hint: 'Give --dev a directory of its own; it never opens a production store.' },
     )
   }
   if (!config.dev && development) {

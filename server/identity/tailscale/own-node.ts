@@ -32,9 +32,7 @@ export function ownNode({ BackendState, Self, CertDomains, TUN }: StatusAnswer):
     throw new SottoError(
       'tailscaled_unavailable',
       `tailscaled is in state ${quote(BackendState)}`,
-      {
-        hint: hints[BackendState] ?? 'Check it with `tailscale status`.',
-      },
+      { hint: hints[BackendState] ?? 'Check it with `tailscale status`.' },
     )
   }
   const addresses = (Self?.TailscaleIPs ?? []).flatMap((each) => canonicalAddress(each) ?? [])

@@ -5,7 +5,7 @@ export interface Timers {
   /** Milliseconds since some moment. */
   now(): number
   /** Calls `act` once, in `ms` milliseconds, unless the function that it returns is called before. */
-  after(ms: number, act: () => void): () => void
+  readonly after: (ms: number, act: () => void) => () => void
 }
 
 /** The process's own. Its alarms keep no process alive. */

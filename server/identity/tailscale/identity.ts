@@ -14,6 +14,7 @@ import { callerOf, type NodeCaller } from './caller.ts'
 import type { LocalApi } from './local-api.ts'
 import { refuseImpostor } from './loopback-guard.ts'
 import { NodeState } from './node-state.ts'
+import { userspaceDanger } from './own-node.ts'
 import { type Question, questionOf } from './question.ts'
 import { Recent } from './recent.ts'
 import { defaultCapabilities } from './rules.ts'
@@ -216,13 +217,8 @@ export class TailscaleIdentity implements Identity {
 
 function refuseUserspaceElsewhere({ userspace }: TailscaleTerms): void {
   if (userspace !== true || process.platform === 'linux') return
-  throw new SottoError(
-    'unsafe',
-    `Callers from loopback cannot be distinguished from programs on this host on ${process.platform}`,
-    {
-      hint: 'Run tailscaled with a network device, or serve behind `tailscale serve` on a socket.',
-    },
-  )
+  const problem = `Callers from loopback cannot be distinguished from programs on this host on ${process.platform}`
+  throw new SottoError('unsafe', problem, { hint: userspaceDanger.hint })
 }
 
 function refusal(peer: Peer, error: unknown): SottoError {

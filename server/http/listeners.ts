@@ -49,20 +49,16 @@ export class Listeners {
 
   /** Listens on addresses that are new, and no more on those that are gone. Never rejects. */
   follow(): void {
-    const before = this.#settling
-    this.#settling = this.#after(before)
+    // One after another: an address must not be taken twice.
+    this.#settling = this.#settling.then(async () => {
+      if (!this.#closed) await this.#settle()
+    })
   }
 
   /** Follows no more. What is open is the listener's to close. */
   close(): void {
     this.#closed = true
     this.#cancel()
-  }
-
-  /** One after another: an address must not be taken twice. */
-  async #after(before: Promise<void>): Promise<void> {
-    await before
-    if (!this.#closed) await this.#settle()
   }
 
   /** Resolves with the last problem, if there was one. */

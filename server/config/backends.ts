@@ -1,5 +1,6 @@
 /** What only the settings may say about backends, and no caller of the API: where they may be, and the server's files. */
 import { quote, SottoError } from '../../client/api/errors.ts'
+import { setOf, type SettingValues } from './settings/setting.ts'
 
 /** Where the server may connect to for backends, and how it proves its identity. */
 export interface BackendsConfig {
@@ -9,13 +10,12 @@ export interface BackendsConfig {
   readonly backendJwtFile?: string
 }
 
-/** Reads them; `value` gives the value of a flag. Throws `usage` for what is not an origin. */
-export function backendsConfig(value: (flag: string) => string | undefined): BackendsConfig {
-  const origins = value('backend-origin')
-  const jwtFile = value('backend-jwt-file')
+/** Reads them. Throws `usage` for what is not an origin. */
+export function backendsConfig(given: SettingValues): BackendsConfig {
+  const origins = given.value('backend-origin')
   return {
     ...(origins !== undefined && { backendOrigins: originsIn(origins) }),
-    ...(jwtFile !== undefined && { backendJwtFile: jwtFile }),
+    ...setOf(given, { backendJwtFile: 'backend-jwt-file' }),
   }
 }
 

@@ -4,7 +4,7 @@ import { isLoopbackHost } from '../platform/loopback.ts'
 import type { BackupPlace } from '../backup/targets/target.ts'
 import { DEFAULT_KEEP, type Keep, parseKeep } from '../backup/retention.ts'
 import { clearPlace, type ObjectLock, type S3Place } from '../backup/targets/s3-place.ts'
-import type { SettingValues } from './settings/setting.ts'
+import { refuseNoUrl, setOf, type SettingValues } from './settings/setting.ts'
 
 /** What the jobs that make and prove backups work with. */
 export interface BackupsConfig {
@@ -71,10 +71,8 @@ export function readPlace(where: string, given: SettingValues): BackupPlace {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(where)) {
     const odd = bucketFlags.find((flag) => given.value(flag) !== undefined)
     if (odd === undefined) return { kind: 'directory', path: where }
-    throw new SottoError(
-      'usage',
-      `--${odd} goes with s3:// alone, and backups go to ${quote(where)}`,
-    )
+    const problem = `--${odd} goes with s3:// alone, and backups go to ${quote(where)}`
+    throw new SottoError('usage', problem)
   }
   const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]*)(?:\/(.*?))?\/*$/.exec(where) ?? []
   if (!bucketName.test(bucket) || (prefix !== '' && !prefixName.test(prefix))) {
@@ -91,34 +89,22 @@ export function readPlace(where: string, given: SettingValues): BackupPlace {
 }
 
 function reachOf(given: SettingValues): Omit<S3Place, 'bucket' | 'prefix'> {
-  const region = given.value('backup-bucket-region')
-  const endpoint = given.value('backup-endpoint')
-  const profile = given.value('backup-profile')
   const role = given.value('backup-role')
   const lock = given.value('backup-lock')
-  if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
-    throw new SottoError(
-      'usage',
-      `Cannot use ${quote(endpoint)} as --backup-endpoint: it is not a URL`,
-      {
-        hint: 'It begins with https://.',
-      },
-    )
-  }
+  refuseNoUrl(given, 'backup-endpoint')
   if (role !== undefined && !roleArn.test(role)) {
-    throw new SottoError(
-      'usage',
-      `Cannot assume ${quote(role)}: --backup-role is the ARN of a role`,
-      {
-        hint: 'It looks like arn:aws:iam::123456789012:role/NAME.',
-      },
-    )
+    const problem = `Cannot assume ${quote(role)}: --backup-role is the ARN of a role`
+    throw new SottoError('usage', problem, {
+      hint: 'It looks like arn:aws:iam::123456789012:role/NAME.',
+    })
   }
   return {
-    ...(region !== undefined && { region }),
-    ...(endpoint !== undefined && { endpoint }),
-    ...(profile !== undefined && { profile }),
-    ...(role !== undefined && { role }),
+    ...setOf(given, {
+      region: 'backup-bucket-region',
+      endpoint: 'backup-endpoint',
+      profile: 'backup-profile',
+      role: 'backup-role',
+    }),
     ...(lock !== undefined && { lock: parseLock(lock) }),
     ...(given.on('backup-insecure') && { clear: true }),
   }

@@ -8,7 +8,7 @@ import type { Tls } from '../http/certificates/tls.ts'
 import { defaultCapabilities } from '../identity/tailscale/rules.ts'
 import { tailscaledSocket } from '../identity/tailscale/socket.ts'
 import { type KeysAtHand, keysAtHand } from './keys.ts'
-import { type Environment, type Given, readSettings, withEnvironment } from './settings/given.ts'
+import { type Environment, readSettings, withEnvironment } from './settings/given.ts'
 import type { SettingValues } from './settings/setting.ts'
 
 /** What `sotto server` runs with. */
@@ -85,7 +85,7 @@ export function readServerConfig(args: readonly string[], env: Environment): Ser
     })
   }
   const given = readSettings('server', args, env)
-  return given.on.has('dev') ? developmentConfig(given) : tailnetConfig(given)
+  return given.on('dev') ? developmentConfig(given) : tailnetConfig(given)
 }
 
 /** What `sotto doctor` looks at. */
@@ -100,17 +100,16 @@ export interface DoctorConfig extends Omit<TailnetConfig, 'dev' | 'stateDir'> {
 /** Reads the settings of `sotto doctor`, which are those of the server. Throws `usage`. */
 export function readDoctorConfig(args: readonly string[], env: Environment): DoctorConfig {
   const given = readSettings('doctor', args, env)
-  const { values } = given
-  const output = values.get('output') ?? 'text'
+  const output = given.value('output') ?? 'text'
   if (output !== 'text' && output !== 'json') {
     throw new SottoError('usage', `Cannot print as ${quote(output)}: --output is text or json`)
   }
   return {
-    stateDir: values.get('state-dir'),
-    ...keysAtHand(valuesOf(given)),
+    stateDir: given.value('state-dir'),
+    ...keysAtHand(given),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
-    peer: values.get('peer'),
+    peer: given.value('peer'),
     json: output === 'json',
   }
 }
@@ -118,9 +117,9 @@ export function readDoctorConfig(args: readonly string[], env: Environment): Doc
 /** Reads the settings of `sotto init`. Throws `usage` for what does not fit. */
 export function readInitConfig(args: readonly string[], env: Environment): InitConfig {
   const given = readSettings('init', args, env)
-  const stateDir = given.values.get('state-dir')
+  const stateDir = given.value('state-dir')
   if (stateDir === undefined) throw new SottoError('usage', 'sotto init needs --state-dir')
-  return { stateDir, ...keysAtHand(valuesOf(given)) }
+  return { stateDir, ...keysAtHand(given) }
 }
 
 /**
@@ -160,8 +159,7 @@ export function readBackupPlace(
   return readPlace(where, where.startsWith('s3:') ? withEnvironment(flags, env) : flags)
 }
 
-function developmentConfig(given: Given): DevelopmentConfig {
-  const { values, on } = given
+function developmentConfig(given: SettingValues): DevelopmentConfig {
   const odd = [
     'kms-key',
     'transit-key',
@@ -170,32 +168,32 @@ function developmentConfig(given: Given): DevelopmentConfig {
     'serve-socket',
     'userspace',
     'stale-after',
-  ].find((flag) => values.has(flag) || on.has(flag))
+  ].find((flag) => given.value(flag) !== undefined || given.on(flag))
   if (odd !== undefined) {
     throw new SottoError('usage', `--${odd} does not go with --dev`, {
       hint: 'A development server speaks plain HTTP on loopback and asks no tailscaled.',
     })
   }
-  const { host = '127.0.0.1', port } = parseAddress(values.get('listen') ?? '127.0.0.1:0')
+  const { host = '127.0.0.1', port } = parseAddress(given.value('listen') ?? '127.0.0.1:0')
   return {
     dev: true,
-    tailnet: values.get('tailnet'),
-    stateDir: values.get('state-dir'),
-    ...keysAtHand(valuesOf(given)),
-    ...backendsConfig((flag) => given.values.get(flag)),
+    tailnet: given.value('tailnet'),
+    stateDir: given.value('state-dir'),
+    ...keysAtHand(given),
+    ...backendsConfig(given),
     ...backupsOf(given),
     listen: { host, port },
   }
 }
 
-function tailnetConfig(given: Given): TailnetConfig {
-  const stateDir = given.values.get('state-dir')
+function tailnetConfig(given: SettingValues): TailnetConfig {
+  const stateDir = given.value('state-dir')
   if (stateDir === undefined) {
     throw new SottoError('usage', 'sotto server needs --state-dir', {
       hint: 'Make a store with `sotto init --state-dir DIR`, or try Sotto with `sotto server --dev`.',
     })
   }
-  if (given.values.has('tailnet')) {
+  if (given.value('tailnet') !== undefined) {
     throw new SottoError('usage', '--tailnet goes with --dev alone', {
       hint: 'A development tailnet never decides who is calling in production.',
     })
@@ -203,40 +201,36 @@ function tailnetConfig(given: Given): TailnetConfig {
   return {
     dev: false,
     stateDir,
-    ...keysAtHand(valuesOf(given)),
-    ...backendsConfig((flag) => given.values.get(flag)),
+    ...keysAtHand(given),
+    ...backendsConfig(given),
     ...backupsOf(given),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
   }
 }
 
-function backupsOf(given: Given): { backups?: BackupsConfig } {
-  const backups = readBackups(valuesOf(given))
+function backupsOf(given: SettingValues): { backups?: BackupsConfig } {
+  const backups = readBackups(given)
   return backups === undefined ? {} : { backups }
 }
 
-function valuesOf({ values, on }: Given): SettingValues {
-  return { value: (flag) => values.get(flag), on: (flag) => on.has(flag) }
-}
-
-function tailscaledConfig({ values, on }: Given): TailscaledConfig {
-  const capability = values.get('capability')
-  const staleAfter = values.get('stale-after')
+function tailscaledConfig({ value, on }: SettingValues): TailscaledConfig {
+  const capability = value('capability')
+  const staleAfter = value('stale-after')
   return {
-    socket: values.get('tailscaled-socket') ?? tailscaledSocket(),
+    socket: value('tailscaled-socket') ?? tailscaledSocket(),
     capabilities: capability === undefined ? defaultCapabilities : [capability],
-    services: values.get('service-address')?.split(',') ?? [],
+    services: value('service-address')?.split(',') ?? [],
     staleAfterMs: staleAfter === undefined ? undefined : parseTime('stale-after', staleAfter),
-    userspace: on.has('userspace'),
+    userspace: on('userspace'),
   }
 }
 
-function doorOf({ values, on }: Given): Door {
-  const path = values.get('serve-socket')
-  const certificate = values.get('tls-cert')
-  const key = values.get('tls-key')
-  const plain = on.has('plain-http')
+function doorOf({ value, on }: SettingValues): Door {
+  const path = value('serve-socket')
+  const certificate = value('tls-cert')
+  const key = value('tls-key')
+  const plain = on('plain-http')
   if ((certificate === undefined) !== (key === undefined)) {
     throw new SottoError('usage', '--tls-cert and --tls-key go together')
   }
@@ -244,14 +238,14 @@ function doorOf({ values, on }: Given): Door {
     throw new SottoError('usage', '--plain-http does not go with --tls-cert')
   }
   if (path !== undefined) {
-    const odd = ['listen', 'tls-cert', 'service-address'].find((flag) => values.has(flag))
-    if (odd === undefined && !plain && !on.has('userspace')) return { kind: 'socket', path }
+    const odd = ['listen', 'tls-cert', 'service-address'].find((flag) => value(flag) !== undefined)
+    if (odd === undefined && !plain && !on('userspace')) return { kind: 'socket', path }
     const flag = odd ?? (plain ? 'plain-http' : 'userspace')
     throw new SottoError('usage', `--${flag} does not go with --serve-socket`, {
       hint: 'Behind `tailscale serve`, tailscaled listens and has the certificate.',
     })
   }
-  const { host, port } = parseAddress(values.get('listen') ?? (plain ? ':80' : ':443'))
+  const { host, port } = parseAddress(value('listen') ?? (plain ? ':80' : ':443'))
   if (host !== undefined) refuseWildcard(host)
   const own = certificate !== undefined && key !== undefined ? { certificate, key } : 'tailnet'
   return { kind: 'addresses', host, port, tls: plain ? 'none' : own }

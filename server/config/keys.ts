@@ -3,7 +3,7 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import type { AwsKmsKey } from '../crypto/aws-kms-failures.ts'
 import type { TransitKey } from '../crypto/openbao-transit-failures.ts'
 import type { Login } from '../openbao/login.ts'
-import type { SettingValues } from './settings/setting.ts'
+import { refuseNoUrl, setOf, type SettingValues } from './settings/setting.ts'
 
 /** The available keys. */
 export interface KeysAtHand {
@@ -22,53 +22,34 @@ export const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceacco
 
 /** Reads which keys are available. Throws `usage` for what does not fit. */
 export function keysAtHand(given: SettingValues): KeysAtHand {
-  const recoveryIdentity = given.value('recovery-identity')
   const awsKms = kmsOf(given)
   const transit = transitOf(given)
   return {
     keyFile: given.value('key-file'),
     ...(awsKms && { awsKms }),
     ...(transit && { transit }),
-    ...(recoveryIdentity !== undefined && { recoveryIdentity }),
+    ...setOf(given, { recoveryIdentity: 'recovery-identity' }),
   }
 }
 
 /** The key of AWS KMS that the flags name; undefined without --kms-key. */
-function kmsOf({ value }: SettingValues): AwsKmsKey | undefined {
-  const key = value('kms-key')
+function kmsOf(given: SettingValues): AwsKmsKey | undefined {
+  const key = given.value('kms-key')
   if (key === undefined) return undefined
-  const region = value('kms-region')
-  const endpoint = value('kms-endpoint')
-  const profile = value('kms-profile')
-  if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
-    throw new SottoError(
-      'usage',
-      `Cannot use ${quote(endpoint)} as --kms-endpoint: it is not a URL`,
-      {
-        hint: 'It begins with https://.',
-      },
-    )
-  }
-  return {
-    key,
-    ...(region !== undefined && { region }),
-    ...(endpoint !== undefined && { endpoint }),
-    ...(profile !== undefined && { profile }),
-  }
+  refuseNoUrl(given, 'kms-endpoint')
+  const flags = { region: 'kms-region', endpoint: 'kms-endpoint', profile: 'kms-profile' }
+  return { key, ...setOf(given, flags) }
 }
 
 /** The key of Transit that the flags name; undefined without --transit-key. */
 function transitOf(given: SettingValues): TransitKey | undefined {
   const key = given.value('transit-key')
   if (key === undefined) return undefined
-  const namespace = given.value('transit-namespace')
-  const caFile = given.value('transit-ca-file')
   return {
     key,
     url: needed(given, 'transit-url', 'transit-key'),
     mount: given.value('transit-mount') ?? 'transit',
-    ...(namespace !== undefined && { namespace }),
-    ...(caFile !== undefined && { caFile }),
+    ...setOf(given, { namespace: 'transit-namespace', caFile: 'transit-ca-file' }),
     ...(given.on('transit-insecure') && { insecure: true }),
     login: transitLogin(given),
   }
@@ -76,8 +57,7 @@ function transitOf(given: SettingValues): TransitKey | undefined {
 
 function transitLogin(given: SettingValues): Login {
   const method = given.value('transit-auth') ?? 'token'
-  const path = given.value('transit-auth-mount')
-  const mount = path === undefined ? {} : { mount: path }
+  const mount = setOf(given, { mount: 'transit-auth-mount' })
   const due = (flag: string): string => needed(given, flag, `transit-auth ${method}`)
   switch (method) {
     case 'token':

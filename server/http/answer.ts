@@ -19,12 +19,7 @@ export interface Answer {
 const DETAIL_LIMIT = 1024
 
 /** The answer to a conditional get that finds nothing new. */
-export const unchanged: Answer = {
-  status: 304,
-  code: 'unchanged',
-  type: 'application/json',
-  body: '',
-}
+export const unchanged: Answer = { ...ok(''), status: 304, code: 'unchanged' }
 
 /** The answer that a method succeeded, with its result as JSON text. */
 export function ok(body: string): Answer {

@@ -1,7 +1,8 @@
 /** Keeps the listener on the addresses that the node has on its tailnet, as these change. */
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import { addressText } from './bind.ts'
-import type { Certificates, Schedule } from './certificates/certificates.ts'
+import type { Certificates } from './certificates/certificates.ts'
+import type { Timers } from '../platform/timers.ts'
 import type { Listener } from './listener.ts'
 
 /** What is kept open, and with what. */
@@ -13,7 +14,7 @@ export interface ListenersParts {
   readonly port: number
   /** Undefined for plain HTTP. */
   readonly certificates: Certificates | undefined
-  readonly schedule: Schedule
+  readonly schedule: Timers['after']
   /** Where lines for the operator go. */
   readonly say: (line: string) => void
 }
@@ -48,20 +49,16 @@ export class Listeners {
 
   /** Listens on addresses that are new, and no more on those that are gone. Never rejects. */
   follow(): void {
-    const before = this.#settling
-    this.#settling = this.#after(before)
+    // One after another: an address must not be taken twice.
+    this.#settling = this.#settling.then(async () => {
+      if (!this.#closed) await this.#settle()
+    })
   }
 
   /** Follows no more. What is open is the listener's to close. */
   close(): void {
     this.#closed = true
     this.#cancel()
-  }
-
-  /** One after another: an address must not be taken twice. */
-  async #after(before: Promise<void>): Promise<void> {
-    await before
-    if (!this.#closed) await this.#settle()
   }
 
   /** Resolves with the last problem, if there was one. */

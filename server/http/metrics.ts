@@ -2,8 +2,7 @@
 import { orLate, processTimers } from '../platform/timers.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
 import { callErrors } from '../../client/api/calls.ts'
-import type { Family } from '../metrics/family.ts'
-import type { Counter, Gauge, Histogram } from '../metrics/instruments.ts'
+import type { Gauge } from '../metrics/instruments.ts'
 import { Registry, WAIT_SECONDS } from '../metrics/registry.ts'
 
 /** What a request can be for. */
@@ -24,17 +23,8 @@ const outcomes: readonly Outcome[] = [
   ...(Object.keys(errorTable) as ErrorCode[]).filter((code) => errorTable[code].status > 0),
 ]
 
-/** What requests are noted in. */
-export interface RequestMetrics {
-  readonly requests: Family<
-    { readonly method: typeof subjects; readonly code: typeof outcomes },
-    Counter
-  >
-  readonly seconds: Family<{ readonly method: typeof subjects }, Histogram>
-}
-
 /** Defines the metrics of requests. */
-export function requestMetrics(registry: Registry): RequestMetrics {
+export function requestMetrics(registry: Registry) {
   return {
     requests: registry.counters({
       name: 'sotto_requests_total',
@@ -50,20 +40,11 @@ export function requestMetrics(registry: Registry): RequestMetrics {
   }
 }
 
-/** What the load is noted in. */
-export interface LoadMetrics {
-  readonly connections: Gauge
-  readonly connectionsLimit: Gauge
-  readonly requests: Gauge
-  readonly requestsLimit: Gauge
-  readonly bytes: Gauge
-  readonly bytesLimit: Gauge
-  readonly refused: Counter
-  readonly cut: Counter
-}
+/** What requests are noted in. */
+export type RequestMetrics = ReturnType<typeof requestMetrics>
 
 /** Defines the metrics of the load. */
-export function loadMetrics(registry: Registry = new Registry()): LoadMetrics {
+export function loadMetrics(registry = new Registry()) {
   return {
     connections: registry.gauge({
       name: 'sotto_connections',
@@ -100,6 +81,9 @@ export function loadMetrics(registry: Registry = new Registry()): LoadMetrics {
   }
 }
 
+/** What the load is noted in. */
+export type LoadMetrics = ReturnType<typeof loadMetrics>
+
 /** Defines when the certificate of the server ends; without one there is no sample. */
 export function certificateMetric(registry: Registry): Gauge {
   return registry.gauge({
@@ -121,20 +105,13 @@ export function readyMetrics(
     help: 'Whether each part of the server works, as `/readyz` reports.',
     labels: { part: Object.keys(probes) },
   })
-  const parts = Object.entries(probes).map(([part, probe]) => ({
-    gauge: ready.with({ part }),
-    probe,
-  }))
   registry.source([], async () => {
-    await Promise.all(
-      parts.map(async ({ gauge, probe }) => {
-        const end = probe().then(
-          () => 'well' as const,
-          () => 'ill' as const,
-        )
-        const state = await orLate(end, { timers: processTimers, ms: PROBE_MS })
-        gauge.set(state === 'well' ? 1 : 0)
-      }),
-    )
+    const asked = Object.entries(probes).map(async ([part, probe]) => {
+      const gauge = ready.with({ part })
+      const end = Promise.allSettled([probe()])
+      const state = await orLate(end, { timers: processTimers, ms: PROBE_MS })
+      gauge.set(state !== 'late' && state[0].status === 'fulfilled' ? 1 : 0)
+    })
+    await Promise.all(asked)
   })
 }

@@ -7,6 +7,7 @@ import { methods } from '../../client/api/wire.ts'
 
 const calls = { ...methods, ...operations }
 type CallName = keyof typeof calls
+type Part = 'request' | 'response'
 
 /** Errors that every method can give. */
 const common: readonly ErrorCode[] = [
@@ -61,9 +62,9 @@ function operation(name: CallName): Record<string, unknown> {
         schema: { type: 'string', const: 'setec' },
       },
     ],
-    requestBody: { required: true, content: json(reference(name, 'request')) },
+    requestBody: { required: true, content: json(name, 'request') },
     responses: {
-      200: { description: 'Done.', headers, content: json(reference(name, 'response')) },
+      200: { description: 'Done.', headers, content: json(name, 'response') },
       ...failures([...common, ...callErrors[name]]),
     },
   }
@@ -91,25 +92,25 @@ function failures(codes: readonly ErrorCode[]): Record<string, unknown> {
   )
 }
 
-function json(schema: unknown): Record<string, unknown> {
-  return { 'application/json': { schema } }
-}
-
-function reference(name: CallName, part: 'request' | 'response'): Record<string, unknown> {
-  return { $ref: `#/components/schemas/${componentName(name, part)}` }
-}
-
-function componentName(name: CallName, part: 'request' | 'response'): string {
-  return `${name}-${part}`
+function json(name: CallName, part: Part): Record<string, unknown> {
+  return { 'application/json': { schema: { $ref: `#/components/schemas/${name}-${part}` } } }
 }
 
 function components(): Record<string, unknown> {
   const all: Record<string, unknown> = {}
   for (const name of Object.keys(calls) as CallName[]) {
     for (const part of ['request', 'response'] as const) {
-      const { $schema: _, $defs = {}, ...schema } = toJsonSchema(calls[name][part], part)
-      if (part === 'request') demand(schema, needed(calls[name].request))
-      all[componentName(name, part)] = schema
+      const {
+        $schema: _,
+        $defs = {},
+        ...schema
+      } = z.toJSONSchema(calls[name][part], {
+        io: part === 'request' ? 'input' : 'output',
+        unrepresentable: 'any',
+        reused: 'inline',
+      })
+      if (part === 'request') demandFields(schema, calls[name].request)
+      all[`${name}-${part}`] = schema
       Object.assign(all, $defs)
     }
   }
@@ -118,29 +119,15 @@ function components(): Record<string, unknown> {
   ) as Record<string, unknown>
 }
 
-/** Fields that must be given: their default is refused. */
-function needed({ shape }: z.ZodObject): string[] {
-  return Object.keys(shape).filter(
+/** Fields whose default is refused must be given. */
+function demandFields(schema: z.core.JSONSchema.BaseSchema, { shape }: z.ZodObject): void {
+  const fields = Object.keys(shape).filter(
     (field) => !z.safeParse(shape[field] as z.ZodType, undefined).success,
   )
-}
-
-function demand(schema: z.core.JSONSchema.BaseSchema, fields: readonly string[]): void {
   if (fields.length === 0) return
-  schema.required = [...fields]
+  schema.required = fields
   for (const field of fields) {
     const property = schema.properties?.[field]
     if (typeof property === 'object') delete property.default
   }
-}
-
-function toJsonSchema(
-  schema: z.ZodType,
-  part: 'request' | 'response',
-): z.core.JSONSchema.BaseSchema {
-  return z.toJSONSchema(schema, {
-    io: part === 'request' ? 'input' : 'output',
-    unrepresentable: 'any',
-    reused: 'inline',
-  })
 }

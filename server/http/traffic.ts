@@ -28,8 +28,7 @@ export class Traffic {
       subjects.map((subject) => [subject, { codes: new Map(), seconds: undefined }]),
     )
     for (const subject of subjects) {
-      const own = ownErrors(subject)
-      for (const code of [...awaited, ...own]) this.#counter(subject, code)
+      for (const code of [...awaited, ...ownErrors(subject)]) this.#counter(subject, code)
     }
   }
 

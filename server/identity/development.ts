@@ -135,7 +135,8 @@ export class DevelopmentTailnet implements Identity {
     const stamp = stampOrUndefined(file)
     const callers = build(parse(file))
     // A change within the grain of the file system's clock would leave the stamp as it is.
-    this.#stamp = stamp && Date.now() - changedAt(stamp) > CLOCK_GRAIN_MS ? stamp : undefined
+    const changedAt = Number.parseFloat(stamp ?? '')
+    this.#stamp = Date.now() - changedAt > CLOCK_GRAIN_MS ? stamp : undefined
     return callers
   }
 }
@@ -181,6 +182,7 @@ function build(file: TailnetFile): Callers {
   return { byAddress, byPort }
 }
 
+/** Begins with the time of the last change. */
 function stampOf(file: string): string {
   const { ino, size, mtimeMs, ctimeMs } = statSync(file)
   return `${ctimeMs}:${mtimeMs}:${size}:${ino}`
@@ -192,8 +194,4 @@ function stampOrUndefined(file: string): string | undefined {
   } catch {
     return undefined
   }
-}
-
-function changedAt(stamp: string): number {
-  return Number.parseFloat(stamp)
 }

@@ -17,19 +17,9 @@ export interface Instrument {
 /** Returns a number; undefined where there is none. */
 export type Reader = () => number | undefined
 
-/** A number that is set, or read each time a page is made. */
-export class Gauge implements Instrument {
-  #value: number | undefined
+/** A number that is kept, or read each time a page is made. */
+abstract class Single implements Instrument {
   #read: Reader | undefined
-
-  set(value: number): void {
-    this.#value = value
-  }
-
-  /** Leaves the number out of the page until it is set again. */
-  clear(): void {
-    this.#value = undefined
-  }
 
   /** Reads the number from `read` from now on. It must not throw, nor touch a disk. */
   follow(read: Reader): void {
@@ -37,29 +27,34 @@ export class Gauge implements Instrument {
   }
 
   samples(): readonly Sample[] {
-    const value = this.#read ? this.#read() : this.#value
+    const value = this.#read ? this.#read() : this.kept
     return value === undefined ? [] : [{ suffix: '', value }]
+  }
+
+  protected abstract readonly kept: number | undefined
+}
+
+/** A number that is set. */
+export class Gauge extends Single {
+  protected kept: number | undefined
+
+  set(value: number): void {
+    this.kept = value
+  }
+
+  /** Leaves the number out of the page until it is set again. */
+  clear(): void {
+    this.kept = undefined
   }
 }
 
 /** A count that only goes up, from 0 when the process begins. */
-export class Counter implements Instrument {
-  #value = 0
-  #read: Reader | undefined
+export class Counter extends Single {
+  protected kept = 0
 
   /** Adds `amount`, which is not negative. */
   add(amount = 1): void {
-    this.#value += amount
-  }
-
-  /** Reads the count from `read` from now on, as a gauge does. */
-  follow(read: Reader): void {
-    this.#read = read
-  }
-
-  samples(): readonly Sample[] {
-    const value = this.#read ? this.#read() : this.#value
-    return value === undefined ? [] : [{ suffix: '', value }]
+    this.kept += amount
   }
 }
 

@@ -23,13 +23,12 @@ export function processMetrics(registry: Registry, { version, node }: Release): 
     })
     .with({ version, node })
     .set(1)
-  const started = Date.now() / 1000 - process.uptime()
   registry
     .gauge({
       name: 'process_start_time_seconds',
       help: 'When the process began, in seconds since 1970.',
     })
-    .set(started)
+    .set(Date.now() / 1000 - process.uptime())
   registry
     .counter({
       name: 'process_cpu_seconds_total',
@@ -80,9 +79,9 @@ function watchEventLoop(registry: Registry): () => void {
   })
   const watched = monitorEventLoopDelay({ resolution: LOOK_MS })
   watched.enable()
-  const window = new Window(watched)
-  delays.with({ quantile: '0.99' }).follow(() => window.read().most)
-  delays.with({ quantile: '1' }).follow(() => window.read().worst)
+  const read = windowOf(watched)
+  delays.with({ quantile: '0.99' }).follow(() => read().most)
+  delays.with({ quantile: '1' }).follow(() => read().worst)
   return () => void watched.disable()
 }
 
@@ -93,28 +92,22 @@ interface Delays {
 }
 
 /**
- * The delays of the window that is open and of the one before. If each read closed the
+ * Reads the delays of the window that is open and of the one before. If each read closed the
  * window, one scraper would hide from another what it saw.
  */
-class Window {
-  readonly #watched: Watched
-  #before: Delays = { most: 0, worst: 0 }
-  #since = performance.now()
-
-  constructor(watched: Watched) {
-    this.#watched = watched
-  }
-
-  read(): Delays {
-    const now = delaysIn(this.#watched)
-    const { most, worst } = this.#before
-    const all = { most: Math.max(now.most, most), worst: Math.max(now.worst, worst) }
-    if (performance.now() - this.#since >= WINDOW_MS) {
-      this.#before = now
-      this.#since = performance.now()
-      this.#watched.reset()
+function windowOf(watched: Watched): () => Delays {
+  let before: Delays = { most: 0, worst: 0 }
+  let since = performance.now()
+  return function read() {
+    const now = delaysIn(watched)
+    const most = Math.max(now.most, before.most)
+    const worst = Math.max(now.worst, before.worst)
+    if (performance.now() - since >= WINDOW_MS) {
+      before = now
+      since = performance.now()
+      watched.reset()
     }
-    return all
+    return { most, worst }
   }
 }
 

@@ -40,7 +40,8 @@ const PAGE_WAIT_MS = 2000
 /** Metrics by name, in the order in which they were defined. */
 export class Registry {
   readonly #families = new Map<string, Family<LabelSets, Instrument>>()
-  readonly #sources: Source[] = []
+  /** Each reads what may be slow or down. */
+  readonly #sources: (() => Promise<void>)[] = []
   readonly #pageWaitMs: number
 
   constructor({ pageWaitMs = PAGE_WAIT_MS }: { readonly pageWaitMs?: number } = {}) {
@@ -76,7 +77,20 @@ export class Registry {
    * the page, as a number that is not so is worse than none; it is not called again before it ended.
    */
   source(gauges: readonly Gauge[], read: () => Promise<void>): void {
-    this.#sources.push(new Source(gauges, read))
+    let running: Promise<boolean> | undefined
+    const run = async (): Promise<boolean> => {
+      const ends = await Promise.allSettled([Promise.try(read)])
+      running = undefined
+      return ends[0].status === 'fulfilled'
+    }
+    this.#sources.push(async () => {
+      running ??= run()
+      const late = Promise.withResolvers<boolean>()
+      const timer = setTimeout(() => late.resolve(false), this.#pageWaitMs)
+      const isRead = await Promise.race([running, late.promise])
+      clearTimeout(timer)
+      if (!isRead) for (const gauge of gauges) gauge.clear()
+    })
   }
 
   /** What there is, in the order in which it was defined. */
@@ -86,7 +100,7 @@ export class Registry {
 
   /** The page for Prometheus. Resolves within a bounded time, whatever its sources do. */
   async page(): Promise<string> {
-    await Promise.all(this.#sources.map((source) => source.refresh(this.#pageWaitMs)))
+    await Promise.all(this.#sources.map((source) => source()))
     return [...this.#families.values()].map(familyText).join('')
   }
 
@@ -102,37 +116,5 @@ export class Registry {
     const family = new Family<L, I>({ name, help, type, labels }, make)
     this.#families.set(name, family)
     return family
-  }
-}
-
-/** Reads what may be slow or down. */
-class Source {
-  readonly #gauges: readonly Gauge[]
-  readonly #read: () => Promise<void>
-  #running: Promise<boolean> | undefined
-
-  constructor(gauges: readonly Gauge[], read: () => Promise<void>) {
-    this.#gauges = gauges
-    this.#read = read
-  }
-
-  async refresh(waitMs: number): Promise<void> {
-    this.#running ??= this.#run()
-    const late = Promise.withResolvers<boolean>()
-    const timer = setTimeout(() => late.resolve(false), waitMs)
-    const isRead = await Promise.race([this.#running, late.promise])
-    clearTimeout(timer)
-    if (!isRead) for (const gauge of this.#gauges) gauge.clear()
-  }
-
-  async #run(): Promise<boolean> {
-    try {
-      await this.#read()
-      return true
-    } catch {
-      return false
-    } finally {
-      this.#running = undefined
-    }
   }
 }

@@ -5,23 +5,23 @@ export interface Timers {
   /** Milliseconds since some moment. */
   now(): number
   /** Calls `act` once, in `ms` milliseconds, unless the function that it returns is called before. */
-  after(ms: number, act: () => void): () => void
+  readonly after: (ms: number, act: () => void) => () => void
 }
 
 /** The process's own. Its alarms keep no process alive. */
-export const processTimers: Timers = Object.freeze({
-  now: () => performance.now(),
-  after: (ms: number, act: () => void) => stopper(setTimeout(act, ms).unref()),
-})
+export const processTimers: Timers = timersOf((timer) => timer.unref())
 
 /** The same with alarms that keep the process alive until they go off or are stopped. */
-export const holdingTimers: Timers = Object.freeze({
-  now: () => performance.now(),
-  after: (ms: number, act: () => void) => stopper(setTimeout(act, ms)),
-})
+export const holdingTimers: Timers = timersOf((timer) => timer)
 
-function stopper(timer: NodeJS.Timeout): () => void {
-  return () => clearTimeout(timer)
+function timersOf(started: (timer: NodeJS.Timeout) => NodeJS.Timeout): Timers {
+  return Object.freeze({
+    now: () => performance.now(),
+    after(ms: number, act: () => void) {
+      const timer = started(setTimeout(act, ms))
+      return () => clearTimeout(timer)
+    },
+  })
 }
 
 /** Resolves as `task` does, or with `late` once `ms` milliseconds have passed. */

@@ -2,10 +2,7 @@
 import { readFileSync } from 'node:fs'
 
 /** Such as `0.1.0`. */
-export const version: string = read()
-
-function read(): string {
+export const { version } = JSON.parse(
   // Two folders up in the sources, and in the published program, where this is in dist/chunks/.
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
-}
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as { readonly version: string }

@@ -29,9 +29,7 @@ export async function refuseUnsafeDevelopment({ listen }: DevelopmentConfig): Pr
     throw new SottoError(
       'unsafe',
       `--dev listens on loopback only, and ${quote(host)} is not loopback`,
-      {
-        hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.',
-      },
+      { hint: 'Use 127.0.0.1; callers of a development tailnet are not authenticated.' },
     )
   }
   await refuseUserspaceTailscaled()

@@ -59,21 +59,13 @@ export async function openOwnStore(
   const store = await openStore(state.store, { metrics, ...(waitMs !== undefined && { waitMs }) })
   undo.defer(() => store.close())
   const { development } = store.identity
-  if (config.dev && !development) {
-    throw new SottoError(
-      'store_foreign',
-      `The store in ${quote(state.path)} was not made by --dev`,
-      {
-        hint: 'Give --dev a directory of its own; it never opens a production store.',
-      },
-    )
-  }
-  if (!config.dev && development) {
-    throw new SottoError('store_foreign', `The store in ${quote(state.path)} was made by --dev`, {
-      hint: 'Make a production store with `sotto init --state-dir DIR`.',
-    })
-  }
-  return store
+  if (config.dev === development) return store
+  const made = development ? 'was made' : 'was not made'
+  throw new SottoError('store_foreign', `The store in ${quote(state.path)} ${made} by --dev`, {
+    hint: config.dev
+      ? 'Give --dev a directory of its own; it never opens a production store.'
+      : 'Make a production store with `sotto init --state-dir DIR`.',
+  })
 }
 
 /**

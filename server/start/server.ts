@@ -8,7 +8,6 @@ import { SecretCache } from '../catalog/cache.ts'
 import type { ServerConfig } from '../config/config.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import type { Probe } from '../http/app.ts'
-import type { Schedule } from '../http/certificates/certificates.ts'
 import { Listener, type ListenerLimits } from '../http/listener.ts'
 import { Load, type LoadLimits } from '../http/load.ts'
 import { Scheduler } from '../jobs/scheduler.ts'
@@ -27,7 +26,7 @@ import { makeStore } from './new-store.ts'
 import { claimState, type LogWorld, openCommits, openKeys, openOwnStore } from './open-store.ts'
 import { measuredAll, providersOf } from './providers.ts'
 import { buildServices, type OpenedStore, type Services } from './services.ts'
-import type { Network } from './tailnet.ts'
+import type { Network, NetworkWorld } from './tailnet.ts'
 
 /** Sealed rows and data keys that may be kept in memory, in bytes. */
 const CACHE_BYTES = 64 * 1024 * 1024
@@ -43,11 +42,7 @@ export interface RunningServer {
 }
 
 /** What surrounds a server in addition to its settings; each part has a default. */
-export interface World extends LogWorld {
-  /** Receives lines for the operator's log. Default: they are dropped. */
-  readonly say?: (line: string) => void
-  /** Timers of certificates and of addresses. */
-  readonly schedule?: Schedule
+export interface World extends LogWorld, Omit<NetworkWorld, 'whoIs'> {
   /** Timers of the jobs. */
   readonly timers?: Timers
   /** Limits of the listener that differ from its defaults. */

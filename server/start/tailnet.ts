@@ -2,7 +2,7 @@
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { TailnetConfig } from '../config/config.ts'
 import { addressText } from '../http/bind.ts'
-import { type Certificates, type Schedule, scheduled } from '../http/certificates/certificates.ts'
+import type { Certificates } from '../http/certificates/certificates.ts'
 import { openCertificates } from '../http/certificates/tls.ts'
 import type { Listener } from '../http/listener.ts'
 import { Listeners } from '../http/listeners.ts'
@@ -10,6 +10,7 @@ import { TailscaleIdentity } from '../identity/tailscale/identity.ts'
 import { LocalApi } from '../identity/tailscale/local-api.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { WhoIsMetrics } from '../identity/tailscale/metrics.ts'
+import { processTimers, type Timers } from '../platform/timers.ts'
 
 /** Where callers come from. */
 export interface Network {
@@ -25,7 +26,7 @@ export interface NetworkWorld {
   readonly say?: (line: string) => void
   readonly clock?: () => Date
   /** Timers of certificates and of addresses. */
-  readonly schedule?: Schedule
+  readonly schedule?: Timers['after']
   /** The metrics of questions to tailscaled. */
   readonly whoIs?: WhoIsMetrics
 }
@@ -36,7 +37,7 @@ export interface NetworkWorld {
  */
 export async function tailnetNetwork(
   { tailscaled, door }: TailnetConfig,
-  { say = () => {}, clock = () => new Date(), schedule = scheduled, whoIs }: NetworkWorld,
+  { say = () => {}, clock = () => new Date(), schedule = processTimers.after, whoIs }: NetworkWorld,
   undo: AsyncDisposableStack,
 ): Promise<Network> {
   const localApi = new LocalApi({ path: tailscaled.socket, ...(whoIs && { metrics: whoIs }) })

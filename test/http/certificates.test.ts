@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
 import type { CertificateWorld } from '../../server/http/certificates/certificates.ts'
 import { FileCertificates } from '../../server/http/certificates/file-certificates.ts'
-import { checkKeyPair, type KeyPair } from '../../server/http/certificates/key-pair.ts'
+import { checkKeyPair } from '../../server/http/certificates/key-pair.ts'
+import type { CertificatePair } from '../../server/identity/tailscale/pair.ts'
 import {
   type FetchPair,
   TailnetCertificates,
@@ -52,7 +53,7 @@ function testWorld() {
   }
 }
 
-const pairFor = (days: number, from = start): KeyPair =>
+const pairFor = (days: number, from = start): CertificatePair =>
   makePair([NAME], {
     from: new Date(from.getTime() - HOUR),
     until: new Date(from.getTime() + days * DAY),
@@ -61,7 +62,7 @@ const pairFor = (days: number, from = start): KeyPair =>
 describe('a pair', () => {
   const good = makePair([NAME])
   const now = new Date()
-  const problem = (pair: Partial<KeyPair>, at = now): string => {
+  const problem = (pair: Partial<CertificatePair>, at = now): string => {
     try {
       checkKeyPair({ ...good, ...pair }, { origin: 'of the test', now: at, name: NAME })
       return 'taken'
@@ -114,8 +115,8 @@ describe('a pair', () => {
 
 describe('the tailnet certificate', () => {
   /** A tailscaled that gives what the test says, and is asked what the test reads. */
-  function issuer(first: KeyPair) {
-    const state = { answer: first as KeyPair | Error, asked: [] as number[], name: NAME }
+  function issuer(first: CertificatePair) {
+    const state = { answer: first as CertificatePair | Error, asked: [] as number[], name: NAME }
     const fetch: FetchPair = async (_, { minValidityMs }) => {
       state.asked.push(minValidityMs)
       if (state.answer instanceof Error) throw state.answer
@@ -128,7 +129,7 @@ describe('the tailnet certificate', () => {
     const { world, next, pass, said } = testWorld()
     const { state, options } = issuer(pairFor(90))
     const certificates = await TailnetCertificates.open(options, world)
-    const taken: KeyPair[] = []
+    const taken: CertificatePair[] = []
     certificates.onNew((pair) => taken.push(pair))
     expect(next()).toBe(12.5 * HOUR)
     await pass()
@@ -223,13 +224,13 @@ describe('the tailnet certificate', () => {
 })
 
 describe('certificate files', () => {
-  function files(pair: KeyPair) {
+  function files(pair: CertificatePair) {
     const directory = temporaryDirectory()
     const paths = {
       certificate: join(directory.path, 'tls.crt'),
       key: join(directory.path, 'tls.key'),
     }
-    const write = ({ certificate, key }: KeyPair): void => {
+    const write = ({ certificate, key }: CertificatePair): void => {
       for (const [path, text] of [
         [paths.certificate, certificate],
         [paths.key, key],

@@ -1,6 +1,6 @@
 /** Makes certificates: self-signed, for any names and any time, without a program of others. */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
-import type { KeyPair } from '../../server/http/certificates/key-pair.ts'
+import type { CertificatePair } from '../../server/identity/tailscale/pair.ts'
 
 /** How a certificate differs from one of an hour ago, for 90 days. */
 export interface CertificateOptions {
@@ -11,7 +11,10 @@ export interface CertificateOptions {
 const DAY_MS = 86_400_000
 
 /** A certificate for `names`, which is its own authority, and its key. */
-export function makePair(names: readonly string[], options: CertificateOptions = {}): KeyPair {
+export function makePair(
+  names: readonly string[],
+  options: CertificateOptions = {},
+): CertificatePair {
   const { from = new Date(Date.now() - 3_600_000) } = options
   const { until = new Date(from.getTime() + 90 * DAY_MS) } = options
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })

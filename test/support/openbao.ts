@@ -8,7 +8,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
-import type { KeyPair } from '../../server/http/certificates/key-pair.ts'
+import type { CertificatePair } from '../../server/identity/tailscale/pair.ts'
 import { requirePeer } from './peers.ts'
 import { TestProcess } from './process.ts'
 
@@ -17,7 +17,7 @@ export interface OpenBaoOptions {
   /** Where it keeps its data. Default: memory, which a kill loses. */
   readonly storage?: 'memory' | 'raft'
   /** Serves HTTPS as `localhost` with this certificate. */
-  readonly tls?: KeyPair
+  readonly tls?: CertificatePair
   /** More of its configuration, in HCL. */
   readonly config?: string
   /** False: it is started and no more. */

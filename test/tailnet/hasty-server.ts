@@ -3,7 +3,7 @@
  * minute is looked after as one that lives for months.
  */
 import { readServerConfig } from '../../server/config/config.ts'
-import { scheduled } from '../../server/http/certificates/certificates.ts'
+import { processTimers } from '../../server/platform/timers.ts'
 import { startServer } from '../../server/start/server.ts'
 
 /** An hour takes six seconds, a minute a tenth of one. */
@@ -12,7 +12,7 @@ const HASTE = 600
 const config = readServerConfig(process.argv.slice(2), {})
 const server = await startServer(config, {
   say: (line) => console.log(line),
-  schedule: (ms, task) => scheduled(ms / HASTE, task),
+  schedule: (ms, task) => processTimers.after(ms / HASTE, task),
 })
 console.log(`listening on ${server.url}`)
 process.once('SIGTERM', () => void server.stop())

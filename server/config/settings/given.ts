@@ -7,15 +7,12 @@ import { setecFlags, settings } from './table.ts'
 /** The environment, as Node gives it. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Settings as they were given. */
-export interface Given {
-  readonly values: ReadonlyMap<string, string>
-  /** Switches that are on. */
-  readonly on: ReadonlySet<string>
-}
-
 /** Reads the settings of `verb`. Throws `usage` for what does not fit. */
-export function readSettings(verb: RawVerb, args: readonly string[], env: Environment): Given {
+export function readSettings(
+  verb: RawVerb,
+  args: readonly string[],
+  env: Environment,
+): SettingValues {
   const mine = settings.filter(({ verbs }) => verbs.includes(verb))
   const flags = parseFlags(verb, mine, args)
   const values = new Map<string, string>()
@@ -27,7 +24,7 @@ export function readSettings(verb: RawVerb, args: readonly string[], env: Enviro
     if (value !== undefined) values.set(flag, String(given))
     else if (given === true || isYes(name ?? '', String(given))) on.add(flag)
   }
-  return { values, on }
+  return { value: (flag) => values.get(flag), on: (flag) => on.has(flag) }
 }
 
 /** `flags`, and what the environment gives where they give nothing. Its `on` throws `usage`. */

@@ -1,31 +1,27 @@
 /** The certificate that the server shows: the present one, when it ends, and word of each new one. */
-import { processTimers } from '../../platform/timers.ts'
+import type { Timers } from '../../platform/timers.ts'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { CheckedPair } from './key-pair.ts'
-
-/** Runs `task` once after `ms` milliseconds, unless the function that it returns is called before. */
-export type Schedule = (ms: number, task: () => void) => () => void
-
-/** Node's own timers; they do not keep the process alive. */
-export const scheduled: Schedule = (ms, task) => processTimers.after(ms, task)
 
 /** What every source of certificates has of the world. */
 export interface CertificateWorld {
   readonly clock: () => Date
-  readonly schedule: Schedule
+  readonly schedule: Timers['after']
   /** Where words for the operator go, a line at a time. */
   readonly say: (line: string) => void
 }
 
 /** A certificate that is kept fresh by its source. */
 export abstract class Certificates {
-  readonly #clock: () => Date
+  protected readonly world: CertificateWorld
+  protected closed = false
   readonly #takers = new Set<(pair: CheckedPair) => void>()
   #current: CheckedPair
+  #cancel = (): void => {}
 
-  protected constructor(first: CheckedPair, clock: () => Date) {
+  protected constructor(first: CheckedPair, world: CertificateWorld) {
     this.#current = first
-    this.#clock = clock
+    this.world = world
   }
 
   /** The pair to show to who connects now. */
@@ -42,12 +38,21 @@ export abstract class Certificates {
   /** Resolves while the present certificate is in its time; rejects with `local` after that. */
   async check(): Promise<void> {
     const { endsAt } = this.#current
-    if (endsAt > this.#clock()) return
+    if (endsAt > this.world.clock()) return
     throw new SottoError('local', `The certificate ended at ${endsAt.toISOString()}`)
   }
 
   /** Looks for new pairs no more. */
-  abstract close(): void
+  close(): void {
+    this.closed = true
+    this.#cancel()
+  }
+
+  /** Has `task` done in `ms` milliseconds, instead of what was to be done next. */
+  protected next(ms: number, task: () => void): void {
+    this.#cancel()
+    if (!this.closed) this.#cancel = this.world.schedule(ms, task)
+  }
 
   protected replace(pair: CheckedPair): void {
     this.#current = pair

@@ -18,10 +18,7 @@ const LOOK_MS = 10_000
 /** The pair in two files. A new pair that cannot be used is reported, and the old one stays in use. */
 export class FileCertificates extends Certificates {
   readonly #files: CertificateFiles
-  readonly #world: CertificateWorld
   #stamp: string
-  #cancel: () => void
-  #closed = false
 
   /** Rejects with `local` when the files hold no pair that could be used now. */
   static async open(files: CertificateFiles, world: CertificateWorld): Promise<FileCertificates> {
@@ -35,28 +32,18 @@ export class FileCertificates extends Certificates {
     stamp: string,
     world: CertificateWorld,
   ) {
-    super(first, world.clock)
+    super(first, world)
     this.#files = files
-    this.#world = world
     this.#stamp = stamp
-    this.#cancel = this.#later()
+    this.#watch()
   }
 
-  close(): void {
-    this.#closed = true
-    this.#cancel()
-  }
-
-  #later(): () => void {
-    return this.#world.schedule(LOOK_MS, () => {
-      void this.#look().finally(() => {
-        if (!this.#closed) this.#cancel = this.#later()
-      })
-    })
+  #watch(): void {
+    this.next(LOOK_MS, () => void this.#look().finally(() => this.#watch()))
   }
 
   async #look(): Promise<void> {
-    const { clock, say } = this.#world
+    const { clock, say } = this.world
     const stamp = await stampOf(this.#files)
     if (stamp === this.#stamp) return
     this.#stamp = stamp

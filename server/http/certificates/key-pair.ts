@@ -2,15 +2,10 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-
-/** A certificate with its chain, and the key that belongs to it, both as PEM. */
-export interface KeyPair {
-  readonly certificate: string
-  readonly key: string
-}
+import type { CertificatePair } from '../../identity/tailscale/pair.ts'
 
 /** A pair that fits together and is in its time. */
-export interface CheckedPair extends KeyPair {
+export interface CheckedPair extends CertificatePair {
   readonly beganAt: Date
   readonly endsAt: Date
   /** Whether clients that ask for `host` accept the certificate. */
@@ -30,7 +25,10 @@ const USUAL_HINT =
   'It must be PEM with its chain after it, in its time, and the key the one that it was made for.'
 
 /** Checks `pair`. Throws `local`, saying what is wrong, when TLS with it would fail. */
-export function checkKeyPair(pair: KeyPair, { origin, now, name }: PairExpectations): CheckedPair {
+export function checkKeyPair(
+  pair: CertificatePair,
+  { origin, now, name }: PairExpectations,
+): CheckedPair {
   const refuse = (problem: string, hint: string = USUAL_HINT, cause?: unknown): never => {
     throw new SottoError('local', `Cannot use the certificate ${origin}: ${problem}`, {
       hint,

@@ -3,8 +3,9 @@
  * it is asked for it, so it is asked now and then; while no new one comes, the old one serves on.
  */
 import { asSottoError } from '../../../client/api/errors.ts'
+import type { CertificatePair } from '../../identity/tailscale/pair.ts'
 import { Certificates, type CertificateWorld } from './certificates.ts'
-import { type CheckedPair, checkKeyPair, type KeyPair } from './key-pair.ts'
+import { type CheckedPair, checkKeyPair } from './key-pair.ts'
 
 /**
  * Asks for the pair of `name`. It must be valid for `minValidityMs` more, or is renewed first;
@@ -14,7 +15,7 @@ import { type CheckedPair, checkKeyPair, type KeyPair } from './key-pair.ts'
 export type FetchPair = (
   name: string,
   options: { readonly minValidityMs: number },
-) => Promise<KeyPair>
+) => Promise<CertificatePair>
 
 /** What is asked, and of whom. */
 export interface TailnetCertificateOptions {
@@ -40,9 +41,6 @@ const RETRY_MS = HOUR
 /** The tailnet certificate, renewed before its time. */
 export class TailnetCertificates extends Certificates {
   readonly #options: TailnetCertificateOptions
-  readonly #world: CertificateWorld
-  #cancel: () => void
-  #closed = false
 
   /** Rejects with what keeps the first pair from coming, or with `local` when it cannot be used. */
   static async open(
@@ -58,46 +56,30 @@ export class TailnetCertificates extends Certificates {
     first: CheckedPair,
     world: CertificateWorld,
   ) {
-    super(first, world.clock)
+    super(first, world)
     this.#options = options
-    this.#world = world
-    this.#cancel = this.#later(this.#untilNext())
-  }
-
-  close(): void {
-    this.#closed = true
-    this.#cancel()
+    this.#renewIn(this.#untilNext())
   }
 
   /** Gets a certificate at once if the node has a name that the present one does not cover. */
   refresh(): void {
     const name = this.#options.name()
-    if (name === '' || this.current.covers(name)) return
-    this.#cancel()
-    this.#cancel = this.#later(0)
+    if (name !== '' && !this.current.covers(name)) this.#renewIn(0)
   }
 
-  #later(ms: number): () => void {
-    return this.#world.schedule(ms, () => void this.#renew())
+  #renewIn(ms: number): void {
+    this.next(ms, () => void this.#ask().then((wait) => this.#renewIn(wait)))
   }
 
-  /** Asks for a pair, and arranges for the next time. Never rejects. */
-  async #renew(): Promise<void> {
-    const wait = await this.#ask()
-    if (this.#closed) return
-    this.#cancel()
-    this.#cancel = this.#later(wait)
-  }
-
-  /** Asks for a pair, and resolves with how long to wait before the next time. */
+  /** Asks for a pair, and resolves with how long to wait before the next time. Never rejects. */
   async #ask(): Promise<number> {
-    const { clock, say } = this.#world
+    const { clock, say } = this.world
     const { current } = this
     const dueMs = dueBeforeEnd(current)
     const leftMs = current.endsAt.getTime() - clock().getTime()
     try {
       const pair = await fetchPair(this.#options, clock(), leftMs < dueMs ? dueMs : 0)
-      if (pair.certificate !== current.certificate && !this.#closed) {
+      if (pair.certificate !== current.certificate && !this.closed) {
         this.replace(pair)
         say(`the certificate was renewed and serves until ${pair.endsAt.toISOString()}`)
       }
@@ -113,7 +95,7 @@ export class TailnetCertificates extends Certificates {
 
   /** A certificate that lives for days only is looked after sooner. */
   #untilNext(): number {
-    const leftMs = this.current.endsAt.getTime() - this.#world.clock().getTime()
+    const leftMs = this.current.endsAt.getTime() - this.world.clock().getTime()
     return this.#jittered(Math.max(MINUTE, Math.min(POLL_MS, leftMs / 4)), JITTER_MS)
   }
 

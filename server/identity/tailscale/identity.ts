@@ -14,6 +14,7 @@ import { callerOf, type NodeCaller } from './caller.ts'
 import type { LocalApi } from './local-api.ts'
 import { refuseImpostor } from './loopback-guard.ts'
 import { NodeState } from './node-state.ts'
+import { userspaceDanger } from './own-node.ts'
 import { type Question, questionOf } from './question.ts'
 import { Recent } from './recent.ts'
 import { defaultCapabilities } from './rules.ts'
@@ -56,11 +57,8 @@ const POLL_MS = 10_000
 
 /** Names callers by tailscaled. */
 export class TailscaleIdentity implements Identity {
-  readonly #localApi: LocalApi
-  readonly #capabilities: readonly string[]
+  readonly #terms: TailscaleTerms
   readonly #services: readonly string[]
-  readonly #userspace: boolean
-  readonly #clock: () => Date
   readonly #state: NodeState
   readonly #recent: Recent
   readonly #bus: BusWatch
@@ -69,15 +67,12 @@ export class TailscaleIdentity implements Identity {
 
   private constructor(terms: TailscaleTerms) {
     const { localApi, staleAfterMs, monotonic = () => performance.now(), log = () => {} } = terms
-    this.#localApi = localApi
-    this.#capabilities = terms.capabilities ?? defaultCapabilities
+    this.#terms = terms
     this.#services = (terms.services ?? []).map(spelled)
-    this.#userspace = terms.userspace === true
-    this.#clock = terms.clock ?? (() => new Date())
     this.#recent = new Recent(monotonic)
     this.#state = new NodeState({
       status: () => localApi.status(),
-      allowsUserspace: this.#userspace || terms.served === true,
+      allowsUserspace: terms.userspace === true || terms.served === true,
       staleAfterMs,
       monotonic,
       log,
@@ -109,7 +104,7 @@ export class TailscaleIdentity implements Identity {
   get addresses(): readonly string[] {
     const own = this.#state.known
     if (!own?.userspace) return own?.addresses ?? []
-    return this.#userspace ? ['127.0.0.1'] : []
+    return this.#terms.userspace ? ['127.0.0.1'] : []
   }
 
   /** Names that tailscaled can have certificates for; none where HTTPS is off for the tailnet. */
@@ -133,9 +128,9 @@ export class TailscaleIdentity implements Identity {
 
   async identify(peer: Peer): Promise<Caller> {
     try {
+      const { userspace = false } = this.#terms
       const own = this.#state.present()
-      const terms = { own, services: this.#services, userspace: this.#userspace }
-      const question = questionOf(peer, terms)
+      const question = questionOf(peer, { own, services: this.#services, userspace })
       const caller = await this.#calls.ask(question.key, () => this.#answer(question))
       this.#recent.note(caller.node, caller.principal.ip)
       return caller
@@ -166,14 +161,15 @@ export class TailscaleIdentity implements Identity {
   }
 
   async #answer({ addr, destination, loopback }: Question): Promise<NodeCaller> {
-    if (loopback) await refuseImpostor(this.#localApi.path, loopback)
-    const answer = await this.#localApi.whois(addr, {
+    const { localApi } = this.#terms
+    if (loopback) await refuseImpostor(localApi.path, loopback)
+    const answer = await localApi.whois(addr, {
       ...(loopback && { proto: 'tcp' }),
       ...(destination !== undefined && { destination }),
     })
     if (!answer) throw new Error('tailscaled knows no node there')
     // The source port that tailscaled knows somebody by may have become another program's meanwhile.
-    if (loopback) await refuseImpostor(this.#localApi.path, loopback)
+    if (loopback) await refuseImpostor(localApi.path, loopback)
     return this.#caller(answer, loopback ? undefined : addr)
   }
 
@@ -183,12 +179,10 @@ export class TailscaleIdentity implements Identity {
     if (address !== undefined && !addresses.includes(address)) {
       throw new Error('tailscaled answered with a node that has another address')
     }
-    return callerOf(answer, {
-      address: address ?? addresses[0] ?? '',
-      self: this.#state.present().id,
-      capabilities: this.#capabilities,
-      now: this.#clock(),
-    })
+    const { capabilities = defaultCapabilities, clock = () => new Date() } = this.#terms
+    const from = address ?? addresses[0] ?? ''
+    const self = this.#state.present().id
+    return callerOf(answer, { address: from, self, capabilities, now: clock() })
   }
 
   /** Asks again for every recent caller, and reports those who would be refused now. */
@@ -207,7 +201,7 @@ export class TailscaleIdentity implements Identity {
   }
 
   async #left(node: string, address: string): Promise<boolean> {
-    const answer = await this.#localApi.whois(address)
+    const answer = await this.#terms.localApi.whois(address)
     if (!answer) return true
     try {
       return this.#caller(answer, address).node !== node
@@ -223,13 +217,8 @@ export class TailscaleIdentity implements Identity {
 
 function refuseUserspaceElsewhere({ userspace }: TailscaleTerms): void {
   if (userspace !== true || process.platform === 'linux') return
-  throw new SottoError(
-    'unsafe',
-    `Callers from loopback cannot be distinguished from programs on this host on ${process.platform}`,
-    {
-      hint: 'Run tailscaled with a network device, or serve behind `tailscale serve` on a socket.',
-    },
-  )
+  const problem = `Callers from loopback cannot be distinguished from programs on this host on ${process.platform}`
+  throw new SottoError('unsafe', problem, { hint: userspaceDanger.hint })
 }
 
 function refusal(peer: Peer, error: unknown): SottoError {
@@ -238,15 +227,12 @@ function refusal(peer: Peer, error: unknown): SottoError {
     'unix' in peer
       ? (peer.forwardedFor ?? 'a caller on the unix socket')
       : `${peer.remoteAddress} port ${peer.remotePort}`
-  const { message, hint } = error instanceof SottoError ? error : asSottoErrorOf(error)
+  const { message } = error instanceof Error ? error : asSottoError(error)
+  const hint = error instanceof SottoError ? error.hint : undefined
   return new SottoError('unidentified', `Cannot tell who ${who} is: ${message}`, {
     cause: error,
     ...(hint !== undefined && { hint }),
   })
-}
-
-function asSottoErrorOf(error: unknown): { message: string; hint?: string } {
-  return { message: error instanceof Error ? error.message : asSottoError(error).message }
 }
 
 function spelled(address: string): string {

@@ -117,9 +117,8 @@ export class LocalApi {
     if (raw.statusCode === 404) return undefined
     if (raw.statusCode !== 200) throw this.#refused(what, raw)
     if (destination !== undefined && !(capabilityOf(raw) >= KNOWS_DESTINATION)) {
-      throw new SottoError(
-        'tailscaled_unavailable',
-        `tailscaled at ${quote(this.path)} cannot report the rights towards ${destination}: it is older than 1.100`,
+      throw this.#unavailable(
+        `cannot report the rights towards ${destination}: it is older than 1.100`,
         { hint: 'Update tailscaled, or call the server by the address of its node.' },
       )
     }
@@ -228,11 +227,9 @@ export class LocalApi {
   }
 
   #refused(what: string, { statusCode, text }: Pick<Raw, 'statusCode' | 'text'>): SottoError {
-    return new SottoError(
-      'tailscaled_unavailable',
-      `tailscaled at ${quote(this.path)} refused ${what} with ${statusCode}: ${reasonIn(text)}`,
-      { hint: 'Check it with `tailscale status`.' },
-    )
+    return this.#unavailable(`refused ${what} with ${statusCode}: ${reasonIn(text)}`, {
+      hint: 'Check it with `tailscale status`.',
+    })
   }
 
   #withoutCertificate(what: string, { statusCode, text, headers }: Raw): SottoError {
@@ -255,11 +252,12 @@ export class LocalApi {
   #failed(what: string, error: unknown, waitMs: number): SottoError {
     if (error instanceof SottoError) return error
     const [problem, hint] = explain(error, waitMs)
-    return new SottoError(
-      'tailscaled_unavailable',
-      `tailscaled at ${quote(this.path)} ${problem} when asked for ${what}`,
-      { hint, cause: error },
-    )
+    return this.#unavailable(`${problem} when asked for ${what}`, { hint, cause: error })
+  }
+
+  #unavailable(problem: string, options: { hint: string; cause?: unknown }): SottoError {
+    const message = `tailscaled at ${quote(this.path)} ${problem}`
+    return new SottoError('tailscaled_unavailable', message, options)
   }
 }
 

@@ -5,12 +5,10 @@
  */
 import { readFile, stat } from 'node:fs/promises'
 import { endianness } from 'node:os'
+import type { TcpPeer } from '../identity.ts'
 
 /** The ports of a connection between 127.0.0.1 and itself, seen from the server's end. */
-export interface LoopbackPorts {
-  readonly remotePort: number
-  readonly localPort: number
-}
+export type LoopbackPorts = Pick<TcpPeer, 'remotePort' | 'localPort'>
 
 const TABLE = '/proc/net/tcp'
 const ESTABLISHED = '01'

@@ -1,17 +1,8 @@
 /** The metrics of questions to tailscaled. */
-import type { Counter, Histogram } from '../../metrics/instruments.ts'
 import { Registry, WAIT_SECONDS } from '../../metrics/registry.ts'
 
-/** What WhoIs questions are noted in. */
-export interface WhoIsMetrics {
-  readonly known: Counter
-  readonly unknown: Counter
-  readonly failed: Counter
-  readonly seconds: Histogram
-}
-
 /** Defines the metrics of WhoIs questions. */
-export function whoIsMetrics(registry: Registry = new Registry()): WhoIsMetrics {
+export function whoIsMetrics(registry = new Registry()) {
   const calls = registry.counters({
     name: 'sotto_identity_calls_total',
     help: 'WhoIs questions to tailscaled: it knew the node, knew none, or gave no sensible answer.',
@@ -28,3 +19,6 @@ export function whoIsMetrics(registry: Registry = new Registry()): WhoIsMetrics 
     }),
   }
 }
+
+/** What WhoIs questions are noted in. */
+export type WhoIsMetrics = ReturnType<typeof whoIsMetrics>

@@ -1,7 +1,7 @@
 /** What is known of the server's own node, and whether what tailscaled says of others can be trusted. */
 import { asSottoError, SottoError } from '../../../client/api/errors.ts'
 import type { StatusAnswer } from './answers.ts'
-import { type OwnNode, ownNode } from './own-node.ts'
+import { type OwnNode, ownNode, userspaceDanger } from './own-node.ts'
 import { SharedCalls } from './shared-calls.ts'
 
 /** What the state is kept with. */
@@ -89,13 +89,8 @@ export class NodeState {
 
   #allowed(own: OwnNode): OwnNode {
     if (!own.userspace || this.#terms.allowsUserspace) return own
-    throw new SottoError(
-      'unsafe',
-      'tailscaled is in userspace mode, in which a program on this host could pose as any node',
-      {
-        hint: 'Run tailscaled with a network device, or serve behind `tailscale serve` on a socket.',
-      },
-    )
+    const { problem, hint } = userspaceDanger
+    throw new SottoError('unsafe', problem, { hint })
   }
 
   /** What is in the way of naming callers; undefined when nothing is. */

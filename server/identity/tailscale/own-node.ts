@@ -26,15 +26,20 @@ const hints: Readonly<Record<string, string>> = {
   NoState: 'It is starting: wait, and check it with `tailscale status`.',
 }
 
+/** Why userspace mode is refused, and what to do instead. */
+export const userspaceDanger = {
+  problem:
+    'tailscaled is in userspace mode, in which a program on this host could pose as any node',
+  hint: 'Run tailscaled with a network device, or serve behind `tailscale serve` on a socket.',
+} as const
+
 /** The node that `status` reports. Throws `tailscaled_unavailable` when it is not up. */
 export function ownNode({ BackendState, Self, CertDomains, TUN }: StatusAnswer): OwnNode {
   if (BackendState !== 'Running') {
     throw new SottoError(
       'tailscaled_unavailable',
       `tailscaled is in state ${quote(BackendState)}`,
-      {
-        hint: hints[BackendState] ?? 'Check it with `tailscale status`.',
-      },
+      { hint: hints[BackendState] ?? 'Check it with `tailscale status`.' },
     )
   }
   const addresses = (Self?.TailscaleIPs ?? []).flatMap((each) => canonicalAddress(each) ?? [])

@@ -5,7 +5,7 @@
 import type { Peer, ServedPeer, TcpPeer } from '../identity.ts'
 import { isLoopback } from '../../platform/loopback.ts'
 import { canonicalAddress, isTailnetAddress } from './addresses.ts'
-import type { OwnNode } from './own-node.ts'
+import { type OwnNode, userspaceDanger } from './own-node.ts'
 
 /** A question to whois. */
 export interface Question {
@@ -66,11 +66,7 @@ function aboutLoopback(
   { own, userspace }: QuestionTerms,
 ): Question {
   if (!own.userspace) throw new Error('it is a program on this host, and no caller on the tailnet')
-  if (!userspace) {
-    throw new Error(
-      'tailscaled is in userspace mode, in which a program on this host could pose as any node',
-    )
-  }
+  if (!userspace) throw new Error(userspaceDanger.problem)
   // tailscaled calls from 127.0.0.1 to 127.0.0.1 and nothing else.
   if (remote !== '127.0.0.1' || local !== '127.0.0.1' || remotePort === 0) {
     throw new Error('it is a program on this host, and not tailscaled')

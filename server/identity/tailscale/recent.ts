@@ -9,24 +9,16 @@ const MAX_NODES = 8192
 export class Recent {
   readonly #nodes = new Map<string, { address: string; at: number }>()
   readonly #monotonic: () => number
-  readonly #maxNodes: number
 
-  constructor(monotonic: () => number, maxNodes: number = MAX_NODES) {
+  constructor(monotonic: () => number) {
     this.#monotonic = monotonic
-    this.#maxNodes = maxNodes
   }
 
   /** Notes that `node` called from `address`. */
   note(node: string, address: string): void {
-    const at = this.#monotonic()
-    const known = this.#nodes.get(node)
-    if (known) {
-      known.address = address
-      known.at = at
-      return
-    }
-    if (this.#nodes.size >= this.#maxNodes) this.#forgetOld()
-    if (this.#nodes.size < this.#maxNodes) this.#nodes.set(node, { address, at })
+    const fits = (): boolean => this.#nodes.has(node) || this.#nodes.size < MAX_NODES
+    if (!fits()) this.#forgetOld()
+    if (fits()) this.#nodes.set(node, { address, at: this.#monotonic() })
   }
 
   /** Forgets `node`. */

@@ -51,14 +51,10 @@ export class SharedCalls<T> {
     try {
       return await call()
     } finally {
-      this.#advance(key, turn)
+      const { next } = turn
+      turn.next = undefined
+      if (next) next.resolve(this.#run(key, turn, next.call))
+      else this.#turns.delete(key)
     }
-  }
-
-  #advance(key: string, turn: Turn<T>): void {
-    const { next } = turn
-    turn.next = undefined
-    if (next) next.resolve(this.#run(key, turn, next.call))
-    else this.#turns.delete(key)
   }
 }

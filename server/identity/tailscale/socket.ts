@@ -33,11 +33,8 @@ export function refuseExposedSocket(path: string): void {
   const directory = dirname(path)
   const mode = statSync(directory, { throwIfNoEntry: false })?.mode ?? 0
   if ((mode & 0o022) === 0) return
-  throw new SottoError(
-    'unsafe',
-    `Others can write to ${quote(directory)}, where the socket of tailscaled is`,
-    {
-      hint: `Who answers there names the callers: \`chmod go-w ${directory}\`, or move the socket.`,
-    },
-  )
+  const problem = `Others can write to ${quote(directory)}, where the socket of tailscaled is`
+  throw new SottoError('unsafe', problem, {
+    hint: `Who answers there names the callers: \`chmod go-w ${directory}\`, or move the socket.`,
+  })
 }

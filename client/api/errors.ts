@@ -250,7 +250,7 @@ export type ErrorCode = keyof typeof errorTable
 /** What an error may carry besides its code and message. */
 export interface ErrorExtra {
   /** What to do about it, one sentence for an operator. */
-  readonly hint?: string
+  readonly hint?: string | undefined
   /** The error underneath. Never an error that could hold a secret value. */
   readonly cause?: unknown
 }

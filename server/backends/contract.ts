@@ -134,12 +134,6 @@ export interface Backend {
   removeProjection(name: string, expected: number): Promise<void>
 
   /**
-   * The names that have a projection, ours or another's, in no particular order. Names that Sotto could not
-   * have given are left out.
-   */
-  projections(): AsyncIterable<string>
-
-  /**
    * Names what holds the values, such as a mount: another text once it was removed and recreated, since
    * everything in it is gone then.
    */

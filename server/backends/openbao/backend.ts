@@ -18,7 +18,7 @@ import type {
   Projection,
   WrittenProjection,
 } from '../contract.ts'
-import { nameOf, pathOf } from '../names.ts'
+import { pathOf } from '../names.ts'
 import { checkLeaf, checkContent } from './bounds.ts'
 import { type Entry, Kv, type Mount } from './kv.ts'
 import { markIn, noteOf } from './marks.ts'
@@ -200,11 +200,6 @@ export class OpenBaoBackend implements Backend {
     await this.#kv.remove(projectionPath(name), attempted)
   }
 
-  async *projections(): AsyncIterable<string> {
-    await this.#ready()
-    yield* this.#below(PROJECTIONS)
-  }
-
   async identity(): Promise<string> {
     const { accessor } = await this.#kv.mount()
     return accessor
@@ -262,17 +257,6 @@ export class OpenBaoBackend implements Backend {
 
   #gen({ incarnation }: Leaf): string {
     return `${this.#storeId}.${incarnation}`
-  }
-
-  async *#below(path: string): AsyncIterable<string> {
-    for await (const key of this.#kv.list(path, 'list what is there')) {
-      if (key.endsWith('/')) {
-        yield* this.#below(`${path}/${key.slice(0, -1)}`)
-        continue
-      }
-      const name = nameOf(`${path}/${key}`.slice(PROJECTIONS.length + 1))
-      if (name !== undefined && name !== '') yield name
-    }
   }
 }
 

@@ -43,10 +43,9 @@ export interface KvOptions {
   readonly session: Session
   readonly mount: string
   readonly prefix: string
-  /** How many keys a listing is asked for at once. */
-  readonly page?: number
 }
 
+/** How many keys a listing is asked for at once. */
 const PAGE = 1000
 /** What OpenBao keeps where nothing is set. */
 const KEEPS = 10
@@ -58,14 +57,12 @@ export class Kv {
   readonly #session: Session
   readonly #mount: string
   readonly #prefix: string
-  readonly #page: number
 
-  constructor({ session, mount, prefix, page = PAGE }: KvOptions) {
+  constructor({ session, mount, prefix }: KvOptions) {
     this.place = `OpenBao at ${quote(session.origin)}`
     this.#session = session
     this.#mount = mount
     this.#prefix = prefix
-    this.#page = page
   }
 
   /** The newest revision of the entry at `path`; undefined where none was ever written, or all was removed. */
@@ -135,7 +132,7 @@ export class Kv {
   async *list(path: string, attempted: string): AsyncIterable<string> {
     let after = ''
     for (;;) {
-      const query = { list: 'true', limit: String(this.#page), ...(after !== '' && { after }) }
+      const query = { list: 'true', limit: String(PAGE), ...(after !== '' && { after }) }
       const answer = await this.#call('GET', 'metadata', path, undefined, query)
       if (!answer.ok && answer.failure.kind === 'not_found') {
         await this.mount()
@@ -147,7 +144,7 @@ export class Kv {
       // Vault has no pages: it answers with all keys each time.
       if (after !== '' && keys.includes(after)) return
       yield* keys.filter((key) => typeof key === 'string')
-      if (keys.length !== this.#page) return
+      if (keys.length !== PAGE) return
       after = String(keys.at(-1))
     }
   }

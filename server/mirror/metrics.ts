@@ -1,6 +1,4 @@
 /** The metrics of mirrors. */
-import type { Family } from '../metrics/family.ts'
-import type { Gauge } from '../metrics/instruments.ts'
 import { Registry } from '../metrics/registry.ts'
 import { type MirrorCounts, mirroredStates } from '../store/mirrors.ts'
 
@@ -8,12 +6,9 @@ import { type MirrorCounts, mirroredStates } from '../store/mirrors.ts'
 export class MirrorMetrics {
   /** Names of backends with a mirror: operators choose them, and there are series for no others. */
   readonly #names: string[] = []
-  readonly #lag: Family<{ readonly backend: readonly string[] }, Gauge>
-  readonly #secrets: Family<
-    { readonly backend: readonly string[]; readonly state: typeof mirroredStates },
-    Gauge
-  >
-  readonly #ok: Family<{ readonly backend: readonly string[] }, Gauge>
+  readonly #lag
+  readonly #secrets
+  readonly #ok
 
   constructor(registry: Registry = new Registry()) {
     const backend = this.#names

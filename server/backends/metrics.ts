@@ -1,6 +1,6 @@
 /** The metrics of the backends that are in use. */
 import type { Backend } from './contract.ts'
-import { Registry, WAIT_SECONDS } from '../metrics/registry.ts'
+import { type Registry, WAIT_SECONDS } from '../metrics/registry.ts'
 
 const results = ['ok', 'unavailable', 'refused', 'failed'] as const
 const attempts = ['ok', 'failed'] as const
@@ -18,7 +18,7 @@ export class BackendMetrics {
   readonly #logins
   readonly #renewals
 
-  constructor(registry: Registry = new Registry()) {
+  constructor(registry: Registry) {
     const backend = this.#names
     this.#calls = registry.counters({
       name: 'sotto_backend_calls_total',

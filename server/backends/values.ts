@@ -11,18 +11,12 @@ import type { Reference } from '../crypto/reference.ts'
 import type { OpenableVersion } from '../catalog/cache.ts'
 import type { OpenBackends } from './opened.ts'
 
-/** What values are read and written with. */
-export interface ValuesParts {
-  readonly keyring: Keyring
-  readonly backends: OpenBackends
-}
-
 /** The values of one store that are kept in backends. */
 export class Values {
   readonly #keyring: Keyring
   readonly #backends: OpenBackends
 
-  constructor({ keyring, backends }: ValuesParts) {
+  constructor(keyring: Keyring, backends: OpenBackends) {
     this.#keyring = keyring
     this.#backends = backends
   }

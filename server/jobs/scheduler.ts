@@ -235,22 +235,19 @@ class Entry {
   async #carryOut(abort: AbortController): Promise<void> {
     const { name, rules, maxMs, run } = this.#job
     const { clock, timers, say } = this.#world
-    const { lastSuccess } = this.#last
     this.#last = { ...this.#last, lastStart: clock().toISOString() }
     const stop = timers.after(maxMs, () => {
       abort.abort(new SottoError('local', `it took longer than ${maxMs} ms`))
     })
     try {
-      const said = await this.#endOf(
-        run({ call: systemCall(name, rules), signal: abort.signal }),
-        abort,
-      )
+      const { signal } = abort
+      const said = await this.#endOf(run({ call: systemCall(name, rules), signal }), signal)
       this.#failures = 0
-      this.#ended('ok', said, clock().toISOString())
+      this.#ended('ok', said)
     } catch (error) {
       const known = asSottoError(abort.signal.aborted ? abort.signal.reason : error)
       this.#failures++
-      this.#ended('failed', known.message, lastSuccess)
+      this.#ended('failed', known.message)
       if (!this.#closed) say(`job ${name} failed: ${known.code}: ${known.message}`)
     } finally {
       stop()
@@ -260,7 +257,7 @@ class Entry {
   }
 
   /** Settles as `task` does, or rejects some time after the abort, which a task may ignore. */
-  async #endOf(task: Promise<string>, { signal }: AbortController): Promise<string> {
+  async #endOf(task: Promise<string>, signal: AbortSignal): Promise<string> {
     const late = Promise.withResolvers<never>()
     let stop: (() => void) | undefined
     signal.addEventListener('abort', () => {
@@ -278,18 +275,12 @@ class Entry {
     }
   }
 
-  #ended(lastResult: 'ok' | 'failed', lastMessage: string, lastSuccess: string | undefined): void {
+  #ended(lastResult: 'ok' | 'failed', lastMessage: string): void {
     const { clock, metrics } = this.#world
     const lastEnd = clock().toISOString()
     metrics.runs.with({ job: this.#job.name, result: lastResult }).add()
-    const { lastStart } = this.#last
-    this.#last = {
-      ...(lastStart !== undefined && { lastStart }),
-      lastEnd,
-      lastResult,
-      lastMessage,
-      ...(lastSuccess !== undefined && { lastSuccess }),
-    }
+    const success = lastResult === 'ok' && { lastSuccess: lastEnd }
+    this.#last = { ...this.#last, lastEnd, lastResult, lastMessage, ...success }
   }
 
   #planNext(): void {

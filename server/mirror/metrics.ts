@@ -1,5 +1,5 @@
 /** The metrics of mirrors. */
-import { Registry } from '../metrics/registry.ts'
+import type { Registry } from '../metrics/registry.ts'
 import { type MirrorCounts, mirroredStates } from '../store/mirrors.ts'
 
 /** What is measured of mirrors. */
@@ -10,7 +10,7 @@ export class MirrorMetrics {
   readonly #secrets
   readonly #ok
 
-  constructor(registry: Registry = new Registry()) {
+  constructor(registry: Registry) {
     const backend = this.#names
     this.#lag = registry.gauges({
       name: 'sotto_mirror_lag_seconds',

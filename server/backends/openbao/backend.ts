@@ -78,10 +78,8 @@ export class OpenBaoBackend implements Backend {
    */
   constructor(options: OpenBaoBackendOptions) {
     const { address, login, mount = 'secret', prefix = 'sotto', origins, storeId } = options
-    const connection = new OpenBaoConnection(
-      address,
-      options.waitMs === undefined ? {} : { waitMs: options.waitMs },
-    )
+    const { waitMs, timers, random } = options
+    const connection = new OpenBaoConnection(address, waitMs === undefined ? {} : { waitMs })
     checkOrigin(connection.origin, origins)
     checkPath('mount', mount)
     checkPath('path prefix', prefix)
@@ -90,8 +88,8 @@ export class OpenBaoBackend implements Backend {
     this.#session = new Session({
       connection,
       login,
-      ...(options.timers && { timers: options.timers }),
-      ...(options.random && { random: options.random }),
+      ...(timers && { timers }),
+      ...(random && { random }),
     })
     this.#kv = new Kv({ session: this.#session, mount, prefix })
     this.place = this.#kv.place
@@ -121,15 +119,10 @@ export class OpenBaoBackend implements Backend {
     const entry = await this.#kv.read(leafPath(leaf), attempted)
     const found = this.#leafIn(entry, leaf)
     if (found?.problem === undefined) return found?.value
-    throw new SottoError(
-      'backend_altered',
-      `Cannot ${attempted} at ${this.place}: ${found.problem}`,
-      {
-        ...(entry?.data === undefined && {
-          hint: 'What was only deleted comes back with `bao kv undelete`.',
-        }),
-      },
-    )
+    const undelete = 'What was only deleted comes back with `bao kv undelete`.'
+    const message = `Cannot ${attempted} at ${this.place}: ${found.problem}`
+    const hint = entry?.data === undefined ? undelete : undefined
+    throw new SottoError('backend_altered', message, { hint })
   }
 
   async removeLeaf(leaf: Leaf): Promise<void> {
@@ -194,15 +187,13 @@ export class OpenBaoBackend implements Backend {
     await this.#ready()
     const found = await this.#kv.read(projectionPath(name), attempted)
     if (found === undefined) return
-    if (found.revision !== expected) {
-      throw outdated(attempted, this.place, expected, found.revision)
-    }
+    const { revision } = found
+    if (revision !== expected) throw outdated(attempted, this.place, expected, revision)
     await this.#kv.remove(projectionPath(name), attempted)
   }
 
   async identity(): Promise<string> {
-    const { accessor } = await this.#kv.mount()
-    return accessor
+    return (await this.#kv.mount()).accessor
   }
 
   async test(): Promise<BackendReport> {

@@ -1,9 +1,8 @@
 /** The calls of a KV engine, version 2, below one prefix: entries and their revisions. */
-import { quote, SottoError } from '../../../client/api/errors.ts'
+import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
 import type { Answer } from '../../openbao/connection.ts'
-import { type Failure, ownFailure } from '../../openbao/failures.ts'
+import { type Failure, type FailureKind, ownFailure } from '../../openbao/failures.ts'
 import type { Session } from '../../openbao/session.ts'
-import { troubleOf } from './troubles.ts'
 
 /** The newest revision of an entry. */
 export interface Entry {
@@ -16,13 +15,6 @@ export interface Entry {
   readonly notes: Readonly<Record<string, unknown>>
 }
 
-/** A revision that was written. */
-export interface WrittenEntry {
-  readonly revision: number
-  /** When OpenBao will delete it by itself. UTC. */
-  readonly expires?: string
-}
-
 /** The mount below which the entries are. */
 export interface Mount {
   /** Another one once the mount was removed and recreated. */
@@ -33,9 +25,8 @@ export interface Mount {
 
 /** Settings of the mount, as far as they may be read. */
 export interface MountSettings {
-  readonly keeps: number
-  /** As OpenBao writes it, such as `720h0m0s`; absent where entries stay. */
-  readonly deletesAfter?: string
+  /** Whether it deletes entries by itself after a time. */
+  readonly deletes: boolean
 }
 
 /** Where the entries are. Paths are clean as `isCleanPath` says, without a slash at the begin or end. */
@@ -47,8 +38,6 @@ export interface KvOptions {
 
 /** How many keys a listing is asked for at once. */
 const PAGE = 1000
-/** What OpenBao keeps where nothing is set. */
-const KEEPS = 10
 
 /** Entries below one prefix of one mount. Every method rejects as `Backend` does. */
 export class Kv {
@@ -76,16 +65,12 @@ export class Kv {
     const deleted = !answer.ok && answer.failure.kind === 'deleted'
     if (!answer.ok && !deleted) throw this.trouble(attempted, answer.failure)
     const { data, metadata } = dataOf(answer.ok ? answer.body : answer.failure.body)
-    const {
-      version,
-      deletion_time: expires,
-      custom_metadata: notes,
-    } = isObject(metadata) ? metadata : {}
+    const { version, deletion_time: expires, custom_metadata: notes } = objectIn(metadata)
     if (typeof version !== 'number') throw this.trouble(attempted, notKv2)
     return {
       revision: version,
       ...(!deleted && isObject(data) && { data, ...expiry(expires) }),
-      notes: isObject(notes) ? notes : {},
+      notes: objectIn(notes),
     }
   }
 
@@ -98,7 +83,7 @@ export class Kv {
     data: Uint8Array,
     expected: number,
     attempted: string,
-  ): Promise<WrittenEntry | undefined> {
+  ): Promise<Pick<Entry, 'revision' | 'expires'> | undefined> {
     const head = Buffer.from(`{"options":{"cas":${expected}},"data":`)
     const body = Buffer.concat([head, data, Buffer.from('}')])
     // Repeated after an answer that was lost, it conflicts with itself, which the caller sees.
@@ -157,7 +142,7 @@ export class Kv {
     if (!answer.ok && answer.failure.kind === 'denied') throw this.trouble(attempted, hidden)
     if (!answer.ok) throw this.trouble(attempted, answer.failure)
     const { type, options, accessor, running_plugin_version: engine } = dataOf(answer.body)
-    const { version } = (options ?? {}) as Record<string, unknown>
+    const { version } = objectIn(options)
     if ((type !== 'kv' && type !== 'generic') || typeof accessor !== 'string') {
       throw this.trouble(attempted, otherEngine(String(type)))
     }
@@ -171,16 +156,17 @@ export class Kv {
     const answer = await this.#session.call({ method: 'GET', path, repeatable: true })
     if (!answer.ok && isForbidden(answer.failure)) return undefined
     if (!answer.ok) throw this.trouble(`read the settings of ${quote(this.#mount)}`, answer.failure)
-    const { max_versions: keeps, delete_version_after: after } = dataOf(answer.body)
-    return {
-      keeps: typeof keeps === 'number' && keeps > 0 ? keeps : KEEPS,
-      ...(typeof after === 'string' && /[1-9]/.test(after) && { deletesAfter: after }),
-    }
+    // OpenBao writes `0s` where entries stay, and else such as `720h0m0s`.
+    const { delete_version_after: after } = dataOf(answer.body)
+    return { deletes: typeof after === 'string' && /[1-9]/.test(after) }
   }
 
   /** The error for `failure`; `attempted` follows "Cannot". */
   trouble(attempted: string, failure: Failure): SottoError {
-    return troubleOf(attempted, this.place, failure)
+    const { found, hint } = failure
+    return new SottoError(codeOf(failure), `Cannot ${attempted} at ${this.place}: ${found}`, {
+      hint,
+    })
   }
 
   #call(
@@ -217,6 +203,25 @@ function otherEngine(type: string): Failure {
   return ownFailure('refused', found, 'Give a mount of `bao secrets enable -version=2 kv`.')
 }
 
+/** Failures that pass, or that are fixed at OpenBao: nothing is wrong with the request. */
+const passing: ReadonlySet<FailureKind> = new Set([
+  'unreachable',
+  'late',
+  'sealed',
+  'uninitialised',
+  'standby',
+  'rate_limited',
+  'failed',
+])
+
+function codeOf({ kind, reasons }: Failure): ErrorCode {
+  if (passing.has(kind)) return 'backend_unavailable'
+  if (kind === 'too_large') return 'backend_too_large'
+  // A new mount answers this for a moment.
+  if (kind === 'refused' && /upgrading/i.test(reasons.join())) return 'backend_unavailable'
+  return 'backend_refused'
+}
+
 /** OpenBao sends an empty text where a revision stays. */
 function expiry(expires: unknown): { expires?: string } {
   return typeof expires === 'string' && expires !== '' ? { expires } : {}
@@ -228,8 +233,11 @@ function isForbidden({ status, reasons }: Failure): boolean {
 }
 
 function dataOf(body: unknown): Readonly<Record<string, unknown>> {
-  const { data } = (body ?? {}) as { data?: unknown }
-  return isObject(data) ? data : {}
+  return objectIn(objectIn(body)['data'])
+}
+
+function objectIn(value: unknown): Readonly<Record<string, unknown>> {
+  return isObject(value) ? value : {}
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

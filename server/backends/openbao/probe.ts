@@ -18,13 +18,12 @@ export async function probe(
 ): Promise<BackendReport> {
   const mount = await kv.mount()
   const settings = await kv.settings()
-  if (settings?.deletesAfter !== undefined) throw expiring('use it', kv.place)
+  if (settings?.deletes === true) throw expiring('use it', kv.place)
   const { marks, removes } = await tryEntry(kv, `${FOLDER}/${storeId}`)
   const version = await versionOf(address)
   return {
     product: `${mount.openBao ? 'OpenBao' : 'Vault'}${version === undefined ? '' : ` ${version}`}`,
     marks,
-    ...(settings && { keeps: settings.keeps }),
     notes: notesOn(settings, marks, removes),
   }
 }

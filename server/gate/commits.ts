@@ -195,8 +195,8 @@ async function refuseDisagreement(
   findRecord: CommitsParts['findRecord'],
 ): Promise<void> {
   const head = await store.head()
-  if (head.audit) {
-    const known = head.audit
+  const known = head.audit
+  if (known) {
     const found = known.id === last?.id ? last : await findRecord(known.id)
     if (!found) {
       throw new SottoError(

@@ -108,14 +108,12 @@ export class Scheduler {
    * aborted has not ended.
    */
   async run(name: string): Promise<JobState> {
-    const entry = this.#named(name)
-    return this.#after(entry, entry.run())
+    return this.#after(name, (entry) => entry.run())
   }
 
   /** Waits for the run that is under way, if there is one, as `run` does. Rejects with `not_found`. */
   async wait(name: string): Promise<JobState> {
-    const entry = this.#named(name)
-    return this.#after(entry, entry.wait())
+    return this.#after(name, (entry) => entry.wait())
   }
 
   /** Asks for a run soon, since there is something to do: `restMs` after the last one. */
@@ -128,8 +126,9 @@ export class Scheduler {
     await Promise.all([...this.#entries.values()].map((entry) => entry.close()))
   }
 
-  async #after(entry: Entry, end: Promise<void>): Promise<JobState> {
-    await orLate(end, { timers: this.#world.timers, ms: WAIT_MS })
+  async #after(name: string, end: (entry: Entry) => Promise<void>): Promise<JobState> {
+    const entry = this.#named(name)
+    await orLate(end(entry), { timers: this.#world.timers, ms: WAIT_MS })
     return entry.state()
   }
 

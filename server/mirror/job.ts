@@ -36,9 +36,7 @@ export interface Demand {
 /** The name of the job: it runs after changes, and from time to time. */
 export const MIRROR_JOB = 'mirror'
 
-const EVERY_MS = 60_000
 const REST_MS = 500
-const RETRY_MS = 5000
 /** How long a run continues with what is due, before it makes room for others. */
 const RUN_MS = 600_000
 /** From one comparison of everything to the next. */
@@ -61,10 +59,10 @@ export class MirrorJob {
       action: 'mirror',
       // Each mirror reads its secrets under a rule for just those.
       rules: [],
-      everyMs: EVERY_MS,
+      everyMs: 60_000,
       firstMs: REST_MS,
       restMs: REST_MS,
-      retryMs: RETRY_MS,
+      retryMs: 5000,
       maxMs: RUN_MS + 60_000,
       run: (run) => this.#run(run),
     }

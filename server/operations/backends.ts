@@ -257,9 +257,9 @@ export class Backends {
         })
       }
       if (version.backend !== undefined) {
-        const found = `The secret ${quote(name)} cannot be used to log in: it is kept in a backend itself`
+        const reason = `The secret ${quote(name)} cannot be used to log in: it is kept in a backend itself`
         const hint = `Move it first: sotto migrate secrets --to ${STORE_BACKEND}, with --from and --names.`
-        throw new SottoError('bad_request', found, { hint })
+        throw new SottoError('bad_request', reason, { hint })
       }
     }
   }

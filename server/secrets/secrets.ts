@@ -75,10 +75,7 @@ export class Secrets {
     const { active } = secret.row
     if (conditional && request.Version === active) return undefined
     const sealed = secret.versions.get(wanted || active)
-    if (!sealed) {
-      await pass.record('not-found', wanted)
-      throw missing(request.Name, wanted)
-    }
+    if (!sealed) return missing(pass, request.Name, wanted)
     return { Value: await pass.reveal(secret.row, sealed), Version: sealed.version }
   }
 
@@ -284,19 +281,14 @@ export class Secrets {
   async #existing(pass: Pass, name: string, wanted: number): Promise<CachedSecret> {
     const secret = await this.#cache.read(name, wanted)
     if (secret && secret.row.active > 0) return secret
-    return this.#missing(pass, name, wanted)
+    return missing(pass, name, wanted)
   }
 
   /** The same without values, where `version` must exist: a secret whose active one is damaged can be fixed. */
   async #rowWith(pass: Pass, name: string, version: number): Promise<SecretRow> {
     const row = await this.#cache.row(name)
     if (row && row.active > 0 && row.versions.includes(version)) return row
-    return this.#missing(pass, name, version)
-  }
-
-  async #missing(pass: Pass, name: string, asked: number): Promise<never> {
-    await pass.record('not-found', asked || undefined)
-    throw missing(name, asked)
+    return missing(pass, name, version)
   }
 }
 
@@ -309,7 +301,8 @@ function taken(name: string, version: number, why: string, extra?: ErrorExtra): 
   return new SottoError('version_taken', message, extra)
 }
 
-function missing(name: string, version: number): SottoError {
+async function missing(pass: Pass, name: string, version: number): Promise<never> {
+  await pass.record('not-found', version || undefined)
   const what = version > 0 ? `version ${version} of ${quote(name)}` : quote(name)
-  return new SottoError('not_found', `There is no ${what}`)
+  throw new SottoError('not_found', `There is no ${what}`)
 }

@@ -91,7 +91,7 @@ export class OpenBaoBackend implements Backend {
       ...(timers && { timers }),
       ...(random && { random }),
     })
-    this.#kv = new Kv({ session: this.#session, mount, prefix })
+    this.#kv = new Kv(this.#session, mount, prefix)
     this.place = this.#kv.place
   }
 

@@ -1,6 +1,6 @@
 /** The calls of a KV engine, version 2, below one prefix: entries and their revisions. */
 import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
-import type { Answer } from '../../openbao/connection.ts'
+import type { Answer, OpenBaoRequest } from '../../openbao/connection.ts'
 import { type Failure, type FailureKind, ownFailure } from '../../openbao/failures.ts'
 import type { Session } from '../../openbao/session.ts'
 
@@ -29,13 +29,6 @@ export interface MountSettings {
   readonly deletes: boolean
 }
 
-/** Where the entries are. Paths are clean as `isCleanPath` says, without a slash at the begin or end. */
-export interface KvOptions {
-  readonly session: Session
-  readonly mount: string
-  readonly prefix: string
-}
-
 /** How many keys a listing is asked for at once. */
 const PAGE = 1000
 
@@ -47,7 +40,8 @@ export class Kv {
   readonly #mount: string
   readonly #prefix: string
 
-  constructor({ session, mount, prefix }: KvOptions) {
+  /** Paths are clean as `isCleanPath` says, without a slash at the begin or end. */
+  constructor(session: Session, mount: string, prefix: string) {
     this.place = `OpenBao at ${quote(session.origin)}`
     this.#session = session
     this.#mount = mount
@@ -87,7 +81,7 @@ export class Kv {
     const head = Buffer.from(`{"options":{"cas":${expected}},"data":`)
     const body = Buffer.concat([head, data, Buffer.from('}')])
     // Repeated after an answer that was lost, it conflicts with itself, which the caller sees.
-    const answer = await this.#call('POST', 'data', path, body)
+    const answer = await this.#call('POST', 'data', path, { body })
     body.fill(0)
     if (!answer.ok && answer.failure.kind === 'conflict') return undefined
     if (!answer.ok) throw this.trouble(attempted, answer.failure)
@@ -101,7 +95,9 @@ export class Kv {
    * policy allows it.
    */
   async note(path: string, notes: object, attempted: string): Promise<boolean> {
-    const answer = await this.#call('PATCH', 'metadata', path, { custom_metadata: notes })
+    const answer = await this.#call('PATCH', 'metadata', path, {
+      body: { custom_metadata: notes },
+    })
     if (answer.ok) return true
     if (isForbidden(answer.failure)) return false
     throw this.trouble(attempted, answer.failure)
@@ -118,7 +114,7 @@ export class Kv {
     let after = ''
     for (;;) {
       const query = { list: 'true', limit: String(PAGE), ...(after !== '' && { after }) }
-      const answer = await this.#call('GET', 'metadata', path, undefined, query)
+      const answer = await this.#call('GET', 'metadata', path, { query })
       if (!answer.ok && answer.failure.kind === 'not_found') {
         await this.mount()
         return
@@ -173,16 +169,10 @@ export class Kv {
     method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     part: 'data' | 'metadata',
     below: string,
-    body?: object,
-    query?: Readonly<Record<string, string>>,
+    more: Pick<OpenBaoRequest, 'body' | 'query'> = {},
   ): Promise<Answer> {
-    return this.#session.call({
-      method,
-      path: `${this.#mount}/${part}/${this.#prefix}/${below}`,
-      ...(body && { body }),
-      ...(query && { query }),
-      repeatable: true,
-    })
+    const path = `${this.#mount}/${part}/${this.#prefix}/${below}`
+    return this.#session.call({ method, path, ...more, repeatable: true })
   }
 }
 

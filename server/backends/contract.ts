@@ -66,8 +66,6 @@ export interface BackendStatus {
   readonly failedLogins: number
   readonly renewals: number
   readonly failedRenewals: number
-  /** What the last attempt to get or renew a token met; absent when it succeeded. */
-  readonly failure?: string
 }
 
 /**

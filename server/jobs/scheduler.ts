@@ -183,11 +183,10 @@ class Entry {
 
   async run(): Promise<void> {
     const { name } = this.#job
-    if (this.#closed)
-      throw new SottoError('shutting_down', `Cannot run job ${name}: the server stops`)
-    if (this.#stuck) {
-      throw new SottoError('overloaded', `Cannot run job ${name}: its last run has not ended yet`)
-    }
+    const attempt = `Cannot run job ${name}`
+    if (this.#closed) throw new SottoError('shutting_down', `${attempt}: the server stops`)
+    if (this.#stuck)
+      throw new SottoError('overloaded', `${attempt}: its last run has not ended yet`)
     this.#running ??= this.#begin()
     await this.#running.done
   }

@@ -15,11 +15,11 @@ export interface Wanted {
 export interface Seen {
   readonly revision: number
   /** What of ours it is; absent where it is not ours, or was deleted. */
-  readonly ours?: Shown
+  readonly ours?: Shown | undefined
   /** Whether its newest revision was deleted. */
   readonly deleted: boolean
   /** When the backend deletes it by itself. Absent: never. UTC. */
-  readonly expires?: string
+  readonly expires?: string | undefined
 }
 
 /** What someone else did. */

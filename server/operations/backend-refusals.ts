@@ -20,11 +20,9 @@ export function refuseLosing(before: BackendRecord, config: OpenBaoConfig): void
     (field) => before.config[field] !== config[field],
   )
   if (moved === undefined || secrets + orphans === 0) return
-  throw new SottoError(
-    'backend_in_use',
-    `Cannot change the ${moved} of backend ${quote(name)}: ${secrets} secrets are kept there`,
-    { hint: 'Set up another backend, and migrate the secrets to it.' },
-  )
+  const message = `Cannot change the ${moved} of backend ${quote(name)}: ${secrets} secrets are kept there`
+  const hint = 'Set up another backend, and migrate the secrets to it.'
+  throw new SottoError('backend_in_use', message, { hint })
 }
 
 /** Throws `backend_in_use` where `found`, undefined being the store itself, has to stay. */

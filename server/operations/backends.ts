@@ -135,11 +135,8 @@ export class Backends {
       return { Ok: true, Product: product, Notes: [...notes] }
     } catch (error) {
       const { code, message, hint } = asSottoError(error)
-      return {
-        Ok: false,
-        Notes: [],
-        Error: { Code: code, Message: message, ...(hint !== undefined && { Hint: hint }) },
-      }
+      const failure = { Code: code, Message: message, ...(hint !== undefined && { Hint: hint }) }
+      return { Ok: false, Notes: [], Error: failure }
     }
   }
 
@@ -209,11 +206,9 @@ export class Backends {
     }
     const other = backends.find(({ isDefault }) => isDefault)
     if (!spec.Default && !other) {
-      throw new SottoError(
-        'backend_in_use',
-        `The backend ${quote(STORE_BACKEND)} is where new secrets are kept`,
-        { hint: 'Make another backend the default instead.' },
-      )
+      const message = `The backend ${quote(STORE_BACKEND)} is where new secrets are kept`
+      const hint = 'Make another backend the default instead.'
+      throw new SottoError('backend_in_use', message, { hint })
     }
     if (!spec.Default || !other) return this.#unchanged(pass, spec.Name)
     await this.#save(pass, 'edit', { ...settingsIn(other), isDefault: false }, backends)
@@ -265,15 +260,9 @@ export class Backends {
   }
 
   #settingsOf(spec: BackendSpec, config: OpenBaoConfig, id: number): BackendSettings {
-    return {
-      id,
-      name: spec.Name,
-      type: 'openbao',
-      description: spec.Description,
-      isDefault: spec.Default,
-      config,
-      createdAt: this.#parts.clock().toISOString(),
-    }
+    const { Name: name, Description: description, Default: isDefault } = spec
+    const createdAt = this.#parts.clock().toISOString()
+    return { id, name, type: 'openbao', description, isDefault, config, createdAt }
   }
 }
 

@@ -204,8 +204,7 @@ export class OpenBaoBackend implements Backend {
   }
 
   status(): BackendStatus {
-    const { failure, ...status } = this.#session.status
-    return { ...status, ...(failure && { failure: failure.found }) }
+    return this.#session.status
   }
 
   async close(): Promise<void> {

@@ -95,9 +95,8 @@ export class Kv {
    * policy allows it.
    */
   async note(path: string, notes: object, attempted: string): Promise<boolean> {
-    const answer = await this.#call('PATCH', 'metadata', path, {
-      body: { custom_metadata: notes },
-    })
+    const body = { custom_metadata: notes }
+    const answer = await this.#call('PATCH', 'metadata', path, { body })
     if (answer.ok) return true
     if (isForbidden(answer.failure)) return false
     throw this.trouble(attempted, answer.failure)

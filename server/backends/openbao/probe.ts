@@ -85,12 +85,9 @@ function notesOn(settings: MountSettings | undefined, marks: boolean, removes: b
 }
 
 /** Asked without a namespace: it is answered only there. */
-async function versionOf({ url, caFile, insecure }: OpenBaoAddress): Promise<string | undefined> {
-  const connection = new OpenBaoConnection({
-    url,
-    ...(caFile !== undefined && { caFile }),
-    ...(insecure !== undefined && { insecure }),
-  })
+async function versionOf(address: OpenBaoAddress): Promise<string | undefined> {
+  const { namespace: _namespace, ...outside } = address
+  const connection = new OpenBaoConnection(outside)
   try {
     const answer = await connection.call({ method: 'GET', path: 'sys/seal-status' })
     const { version } = ((answer.ok && answer.body) || {}) as { version?: unknown }

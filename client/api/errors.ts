@@ -218,12 +218,11 @@ export const errorTable = {
 /** The code of an error: one of the closed table. */
 export type ErrorCode = keyof typeof errorTable
 
-/**
- * What an error may carry besides its code and message: a hint, one sentence for an operator on what
- * to do, and the error underneath, never one that could hold a secret value.
- */
+/** What an error may carry besides its code and message. */
 interface ErrorExtra {
-  readonly hint?: string
+  /** What to do about it, one sentence for an operator. */
+  readonly hint?: string | undefined
+  /** The error underneath. Never an error that could hold a secret value. */
   readonly cause?: unknown
 }
 

@@ -43,12 +43,9 @@ export interface NewProjection {
 }
 
 /** A projection that was written. */
-export interface WrittenProjection {
-  readonly revision: number
+export interface WrittenProjection extends Pick<Projection, 'revision' | 'expires'> {
   /** Whether its mark was written, too. */
   readonly marked: boolean
-  /** When the system will delete it by itself: then a setting there is wrong. Absent: never. UTC. */
-  readonly expires?: string
 }
 
 /** What `test` found. */
@@ -57,8 +54,6 @@ export interface BackendReport {
   readonly product: string
   /** Whether marks can be kept with projections. */
   readonly marks: boolean
-  /** How many revisions of a projection are kept; absent where that is not known. */
-  readonly keeps?: number
   /** What an operator should know but need not fix, a sentence each. */
   readonly notes: readonly string[]
 }
@@ -71,8 +66,6 @@ export interface BackendStatus {
   readonly failedLogins: number
   readonly renewals: number
   readonly failedRenewals: number
-  /** What the last attempt to get or renew a token met; absent when it succeeded. */
-  readonly failure?: string
 }
 
 /**
@@ -132,12 +125,6 @@ export interface Backend {
    * in one step may lose what was written in between.
    */
   removeProjection(name: string, expected: number): Promise<void>
-
-  /**
-   * The names that have a projection, ours or another's, in no particular order. Names that Sotto could not
-   * have given are left out.
-   */
-  projections(): AsyncIterable<string>
 
   /**
    * Names what holds the values, such as a mount: another text once it was removed and recreated, since

@@ -1,8 +1,6 @@
 /** The metrics of the backends that are in use. */
 import type { Backend } from './contract.ts'
-import type { Family } from '../metrics/family.ts'
-import type { Counter, Histogram } from '../metrics/instruments.ts'
-import { Registry, WAIT_SECONDS } from '../metrics/registry.ts'
+import { type Registry, WAIT_SECONDS } from '../metrics/registry.ts'
 
 const results = ['ok', 'unavailable', 'refused', 'failed'] as const
 const attempts = ['ok', 'failed'] as const
@@ -14,16 +12,13 @@ export type CallResult = (typeof results)[number]
 export class BackendMetrics {
   /** Names of backends that were in use: operators choose them, and there are series for no others. */
   readonly #names: string[] = []
-  readonly #calls: Family<
-    { readonly backend: readonly string[]; readonly result: typeof results },
-    Counter
-  >
-  readonly #seconds: Family<{ readonly backend: readonly string[] }, Histogram>
+  readonly #calls
+  readonly #seconds
   readonly #tokenTtl
   readonly #logins
   readonly #renewals
 
-  constructor(registry: Registry = new Registry()) {
+  constructor(registry: Registry) {
     const backend = this.#names
     this.#calls = registry.counters({
       name: 'sotto_backend_calls_total',
@@ -61,14 +56,12 @@ export class BackendMetrics {
       const ttl = status()?.tokenTtlMs
       return ttl === undefined ? undefined : ttl / 1000
     })
-    const logins = (result: (typeof attempts)[number]) =>
-      this.#logins.with({ backend: name, result })
-    logins('ok').follow(() => status()?.logins)
-    logins('failed').follow(() => status()?.failedLogins)
-    const renewals = (result: (typeof attempts)[number]) =>
-      this.#renewals.with({ backend: name, result })
-    renewals('ok').follow(() => status()?.renewals)
-    renewals('failed').follow(() => status()?.failedRenewals)
+    const ok = { backend: name, result: 'ok' } as const
+    const failed = { backend: name, result: 'failed' } as const
+    this.#logins.with(ok).follow(() => status()?.logins)
+    this.#logins.with(failed).follow(() => status()?.failedLogins)
+    this.#renewals.with(ok).follow(() => status()?.renewals)
+    this.#renewals.with(failed).follow(() => status()?.failedRenewals)
     for (const result of results) this.#calls.with({ backend: name, result })
   }
 

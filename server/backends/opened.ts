@@ -5,7 +5,7 @@
 import type { OpenBaoConfig, SecretRef } from '../../client/api/backends.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { Backend, BackendReport } from './contract.ts'
-import { BackendMetrics, type CallResult } from './metrics.ts'
+import type { BackendMetrics, CallResult } from './metrics.ts'
 import type { BackendRecord, BackendRegistry } from './registry.ts'
 
 /** What a backend is opened with, in addition to its settings. */
@@ -27,7 +27,7 @@ export interface OpenBackendsParts extends BackendWorld {
   readonly open: OpenBackend
   /** Milliseconds that only go up. */
   readonly now?: () => number
-  readonly metrics?: BackendMetrics
+  readonly metrics: BackendMetrics
 }
 
 /** Calls to one backend that may be under way at once. */
@@ -39,13 +39,11 @@ const REST_MS = 1000
 export class OpenBackends {
   readonly #parts: OpenBackendsParts
   readonly #now: () => number
-  readonly #metrics: BackendMetrics
   readonly #opened = new Map<number, Opened>()
 
   constructor(parts: OpenBackendsParts) {
     this.#parts = parts
     this.#now = parts.now ?? (() => performance.now())
-    this.#metrics = parts.metrics ?? new BackendMetrics()
   }
 
   /**
@@ -93,12 +91,10 @@ export class OpenBackends {
     this.#opened.delete(id)
     void known?.backend.close()
     this.#demandStillAllowed(name, config.url)
-    const opened = new Opened(open(config, { storeId, credential }), mac, {
-      now: this.#now,
-      note: (result, ms) => this.#metrics.called(name, result, ms / 1000),
-    })
+    const note: Note = (result, ms) => this.#parts.metrics.called(name, result, ms / 1000)
+    const opened = new Opened(open(config, { storeId, credential }), mac, this.#now, note)
     this.#opened.set(id, opened)
-    this.#metrics.follow(name, () => this.#opened.get(id)?.backend)
+    this.#parts.metrics.follow(name, () => this.#opened.get(id)?.backend)
     return opened
   }
 
@@ -108,19 +104,14 @@ export class OpenBackends {
       this.demandAllowed(url)
     } catch (error) {
       const { message, hint } = asSottoError(error)
-      throw new SottoError('backend_refused', `Cannot use backend ${quote(name)}: ${message}`, {
-        ...(hint !== undefined && { hint }),
-      })
+      const found = `Cannot use backend ${quote(name)}: ${message}`
+      throw new SottoError('backend_refused', found, { hint })
     }
   }
 }
 
-/** What an open backend needs of its surroundings. */
-interface OpenedWorld {
-  readonly now: () => number
-  /** Called with how each call ended, and how many milliseconds it took. */
-  readonly note: (result: CallResult, ms: number) => void
-}
+/** Called with how each call ended, and how many milliseconds it took. */
+type Note = (result: CallResult, ms: number) => void
 
 /** A backend with its calls under way. */
 class Opened {
@@ -128,12 +119,12 @@ class Opened {
   /** Of the row that it was opened from. */
   readonly mac: Uint8Array
   readonly #now: () => number
-  readonly #note: OpenedWorld['note']
+  readonly #note: Note
   #calls = 0
   #restUntil = Number.NEGATIVE_INFINITY
   #failure: SottoError | undefined
 
-  constructor(backend: Backend, mac: Uint8Array, { now, note }: OpenedWorld) {
+  constructor(backend: Backend, mac: Uint8Array, now: () => number, note: Note) {
     this.backend = backend
     this.mac = mac
     this.#now = now
@@ -143,11 +134,9 @@ class Opened {
   async run<T>(act: (backend: Backend) => Promise<T>): Promise<T> {
     if (this.#failure && this.#now() < this.#restUntil) throw this.#failure
     if (this.#calls >= MAX_CALLS) {
-      throw new SottoError(
-        'backend_unavailable',
-        `Cannot use ${this.backend.place}: ${this.#calls} calls wait for it already`,
-        { hint: 'Look whether it is overloaded.' },
-      )
+      const found = `Cannot use ${this.backend.place}: ${this.#calls} calls wait for it already`
+      const hint = 'Look whether it is overloaded.'
+      throw new SottoError('backend_unavailable', found, { hint })
     }
     this.#calls++
     const began = this.#now()
@@ -158,18 +147,15 @@ class Opened {
       return result
     } catch (error) {
       const known = asSottoError(error)
-      this.#restAfter(known)
+      if (known.code === 'backend_unavailable') {
+        this.#failure = known
+        this.#restUntil = this.#now() + REST_MS
+      }
       this.#note(resultOf(known), this.#now() - began)
       throw error
     } finally {
       this.#calls--
     }
-  }
-
-  #restAfter(error: SottoError): void {
-    if (error.code !== 'backend_unavailable') return
-    this.#failure = error
-    this.#restUntil = this.#now() + REST_MS
   }
 }
 

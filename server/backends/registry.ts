@@ -71,9 +71,7 @@ export class BackendRegistry {
     if (name === STORE_BACKEND) return null
     const found = (await this.all()).find((each) => each.name === name)
     if (found) return found
-    throw new SottoError('not_found', `There is no backend ${quote(name)}`, {
-      hint: 'See `sotto backend list`.',
-    })
+    throw missingBackend(name)
   }
 
   /** Runs `change`, which changes backends in the store. After its end they are read again. */
@@ -92,16 +90,7 @@ export class BackendRegistry {
 
   /** The row of the store for `settings`. */
   sealed({ config, ...settings }: BackendSettings): StoredBackend {
-    const { id, name, type, description, isDefault, createdAt } = settings
-    const row = {
-      id,
-      name,
-      type,
-      description,
-      isDefault,
-      createdAt,
-      config: JSON.stringify(config),
-    }
+    const row = { ...settings, config: JSON.stringify(config) }
     return { ...row, mac: this.#keyring.backendMac(row) }
   }
 
@@ -121,16 +110,20 @@ export class BackendRegistry {
     this.#keyring.verifyBackend({ ...row, type, config }, row.mac)
     // What authenticates was written by a release that knew it.
     if (type !== 'openbao') {
-      throw new SottoError(
-        'store_newer',
-        `Backend ${quote(row.name)} has the type ${quote(type)}`,
-        {
-          hint: 'Upgrade the program to the release that made it, or a later one.',
-        },
-      )
+      const found = `Backend ${quote(row.name)} has the type ${quote(type)}`
+      throw new SottoError('store_newer', found, {
+        hint: 'Upgrade the program to the release that made it, or a later one.',
+      })
     }
     return { ...row, type, config: openBaoConfig.parse(JSON.parse(config, readable)) }
   }
+}
+
+/** The error for a backend that does not exist. */
+export function missingBackend(name: string): SottoError {
+  return new SottoError('not_found', `There is no backend ${quote(name)}`, {
+    hint: 'See `sotto backend list`.',
+  })
 }
 
 /**

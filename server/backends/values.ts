@@ -11,18 +11,12 @@ import type { Reference } from '../crypto/reference.ts'
 import type { OpenableVersion } from '../catalog/cache.ts'
 import type { OpenBackends } from './opened.ts'
 
-/** What values are read and written with. */
-export interface ValuesParts {
-  readonly keyring: Keyring
-  readonly backends: OpenBackends
-}
-
 /** The values of one store that are kept in backends. */
 export class Values {
   readonly #keyring: Keyring
   readonly #backends: OpenBackends
 
-  constructor({ keyring, backends }: ValuesParts) {
+  constructor(keyring: Keyring, backends: OpenBackends) {
     this.#keyring = keyring
     this.#backends = backends
   }
@@ -95,11 +89,9 @@ export class Values {
   #reference(place: Place, { version, backend, dataKey, sealed }: OpenableVersion): Reference {
     const reference = this.#keyring.openReference(place, dataKey, sealed)
     if (reference.backend === backend) return reference
-    throw new SottoError(
-      'store_damaged',
-      `Cannot read version ${version} of ${quote(place.name)}: its record names another backend than its reference`,
-      { hint: 'Restore the store from a backup.' },
-    )
+    const why = 'its record names another backend than its reference'
+    const message = `Cannot read version ${version} of ${quote(place.name)}: ${why}`
+    throw new SottoError('store_damaged', message, { hint: 'Restore the store from a backup.' })
   }
 }
 

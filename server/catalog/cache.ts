@@ -124,11 +124,9 @@ export class SecretCache {
     const wanted = version || found.secret.active
     // The MAC covers which versions there are: bytes without a record, or a record without bytes, were tampered with.
     if (found.secret.versions.includes(wanted) !== (found.version !== undefined)) {
-      throw new SottoError(
-        'store_damaged',
-        `Cannot read version ${wanted} of ${quote(name)}: its ciphertext does not match its record`,
-        { hint: 'Restore the store from a backup.' },
-      )
+      const why = 'its ciphertext does not match its record'
+      const message = `Cannot read version ${wanted} of ${quote(name)}: ${why}`
+      throw new SottoError('store_damaged', message, { hint: 'Restore the store from a backup.' })
     }
     if (found.version) loaded.versions.set(wanted, this.#unwrap(found.secret, found.version))
     return loaded

@@ -37,10 +37,9 @@ export class Locks {
   async #after<T>(before: Promise<unknown>, key: string, task: () => Promise<T>): Promise<T> {
     const first = await orLate(before, { timers: processTimers, ms: this.#waitMs })
     if (first !== 'late') return task()
-    throw new SottoError(
-      'store_unavailable',
-      `Cannot change ${quote(key)}: a change before it did not come to an end within ${this.#waitMs} ms`,
-      { hint: 'Look at the disks of the store and of the audit log.' },
-    )
+    const why = `a change before it did not come to an end within ${this.#waitMs} ms`
+    throw new SottoError('store_unavailable', `Cannot change ${quote(key)}: ${why}`, {
+      hint: 'Look at the disks of the store and of the audit log.',
+    })
   }
 }

@@ -1,17 +1,11 @@
 /** The metrics of the cache of sealed secrets. */
-import type { Counter, Gauge } from '../metrics/instruments.ts'
 import { Registry } from '../metrics/registry.ts'
 
 /** What is measured of a cache. */
-export interface CacheMetrics {
-  readonly hits: Counter
-  readonly misses: Counter
-  readonly bytes: Gauge
-  readonly secrets: Gauge
-}
+export type CacheMetrics = ReturnType<typeof cacheMetrics>
 
 /** Defines the metrics of a cache. */
-export function cacheMetrics(registry: Registry = new Registry()): CacheMetrics {
+export function cacheMetrics(registry: Registry = new Registry()) {
   const reads = registry.counters({
     name: 'sotto_cache_reads_total',
     help: 'Secrets that were looked for in the cache of sealed bytes, and whether the store had to be asked.',

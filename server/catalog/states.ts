@@ -14,18 +14,8 @@ export interface Addition {
 }
 
 /** After a version was added. */
-export function appended(
-  before: SecretRow | undefined,
-  { name, version, active }: Addition,
-): SecretState {
-  return {
-    name,
-    incarnation: nextIncarnation(before),
-    active,
-    highest: Math.max(before?.highest ?? 0, version),
-    versions: ascending([...(before?.versions ?? []), version]),
-    removed: before?.removed ?? [],
-  }
+export function appended(before: SecretRow | undefined, addition: Addition): SecretState {
+  return filled(reserved(before, addition), addition)
 }
 
 /** After a number was reserved for a version that is about to be added: it counts as removed until then. */
@@ -57,11 +47,7 @@ export function changeOf(
   before: SecretRow | undefined,
   next: SecretState,
 ): Change {
-  return {
-    ...stamp,
-    expected: before?.mac ?? null,
-    next: { ...next, mac: keyring.mac(next) },
-  }
+  return { ...stamp, expected: before?.mac ?? null, next: { ...next, mac: keyring.mac(next) } }
 }
 
 /** The same numbers, ascending. */

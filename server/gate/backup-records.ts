@@ -32,9 +32,8 @@ export class BackupRecords {
   }
 
   /** Records that the backup that was announced last was not made. Never rejects. */
-  abandon(reason: string): Promise<void> {
+  async abandon(reason: string): Promise<void> {
     this.#commits.abandon(this.#announced, reason)
-    return Promise.resolve()
   }
 
   /** Runs `remove`, which deletes a backup, once a record of that is durable. Rejects as `announce` and `remove`. */

@@ -195,35 +195,33 @@ async function refuseDisagreement(
   findRecord: CommitsParts['findRecord'],
 ): Promise<void> {
   const head = await store.head()
-  if (head.audit) {
-    const known = head.audit
+  const known = head.audit
+  if (known) {
     const found = known.id === last?.id ? last : await findRecord(known.id)
     if (!found) {
-      throw new SottoError(
+      throw refusal(
         'audit_cut',
         `The store has audit record ${known.id}, and the log ends at ${last?.id ?? 0}`,
-        {
-          hint: 'Put the missing part of the audit log back; the store was not changed. If that part is lost, `sotto restore` makes a store that continues without it.',
-        },
+        'Put the missing part of the audit log back; the store was not changed. If that part is lost, `sotto restore` makes a store that continues without it.',
       )
     }
     if (found.hash !== known.hash) {
-      throw new SottoError(
+      throw refusal(
         'audit_cut',
         `Audit record ${known.id} is not the one that the store has: the log was altered or belongs to another copy`,
-        {
-          hint: 'Put the audit log back that belongs to this store. If it is lost, `sotto restore` makes a store that continues without it.',
-        },
+        'Put the audit log back that belongs to this store. If it is lost, `sotto restore` makes a store that continues without it.',
       )
     }
   }
   if (revision > head.revision) {
-    throw new SottoError(
+    throw refusal(
       'store_behind',
       `The audit log has revision ${revision}, and the store is at ${head.revision}: it was rolled back`,
-      {
-        hint: 'Put the newer store back. If it is lost, `sotto restore FILE --to DIR --audit LOG` continues from a backup on purpose, and gives no number twice.',
-      },
+      'Put the newer store back. If it is lost, `sotto restore FILE --to DIR --audit LOG` continues from a backup on purpose, and gives no number twice.',
     )
   }
+}
+
+function refusal(code: 'audit_cut' | 'store_behind', message: string, hint: string): SottoError {
+  return new SottoError(code, message, { hint })
 }

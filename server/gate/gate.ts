@@ -17,7 +17,7 @@ import type { KeyChange, SecretState } from '../store/contract.ts'
 import { BackupRecords } from './backup-records.ts'
 import type { Commits } from './commits.ts'
 import { type KeyActs, keyActs, type KeyIntent } from './key-acts.ts'
-import { Refusals } from './refusals.ts'
+import { recordIfPossible, Refusals } from './refusals.ts'
 
 /** One request of a caller that the network has named. */
 export interface Call {
@@ -59,16 +59,8 @@ export class Gate {
   async enter(call: Call, action: Action, name: string, operation?: string): Promise<Pass> {
     const entry = { ...entryOf(call, action, name), ...(operation !== undefined && { operation }) }
     if (allows(call.caller.rules, action, name)) return new Pass(this.#parts, entry, name)
-    await this.#parts.refusals.record({
-      ...entry,
-      authorized: false,
-      result: 'denied',
-      reason: call.caller.rules.length === 0 ? 'the caller has no rules' : 'no rule allows it',
-    })
-    throw new SottoError(
-      'denied',
-      `${call.caller.principal.hostname} may not ${action} ${quote(name)}`,
-    )
+    const why = call.caller.rules.length === 0 ? 'the caller has no rules' : 'no rule allows it'
+    return this.#refuse(entry, why, `${action} ${quote(name)}`)
   }
 
   /**
@@ -76,15 +68,9 @@ export class Gate {
    * rejects with `denied`. What it does to a secret goes through `enter` like everything else.
    */
   async operate(call: Call, action: Action, operation: string): Promise<OperatorPass> {
-    const entry = { ...entryOf(call, action, undefined), operation }
+    const entry = { ...entryOf(call, action), operation }
     if (allows(call.caller.rules, action, '')) return new OperatorPass(this.#parts, entry)
-    await this.#parts.refusals.record({
-      ...entry,
-      authorized: false,
-      result: 'denied',
-      reason: 'no rule allows it on the empty name',
-    })
-    throw new SottoError('denied', `${call.caller.principal.hostname} may not ${operation}`)
+    return this.#refuse(entry, 'no rule allows it on the empty name', operation)
   }
 
   /**
@@ -93,14 +79,8 @@ export class Gate {
    */
   async demandEach(call: Call, action: Action, pattern: string): Promise<void> {
     if (allowsEach(call.caller.rules, action, pattern)) return
-    await this.#parts.refusals.record({
-      ...entryOf(call, action, pattern),
-      authorized: false,
-      result: 'denied',
-      reason: 'no rule allows it on every name of this pattern',
-    })
-    const { hostname } = call.caller.principal
-    throw new SottoError('denied', `${hostname} may not ${action} each of ${quote(pattern)}`)
+    const why = 'no rule allows it on every name of this pattern'
+    await this.#refuse(entryOf(call, action, pattern), why, `${action} each of ${quote(pattern)}`)
   }
 
   /** Whether `call` may perform `action` on `name`; for filtering lists that are recorded as one. */
@@ -124,11 +104,7 @@ export class Gate {
    */
   async listed(call: Call, secrets: number): Promise<void> {
     const { log, refusals } = this.#parts
-    const entry: AccessEntry = {
-      ...entryOf(call, 'info', undefined),
-      authorized: true,
-      result: 'ok',
-    }
+    const entry: AccessEntry = { ...entryOf(call, 'info'), authorized: true, result: 'ok' }
     await (secrets === 0 ? refusals.record(entry) : recordIfPossible(log, entry))
   }
 
@@ -140,6 +116,11 @@ export class Gate {
   /** Writes what was only counted until now. */
   async flush(): Promise<void> {
     await this.#parts.refusals.flush()
+  }
+
+  async #refuse(entry: Asked, reason: string, wish: string): Promise<never> {
+    await this.#parts.refusals.record({ ...entry, authorized: false, result: 'denied', reason })
+    throw new SottoError('denied', `${entry.principal.hostname} may not ${wish}`)
   }
 }
 
@@ -281,8 +262,7 @@ export class OperatorPass implements KeyActs {
   changeKeys(intent: KeyIntent, commit: (change: KeyChange) => Promise<number>): Promise<void> {
     const { commits, clock } = this.#parts
     const { request, principal } = this.#entry
-    const actor = { request, principal }
-    return keyActs({ commits, actor, clock }).changeKeys(intent, commit)
+    return keyActs(commits, { request, principal }, clock).changeKeys(intent, commit)
   }
 }
 
@@ -306,20 +286,11 @@ async function changeSecret(
   await commits.carryOut({ secret: name }, intent, () => commit(stamp))
 }
 
-/** Writes a record of what reveals nothing; while the log is down it is counted as lost. */
-async function recordIfPossible(log: AuditLog, entry: AccessEntry): Promise<void> {
-  try {
-    await log.append(entry)
-  } catch {
-    log.noteLost()
-  }
-}
-
 function placeOf({ name, incarnation }: SecretState, { version }: OpenableVersion): Place {
   return { name, incarnation, version }
 }
 
-function entryOf(call: Call, action: Action, name: string | undefined): Asked {
+function entryOf(call: Call, action: Action, name?: string): Asked {
   return {
     kind: 'access',
     request: call.request,

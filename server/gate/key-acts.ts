@@ -15,15 +15,8 @@ export interface KeyActs {
   changeKeys(intent: KeyIntent, commit: (change: KeyChange) => Promise<number>): Promise<void>
 }
 
-/** What changes of the keys are carried out with. */
-export interface KeyActsParts {
-  readonly commits: Commits
-  readonly actor: KeyActor
-  readonly clock: () => Date
-}
-
 /** The acts of somebody who may change the keys: that was decided before. */
-export function keyActs({ commits, actor, clock }: KeyActsParts): KeyActs {
+export function keyActs(commits: Commits, actor: KeyActor, clock: () => Date): KeyActs {
   return {
     async changeKeys(intent, commit) {
       const mark = await commits.log.append({ ...intent, ...actor })

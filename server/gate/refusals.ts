@@ -44,12 +44,7 @@ export class Refusals {
     const kind = keyOf(entry)
     if (!tally.seen.has(kind) && tally.seen.size < RECORDS_PER_CALLER && !this.#log.lowSpace) {
       tally.seen.add(kind)
-      try {
-        await this.#log.append(entry)
-      } catch {
-        this.#log.noteLost()
-      }
-      return
+      return recordIfPossible(this.#log, entry)
     }
     tally.last = this.#clock().toISOString()
     if (tally.count++ === 0) tally.first = tally.last
@@ -66,20 +61,9 @@ export class Refusals {
 
   async #recordCount(tally: Tally): Promise<void> {
     if (tally.count === 0) return
-    const { principal, ip, count, first, last } = tally
-    const entry: RefusalsEntry = {
-      kind: 'refusals',
-      ...(principal && { principal }),
-      ip,
-      count,
-      first,
-      last,
-    }
-    try {
-      await this.#log.append(entry)
-    } catch {
-      this.#log.noteLost(count)
-    }
+    const { principal, seen: _seen, ...counted } = tally
+    const entry = { kind: 'refusals', ...(principal && { principal }), ...counted } as const
+    await recordIfPossible(this.#log, entry, tally.count)
   }
 
   #tallyOf(entry: AccessEntry | UnidentifiedEntry): Tally {
@@ -97,6 +81,19 @@ export class Refusals {
     const tally = { principal, ip, seen: new Set<string>(), count: 0, first: '', last: '' }
     this.#tallies.set(caller, tally)
     return tally
+  }
+}
+
+/** Writes a record of what reveals nothing; while the log is down, `lost` is added to what it lacks. */
+export async function recordIfPossible(
+  log: AuditLog,
+  entry: AccessEntry | UnidentifiedEntry | RefusalsEntry,
+  lost = 1,
+): Promise<void> {
+  try {
+    await log.append(entry)
+  } catch {
+    log.noteLost(lost)
   }
 }
 

@@ -1,26 +1,16 @@
 /** The metrics of the jobs of a server. */
-import type { Family } from '../metrics/family.ts'
-import type { Counter, Gauge } from '../metrics/instruments.ts'
 import { Registry } from '../metrics/registry.ts'
 
 const results = ['ok', 'failed'] as const
 
 /** What is measured of runs. */
-export interface JobMetrics {
-  /** Names of jobs: there are series for those that are in it. */
-  readonly names: string[]
-  readonly runs: Family<
-    { readonly job: readonly string[]; readonly result: typeof results },
-    Counter
-  >
-  readonly running: Family<{ readonly job: readonly string[] }, Gauge>
-  readonly lastSuccess: Family<{ readonly job: readonly string[] }, Gauge>
-}
+export type JobMetrics = ReturnType<typeof jobMetrics>
 
 /** Defines the metrics of jobs. */
-export function jobMetrics(registry: Registry = new Registry()): JobMetrics {
+export function jobMetrics(registry: Registry = new Registry()) {
   const names: string[] = []
   return {
+    /** Names of jobs: there are series for those that are in it. */
     names,
     runs: registry.counters({
       name: 'sotto_job_runs_total',
@@ -41,14 +31,10 @@ export function jobMetrics(registry: Registry = new Registry()): JobMetrics {
 }
 
 /** What is measured of backups. */
-export interface BackupMetrics {
-  readonly newest: Gauge
-  readonly size: Gauge
-  readonly proven: Gauge
-}
+export type BackupMetrics = ReturnType<typeof backupMetrics>
 
 /** Defines the metrics of backups. They have no number where none are made. */
-export function backupMetrics(registry: Registry = new Registry()): BackupMetrics {
+export function backupMetrics(registry: Registry = new Registry()) {
   return {
     newest: registry.gauge({
       name: 'sotto_backup_newest_timestamp_seconds',

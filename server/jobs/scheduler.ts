@@ -108,14 +108,12 @@ export class Scheduler {
    * aborted has not ended.
    */
   async run(name: string): Promise<JobState> {
-    const entry = this.#named(name)
-    return this.#after(entry, entry.run())
+    return this.#after(name, (entry) => entry.run())
   }
 
   /** Waits for the run that is under way, if there is one, as `run` does. Rejects with `not_found`. */
   async wait(name: string): Promise<JobState> {
-    const entry = this.#named(name)
-    return this.#after(entry, entry.wait())
+    return this.#after(name, (entry) => entry.wait())
   }
 
   /** Asks for a run soon, since there is something to do: `restMs` after the last one. */
@@ -128,8 +126,9 @@ export class Scheduler {
     await Promise.all([...this.#entries.values()].map((entry) => entry.close()))
   }
 
-  async #after(entry: Entry, end: Promise<void>): Promise<JobState> {
-    await orLate(end, { timers: this.#world.timers, ms: WAIT_MS })
+  async #after(name: string, end: (entry: Entry) => Promise<void>): Promise<JobState> {
+    const entry = this.#named(name)
+    await orLate(end(entry), { timers: this.#world.timers, ms: WAIT_MS })
     return entry.state()
   }
 
@@ -184,11 +183,10 @@ class Entry {
 
   async run(): Promise<void> {
     const { name } = this.#job
-    if (this.#closed)
-      throw new SottoError('shutting_down', `Cannot run job ${name}: the server stops`)
-    if (this.#stuck) {
-      throw new SottoError('overloaded', `Cannot run job ${name}: its last run has not ended yet`)
-    }
+    const attempt = `Cannot run job ${name}`
+    if (this.#closed) throw new SottoError('shutting_down', `${attempt}: the server stops`)
+    if (this.#stuck)
+      throw new SottoError('overloaded', `${attempt}: its last run has not ended yet`)
     this.#running ??= this.#begin()
     await this.#running.done
   }
@@ -235,22 +233,19 @@ class Entry {
   async #carryOut(abort: AbortController): Promise<void> {
     const { name, rules, maxMs, run } = this.#job
     const { clock, timers, say } = this.#world
-    const { lastSuccess } = this.#last
     this.#last = { ...this.#last, lastStart: clock().toISOString() }
     const stop = timers.after(maxMs, () => {
       abort.abort(new SottoError('local', `it took longer than ${maxMs} ms`))
     })
     try {
-      const said = await this.#endOf(
-        run({ call: systemCall(name, rules), signal: abort.signal }),
-        abort,
-      )
+      const { signal } = abort
+      const said = await this.#endOf(run({ call: systemCall(name, rules), signal }), signal)
       this.#failures = 0
-      this.#ended('ok', said, clock().toISOString())
+      this.#ended('ok', said)
     } catch (error) {
       const known = asSottoError(abort.signal.aborted ? abort.signal.reason : error)
       this.#failures++
-      this.#ended('failed', known.message, lastSuccess)
+      this.#ended('failed', known.message)
       if (!this.#closed) say(`job ${name} failed: ${known.code}: ${known.message}`)
     } finally {
       stop()
@@ -260,7 +255,7 @@ class Entry {
   }
 
   /** Settles as `task` does, or rejects some time after the abort, which a task may ignore. */
-  async #endOf(task: Promise<string>, { signal }: AbortController): Promise<string> {
+  async #endOf(task: Promise<string>, signal: AbortSignal): Promise<string> {
     const late = Promise.withResolvers<never>()
     let stop: (() => void) | undefined
     signal.addEventListener('abort', () => {
@@ -278,18 +273,12 @@ class Entry {
     }
   }
 
-  #ended(lastResult: 'ok' | 'failed', lastMessage: string, lastSuccess: string | undefined): void {
+  #ended(lastResult: 'ok' | 'failed', lastMessage: string): void {
     const { clock, metrics } = this.#world
     const lastEnd = clock().toISOString()
     metrics.runs.with({ job: this.#job.name, result: lastResult }).add()
-    const { lastStart } = this.#last
-    this.#last = {
-      ...(lastStart !== undefined && { lastStart }),
-      lastEnd,
-      lastResult,
-      lastMessage,
-      ...(lastSuccess !== undefined && { lastSuccess }),
-    }
+    const success = lastResult === 'ok' && { lastSuccess: lastEnd }
+    this.#last = { ...this.#last, lastEnd, lastResult, lastMessage, ...success }
   }
 
   #planNext(): void {

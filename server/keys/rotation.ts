@@ -8,7 +8,9 @@ import { processTimers, type Timers } from '../platform/timers.ts'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import { type EntryInfo, Keyring } from '../crypto/keyring.ts'
 import type { MovedKey, Store, WrappedVersion } from '../store/contract.ts'
+import type { Gate } from '../gate/gate.ts'
 import type { KeyActs } from '../gate/key-acts.ts'
+import type { Job } from '../jobs/scheduler.ts'
 import type { OpenedKeyring } from './wraps.ts'
 
 /** Versions whose data keys move in one transaction, while no other change is done. */
@@ -139,14 +141,13 @@ export class Rotation {
     }
     const [first] = damage
     if (first === undefined) return moved
-    throw new SottoError(
-      'store_damaged',
-      `Cannot end the rotation of the keyring: ${damage.length} data keys do not open, the first one: ${first.message}`,
-      {
-        hint: 'Restore those versions from a backup, or delete them; the rotation then continues by itself.',
-        cause: first,
-      },
-    )
+    const found = `${damage.length} data keys do not open, the first one: ${first.message}`
+    const hint =
+      'Restore those versions from a backup, or delete them; the rotation then continues by itself.'
+    throw new SottoError('store_damaged', `Cannot end the rotation of the keyring: ${found}`, {
+      hint,
+      cause: first,
+    })
   }
 
   async #move(moves: readonly MovedKey[], acts: KeyActs): Promise<number> {
@@ -154,15 +155,12 @@ export class Rotation {
     const { store, keyring } = this.#parts
     const { id: entry, fingerprint } = keyring.active()
     let moved = 0
-    const versions = moves.length
-    await acts.changeKeys(
-      { kind: 'keyring', verb: 'move', entry, fingerprint, versions },
-      async (change) => {
-        const { revision, count } = await store.moveKeys(change, entry, moves)
-        moved = count
-        return revision
-      },
-    )
+    const intent = { kind: 'keyring', verb: 'move', entry, fingerprint } as const
+    await acts.changeKeys({ ...intent, versions: moves.length }, async (change) => {
+      const { revision, count } = await store.moveKeys(change, entry, moves)
+      moved = count
+      return revision
+    })
     return moved
   }
 
@@ -198,6 +196,23 @@ export class Rotation {
     for (const { id } of keyring.fingerprints()) {
       if (!keys.some((entry) => entry.id === id)) keyring.forget(id)
     }
+  }
+}
+
+/** The job that continues a rotation that was begun: soon after the start of the server, and when it is woken. */
+export function rotationJob(rotation: Rotation, gate: Gate): Job {
+  return {
+    name: 'rotation',
+    action: 'keys',
+    rules: [{ action: ['keys'], secret: ['*'] }],
+    everyMs: 10 * 60_000,
+    firstMs: 500,
+    retryMs: 5000,
+    maxMs: 12 * 60 * 60_000,
+    async run({ call, signal }) {
+      const moved = await rotation.run(await gate.operate(call, 'keys', 'key-rotate'), signal)
+      return moved === undefined ? 'no rotation was under way' : `moved ${moved} data keys`
+    },
   }
 }
 
@@ -241,11 +256,8 @@ async function rest(timers: Timers, ms: number, signal: AbortSignal | undefined)
   const end = (): void => resolve()
   const stop = timers.after(ms, end)
   signal?.addEventListener('abort', end)
-  try {
-    await promise
-  } finally {
-    stop()
-    signal?.removeEventListener('abort', end)
-  }
+  await promise
+  stop()
+  signal?.removeEventListener('abort', end)
   signal?.throwIfAborted()
 }

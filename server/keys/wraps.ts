@@ -72,10 +72,10 @@ export class Wraps {
 
   /** Opens each wrap whose key is here, and notes that it was proven. */
   async check(): Promise<WrapProof[]> {
-    const stored = await this.#parts.store.keys()
+    const { keys, wraps } = await this.#parts.store.keys()
     const given = await Promise.all(this.#parts.providers.map(asGiven))
     const proofs: WrapProof[] = []
-    for (const wrap of stored.wraps) proofs.push(await this.#prove(wrap, stored.keys, given))
+    for (const wrap of wraps) proofs.push(await this.#prove(wrap, keys, given))
     return proofs
   }
 
@@ -90,8 +90,11 @@ export class Wraps {
     const { id } = store.identity
     const stored = await store.keys()
     const fingerprint = await target.fingerprint()
-    const named = { provider: target.name, fingerprint }
-    if (stored.wraps.some((wrap) => isSame(wrap, named))) {
+    const { name: provider } = target
+    const named = { provider, fingerprint }
+    if (
+      stored.wraps.some((each) => each.provider === provider && each.fingerprint === fingerprint)
+    ) {
       throw new SottoError('local', `Cannot add ${nameOf(named)}: it opens the store already`)
     }
     const opened = await openKeyring(id, stored, providers)
@@ -119,17 +122,15 @@ export class Wraps {
     const wrap = select(stored.wraps, selector)
     const rest = stored.wraps.filter((each) => each !== wrap)
     refuseTooFew(wrap, rest, recoveryAlone)
-    const opened = await openKeyring(
-      store.identity.id,
-      { keys: stored.keys, wraps: rest },
-      providers,
-    ).catch((error: unknown) => {
+    const others = { keys: stored.keys, wraps: rest }
+    const opening = openKeyring(store.identity.id, others, providers)
+    const opened = await opening.catch((error: unknown) => {
       if (!(error instanceof SottoError)) throw error
       const { code, message, hint, cause } = error
       throw new SottoError(
         code,
         `Cannot remove ${nameOf(wrap)}: no other key that is here opens the store. ${message}`,
-        { ...(hint !== undefined && { hint }), cause },
+        { hint, cause },
       )
     })
     opened.rootKey.fill(0)
@@ -153,19 +154,14 @@ export class Wraps {
     const given = await Promise.all(providers.map(asGiven))
     const done: WrapInfo[] = []
     for (const wrap of asked) {
-      const own = given.filter(({ provider }) => provider.name === wrap.provider)
-      const right = own.find(({ fingerprint }) => fingerprint === wrap.fingerprint)
+      const { own, right } = keysOf(wrap, given)
       if (right !== undefined) done.push(await this.#rewrap(wrap, right.provider))
       else if (selector !== undefined) throw notHere(wrap, own)
     }
     if (done.length > 0) return done
-    throw new SottoError(
-      'key_missing',
-      'Cannot re-wrap the root key: no key of this store is here',
-      {
-        hint: `The store has ${wraps.map(nameOf).join(', ')}.`,
-      },
-    )
+    const message = 'Cannot re-wrap the root key: no key of this store is here'
+    const hint = `The store has ${wraps.map(nameOf).join(', ')}.`
+    throw new SottoError('key_missing', message, { hint })
   }
 
   async #rewrap(old: StoredWrap, key: KeyProvider): Promise<WrapInfo> {
@@ -196,14 +192,13 @@ export class Wraps {
   ): Promise<WrapProof> {
     const { store, clock } = this.#parts
     const info = infoOf(wrap)
-    const own = given.filter(({ provider }) => provider.name === wrap.provider)
-    const right = own.find(({ fingerprint }) => fingerprint === wrap.fingerprint)
+    const { own, right } = keysOf(wrap, given)
     if (right === undefined) return { wrap: info, ...whyUntried(wrap, own) }
     try {
       await demandProof(wrap, keys, right.provider, store.identity.id)
     } catch (error) {
       if (!(error instanceof SottoError)) throw error
-      return failed(info, error)
+      return { wrap: info, ...failed(error) }
     }
     const provenAt = clock().toISOString()
     await store.noteProven(wrap.provider, wrap.fingerprint, provenAt)
@@ -244,6 +239,13 @@ async function asGiven(provider: KeyProvider): Promise<Given> {
   }
 }
 
+/** Those of the provider that made `wrap`, and the one that did. */
+function keysOf(wrap: StoredWrap, given: readonly Given[]): { own: Given[]; right?: Given } {
+  const own = given.filter(({ provider }) => provider.name === wrap.provider)
+  const right = own.find(({ fingerprint }) => fingerprint === wrap.fingerprint)
+  return { own, ...(right && { right }) }
+}
+
 async function demandProof(
   wrap: StoredWrap,
   keys: readonly StoredKey[],
@@ -256,38 +258,26 @@ async function demandProof(
 
 function whyUntried(wrap: StoredWrap, own: readonly Given[]): Omit<WrapProof, 'wrap'> {
   const error = own.find((each) => each.error)?.error
-  if (error) return { state: 'failed', reason: error.message, ...hintOf(error) }
+  if (error) return failed(error)
+  const reason = 'its key was not given'
   const other = own.find(({ fingerprint }) => fingerprint)
   if (other) {
-    const reason = `its key was not given: the given ${wrap.provider} key is ${other.fingerprint}`
-    return { state: 'untried', reason }
+    const given = `the given ${wrap.provider} key is ${other.fingerprint}`
+    return { state: 'untried', reason: `${reason}: ${given}` }
   }
-  return {
-    state: 'untried',
-    reason: 'its key was not given',
-    ...(wrap.provider === 'recovery' && {
-      hint: 'With its identity it can be proven: --recovery-identity FILE',
-    }),
-  }
+  if (wrap.provider !== 'recovery') return { state: 'untried', reason }
+  const hint = 'With its identity it can be proven: --recovery-identity FILE'
+  return { state: 'untried', reason, hint }
 }
 
 function notHere(wrap: StoredWrap, own: readonly Given[]): SottoError {
   const { reason = '', hint } = whyUntried(wrap, own)
-  return new SottoError(
-    'key_missing',
-    `Cannot re-wrap the root key with ${nameOf(wrap)}: ${reason}`,
-    {
-      ...(hint !== undefined && { hint }),
-    },
-  )
+  const message = `Cannot re-wrap the root key with ${nameOf(wrap)}: ${reason}`
+  return new SottoError('key_missing', message, { hint })
 }
 
-function failed(wrap: WrapInfo, error: SottoError): WrapProof {
-  return { wrap, state: 'failed', reason: error.message, ...hintOf(error) }
-}
-
-function hintOf({ hint }: SottoError): { hint?: string } {
-  return hint === undefined ? {} : { hint }
+function failed({ message, hint }: SottoError): Omit<WrapProof, 'wrap'> {
+  return { state: 'failed', reason: message, ...(hint !== undefined && { hint }) }
 }
 
 function select(wraps: readonly StoredWrap[], selector: string): StoredWrap {
@@ -319,10 +309,6 @@ function refuseTooFew(wrap: StoredWrap, rest: readonly StoredWrap[], recoveryAlo
     `Cannot remove ${nameOf(wrap)}: recovery keys alone would stay, and no server could start without an offline identity`,
     { hint: 'Add another key first, or say that this is meant: --leave-recovery-alone' },
   )
-}
-
-function isSame(one: Named, other: Named): boolean {
-  return one.provider === other.provider && one.fingerprint === other.fingerprint
 }
 
 function nameOf({ provider, fingerprint }: Named): string {

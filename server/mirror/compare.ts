@@ -76,12 +76,7 @@ export class Comparison {
     const ours = this.#oursIn(found, mirrored)
     found.content?.fill(0)
     const { revision, expires } = found
-    return {
-      revision,
-      deleted: !found.content,
-      ...(ours && { ours }),
-      ...(expires !== undefined && { expires }),
-    }
+    return { revision, deleted: !found.content, ours, expires }
   }
 
   /** What of ours `found` is: nobody else can make its fingerprint. */

@@ -15,11 +15,11 @@ export interface Wanted {
 export interface Seen {
   readonly revision: number
   /** What of ours it is; absent where it is not ours, or was deleted. */
-  readonly ours?: Shown
+  readonly ours?: Shown | undefined
   /** Whether its newest revision was deleted. */
   readonly deleted: boolean
   /** When the backend deletes it by itself. Absent: never. UTC. */
-  readonly expires?: string
+  readonly expires?: string | undefined
 }
 
 /** What someone else did. */
@@ -68,8 +68,9 @@ export function decide(
   const drift = seen ? driftOf(shown, seen) : 'removed'
   if (!seen && !known) return { act: 'write', expected: 0 }
   if (seen?.ours) {
-    if (!isOf(wanted, seen.ours)) return { act: 'write', expected: seen.revision }
     const { ours, expires } = seen
+    const isWanted = ours.incarnation === wanted.incarnation && ours.version === wanted.version
+    if (!isWanted) return { act: 'write', expected: seen.revision }
     return { act: 'nothing', shown: ours, ...(expires !== undefined && { expires }) }
   }
   const undo = onDrift === 'adopt' || (onDrift === 'overwrite' && drift !== 'foreign')
@@ -87,8 +88,4 @@ function driftOf(shown: Shown | undefined, seen: Seen): Drift {
   if (!shown) return 'foreign'
   if (seen.revision < shown.revision) return 'recreated'
   return seen.deleted ? 'deleted' : 'edited'
-}
-
-function isOf({ incarnation, version }: Wanted, shown: Shown): boolean {
-  return shown.incarnation === incarnation && shown.version === version
 }

@@ -8,10 +8,10 @@ const PAGE = 200
 
 /** The changes that one mirror has read. */
 export class Feed {
-  readonly #parts: Pick<MirrorParts, 'store' | 'use' | 'clock'>
+  readonly #parts: MirrorParts
   readonly #setup: MirrorSetup
 
-  constructor(parts: Pick<MirrorParts, 'store' | 'use' | 'clock'>, setup: MirrorSetup) {
+  constructor(parts: MirrorParts, setup: MirrorSetup) {
     this.#parts = parts
     this.#setup = setup
   }
@@ -35,24 +35,20 @@ export class Feed {
   /** Also while the backend does not answer: the status then shows what waits for it. */
   async #readChanges(): Promise<void> {
     const { store } = this.#parts
-    const { spec } = this.#setup
     let head = await this.#head()
-    const scope = JSON.stringify(spec.secrets)
+    const scope = JSON.stringify(this.#setup.spec.secrets)
     if (head.scope !== scope) return this.#all(head, scope)
     for (;;) {
       const { names, revision } = await store.changedSince(head.cursor, 1000)
       if (revision === head.cursor) return
       head = { ...head, cursor: revision }
-      await this.#store(
-        head,
-        names.filter((name) => this.isFor(name)),
-      )
+      const due = names.filter((name) => this.isFor(name))
+      await this.#store(head, due)
     }
   }
 
   async #all(before: MirrorHead, scope: string): Promise<void> {
     const { store } = this.#parts
-    const { backend } = this.#setup
     const { revision: cursor } = await store.head()
     let after: string | undefined
     for (;;) {
@@ -61,11 +57,10 @@ export class Feed {
       if (after === undefined) break
       const due = rows.filter(({ name, active }) => active > 0 && this.isFor(name))
       const names = due.map(({ name }) => name)
-      await store.takeUp(backend, before, names, this.#now())
+      await this.#store(before, names)
     }
     await this.#leaveOthers()
-    const head = { ...before, cursor, scope }
-    await this.#store(head)
+    await this.#store({ ...before, cursor, scope })
   }
 
   /** Nothing is removed because a setting changed. */
@@ -106,13 +101,11 @@ export class Feed {
   async #samePlace({ place: before }: MirrorHead): Promise<string> {
     const place = await this.#place()
     if (before === undefined || before === place) return place
-    throw new SottoError(
-      'backend_refused',
-      `Cannot mirror to backend "${this.#setup.name}": its mount was removed and recreated, or is another one`,
-      {
-        hint: `If that was intended: \`sotto mirror sync ${this.#setup.name} --accept-mount\``,
-      },
-    )
+    const { name } = this.#setup
+    const why = 'its mount was removed and recreated, or is another one'
+    throw new SottoError('backend_refused', `Cannot mirror to backend "${name}": ${why}`, {
+      hint: `If that was intended: \`sotto mirror sync ${name} --accept-mount\``,
+    })
   }
 
   async #head(): Promise<MirrorHead> {

@@ -4,7 +4,7 @@ import type { BackendRegistry } from '../backends/registry.ts'
 import type { Subject } from '../gate/commits.ts'
 import type { Job, Run, Scheduler } from '../jobs/scheduler.ts'
 import type { OnDrift } from './decide.ts'
-import { MirrorMetrics } from './metrics.ts'
+import type { MirrorMetrics } from './metrics.ts'
 import type { MirrorParts, MirrorSetup } from './parts.ts'
 import { Mirror, type Tally } from './run.ts'
 
@@ -12,7 +12,7 @@ import { Mirror, type Tally } from './run.ts'
 export interface MirrorJobParts extends MirrorParts {
   readonly registry: BackendRegistry
   readonly scheduler: Scheduler
-  readonly metrics?: MirrorMetrics
+  readonly metrics: MirrorMetrics
 }
 
 /** How the last run of a mirror ended. */
@@ -36,9 +36,7 @@ export interface Demand {
 /** The name of the job: it runs after changes, and from time to time. */
 export const MIRROR_JOB = 'mirror'
 
-const EVERY_MS = 60_000
 const REST_MS = 500
-const RETRY_MS = 5000
 /** How long a run continues with what is due, before it makes room for others. */
 const RUN_MS = 600_000
 /** From one comparison of everything to the next. */
@@ -47,13 +45,11 @@ const CHECK_MS = 600_000
 /** The mirrors of one server. */
 export class MirrorJob {
   readonly #parts: MirrorJobParts
-  readonly #metrics: MirrorMetrics
   readonly #last = new Map<number, LastRun>()
   readonly #demands = new Map<number, Demand>()
 
   constructor(parts: MirrorJobParts) {
     this.#parts = parts
-    this.#metrics = parts.metrics ?? new MirrorMetrics()
   }
 
   /** The job, for the scheduler. */
@@ -63,10 +59,10 @@ export class MirrorJob {
       action: 'mirror',
       // Each mirror reads its secrets under a rule for just those.
       rules: [],
-      everyMs: EVERY_MS,
+      everyMs: 60_000,
       firstMs: REST_MS,
       restMs: REST_MS,
-      retryMs: RETRY_MS,
+      retryMs: 5000,
       maxMs: RUN_MS + 60_000,
       run: (run) => this.#run(run),
     }
@@ -150,10 +146,10 @@ export class MirrorJob {
   }
 
   async #measure({ backend, name }: MirrorSetup): Promise<void> {
-    const { store, clock } = this.#parts
+    const { store, clock, metrics } = this.#parts
     const counts = await store.mirrorCounts(backend)
     const ok = this.#last.get(backend)?.error === undefined
-    this.#metrics.note(name, counts, ok, () => clock().getTime())
+    metrics.note(name, counts, ok, () => clock().getTime())
   }
 }
 

@@ -1,21 +1,16 @@
 /** The metrics of mirrors. */
-import type { Family } from '../metrics/family.ts'
-import type { Gauge } from '../metrics/instruments.ts'
-import { Registry } from '../metrics/registry.ts'
+import type { Registry } from '../metrics/registry.ts'
 import { type MirrorCounts, mirroredStates } from '../store/mirrors.ts'
 
 /** What is measured of mirrors. */
 export class MirrorMetrics {
   /** Names of backends with a mirror: operators choose them, and there are series for no others. */
   readonly #names: string[] = []
-  readonly #lag: Family<{ readonly backend: readonly string[] }, Gauge>
-  readonly #secrets: Family<
-    { readonly backend: readonly string[]; readonly state: typeof mirroredStates },
-    Gauge
-  >
-  readonly #ok: Family<{ readonly backend: readonly string[] }, Gauge>
+  readonly #lag
+  readonly #secrets
+  readonly #ok
 
-  constructor(registry: Registry = new Registry()) {
+  constructor(registry: Registry) {
     const backend = this.#names
     this.#lag = registry.gauges({
       name: 'sotto_mirror_lag_seconds',

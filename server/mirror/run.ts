@@ -162,12 +162,14 @@ export class Mirror {
     if (act === 'keep') {
       return this.#save(mirrored, { state: 'kept', reason: 'it was deleted here' })
     }
+    if (act === 'report') {
+      this.#tally.drifted++
+      return this.#save(mirrored, { state: 'drift', reason: driftReasons[decision.drift] })
+    }
     if (row === undefined) {
-      if (act === 'report') return this.#drifted(mirrored, driftReasons[decision.drift])
       return this.#remove(mirrored, act === 'remove' ? decision.expected : undefined)
     }
     if (act === 'write') return this.#write(row, mirrored, decision.expected)
-    if (act === 'report') return this.#drifted(mirrored, driftReasons[decision.drift])
     if (act === 'nothing') await this.#shows(mirrored, decision.shown, decision.expires)
   }
 
@@ -226,11 +228,6 @@ export class Mirror {
     // What was saved on the way, such as an intention, stays.
     const latest = await this.#latest(mirrored)
     await this.#save(latest, { state: 'failed', reason: message, attempts, ...again })
-  }
-
-  async #drifted(mirrored: Mirrored, reason: string): Promise<void> {
-    this.#tally.drifted++
-    await this.#save(mirrored, { state: 'drift', reason })
   }
 
   async #latest(mirrored: Mirrored): Promise<Mirrored> {

@@ -23,6 +23,8 @@ const MAX_WAITING = 16
 /** Node strips types from sources, but the compiled package has no sources. */
 const script = threadScript('server/operations/audit-thread')
 
+type AuditPage = OperationResponse<'audit-query'>
+
 /** What questions are answered with. */
 export interface AuditQueriesParts {
   /** The folder of the audit log. */
@@ -34,19 +36,15 @@ export interface AuditQueriesParts {
 
 /** AuditQueries to the audit log of one server, answered one after another. */
 export class AuditQueries {
-  readonly #directory: string
-  readonly #gate: Gate
-  readonly #waitMs: number
+  readonly #parts: Required<AuditQueriesParts>
   /** Resolves when the thread of the last question is gone. */
   #last: Promise<void> = Promise.resolve()
   #waiting = 0
   #thread: Worker | undefined
   #closed = false
 
-  constructor({ directory, gate, waitMs = WAIT_MS }: AuditQueriesParts) {
-    this.#directory = directory
-    this.#gate = gate
-    this.#waitMs = waitMs
+  constructor(parts: AuditQueriesParts) {
+    this.#parts = { waitMs: WAIT_MS, ...parts }
   }
 
   /**
@@ -54,18 +52,15 @@ export class AuditQueries {
    * name. Rejects with `audit_unavailable`, with `overloaded` when too many ask, with `shutting_down`,
    * and with `internal` when the files cannot be read in time.
    */
-  async ask(
-    call: Call,
-    request: OperationRequest<'audit-query'>,
-  ): Promise<OperationResponse<'audit-query'>> {
-    const pass = await this.#gate.operate(call, 'audit', 'audit-query')
+  async ask(call: Call, request: OperationRequest<'audit-query'>): Promise<AuditPage> {
+    const pass = await this.#parts.gate.operate(call, 'audit', 'audit-query')
     if (this.#waiting >= MAX_WAITING) {
       throw new SottoError('overloaded', `${MAX_WAITING} questions wait for the audit log already`)
     }
     this.#waiting++
     try {
       await pass.announce()
-      return await this.#inTurn({ directory: this.#directory, request })
+      return await this.#inTurn({ directory: this.#parts.directory, request })
     } finally {
       this.#waiting--
     }
@@ -78,12 +73,12 @@ export class AuditQueries {
   }
 
   /** One thread at a time: a slow disk must not make one of them into many. */
-  async #inTurn(asked: Asked): Promise<OperationResponse<'audit-query'>> {
+  async #inTurn(asked: Asked): Promise<AuditPage> {
     const before = this.#last
     const gone = Promise.withResolvers<void>()
     this.#last = gone.promise
     try {
-      const bound = { timers: processTimers, ms: this.#waitMs }
+      const bound = { timers: processTimers, ms: this.#parts.waitMs }
       if ((await orLate(before, bound)) === 'late') throw this.#late()
       return await this.#answer(asked)
     } finally {
@@ -92,26 +87,27 @@ export class AuditQueries {
     }
   }
 
-  async #answer(asked: Asked): Promise<OperationResponse<'audit-query'>> {
+  async #answer(asked: Asked): Promise<AuditPage> {
     if (this.#closed) throw new SottoError('shutting_down', 'The server answers no more questions')
     const thread = new Worker(script, { workerData: asked, env: {}, name: 'audit-question' })
     this.#thread = thread
-    const answered = new Promise<ThreadAnswer<OperationResponse<'audit-query'>>>(
-      (resolve, reject) => {
-        thread.once('message', resolve)
-        thread.once('error', reject)
-        thread.once('exit', () => reject(new Error('The thread ended without an answer')))
-      },
-    )
-    const answer = await orLate(answered, { timers: processTimers, ms: this.#waitMs })
+    const answered = new Promise<ThreadAnswer<AuditPage>>((resolve, reject) => {
+      thread.once('message', resolve)
+      thread.once('error', reject)
+      thread.once('exit', () => reject(new Error('The thread ended without an answer')))
+    })
+    const answer = await orLate(answered, { timers: processTimers, ms: this.#parts.waitMs })
     if (answer === 'late') throw this.#late()
     if ('value' in answer) return answer.value
     const { message, hint } = answer.error
-    throw new SottoError('internal', message, hint === undefined ? {} : { hint })
+    throw new SottoError('internal', message, { hint })
   }
 
   #late(): SottoError {
-    const about = `Cannot read the audit log in ${quote(this.#directory)}`
-    return new SottoError('internal', `${about}: the disk did not answer within ${this.#waitMs} ms`)
+    const about = `Cannot read the audit log in ${quote(this.#parts.directory)}`
+    return new SottoError(
+      'internal',
+      `${about}: the disk did not answer within ${this.#parts.waitMs} ms`,
+    )
   }
 }

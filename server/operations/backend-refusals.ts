@@ -6,15 +6,11 @@ import type { BackendRecord } from '../backends/registry.ts'
 /** The config of a backend that is to be set up. Throws `bad_request`. */
 export function configOf({ Name, Type, Config }: BackendSpec): OpenBaoConfig {
   if (Type === 'openbao' && Config) return Config
-  throw Type === 'openbao'
-    ? new SottoError('bad_request', `The backend ${quote(Name)} has no config`)
-    : new SottoError(
-        'bad_request',
-        `Cannot set up ${quote(Name)}: there is one backend of type sotto`,
-        {
-          hint: `It is ${quote(STORE_BACKEND)}.`,
-        },
-      )
+  if (Type === 'openbao') {
+    throw new SottoError('bad_request', `The backend ${quote(Name)} has no config`)
+  }
+  const found = `Cannot set up ${quote(Name)}: there is one backend of type sotto`
+  throw new SottoError('bad_request', found, { hint: `It is ${quote(STORE_BACKEND)}.` })
 }
 
 /** Throws `backend_in_use` for a change after which the values that are kept would not be found. */
@@ -24,11 +20,9 @@ export function refuseLosing(before: BackendRecord, config: OpenBaoConfig): void
     (field) => before.config[field] !== config[field],
   )
   if (moved === undefined || secrets + orphans === 0) return
-  throw new SottoError(
-    'backend_in_use',
-    `Cannot change the ${moved} of backend ${quote(name)}: ${secrets} secrets are kept there`,
-    { hint: 'Set up another backend, and migrate the secrets to it.' },
-  )
+  const message = `Cannot change the ${moved} of backend ${quote(name)}: ${secrets} secrets are kept there`
+  const hint = 'Set up another backend, and migrate the secrets to it.'
+  throw new SottoError('backend_in_use', message, { hint })
 }
 
 /** Throws `backend_in_use` where `found`, undefined being the store itself, has to stay. */
@@ -42,32 +36,19 @@ export function refuseInUse(
     })
   }
   const { name, secrets, orphans, isDefault } = found
+  const refuse = (reason: string, hint: string): never => {
+    const message = `Cannot delete backend ${quote(name)}: ${reason}`
+    throw new SottoError('backend_in_use', message, { hint })
+  }
   if (secrets > 0) {
-    throw new SottoError(
-      'backend_in_use',
-      `Cannot delete backend ${quote(name)}: it keeps ${secrets} ${secrets === 1 ? 'secret' : 'secrets'}`,
-      { hint: 'Migrate them first: see `sotto help migrate secrets`.' },
-    )
+    const kept = `it keeps ${secrets} ${secrets === 1 ? 'secret' : 'secrets'}`
+    refuse(kept, 'Migrate them first: see `sotto help migrate secrets`.')
   }
-  if (isDefault) {
-    throw new SottoError(
-      'backend_in_use',
-      `Cannot delete backend ${quote(name)}: new secrets are kept there`,
-      { hint: 'Make another one the default first.' },
-    )
-  }
+  if (isDefault) refuse('new secrets are kept there', 'Make another one the default first.')
   if (orphans > 0 && !leaveValues) {
-    throw new SottoError(
-      'backend_in_use',
-      `Cannot delete backend ${quote(name)}: ${orphans} values that were deleted here wait to be removed there`,
-      { hint: 'Run `sotto job run backends`, or leave them there: --leave-values.' },
+    refuse(
+      `${orphans} values that were deleted here wait to be removed there`,
+      'Run `sotto job run backends`, or leave them there: --leave-values.',
     )
   }
-}
-
-/** The error for a backend that does not exist. */
-export function missing(name: string): SottoError {
-  return new SottoError('not_found', `There is no backend ${quote(name)}`, {
-    hint: 'See `sotto backend list`.',
-  })
 }

@@ -10,11 +10,16 @@ import {
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import type { Store } from '../store/contract.ts'
-import { configOf, missing, refuseInUse, refuseLosing } from './backend-refusals.ts'
+import { configOf, refuseInUse, refuseLosing } from './backend-refusals.ts'
 import type { SecretCache } from '../catalog/cache.ts'
 import type { Call, Gate, OperatorPass } from '../gate/gate.ts'
 import type { OpenBackends } from '../backends/opened.ts'
-import type { BackendRecord, BackendSettings, BackendRegistry } from '../backends/registry.ts'
+import {
+  type BackendRecord,
+  type BackendRegistry,
+  type BackendSettings,
+  missingBackend,
+} from '../backends/registry.ts'
 import { Locks } from '../catalog/locks.ts'
 
 /** What the service works with. */
@@ -28,6 +33,8 @@ export interface BackendsParts {
 }
 
 type BackendInfo = OperationResponse<'backend-describe'>
+type Named = OperationRequest<'backend-describe' | 'backend-test'>
+type Applied = OperationResponse<'backend-apply'>
 
 /** The backends of a server, as callers with rules see them. */
 export class Backends {
@@ -40,7 +47,7 @@ export class Backends {
   }
 
   /** Every backend, the store itself first. Needs `backends:view`. */
-  async list(call: Call): Promise<OperationResponse<'backend-list'>> {
+  async list(call: Call): Promise<BackendInfo[]> {
     const pass = await this.#parts.gate.operate(call, 'backends:view', 'backend-list')
     const backends = await this.#all()
     await pass.record('ok')
@@ -48,15 +55,12 @@ export class Backends {
   }
 
   /** One backend. Needs `backends:view`. Rejects with `not_found`. */
-  async describe(
-    call: Call,
-    { Name }: OperationRequest<'backend-describe'>,
-  ): Promise<OperationResponse<'backend-describe'>> {
+  async describe(call: Call, { Name }: Named): Promise<BackendInfo> {
     const pass = await this.#parts.gate.operate(call, 'backends:view', 'backend-describe')
     const found = (await this.#all()).find((each) => each.Name === Name)
     await pass.record(found ? 'ok' : 'not-found')
     if (found) return found
-    throw missing(Name)
+    throw missingBackend(Name)
   }
 
   /**
@@ -65,10 +69,7 @@ export class Backends {
    * Rejects with `backend_exists`, with `backend_not_allowed` for an address that the server's settings do
    * not allow, and with `not_found` for a secret that is not there.
    */
-  async create(
-    call: Call,
-    spec: OperationRequest<'backend-create'>,
-  ): Promise<OperationResponse<'backend-create'>> {
+  async create(call: Call, spec: BackendSpec): Promise<BackendInfo> {
     const pass = await this.#parts.gate.operate(call, 'backends:create', 'backend-create')
     return this.#alone(pass, () => this.#create(call, pass, spec))
   }
@@ -78,10 +79,7 @@ export class Backends {
    * Otherwise as `create`. Rejects with `backend_in_use` when secrets are kept there and would no longer
    * be found.
    */
-  async apply(
-    call: Call,
-    spec: OperationRequest<'backend-apply'>,
-  ): Promise<OperationResponse<'backend-apply'>> {
+  async apply(call: Call, spec: BackendSpec): Promise<Applied> {
     const { gate, registry } = this.#parts
     const pass = await gate.operate(call, 'backends:edit', 'backend-apply')
     return this.#alone(pass, async () => {
@@ -116,7 +114,7 @@ export class Backends {
     const pass = await gate.operate(call, 'backends:delete', 'backend-delete')
     return this.#alone(pass, async () => {
       const found = (await registry.read()).backends.find(({ name }) => name === Name)
-      if (!found && Name !== STORE_BACKEND) throw missing(Name)
+      if (!found && Name !== STORE_BACKEND) throw missingBackend(Name)
       refuseInUse(found, LeaveValues)
       await pass.changeBackend('delete', Name, (stamp) =>
         registry.changing(() => store.removeBackend(stamp, found.id, found.mac)),
@@ -126,10 +124,7 @@ export class Backends {
   }
 
   /** Whether a backend is reached and permits what is needed. Needs `backends:view`. */
-  async test(
-    call: Call,
-    { Name }: OperationRequest<'backend-test'>,
-  ): Promise<OperationResponse<'backend-test'>> {
+  async test(call: Call, { Name }: Named): Promise<OperationResponse<'backend-test'>> {
     const { gate, registry, open } = this.#parts
     const pass = await gate.operate(call, 'backends:view', 'backend-test')
     const found = await registry.named(Name)
@@ -140,11 +135,8 @@ export class Backends {
       return { Ok: true, Product: product, Notes: [...notes] }
     } catch (error) {
       const { code, message, hint } = asSottoError(error)
-      return {
-        Ok: false,
-        Notes: [],
-        Error: { Code: code, Message: message, ...(hint !== undefined && { Hint: hint }) },
-      }
+      const failure = { Code: code, Message: message, ...(hint !== undefined && { Hint: hint }) }
+      return { Ok: false, Notes: [], Error: failure }
     }
   }
 
@@ -193,10 +185,10 @@ export class Backends {
   async #described(name: string): Promise<BackendInfo> {
     const found = (await this.#all()).find((each) => each.Name === name)
     if (found) return found
-    throw missing(name)
+    throw missingBackend(name)
   }
 
-  async #unchanged(pass: OperatorPass, name: string): Promise<OperationResponse<'backend-apply'>> {
+  async #unchanged(pass: OperatorPass, name: string): Promise<Applied> {
     await pass.record('unchanged')
     return { Result: 'unchanged', Backend: await this.#described(name) }
   }
@@ -206,7 +198,7 @@ export class Backends {
     pass: OperatorPass,
     spec: BackendSpec,
     backends: readonly BackendRecord[],
-  ): Promise<OperationResponse<'backend-apply'>> {
+  ): Promise<Applied> {
     if (spec.Type !== 'sotto' || spec.Config) {
       throw new SottoError('bad_request', `The backend ${quote(STORE_BACKEND)} is of type sotto`, {
         hint: 'Give another backend another name.',
@@ -214,11 +206,9 @@ export class Backends {
     }
     const other = backends.find(({ isDefault }) => isDefault)
     if (!spec.Default && !other) {
-      throw new SottoError(
-        'backend_in_use',
-        `The backend ${quote(STORE_BACKEND)} is where new secrets are kept`,
-        { hint: 'Make another backend the default instead.' },
-      )
+      const message = `The backend ${quote(STORE_BACKEND)} is where new secrets are kept`
+      const hint = 'Make another backend the default instead.'
+      throw new SottoError('backend_in_use', message, { hint })
     }
     if (!spec.Default || !other) return this.#unchanged(pass, spec.Name)
     await this.#save(pass, 'edit', { ...settingsIn(other), isDefault: false }, backends)
@@ -262,27 +252,17 @@ export class Backends {
         })
       }
       if (version.backend !== undefined) {
-        throw new SottoError(
-          'bad_request',
-          `The secret ${quote(name)} cannot be used to log in: it is kept in a backend itself`,
-          {
-            hint: `Move it first: sotto migrate secrets --to ${STORE_BACKEND}, with --from and --names.`,
-          },
-        )
+        const reason = `The secret ${quote(name)} cannot be used to log in: it is kept in a backend itself`
+        const hint = `Move it first: sotto migrate secrets --to ${STORE_BACKEND}, with --from and --names.`
+        throw new SottoError('bad_request', reason, { hint })
       }
     }
   }
 
   #settingsOf(spec: BackendSpec, config: OpenBaoConfig, id: number): BackendSettings {
-    return {
-      id,
-      name: spec.Name,
-      type: 'openbao',
-      description: spec.Description,
-      isDefault: spec.Default,
-      config,
-      createdAt: this.#parts.clock().toISOString(),
-    }
+    const { Name: name, Description: description, Default: isDefault } = spec
+    const createdAt = this.#parts.clock().toISOString()
+    return { id, name, type: 'openbao', description, isDefault, config, createdAt }
   }
 }
 

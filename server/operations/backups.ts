@@ -53,16 +53,8 @@ export class Backups {
     return {
       Target: target.description,
       Keep: keep === undefined ? 'all' : keepText(keep),
-      ...(newest && { Newest: { Name: newest.name, Created: newest.created, Size: newest.size } }),
-      ...(proven && {
-        Proven: {
-          Name: proven.name,
-          Created: proven.created,
-          Size: proven.size,
-          At: proven.at,
-          Values: proven.values,
-        },
-      }),
+      ...(newest && { Newest: shownBackup(newest) }),
+      ...(proven && { Proven: { ...shownBackup(proven), At: proven.at, Values: proven.values } }),
       ...(backup && { Backup: shown(backup) }),
       ...(rehearsal && { Rehearsal: shown(rehearsal) }),
     }
@@ -102,6 +94,10 @@ export class Backups {
     const named = (wanted: string) => states.find(({ name }) => name === wanted)
     return [named(BACKUP_JOB), named(REHEARSAL_JOB)]
   }
+}
+
+function shownBackup({ name, created, size }: NonNullable<BackupMemory['newest']>) {
+  return { Name: name, Created: created, Size: size }
 }
 
 /** How the last run ended; before the first one, what is known from before. */

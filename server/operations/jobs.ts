@@ -4,6 +4,8 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Call, Gate } from '../gate/gate.ts'
 import type { JobState, Scheduler } from '../jobs/scheduler.ts'
 
+type ShownJob = OperationResponse<'job-run'>
+
 /** The jobs of a server, as callers with rules see them. */
 export class Jobs {
   readonly #scheduler: Scheduler
@@ -15,7 +17,7 @@ export class Jobs {
   }
 
   /** The jobs whose action the caller has. Needs no permission itself. */
-  async status(call: Call): Promise<OperationResponse<'job-status'>> {
+  async status(call: Call): Promise<ShownJob[]> {
     const visible = this.#visible(call)
     await this.#gate.listed(call, visible.length)
     return visible.map(shown)
@@ -26,10 +28,7 @@ export class Jobs {
    * `Started`, the start of an earlier run, it only waits for that one's end. Needs the action of the job. Rejects
    * with `not_found`, also for a job that the caller may not see.
    */
-  async run(
-    call: Call,
-    { Name, Started }: OperationRequest<'job-run'>,
-  ): Promise<OperationResponse<'job-run'>> {
+  async run(call: Call, { Name, Started }: OperationRequest<'job-run'>): Promise<ShownJob> {
     const job = this.#visible(call).find(({ name }) => name === Name)
     if (!job) throw new SottoError('not_found', `There is no job ${quote(Name)}`)
     if (Started !== undefined) return shown(await this.#scheduler.wait(Name))
@@ -44,7 +43,7 @@ export class Jobs {
 }
 
 /** A state of a job as operators see it. */
-export function shown(state: JobState): OperationResponse<'job-run'> {
+export function shown(state: JobState): ShownJob {
   const { name, running, lastStart, lastEnd, lastResult, lastMessage, lastSuccess, nextRun } = state
   return {
     Name: name,

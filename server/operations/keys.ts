@@ -19,6 +19,9 @@ export interface KeysParts {
   readonly begun: () => void
 }
 
+type KeyStatus = OperationResponse<'key-status'>
+type ShownWrap = OperationResponse<'key-rewrap'>[number]
+
 /** The keys, as callers with rules see them. */
 export class Keys {
   readonly #parts: KeysParts
@@ -28,7 +31,7 @@ export class Keys {
   }
 
   /** Every wrap of the root key, and every entry of the keyring. Needs `keys`. */
-  async status(call: Call): Promise<OperationResponse<'key-status'>> {
+  async status(call: Call): Promise<KeyStatus> {
     const pass = await this.#parts.gate.operate(call, 'keys', 'key-status')
     const status = await this.#status()
     await pass.record('ok')
@@ -39,7 +42,7 @@ export class Keys {
    * Begins a rotation of the keyring, which continues by itself, or joins the one that is under way.
    * Resolves with the keys after that. Needs `keys`. Rejects as `openKeyring` when no key opens the store.
    */
-  async rotate(call: Call): Promise<OperationResponse<'key-status'>> {
+  async rotate(call: Call): Promise<KeyStatus> {
     const { gate, rotation, begun } = this.#parts
     const pass = await gate.operate(call, 'keys', 'key-rotate')
     await pass.announce()
@@ -52,10 +55,7 @@ export class Keys {
    * Re-wraps the root key with the key that `Key` names, or else with each that is here. Needs `keys`.
    * Rejects as `Wraps.rewrap`.
    */
-  async rewrap(
-    call: Call,
-    { Key }: OperationRequest<'key-rewrap'>,
-  ): Promise<OperationResponse<'key-rewrap'>> {
+  async rewrap(call: Call, { Key }: OperationRequest<'key-rewrap'>): Promise<ShownWrap[]> {
     const { store, gate, providers, clock } = this.#parts
     const pass = await gate.operate(call, 'keys', 'key-rewrap')
     await pass.announce()
@@ -69,7 +69,7 @@ export class Keys {
     }
   }
 
-  async #status(): Promise<OperationResponse<'key-status'>> {
+  async #status(): Promise<KeyStatus> {
     const { store, rotation } = this.#parts
     const { wraps } = await store.keys()
     return shownKeys(wraps, await rotation.entries(), rotation.failure?.message)
@@ -81,7 +81,7 @@ export function shownKeys(
   wraps: readonly WrapInfo[],
   entries: readonly EntryUse[],
   failure?: string,
-): OperationResponse<'key-status'> {
+): KeyStatus {
   return {
     Wraps: wraps.map(shownWrap),
     Entries: entries.map(({ id, fingerprint, createdAt, state, versions }) => ({
@@ -96,8 +96,7 @@ export function shownKeys(
 }
 
 /** A wrap, as the API shows it. */
-export function shownWrap(wrap: WrapInfo): OperationResponse<'key-rewrap'>[number] {
-  const { provider, fingerprint, createdAt, provenAt } = wrap
+export function shownWrap({ provider, fingerprint, createdAt, provenAt }: WrapInfo): ShownWrap {
   return {
     Provider: provider,
     Fingerprint: fingerprint,

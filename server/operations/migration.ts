@@ -30,6 +30,7 @@ export interface MigrationParts {
   readonly left: () => void
 }
 
+type MigrationPlan = OperationResponse<'migrate-plan'>
 type Outcome = OperationResponse<'migrate-secret'>
 
 /** How often the move of a secret is tried that was changed on the way. */
@@ -56,10 +57,8 @@ export class Migration {
    * Which secrets a move concerns. Needs `migrate`, and shows those that the caller may `get`. Rejects
    * with `not_found` for a backend that is not there.
    */
-  async plan(
-    call: Call,
-    { From, To, Names }: OperationRequest<'migrate-plan'>,
-  ): Promise<OperationResponse<'migrate-plan'>> {
+  async plan(call: Call, request: OperationRequest<'migrate-plan'>): Promise<MigrationPlan> {
+    const { From, To, Names } = request
     const { gate, store } = this.#parts
     const pass = await gate.operate(call, 'migrate', 'migrate-plan')
     const { from, to } = await this.#way(From, To)
@@ -88,13 +87,9 @@ export class Migration {
     const reading = await gate.enter(call, 'get', Name, 'migrate-secret')
     const way = await this.#way(From, To)
     if (KeepSource && way.from === undefined) {
-      throw new SottoError(
-        'bad_request',
-        'The store keeps a value or a reference to it, never both',
-        {
-          hint: 'Make a backup first instead of keeping the source.',
-        },
-      )
+      const reason = 'The store keeps a value or a reference to it, never both'
+      const hint = 'Make a backup first instead of keeping the source.'
+      throw new SottoError('bad_request', reason, { hint })
     }
     for (let attempt = 1; ; attempt++) {
       try {
@@ -147,13 +142,11 @@ export class Migration {
 
   /** Writes every version to where it is to be, and gives what the store will keep of each. */
   async #copy(reading: Pass, row: SecretRow, to: number | undefined): Promise<SealedVersion[]> {
-    const { store } = this.#parts
     const { name, incarnation } = row
     if (to !== undefined) {
+      const places = row.versions.map((version) => ({ backend: to, name, incarnation, version }))
       // A run that is cut short leaves no values that are not on the list of orphans.
-      await store.noteWritten(
-        row.versions.map((version) => ({ backend: to, name, incarnation, version })),
-      )
+      await this.#parts.store.noteWritten(places)
     }
     const copied: SealedVersion[] = []
     for (let at = 0; at < row.versions.length; at += AT_ONCE) {
@@ -204,10 +197,8 @@ export class Migration {
       if (!now || Buffer.compare(now.mac, row.mac) !== 0) throw new ChangedMeanwhile()
       await pass.changeSecret('migrate', row.name, (stamp) => {
         // An entry that was retired in the meantime may get no new versions: it is erased once it has none.
-        const current = moved.map((each) => ({
-          ...each,
-          ...keyring.upToDate({ ...row, ...each }, each),
-        }))
+        const upToDate = (each: SealedVersion) => keyring.upToDate({ ...row, ...each }, each)
+        const current = moved.map((each) => ({ ...each, ...upToDate(each) }))
         return store.rehome(changeOf(keyring, stamp, row, row), current, keepSource)
       })
     })

@@ -15,6 +15,10 @@ export interface MirrorsParts extends Pick<MirrorParts, 'store' | 'clock' | 'tim
   readonly job: MirrorJob
 }
 
+type Status = OperationResponse<'mirror-status'>[number]
+type Synced = OperationResponse<'mirror-sync'>
+type Plan = OperationResponse<'mirror-plan'>
+
 const MAX_ITEMS = 1000
 /** How long a page of a plan may take. */
 const PLAN_MS = 10_000
@@ -31,10 +35,7 @@ export class Mirrors {
    * The state of each mirror, with the secrets that are not as they should be, of those the caller has
    * `info` on. Needs `mirror`. Rejects with `not_found` for a backend without one.
    */
-  async status(
-    call: Call,
-    { Backend }: OperationRequest<'mirror-status'>,
-  ): Promise<OperationResponse<'mirror-status'>> {
+  async status(call: Call, { Backend }: OperationRequest<'mirror-status'>): Promise<Status[]> {
     const pass = await this.#parts.gate.operate(call, 'mirror', 'mirror-status')
     const setups = await this.#named(Backend)
     const mirrors = await Promise.all(setups.map((setup) => this.#statusOf(call, setup)))
@@ -46,10 +47,7 @@ export class Mirrors {
    * Runs mirrors now, and resolves with how that ended, or with that it still runs. Needs `mirror`. Rejects
    * with `not_found` for a backend without one.
    */
-  async sync(
-    call: Call,
-    request: OperationRequest<'mirror-sync'>,
-  ): Promise<OperationResponse<'mirror-sync'>> {
+  async sync(call: Call, request: OperationRequest<'mirror-sync'>): Promise<Synced> {
     const { Backend, Secrets, OnDrift, AcceptMount } = request
     const { gate, scheduler, job } = this.#parts
     const pass = await gate.operate(call, 'mirror', 'mirror-sync')
@@ -74,17 +72,15 @@ export class Mirrors {
    * What `sync` would do, for a page of the secrets after `After`, of those the caller has `info` on. Changes
    * nothing. Needs `mirror`.
    */
-  async plan(
-    call: Call,
-    { Backend, After, OnDrift }: OperationRequest<'mirror-plan'>,
-  ): Promise<OperationResponse<'mirror-plan'>> {
+  async plan(call: Call, request: OperationRequest<'mirror-plan'>): Promise<Plan> {
+    const { Backend, After, OnDrift } = request
     const { gate, store, timers, job } = this.#parts
     const pass = await gate.operate(call, 'mirror', 'mirror-plan')
     const [setup] = await this.#named(Backend)
     if (!setup) throw missing(Backend)
     const mirror = job.mirror(setup, OnDrift)
     const until = timers.now() + PLAN_MS
-    const items: OperationResponse<'mirror-plan'>['Items'] = []
+    const items: Plan['Items'] = []
     let after = After
     do {
       const rows = (await store.states(after)).slice(0, 100)
@@ -97,10 +93,7 @@ export class Mirrors {
     return { Items: items, ...(after !== undefined && { After: after }) }
   }
 
-  async #statusOf(
-    call: Call,
-    { backend, name, spec }: MirrorSetup,
-  ): Promise<OperationResponse<'mirror-status'>[number]> {
+  async #statusOf(call: Call, { backend, name, spec }: MirrorSetup): Promise<Status> {
     const { store, gate, clock, job } = this.#parts
     const { states, waitsSince } = await store.mirrorCounts(backend)
     const head = await store.mirrorHead(backend)
@@ -117,12 +110,9 @@ export class Mirrors {
       ...(head?.checkedAt !== undefined && { CheckedAt: head.checkedAt }),
       ...(last && { LastRun: last.at, LastResult: last.error ? 'failed' : 'ok' }),
       ...(last?.error && { LastMessage: last.error.message }),
-      Items: items.map(({ name: Name, state, reason, since }) => ({
-        Name,
-        State: state,
-        Reason: reason,
-        Since: since,
-      })),
+      Items: items.map(({ name: Name, state: State, reason: Reason, since: Since }) => {
+        return { Name, State, Reason, Since }
+      }),
     }
   }
 

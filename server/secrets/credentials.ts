@@ -5,18 +5,13 @@ import type { SecretCache } from '../catalog/cache.ts'
 import type { Gate } from '../gate/gate.ts'
 import { systemCall } from '../gate/system.ts'
 
-/** What credentials are read with. */
-export interface CredentialParts {
-  readonly cache: SecretCache
-  readonly gate: Gate
-}
-
 /**
  * The credential that `ref` names. Rejects with `backend_refused` when there is none, and with
  * `audit_unavailable`.
  */
 export async function readCredential(
-  { cache, gate }: CredentialParts,
+  cache: SecretCache,
+  gate: Gate,
   { name, key }: SecretRef,
 ): Promise<string> {
   const call = systemCall('backend', [{ action: ['get'], secret: [name] }])

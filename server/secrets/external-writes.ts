@@ -2,7 +2,6 @@
  * Adds versions whose values are kept in a backend. The number is reserved first, durably, and only then the
  * value is written: a write that failed, or half of one, leaves its number unused and blocks nobody.
  */
-import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { SecretRow, Store } from '../store/contract.ts'
 import type { Pass } from '../gate/gate.ts'
@@ -35,12 +34,7 @@ export class ExternalWrites {
   }
 
   /** `version`, or the next number that the backend `id` has nothing at. Rejects when it cannot be used. */
-  vacant(
-    id: number,
-    before: SecretRow | undefined,
-    name: string,
-    version: number,
-  ): Promise<number> {
+  vacant(id: number, before: SecretRow | undefined, name: string, version: number) {
     return this.#parts.values.vacant(id, { name, incarnation: nextIncarnation(before), version })
   }
 
@@ -77,13 +71,4 @@ export class ExternalWrites {
       return store.fill(changeOf(keyring, stamp, row, next), current)
     })
   }
-}
-
-/** A number that the caller chose is taken in the backend, though not here. */
-export function takenThere(name: string, version: number): SottoError {
-  return new SottoError(
-    'version_taken',
-    `Cannot create version ${version} of ${quote(name)}: its backend has something under that number`,
-    { hint: 'Choose another number; `sotto put` finds one.' },
-  )
 }

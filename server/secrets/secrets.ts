@@ -1,12 +1,12 @@
 /** The service: a method for each verb of the API, each through the gate. */
-import { quote, SottoError } from '../../client/api/errors.ts'
-import type { Action, Rule, SecretInfo } from '../../client/api/types.ts'
+import { type ErrorExtra, quote, SottoError } from '../../client/api/errors.ts'
+import type { Action, SecretInfo } from '../../client/api/types.ts'
 import { MAX_VERSION, operatorActions, secretActions } from '../../client/api/types.ts'
 import type { Request } from '../../client/api/wire.ts'
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretRow, SecretState, Store } from '../store/contract.ts'
 import type { CachedSecret, OpenableVersion, SecretCache } from '../catalog/cache.ts'
-import { type ExternalWrites, type NewVersion, takenThere } from './external-writes.ts'
+import type { ExternalWrites, NewVersion } from './external-writes.ts'
 import type { Call, Gate, Pass } from '../gate/gate.ts'
 import type { BackendRegistry } from '../backends/registry.ts'
 import { appended, ascending, type ChangeStamp, changeOf } from '../catalog/states.ts'
@@ -24,28 +24,6 @@ export interface SecretsParts {
   readonly locks: Locks
   /** Called when values were removed here that a backend still has. */
   readonly left: () => void
-}
-
-/** What `whoami` answers. */
-export interface Self {
-  readonly Hostname: string
-  readonly IP: string
-  /** The StableID of the node. */
-  readonly NodeID?: string
-  readonly User?: string
-  readonly Tags?: readonly string[]
-  readonly Rules: readonly Rule[]
-  /** The actions that the rules allow on the name in the request; without a name, those of an operator. */
-  readonly Allowed: readonly Action[]
-  /** For each of these actions the first of the rules, from 0, that allows it, and its pattern. */
-  readonly AllowedBy: readonly AllowedBy[]
-}
-
-/** Which rule allows an action. */
-interface AllowedBy {
-  readonly Action: Action
-  readonly Rule: number
-  readonly Pattern: string
 }
 
 /** A value on its way out. The caller zeroes it after use. */
@@ -97,10 +75,7 @@ export class Secrets {
     const { active } = secret.row
     if (conditional && request.Version === active) return undefined
     const sealed = secret.versions.get(wanted || active)
-    if (!sealed) {
-      await pass.record('not-found', wanted)
-      throw missing(request.Name, wanted)
-    }
+    if (!sealed) return missing(pass, request.Name, wanted)
     return { Value: await pass.reveal(secret.row, sealed), Version: sealed.version }
   }
 
@@ -124,10 +99,8 @@ export class Secrets {
           : await this.#parts.externalWrites.vacant(home, before, Name, next)
       if (version > MAX_VERSION) {
         await pass.record('refused')
-        throw new SottoError(
-          'versions_exhausted',
-          `Cannot put ${quote(Name)}: ${MAX_VERSION} is taken`,
-        )
+        const message = `Cannot put ${quote(Name)}: ${MAX_VERSION} is taken`
+        throw new SottoError('versions_exhausted', message)
       }
       const active = before && before.active > 0 ? before.active : version
       const addition = { name: Name, version, active, verb: 'put', value: Value }
@@ -150,17 +123,16 @@ export class Secrets {
       const unsure = this.#store.identity.restored && version <= this.#highest(before)
       if (given || unsure) {
         await pass.record('refused', version)
-        throw new SottoError(
-          'version_taken',
-          `Cannot create version ${version} of ${quote(Name)}: the number ${given ? 'was' : 'may have been'} given before`,
-        )
+        throw taken(Name, version, `the number ${given ? 'was' : 'may have been'} given before`)
       }
       const home = await this.#homeOf(Name, await this.#cache.read(Name, 0))
       if (home !== undefined) {
         const vacant = await this.#parts.externalWrites.vacant(home, before, Name, version)
         if (vacant !== version) {
           await pass.record('refused', version)
-          throw takenThere(Name, version)
+          throw taken(Name, version, 'its backend has something under that number', {
+            hint: 'Choose another number; `sotto put` finds one.',
+          })
         }
       }
       const verb = 'create-version'
@@ -192,10 +164,8 @@ export class Secrets {
       const row = await this.#rowWith(pass, Name, Version)
       if (row.active === Version) {
         await pass.record('refused', Version)
-        throw new SottoError(
-          'version_active',
-          `Cannot delete version ${Version} of ${quote(Name)}: it is the active one`,
-        )
+        const message = `Cannot delete version ${Version} of ${quote(Name)}: it is the active one`
+        throw new SottoError('version_active', message)
       }
       const next = {
         ...row,
@@ -226,12 +196,13 @@ export class Secrets {
 
   /**
    * What the network says of the caller, and what its rules allow on `Name`, or as an operator if `Name`
-   * is empty. Needs no permission.
+   * is empty: for each action the first of the rules, from 0, that allows it, and its pattern. Needs no
+   * permission.
    */
-  whoami(call: Call, { Name }: Request<'whoami'>): Self {
+  whoami(call: Call, { Name }: Request<'whoami'>) {
     const { principal, rules, node } = call.caller
     const asked: readonly Action[] = Name === '' ? operatorActions : secretActions
-    const by = asked.flatMap((action): AllowedBy[] => {
+    const by = asked.flatMap((action) => {
       const grant = this.#gate.grant(call, action, Name)
       return grant ? [{ Action: action, Rule: grant.rule, Pattern: grant.pattern }] : []
     })
@@ -310,19 +281,14 @@ export class Secrets {
   async #existing(pass: Pass, name: string, wanted: number): Promise<CachedSecret> {
     const secret = await this.#cache.read(name, wanted)
     if (secret && secret.row.active > 0) return secret
-    return this.#missing(pass, name, wanted)
+    return missing(pass, name, wanted)
   }
 
   /** The same without values, where `version` must exist: a secret whose active one is damaged can be fixed. */
   async #rowWith(pass: Pass, name: string, version: number): Promise<SecretRow> {
     const row = await this.#cache.row(name)
     if (row && row.active > 0 && row.versions.includes(version)) return row
-    return this.#missing(pass, name, version)
-  }
-
-  async #missing(pass: Pass, name: string, asked: number): Promise<never> {
-    await pass.record('not-found', asked || undefined)
-    throw missing(name, asked)
+    return missing(pass, name, version)
   }
 }
 
@@ -330,7 +296,13 @@ function infoOf(row: SecretState): SecretInfo {
   return { Name: row.name, Versions: row.versions, ActiveVersion: row.active }
 }
 
-function missing(name: string, version: number): SottoError {
+function taken(name: string, version: number, why: string, extra?: ErrorExtra): SottoError {
+  const message = `Cannot create version ${version} of ${quote(name)}: ${why}`
+  return new SottoError('version_taken', message, extra)
+}
+
+async function missing(pass: Pass, name: string, version: number): Promise<never> {
+  await pass.record('not-found', version || undefined)
   const what = version > 0 ? `version ${version} of ${quote(name)}` : quote(name)
-  return new SottoError('not_found', `There is no ${what}`)
+  throw new SottoError('not_found', `There is no ${what}`)
 }

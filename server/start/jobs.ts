@@ -2,15 +2,13 @@
 import { BACKUP_JOB } from '../backup/schedule/names.ts'
 import type { BackupsConfig } from '../config/backups.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
-import { Rotation } from '../keys/rotation.ts'
-import { rotationJob } from '../keys/rotation-job.ts'
+import { Rotation, rotationJob } from '../keys/rotation.ts'
 import { openKeyring } from '../keys/wraps.ts'
 import { Backups } from '../operations/backups.ts'
 import { MirrorJob } from '../mirror/job.ts'
 import { Mirrors } from '../operations/mirrors.ts'
 import { processTimers, type Timers } from '../platform/timers.ts'
-import { Orphans } from '../secrets/orphans.ts'
-import { orphansJob } from '../secrets/orphans-job.ts'
+import { orphansJob } from '../secrets/orphans.ts'
 import type { StateDirectory } from '../store/directory.ts'
 import type { Services } from './services.ts'
 
@@ -36,7 +34,7 @@ export async function addJobs(
   backups: BackupsConfig | undefined,
   world: JobsWorld,
 ): Promise<Jobs> {
-  services.scheduler.add(orphansJob(new Orphans(services)))
+  services.scheduler.add(orphansJob(services))
   return {
     rotation: addRotation(services, world),
     mirrors: addMirrors(services, world),

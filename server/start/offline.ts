@@ -38,7 +38,7 @@ export async function withKeys<T>(
   const begin = async (keyring: Keyring): Promise<KeyActs> => {
     const cache = new SecretCache(store, keyring, 0)
     const commits = await openCommits(state, store, cache, world, undo)
-    return keyActs({ commits, actor: { operator }, clock })
+    return keyActs(commits, { operator }, clock)
   }
   // The log is opened by the first change, and once.
   let begun: Promise<KeyActs> | undefined

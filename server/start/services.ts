@@ -13,7 +13,7 @@ import { Gate } from '../gate/gate.ts'
 import type { Scheduler } from '../jobs/scheduler.ts'
 import { readCredential } from '../secrets/credentials.ts'
 import { ExternalWrites } from '../secrets/external-writes.ts'
-import { ORPHANS_JOB } from '../secrets/orphans-job.ts'
+import { ORPHANS_JOB } from '../secrets/orphans.ts'
 import { Secrets } from '../secrets/secrets.ts'
 import type { Store } from '../store/contract.ts'
 import type { Instruments } from './instruments.ts'
@@ -58,12 +58,12 @@ export function buildServices(
     registry,
     storeId: store.identity.id,
     origins,
-    credential: async (ref) => readCredential({ cache, gate: await credentialGate.promise }, ref),
+    credential: async (ref) => readCredential(cache, await credentialGate.promise, ref),
     open: openBackend ?? openBaoOpener({ origins, jwtFile }),
     metrics: metrics.backends,
   })
   undo.defer(() => open.close())
-  const values = new Values({ keyring, backends: open })
+  const values = new Values(keyring, open)
   const gate = new Gate({ log: commits.log, keyring, values, commits, clock })
   credentialGate.resolve(gate)
   const locks = new Locks()

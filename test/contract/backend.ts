@@ -112,12 +112,6 @@ export function backendContract(kind: string, make: () => Promise<BackendFixture
       return found && { ...found, content: found.content && JSON.parse(String(found.content)) }
     }
 
-    async function projected(): Promise<Set<string>> {
-      const names = new Set<string>()
-      for await (const name of backend.projections()) names.add(name)
-      return names
-    }
-
     test('passes its own test', async () => {
       const report = await backend.test()
       expect(report.product).toMatch(/^[A-Z]/)
@@ -320,18 +314,6 @@ export function backendContract(kind: string, make: () => Promise<BackendFixture
       expect(await backend.readProjection(name)).toBeUndefined()
       await backend.writeProjection(name, next(name), 0)
       expect(await shown(name)).toMatchObject({ content: { value: name } })
-      expect(await projected()).toContain(name)
-    })
-
-    test('names are listed at any depth, and none that is removed', async () => {
-      const names = [fresh(), fresh('/deeper/still'), fresh('/deeper')]
-      for (const name of names) await backend.writeProjection(name, next('x'), 0)
-      const before = await projected()
-      for (const name of names) expect(before).toContain(name)
-      await backend.removeProjection(names[1] as string, 1)
-      const after = await projected()
-      expect(after).not.toContain(names[1])
-      expect(after).toContain(names[0])
     })
   })
 }

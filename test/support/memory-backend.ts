@@ -105,11 +105,6 @@ export class MemoryBackend implements Backend {
     this.#shared.projections.delete(name)
   }
 
-  async *projections(): AsyncIterable<string> {
-    this.#shared.before('projections', '')
-    yield* this.#shared.projections.keys()
-  }
-
   async identity(): Promise<string> {
     this.#shared.before('identity', '')
     return this.#shared.identity

@@ -18,7 +18,7 @@ import type {
   Projection,
   WrittenProjection,
 } from '../contract.ts'
-import { nameOf, pathOf } from '../names.ts'
+import { pathOf } from '../names.ts'
 import { checkLeaf, checkContent } from './bounds.ts'
 import { type Entry, Kv, type Mount } from './kv.ts'
 import { markIn, noteOf } from './marks.ts'
@@ -78,10 +78,8 @@ export class OpenBaoBackend implements Backend {
    */
   constructor(options: OpenBaoBackendOptions) {
     const { address, login, mount = 'secret', prefix = 'sotto', origins, storeId } = options
-    const connection = new OpenBaoConnection(
-      address,
-      options.waitMs === undefined ? {} : { waitMs: options.waitMs },
-    )
+    const { waitMs, timers, random } = options
+    const connection = new OpenBaoConnection(address, waitMs === undefined ? {} : { waitMs })
     checkOrigin(connection.origin, origins)
     checkPath('mount', mount)
     checkPath('path prefix', prefix)
@@ -90,10 +88,10 @@ export class OpenBaoBackend implements Backend {
     this.#session = new Session({
       connection,
       login,
-      ...(options.timers && { timers: options.timers }),
-      ...(options.random && { random: options.random }),
+      ...(timers && { timers }),
+      ...(random && { random }),
     })
-    this.#kv = new Kv({ session: this.#session, mount, prefix })
+    this.#kv = new Kv(this.#session, mount, prefix)
     this.place = this.#kv.place
   }
 
@@ -121,15 +119,10 @@ export class OpenBaoBackend implements Backend {
     const entry = await this.#kv.read(leafPath(leaf), attempted)
     const found = this.#leafIn(entry, leaf)
     if (found?.problem === undefined) return found?.value
-    throw new SottoError(
-      'backend_altered',
-      `Cannot ${attempted} at ${this.place}: ${found.problem}`,
-      {
-        ...(entry?.data === undefined && {
-          hint: 'What was only deleted comes back with `bao kv undelete`.',
-        }),
-      },
-    )
+    const undelete = 'What was only deleted comes back with `bao kv undelete`.'
+    const message = `Cannot ${attempted} at ${this.place}: ${found.problem}`
+    const hint = entry?.data === undefined ? undelete : undefined
+    throw new SottoError('backend_altered', message, { hint })
   }
 
   async removeLeaf(leaf: Leaf): Promise<void> {
@@ -194,20 +187,13 @@ export class OpenBaoBackend implements Backend {
     await this.#ready()
     const found = await this.#kv.read(projectionPath(name), attempted)
     if (found === undefined) return
-    if (found.revision !== expected) {
-      throw outdated(attempted, this.place, expected, found.revision)
-    }
+    const { revision } = found
+    if (revision !== expected) throw outdated(attempted, this.place, expected, revision)
     await this.#kv.remove(projectionPath(name), attempted)
   }
 
-  async *projections(): AsyncIterable<string> {
-    await this.#ready()
-    yield* this.#below(PROJECTIONS)
-  }
-
   async identity(): Promise<string> {
-    const { accessor } = await this.#kv.mount()
-    return accessor
+    return (await this.#kv.mount()).accessor
   }
 
   async test(): Promise<BackendReport> {
@@ -218,8 +204,7 @@ export class OpenBaoBackend implements Backend {
   }
 
   status(): BackendStatus {
-    const { failure, ...status } = this.#session.status
-    return { ...status, ...(failure && { failure: failure.found }) }
+    return this.#session.status
   }
 
   async close(): Promise<void> {
@@ -262,17 +247,6 @@ export class OpenBaoBackend implements Backend {
 
   #gen({ incarnation }: Leaf): string {
     return `${this.#storeId}.${incarnation}`
-  }
-
-  async *#below(path: string): AsyncIterable<string> {
-    for await (const key of this.#kv.list(path, 'list what is there')) {
-      if (key.endsWith('/')) {
-        yield* this.#below(`${path}/${key.slice(0, -1)}`)
-        continue
-      }
-      const name = nameOf(`${path}/${key}`.slice(PROJECTIONS.length + 1))
-      if (name !== undefined && name !== '') yield name
-    }
   }
 }
 

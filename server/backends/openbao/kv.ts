@@ -1,9 +1,8 @@
 /** The calls of a KV engine, version 2, below one prefix: entries and their revisions. */
-import { quote, SottoError } from '../../../client/api/errors.ts'
-import type { Answer } from '../../openbao/connection.ts'
-import { type Failure, ownFailure } from '../../openbao/failures.ts'
+import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
+import type { Answer, OpenBaoRequest } from '../../openbao/connection.ts'
+import { type Failure, type FailureKind, ownFailure } from '../../openbao/failures.ts'
 import type { Session } from '../../openbao/session.ts'
-import { troubleOf } from './troubles.ts'
 
 /** The newest revision of an entry. */
 export interface Entry {
@@ -16,13 +15,6 @@ export interface Entry {
   readonly notes: Readonly<Record<string, unknown>>
 }
 
-/** A revision that was written. */
-export interface WrittenEntry {
-  readonly revision: number
-  /** When OpenBao will delete it by itself. UTC. */
-  readonly expires?: string
-}
-
 /** The mount below which the entries are. */
 export interface Mount {
   /** Another one once the mount was removed and recreated. */
@@ -33,23 +25,12 @@ export interface Mount {
 
 /** Settings of the mount, as far as they may be read. */
 export interface MountSettings {
-  readonly keeps: number
-  /** As OpenBao writes it, such as `720h0m0s`; absent where entries stay. */
-  readonly deletesAfter?: string
+  /** Whether it deletes entries by itself after a time. */
+  readonly deletes: boolean
 }
 
-/** Where the entries are. Paths are clean as `isCleanPath` says, without a slash at the begin or end. */
-export interface KvOptions {
-  readonly session: Session
-  readonly mount: string
-  readonly prefix: string
-  /** How many keys a listing is asked for at once. */
-  readonly page?: number
-}
-
+/** How many keys a listing is asked for at once. */
 const PAGE = 1000
-/** What OpenBao keeps where nothing is set. */
-const KEEPS = 10
 
 /** Entries below one prefix of one mount. Every method rejects as `Backend` does. */
 export class Kv {
@@ -58,14 +39,13 @@ export class Kv {
   readonly #session: Session
   readonly #mount: string
   readonly #prefix: string
-  readonly #page: number
 
-  constructor({ session, mount, prefix, page = PAGE }: KvOptions) {
+  /** Paths are clean as `isCleanPath` says, without a slash at the begin or end. */
+  constructor(session: Session, mount: string, prefix: string) {
     this.place = `OpenBao at ${quote(session.origin)}`
     this.#session = session
     this.#mount = mount
     this.#prefix = prefix
-    this.#page = page
   }
 
   /** The newest revision of the entry at `path`; undefined where none was ever written, or all was removed. */
@@ -79,16 +59,12 @@ export class Kv {
     const deleted = !answer.ok && answer.failure.kind === 'deleted'
     if (!answer.ok && !deleted) throw this.trouble(attempted, answer.failure)
     const { data, metadata } = dataOf(answer.ok ? answer.body : answer.failure.body)
-    const {
-      version,
-      deletion_time: expires,
-      custom_metadata: notes,
-    } = isObject(metadata) ? metadata : {}
+    const { version, deletion_time: expires, custom_metadata: notes } = objectIn(metadata)
     if (typeof version !== 'number') throw this.trouble(attempted, notKv2)
     return {
       revision: version,
       ...(!deleted && isObject(data) && { data, ...expiry(expires) }),
-      notes: isObject(notes) ? notes : {},
+      notes: objectIn(notes),
     }
   }
 
@@ -101,11 +77,11 @@ export class Kv {
     data: Uint8Array,
     expected: number,
     attempted: string,
-  ): Promise<WrittenEntry | undefined> {
+  ): Promise<Pick<Entry, 'revision' | 'expires'> | undefined> {
     const head = Buffer.from(`{"options":{"cas":${expected}},"data":`)
     const body = Buffer.concat([head, data, Buffer.from('}')])
     // Repeated after an answer that was lost, it conflicts with itself, which the caller sees.
-    const answer = await this.#call('POST', 'data', path, body)
+    const answer = await this.#call('POST', 'data', path, { body })
     body.fill(0)
     if (!answer.ok && answer.failure.kind === 'conflict') return undefined
     if (!answer.ok) throw this.trouble(attempted, answer.failure)
@@ -119,7 +95,8 @@ export class Kv {
    * policy allows it.
    */
   async note(path: string, notes: object, attempted: string): Promise<boolean> {
-    const answer = await this.#call('PATCH', 'metadata', path, { custom_metadata: notes })
+    const body = { custom_metadata: notes }
+    const answer = await this.#call('PATCH', 'metadata', path, { body })
     if (answer.ok) return true
     if (isForbidden(answer.failure)) return false
     throw this.trouble(attempted, answer.failure)
@@ -135,8 +112,8 @@ export class Kv {
   async *list(path: string, attempted: string): AsyncIterable<string> {
     let after = ''
     for (;;) {
-      const query = { list: 'true', limit: String(this.#page), ...(after !== '' && { after }) }
-      const answer = await this.#call('GET', 'metadata', path, undefined, query)
+      const query = { list: 'true', limit: String(PAGE), ...(after !== '' && { after }) }
+      const answer = await this.#call('GET', 'metadata', path, { query })
       if (!answer.ok && answer.failure.kind === 'not_found') {
         await this.mount()
         return
@@ -147,7 +124,7 @@ export class Kv {
       // Vault has no pages: it answers with all keys each time.
       if (after !== '' && keys.includes(after)) return
       yield* keys.filter((key) => typeof key === 'string')
-      if (keys.length !== this.#page) return
+      if (keys.length !== PAGE) return
       after = String(keys.at(-1))
     }
   }
@@ -160,7 +137,7 @@ export class Kv {
     if (!answer.ok && answer.failure.kind === 'denied') throw this.trouble(attempted, hidden)
     if (!answer.ok) throw this.trouble(attempted, answer.failure)
     const { type, options, accessor, running_plugin_version: engine } = dataOf(answer.body)
-    const { version } = (options ?? {}) as Record<string, unknown>
+    const { version } = objectIn(options)
     if ((type !== 'kv' && type !== 'generic') || typeof accessor !== 'string') {
       throw this.trouble(attempted, otherEngine(String(type)))
     }
@@ -174,32 +151,27 @@ export class Kv {
     const answer = await this.#session.call({ method: 'GET', path, repeatable: true })
     if (!answer.ok && isForbidden(answer.failure)) return undefined
     if (!answer.ok) throw this.trouble(`read the settings of ${quote(this.#mount)}`, answer.failure)
-    const { max_versions: keeps, delete_version_after: after } = dataOf(answer.body)
-    return {
-      keeps: typeof keeps === 'number' && keeps > 0 ? keeps : KEEPS,
-      ...(typeof after === 'string' && /[1-9]/.test(after) && { deletesAfter: after }),
-    }
+    // OpenBao writes `0s` where entries stay, and else such as `720h0m0s`.
+    const { delete_version_after: after } = dataOf(answer.body)
+    return { deletes: typeof after === 'string' && /[1-9]/.test(after) }
   }
 
   /** The error for `failure`; `attempted` follows "Cannot". */
   trouble(attempted: string, failure: Failure): SottoError {
-    return troubleOf(attempted, this.place, failure)
+    const { found, hint } = failure
+    return new SottoError(codeOf(failure), `Cannot ${attempted} at ${this.place}: ${found}`, {
+      hint,
+    })
   }
 
   #call(
     method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     part: 'data' | 'metadata',
     below: string,
-    body?: object,
-    query?: Readonly<Record<string, string>>,
+    more: Pick<OpenBaoRequest, 'body' | 'query'> = {},
   ): Promise<Answer> {
-    return this.#session.call({
-      method,
-      path: `${this.#mount}/${part}/${this.#prefix}/${below}`,
-      ...(body && { body }),
-      ...(query && { query }),
-      repeatable: true,
-    })
+    const path = `${this.#mount}/${part}/${this.#prefix}/${below}`
+    return this.#session.call({ method, path, ...more, repeatable: true })
   }
 }
 
@@ -220,6 +192,25 @@ function otherEngine(type: string): Failure {
   return ownFailure('refused', found, 'Give a mount of `bao secrets enable -version=2 kv`.')
 }
 
+/** Failures that pass, or that are fixed at OpenBao: nothing is wrong with the request. */
+const passing: ReadonlySet<FailureKind> = new Set([
+  'unreachable',
+  'late',
+  'sealed',
+  'uninitialised',
+  'standby',
+  'rate_limited',
+  'failed',
+])
+
+function codeOf({ kind, reasons }: Failure): ErrorCode {
+  if (passing.has(kind)) return 'backend_unavailable'
+  if (kind === 'too_large') return 'backend_too_large'
+  // A new mount answers this for a moment.
+  if (kind === 'refused' && /upgrading/i.test(reasons.join())) return 'backend_unavailable'
+  return 'backend_refused'
+}
+
 /** OpenBao sends an empty text where a revision stays. */
 function expiry(expires: unknown): { expires?: string } {
   return typeof expires === 'string' && expires !== '' ? { expires } : {}
@@ -231,8 +222,11 @@ function isForbidden({ status, reasons }: Failure): boolean {
 }
 
 function dataOf(body: unknown): Readonly<Record<string, unknown>> {
-  const { data } = (body ?? {}) as { data?: unknown }
-  return isObject(data) ? data : {}
+  return objectIn(objectIn(body)['data'])
+}
+
+function objectIn(value: unknown): Readonly<Record<string, unknown>> {
+  return isObject(value) ? value : {}
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

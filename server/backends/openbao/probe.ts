@@ -18,13 +18,12 @@ export async function probe(
 ): Promise<BackendReport> {
   const mount = await kv.mount()
   const settings = await kv.settings()
-  if (settings?.deletesAfter !== undefined) throw expiring('use it', kv.place)
+  if (settings?.deletes === true) throw expiring('use it', kv.place)
   const { marks, removes } = await tryEntry(kv, `${FOLDER}/${storeId}`)
   const version = await versionOf(address)
   return {
     product: `${mount.openBao ? 'OpenBao' : 'Vault'}${version === undefined ? '' : ` ${version}`}`,
     marks,
-    ...(settings && { keeps: settings.keeps }),
     notes: notesOn(settings, marks, removes),
   }
 }
@@ -86,12 +85,9 @@ function notesOn(settings: MountSettings | undefined, marks: boolean, removes: b
 }
 
 /** Asked without a namespace: it is answered only there. */
-async function versionOf({ url, caFile, insecure }: OpenBaoAddress): Promise<string | undefined> {
-  const connection = new OpenBaoConnection({
-    url,
-    ...(caFile !== undefined && { caFile }),
-    ...(insecure !== undefined && { insecure }),
-  })
+async function versionOf(address: OpenBaoAddress): Promise<string | undefined> {
+  const { namespace: _namespace, ...outside } = address
+  const connection = new OpenBaoConnection(outside)
   try {
     const answer = await connection.call({ method: 'GET', path: 'sys/seal-status' })
     const { version } = ((answer.ok && answer.body) || {}) as { version?: unknown }

@@ -30,12 +30,6 @@ function next(text: string, version = 1): NewProjection {
   }
 }
 
-async function namesOf(backend: Backend): Promise<string[]> {
-  const names: string[] = []
-  for await (const name of backend.projections()) names.push(name)
-  return names
-}
-
 async function failureOf(attempt: Promise<unknown>): Promise<SottoError> {
   const error = await attempt.then(
     () => undefined,
@@ -56,7 +50,6 @@ async function failuresOfAll(backend: Backend): Promise<Set<string>> {
     () => backend.readProjection('kept'),
     () => backend.writeProjection('kept', next('new', 2), 1),
     () => backend.removeProjection('kept', 1),
-    () => namesOf(backend),
     () => backend.test(),
   ]
   const codes = new Set<string>()
@@ -273,7 +266,6 @@ describeWith(['bao'], 'a KV engine in trouble', () => {
     await backend.leaves('least')
     await backend.writeProjection('least', next('a'), 0)
     await backend.readProjection('least')
-    await namesOf(backend)
     await backend.removeProjection('least', 1)
     await backend.removeLeaf(leafOf('least'))
     expect(marked).toBeGreaterThan(before)
@@ -331,16 +323,13 @@ describeWith(['bao'], 'a KV engine in trouble', () => {
     })
   })
 
-  test('13: more names in one folder than a listing has at once', async () => {
+  test('13: more leaves in one folder than a listing has at once', async () => {
     const backend = opened(await backendOn(bao))
-    const names = Array.from({ length: 1203 }, (_, index) => `folder/é ${index}`)
-    for (let at = 0; at < names.length; at += 50) {
-      await Promise.all(
-        names.slice(at, at + 50).map((name) => backend.writeProjection(name, next('x'), 0)),
-      )
+    const leaves = Array.from({ length: 1203 }, (_, index) => leafOf('folder/é', index + 1))
+    for (let at = 0; at < leaves.length; at += 50) {
+      await Promise.all(leaves.slice(at, at + 50).map((leaf) => backend.writeLeaf(leaf, value)))
     }
-    const listed = (await namesOf(backend)).filter((name) => name.startsWith('folder/'))
-    expect(listed.toSorted()).toEqual(names.toSorted())
+    expect(await backend.leaves('folder/é')).toEqual(leaves.map(({ version }) => version))
   })
 
   test('14: a mount of KV version 1, and one of another engine, are refused before anything is written', async () => {

@@ -50,10 +50,12 @@ export class Listeners {
   /** Listens on addresses that are new, and no more on those that are gone. Never rejects. */
   follow(): void {
     // One after another: an address must not be taken twice.
+    const before = this.#settling
     const next = async (): Promise<void> => {
+      await before
       if (!this.#closed) await this.#settle()
     }
-    this.#settling = this.#settling.then(next)
+    this.#settling = next()
   }
 
   /** Follows no more. What is open is the listener's to close. */

@@ -61,18 +61,16 @@ export type Door =
   /** A unix socket behind `tailscale serve`. */
   | { readonly kind: 'socket'; readonly path: string }
 
-/**
- * What `sotto init` runs with. The store is sealed under each key service that is named, and under a local
- * key where a file is named, or nothing else is.
- */
-export interface InitConfig extends Omit<KeysAtHand, 'recoveryIdentity'> {
-  readonly stateDir: string
-}
-
 /** What the commands that change the keys of a store run with. */
 export interface KeysConfig extends KeysAtHand {
   readonly stateDir: string
 }
+
+/**
+ * What `sotto init` runs with. The store is sealed under each key service that is named, and under a local
+ * key where a file is named, or nothing else is.
+ */
+export type InitConfig = Omit<KeysConfig, 'recoveryIdentity'>
 
 /**
  * Reads the settings of `sotto server`. Throws `usage` for what does not fit, and `unsafe` for a

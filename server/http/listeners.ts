@@ -50,9 +50,12 @@ export class Listeners {
   /** Listens on addresses that are new, and no more on those that are gone. Never rejects. */
   follow(): void {
     // One after another: an address must not be taken twice.
-    this.#settling = this.#settling.then(async () => {
+    const before = this.#settling
+    const next = async (): Promise<void> => {
+      await before
       if (!this.#closed) await this.#settle()
-    })
+    }
+    this.#settling = next()
   }
 
   /** Follows no more. What is open is the listener's to close. */

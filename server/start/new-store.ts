@@ -62,11 +62,7 @@ export async function makeStore(
       ...(local ? [{ ...local, createdAt }] : []),
     ]
     createStore(state.store, { identity: { id, development, createdAt }, keys, wraps })
-    return {
-      store: state.store,
-      services,
-      ...(path !== undefined && { keyFile: path }),
-    }
+    return { store: state.store, services, ...(path !== undefined && { keyFile: path }) }
   } finally {
     rootKey.fill(0)
   }
@@ -95,16 +91,16 @@ async function wrapWith(key: KeyProvider, rootKey: Uint8Array, storeId: string):
   return { provider: key.name, fingerprint, wrapped: await key.wrap(rootKey, storeId) }
 }
 
-function refuseOccupied(state: StateDirectory): void {
-  if (state.empty) return
-  if (state.orphans.length > 0) {
-    const names = state.orphans.map((name) => quote(name)).join(' and ')
-    const found = `has no store, but ${names}`
-    throw new SottoError('store_exists', `The state directory ${quote(state.path)} ${found}`, {
+function refuseOccupied({ path, empty, orphans }: StateDirectory): void {
+  if (empty) return
+  const where = `The state directory ${quote(path)}`
+  if (orphans.length > 0) {
+    const names = orphans.map((name) => quote(name)).join(' and ')
+    throw new SottoError('store_exists', `${where} has no store, but ${names}`, {
       hint: 'A `sotto init` was cut short, or a store was moved away. If it was the first, delete what it left and try again.',
     })
   }
-  throw new SottoError('store_exists', `The state directory ${quote(state.path)} is not empty`, {
+  throw new SottoError('store_exists', `${where} is not empty`, {
     hint: 'A store is never replaced. Give an empty directory, or start the server on this one.',
   })
 }

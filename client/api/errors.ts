@@ -219,7 +219,7 @@ export const errorTable = {
 export type ErrorCode = keyof typeof errorTable
 
 /** What an error may carry besides its code and message. */
-interface ErrorExtra {
+export interface ErrorExtra {
   /** What to do about it, one sentence for an operator. */
   readonly hint?: string | undefined
   /** The error underneath. Never an error that could hold a secret value. */

@@ -5,7 +5,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { nameOf, type S3Place } from './s3-place.ts'
-import type { S3Visit } from './s3-visit.ts'
+import type { S3Visit, SendOptions } from './s3-visit.ts'
 import type { Upload } from './target.ts'
 
 /** How an upload is made. */
@@ -72,7 +72,7 @@ class ObjectUpload {
   async #putWhole(): Promise<void> {
     let Body: Buffer = Buffer.alloc(0)
     for await (const part of this.#parts()) Body = part
-    const { client, sdk } = this.#visit
+    const { sdk, send } = this.#visit
     const command = new sdk.PutObjectCommand({
       ...this.#object,
       ...this.#made(),
@@ -81,35 +81,26 @@ class ObjectUpload {
       ChecksumSHA256: hash('sha256', Body, 'base64'),
       IfNoneMatch: '*',
     })
-    await this.#settle(() =>
-      this.#call((abortSignal) => client.send(command, { abortSignal }), TAKEN),
-    )
+    await this.#settle(() => send(command, this.#sends(TAKEN)))
   }
 
   async #putParts(): Promise<void> {
-    const { client, sdk } = this.#visit
+    const { sdk, send } = this.#visit
     await this.#abortForgotten()
-    const begun = await this.#call((abortSignal) =>
-      client.send(
-        new sdk.CreateMultipartUploadCommand({
-          ...this.#object,
-          ...this.#made(),
-          ChecksumAlgorithm: 'SHA256',
-        }),
-        { abortSignal },
-      ),
-    )
-    const UploadId = begun?.UploadId
+    const begin = new sdk.CreateMultipartUploadCommand({
+      ...this.#object,
+      ...this.#made(),
+      ChecksumAlgorithm: 'SHA256',
+    })
+    const UploadId = (await send(begin, this.#sends()))?.UploadId
     if (UploadId === undefined) throw this.#visit.failure({ name: 'no upload' })
     try {
       const Parts: { PartNumber: number; ETag: string | undefined; ChecksumSHA256: string }[] = []
       for await (const Body of this.#parts()) {
-        const part = {
-          PartNumber: Parts.length + 1,
-          ChecksumSHA256: hash('sha256', Body, 'base64'),
-        }
+        const ChecksumSHA256 = hash('sha256', Body, 'base64')
+        const part = { PartNumber: Parts.length + 1, ChecksumSHA256 }
         const command = new sdk.UploadPartCommand({ ...this.#object, ...part, UploadId, Body })
-        const kept = await this.#call((abortSignal) => client.send(command, { abortSignal }))
+        const kept = await send(command, this.#sends())
         Parts.push({ ...part, ETag: kept?.ETag })
       }
       const command = new sdk.CompleteMultipartUploadCommand({
@@ -119,12 +110,7 @@ class ObjectUpload {
         IfNoneMatch: '*',
       })
       // Where an earlier attempt completed it, there is no such upload any more.
-      await this.#settle(() =>
-        this.#call(
-          (abortSignal) => client.send(command, { abortSignal }),
-          [...TAKEN, 'NoSuchUpload'],
-        ),
-      )
+      await this.#settle(() => send(command, this.#sends([...TAKEN, 'NoSuchUpload'])))
     } catch (error) {
       await this.#abort(this.#object.Key, UploadId).catch(() => {})
       throw error
@@ -138,15 +124,11 @@ class ObjectUpload {
       failure = error as Error
     })
     if (failure && this.#upload.signal?.aborted) throw failure
-    const { client, sdk } = this.#visit
-    const found = await this.#visit
-      .call(
-        (abortSignal) => client.send(new sdk.HeadObjectCommand(this.#object), { abortSignal }),
-        { but: ['NotFound', 'NoSuchKey'] },
-      )
-      .catch((error: unknown) => {
-        throw failure ?? error
-      })
+    const { sdk, send } = this.#visit
+    const head = new sdk.HeadObjectCommand(this.#object)
+    const found = await send(head, { but: ['NotFound', 'NoSuchKey'] }).catch((error: unknown) => {
+      throw failure ?? error
+    })
     if (found?.Metadata?.[UPLOADED_BY] === this.#id) {
       const lack = this.#lackOf(found)
       if (lack === undefined) return
@@ -228,29 +210,25 @@ class ObjectUpload {
     }
   }
 
-  #call<T>(
-    act: (signal: AbortSignal) => Promise<T>,
-    but: readonly string[] = [],
-  ): Promise<T | undefined> {
-    return this.#visit.call(act, { but, signal: this.#upload.signal, ms: this.#limits.partMs })
+  #sends(but: readonly string[] = []): SendOptions {
+    return { but, signal: this.#upload.signal, ms: this.#limits.partMs }
   }
 
   async #abort(Key: string, UploadId: string): Promise<void> {
-    const { client, sdk, call } = this.#visit
+    const { sdk, send } = this.#visit
     const { Bucket } = this.#object
-    const command = new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId })
-    await call((abortSignal) => client.send(command, { abortSignal }), { ms: ABORT_MS })
+    await send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { ms: ABORT_MS })
   }
 
   /** Throws away parts of uploads that a process which ended long ago left. Does nothing where that is not permitted. */
   async #abortForgotten(): Promise<void> {
-    const { client, sdk, call } = this.#visit
+    const { sdk, send } = this.#visit
     const { Bucket, Key } = this.#object
     const Prefix = Key.slice(0, Key.lastIndexOf('/') + 1)
     const before = this.#limits.clock().getTime() - PARTS_KEPT_MS
     try {
       const command = new sdk.ListMultipartUploadsCommand({ Bucket, Prefix, Delimiter: '/' })
-      const found = await call((abortSignal) => client.send(command, { abortSignal }))
+      const found = await send(command)
       for (const { Key: key, UploadId, Initiated } of found?.Uploads ?? []) {
         if (!key?.endsWith('.backup') || UploadId === undefined) continue
         if (Initiated && Initiated.getTime() < before) await this.#abort(key, UploadId)
@@ -261,10 +239,8 @@ class ObjectUpload {
   }
 
   async #remove(): Promise<void> {
-    const { client, sdk, call } = this.#visit
-    await call((abortSignal) =>
-      client.send(new sdk.DeleteObjectCommand(this.#object), { abortSignal }),
-    )
+    const { sdk, send } = this.#visit
+    await send(new sdk.DeleteObjectCommand(this.#object))
   }
 
   #refuse(why: string, hint: string): SottoError {

@@ -21,14 +21,10 @@ import { type Manifest, STORE_PART } from '../manifest.ts'
 import { type Continuing, continueStore } from './continue.ts'
 import { publishState } from './publish.ts'
 import type { RestoredStore } from './restore.ts'
-import { countStates } from '../states.ts'
-import { openValues } from './verify.ts'
+import { countStates, openValues, WAIT_MS } from './verify.ts'
 
 /** What every SQLite file begins with. */
 const MAGIC = 'SQLite format 3\0'
-
-/** How long a read of the copy may take, in milliseconds: no request waits for it. */
-const WAIT_MS = 60_000
 
 /** What a store is made with. */
 export interface CopyParts extends Omit<Continuing, 'exact'> {
@@ -63,13 +59,10 @@ export async function restoreCopy(parts: CopyParts): Promise<RestoredStore> {
 async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
   const { copy, to, audit, signal } = parts
   if (existsSync(`${copy}-wal`) && statSync(`${copy}-wal`).size > 0) {
-    throw new SottoError(
-      'local',
-      `Cannot restore ${quote(copy)}: it has a log of SQLite next to it`,
-      {
-        hint: 'It is the file of a store, which is not whole alone: start the server on it. Restore copies that a program made of it.',
-      },
-    )
+    const message = `Cannot restore ${quote(copy)}: it has a log of SQLite next to it`
+    throw new SottoError('local', message, {
+      hint: 'It is the file of a store, which is not whole alone: start the server on it. Restore copies that a program made of it.',
+    })
   }
   const path = join(draft, STORE_PART)
   const written = createWriteStream(path, { flags: 'wx', mode: 0o600 })
@@ -118,22 +111,13 @@ async function openedKeyring(
 /** The manifest that a backup of the store would have. Throws `store_damaged` for a state that does not verify. */
 async function manifestOf(store: Store, keyring: Keyring, created: string): Promise<Manifest> {
   const { id, development, createdAt } = store.identity
-  const { revision, audit } = await store.head()
   const counts = await countStates(store, keyring)
-  const keys = keyring.fingerprints()
+  const keys = [...keyring.fingerprints()]
+  const schema = NEWEST_SCHEMA
   return {
     format: 1,
     program: version,
-    store: {
-      id,
-      development,
-      createdAt,
-      schema: NEWEST_SCHEMA,
-      revision,
-      audit,
-      counts,
-      keys: keys.map((key) => ({ id: key.id, state: key.state, fingerprint: key.fingerprint })),
-    },
+    store: { id, development, createdAt, schema, ...(await store.head()), counts, keys },
     created,
     log: null,
     follows: null,

@@ -17,7 +17,6 @@ import { damaged } from '../damage.ts'
 import { type Manifest, refuseNewerSchema, STORE_PART } from '../manifest.ts'
 import { OpenedBackup } from '../open.ts'
 import type { BackupKeys, BackupSource } from '../source.ts'
-import { countStates } from '../states.ts'
 
 /** How a backup is verified. */
 export interface VerifyBackupOptions {
@@ -39,8 +38,8 @@ export interface VerifiedBackup {
   readonly values: number
 }
 
-/** How long a read of an unpacked store may take, in milliseconds: no request waits for it. */
-const WAIT_MS = 60_000
+/** How long a read of an unpacked or copied store may take, in milliseconds: no request waits for it. */
+export const WAIT_MS: number = 60_000
 
 /**
  * Reads all of a backup and proves what it holds. Rejects with `backup_damaged` and what is wrong,
@@ -105,23 +104,25 @@ export async function provenStore(
   options: VerifyBackupOptions = {},
 ): Promise<ProvenStore> {
   const { name, manifest } = backup
-  const log = await told(name, () => provenLog(join(directory, 'audit'), manifest, name))
+  const audit = join(directory, 'audit')
+  const log = await told(name, () => provenLog(audit, manifest, name))
   const store = await told(name, () => openStore(join(directory, STORE_PART), { waitMs: WAIT_MS }))
   try {
     return await told(name, async () => {
       await compareStore(store, manifest, name)
-      await compareLog(store, join(directory, 'audit'), manifest, name)
+      await compareLog(store, audit, manifest, name)
       const stored = await store.keys()
       const keyring = keys.keyring(manifest.store.id, stored.keys)
       compareKeys(keyring, manifest, name)
-      await compareStates(store, keyring, manifest, name)
-      const values = await openValues(store, keyring, manifest, options)
-      if (values !== manifest.store.counts.versions) {
-        throw damaged(
-          name,
-          `it has ${values} values where ${manifest.store.counts.versions} are due`,
-        )
+      const found: Record<string, number> = await countStates(store, keyring)
+      for (const [what, due] of Object.entries(manifest.store.counts)) {
+        if (found[what] !== due) {
+          throw damaged(name, `it has ${found[what]} ${what} where ${due} are due`)
+        }
       }
+      const values = await openValues(store, keyring, manifest, options)
+      const due = manifest.store.counts.versions
+      if (values !== due) throw damaged(name, `it has ${values} values where ${due} are due`)
       return { store, keyring, values, log, [Symbol.asyncDispose]: () => store.close() }
     })
   } catch (error) {
@@ -147,11 +148,8 @@ async function compareStore(store: Store, { store: said }: Manifest, name: strin
     throw damaged(name, `it holds store ${id}, and its manifest names store ${said.id}`)
   }
   const { revision, audit } = await store.head()
-  if (
-    revision !== said.revision ||
-    audit?.id !== said.audit?.id ||
-    audit?.hash !== said.audit?.hash
-  ) {
+  const same = audit?.id === said.audit?.id && audit?.hash === said.audit?.hash
+  if (revision !== said.revision || !same) {
     throw damaged(name, 'its store is at another revision or record than its manifest says')
   }
 }
@@ -166,17 +164,23 @@ function compareKeys(keyring: Keyring, { store: said }: Manifest, name: string):
   if (!same) throw damaged(name, 'its keyring has other entries than its manifest lists')
 }
 
-async function compareStates(
+/** Counts what `store` holds. Throws `store_damaged` for a state that does not verify. */
+export async function countStates(
   store: Store,
   keyring: Keyring,
-  { store: { counts } }: Manifest,
-  name: string,
-): Promise<void> {
-  const found = await countStates(store, keyring)
-  for (const [what, count] of Object.entries(found)) {
-    const due = counts[what as keyof typeof found]
-    if (count !== due) throw damaged(name, `it has ${count} ${what} where ${due} are due`)
+): Promise<Manifest['store']['counts']> {
+  const counts = { names: 0, secrets: 0, versions: 0, tombstones: 0 }
+  for (let page = await store.states(undefined); page.length > 0; ) {
+    for (const row of page) {
+      keyring.verify(row, row.mac)
+      counts.names++
+      if (row.active > 0) counts.secrets++
+      counts.versions += row.versions.length
+      counts.tombstones += row.removed.length
+    }
+    page = await store.states(page.at(-1)?.name)
   }
+  return counts
 }
 
 /** Opens every value, and zeroes it. Resolves with how many; throws `store_damaged`. */

@@ -112,7 +112,8 @@ async function openedKeyring(
 async function manifestOf(store: Store, keyring: Keyring, created: string): Promise<Manifest> {
   const { id, development, createdAt } = store.identity
   const counts = await countStates(store, keyring)
-  const keys = [...keyring.fingerprints()]
+  const entries = keyring.fingerprints()
+  const keys = entries.map(({ id, state, fingerprint }) => ({ id, state, fingerprint }))
   const schema = NEWEST_SCHEMA
   return {
     format: 1,

@@ -17,6 +17,15 @@ export interface UploadLimits {
   readonly clock: () => Date
 }
 
+/** What is put where. */
+interface UploadParts {
+  readonly visit: S3Visit
+  readonly place: S3Place
+  readonly key: string
+  readonly upload: Upload
+  readonly limits: UploadLimits
+}
+
 /** How many parts S3 takes. */
 const MAX_PARTS = 10_000
 /** Parts that were left for so long belong to no upload that still runs. */
@@ -33,46 +42,34 @@ const TAKEN = ['PreconditionFailed', 'ConditionalRequestConflict']
  * Puts `upload` at `key`. When this resolves it is there, whole. When it rejects it is not, but for one case: no
  * answer came any more at the very end. Rejects with `target_unavailable`, and with what the content rejects with.
  */
-export async function putObject(
-  visit: S3Visit,
-  place: S3Place,
-  key: string,
-  upload: Upload,
-  limits: UploadLimits,
-): Promise<void> {
-  await new ObjectUpload(visit, place, key, upload, limits).run()
+export async function putObject(parts: UploadParts): Promise<void> {
+  await new ObjectUpload(parts).run()
 }
 
 class ObjectUpload {
-  readonly #visit: S3Visit
-  readonly #place: S3Place
+  readonly #parts: UploadParts
   readonly #object: { readonly Bucket: string; readonly Key: string }
-  readonly #upload: Upload
-  readonly #limits: UploadLimits
   readonly #id = randomBytes(16).toString('hex')
 
-  constructor(visit: S3Visit, place: S3Place, key: string, upload: Upload, limits: UploadLimits) {
-    this.#visit = visit
-    this.#place = place
-    this.#object = { Bucket: place.bucket, Key: key }
-    this.#upload = upload
-    this.#limits = limits
+  constructor(parts: UploadParts) {
+    this.#parts = parts
+    this.#object = { Bucket: parts.place.bucket, Key: parts.key }
   }
 
   async run(): Promise<void> {
-    const { size } = this.#upload
-    const { partBytes } = this.#limits
-    const most = partBytes * MAX_PARTS
-    if (size > most) {
-      throw this.#refuse(`it has ${size} bytes, and ${most} are the most`, 'Use a directory.')
+    const { upload, limits } = this.#parts
+    const most = limits.partBytes * MAX_PARTS
+    if (upload.size > most) {
+      const why = `it has ${upload.size} bytes, and ${most} are the most`
+      throw this.#refuse(why, 'Use a directory.')
     }
-    await (size <= partBytes ? this.#putWhole() : this.#putParts())
+    await (upload.size <= limits.partBytes ? this.#putWhole() : this.#putParts())
   }
 
   async #putWhole(): Promise<void> {
     let Body: Buffer = Buffer.alloc(0)
-    for await (const part of this.#parts()) Body = part
-    const { sdk, send } = this.#visit
+    for await (const part of this.#pieces()) Body = part
+    const { sdk, send } = this.#parts.visit
     const command = new sdk.PutObjectCommand({
       ...this.#object,
       ...this.#made(),
@@ -85,7 +82,7 @@ class ObjectUpload {
   }
 
   async #putParts(): Promise<void> {
-    const { sdk, send } = this.#visit
+    const { sdk, send } = this.#parts.visit
     await this.#abortForgotten()
     const begin = new sdk.CreateMultipartUploadCommand({
       ...this.#object,
@@ -93,10 +90,10 @@ class ObjectUpload {
       ChecksumAlgorithm: 'SHA256',
     })
     const UploadId = (await send(begin, this.#sends()))?.UploadId
-    if (UploadId === undefined) throw this.#visit.failure({ name: 'no upload' })
+    if (UploadId === undefined) throw this.#parts.visit.failure({ name: 'no upload' })
     try {
       const Parts: { PartNumber: number; ETag: string | undefined; ChecksumSHA256: string }[] = []
-      for await (const Body of this.#parts()) {
+      for await (const Body of this.#pieces()) {
         const ChecksumSHA256 = hash('sha256', Body, 'base64')
         const part = { PartNumber: Parts.length + 1, ChecksumSHA256 }
         const command = new sdk.UploadPartCommand({ ...this.#object, ...part, UploadId, Body })
@@ -123,8 +120,8 @@ class ObjectUpload {
     const answer = await step().catch((error: unknown) => {
       failure = error as Error
     })
-    if (failure && this.#upload.signal?.aborted) throw failure
-    const { sdk, send } = this.#visit
+    if (failure && this.#parts.upload.signal?.aborted) throw failure
+    const { sdk, send } = this.#parts.visit
     const head = new sdk.HeadObjectCommand(this.#object)
     const found = await send(head, { but: ['NotFound', 'NoSuchKey'] }).catch((error: unknown) => {
       throw failure ?? error
@@ -152,8 +149,8 @@ class ObjectUpload {
     ContentLength?: number | undefined
     ObjectLockMode?: string | undefined
   }): string | undefined {
-    const { size } = this.#upload
-    const { lock } = this.#place
+    const { size } = this.#parts.upload
+    const { lock } = this.#parts.place
     if (found.ContentLength !== size)
       return `the bucket kept ${found.ContentLength} of ${size} bytes`
     if (lock && found.ObjectLockMode !== lock.mode) return 'the bucket put no object lock on it'
@@ -161,9 +158,9 @@ class ObjectUpload {
   }
 
   /** The content in parts of which all but the last are full. Rejects where its size is not what was said. */
-  async *#parts(): AsyncGenerator<Buffer> {
-    const { content, size, signal } = this.#upload
-    const { partBytes } = this.#limits
+  async *#pieces(): AsyncGenerator<Buffer> {
+    const { content, size, signal } = this.#parts.upload
+    const { partBytes } = this.#parts.limits
     let part = Buffer.allocUnsafe(Math.min(partBytes, size))
     let filled = 0
     let come = 0
@@ -199,33 +196,35 @@ class ObjectUpload {
 
   /** What an object is made with. */
   #made() {
-    const { lock } = this.#place
+    const { lock } = this.#parts.place
     return {
       ContentType: 'application/octet-stream',
       Metadata: { [UPLOADED_BY]: this.#id },
       ...(lock && {
         ObjectLockMode: lock.mode,
-        ObjectLockRetainUntilDate: new Date(this.#limits.clock().getTime() + lock.days * DAY_MS),
+        ObjectLockRetainUntilDate: new Date(
+          this.#parts.limits.clock().getTime() + lock.days * DAY_MS,
+        ),
       }),
     }
   }
 
   #sends(but: readonly string[] = []): SendOptions {
-    return { but, signal: this.#upload.signal, ms: this.#limits.partMs }
+    return { but, signal: this.#parts.upload.signal, ms: this.#parts.limits.partMs }
   }
 
   async #abort(Key: string, UploadId: string): Promise<void> {
-    const { sdk, send } = this.#visit
+    const { sdk, send } = this.#parts.visit
     const { Bucket } = this.#object
     await send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { ms: ABORT_MS })
   }
 
   /** Throws away parts of uploads that a process which ended long ago left. Does nothing where that is not permitted. */
   async #abortForgotten(): Promise<void> {
-    const { sdk, send } = this.#visit
+    const { sdk, send } = this.#parts.visit
     const { Bucket, Key } = this.#object
     const Prefix = Key.slice(0, Key.lastIndexOf('/') + 1)
-    const before = this.#limits.clock().getTime() - PARTS_KEPT_MS
+    const before = this.#parts.limits.clock().getTime() - PARTS_KEPT_MS
     try {
       const command = new sdk.ListMultipartUploadsCommand({ Bucket, Prefix, Delimiter: '/' })
       const found = await send(command)
@@ -239,14 +238,14 @@ class ObjectUpload {
   }
 
   async #remove(): Promise<void> {
-    const { sdk, send } = this.#visit
+    const { sdk, send } = this.#parts.visit
     await send(new sdk.DeleteObjectCommand(this.#object))
   }
 
   #refuse(why: string, hint: string): SottoError {
     return new SottoError(
       'target_unavailable',
-      `Cannot put ${quote(this.#upload.name)} in ${nameOf(this.#place)}: ${why}`,
+      `Cannot put ${quote(this.#parts.upload.name)} in ${nameOf(this.#parts.place)}: ${why}`,
       { hint },
     )
   }

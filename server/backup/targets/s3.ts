@@ -42,7 +42,8 @@ export function s3Target(place: S3Place, options: Partial<S3Options> = {}): Back
     async put(given: Upload) {
       if (!named.test(given.name)) throw unfit(place, given.name)
       using s3 = await visit(`put ${quote(given.name)}`)
-      await putObject(s3, place, `${base}${given.name}`, given, own)
+      const key = `${base}${given.name}`
+      await putObject({ visit: s3, place, key, upload: given, limits: own })
     },
 
     async get(name: string) {

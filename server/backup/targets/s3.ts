@@ -40,7 +40,10 @@ export function s3Target(place: S3Place, options: Partial<S3Options> = {}): Back
     },
 
     async put(given: Upload) {
-      if (!named.test(given.name)) throw unfit(place, given.name)
+      if (!named.test(given.name)) {
+        const message = `Cannot put ${quote(given.name)} in ${nameOf(place)}: it is not a name for a backup`
+        throw new SottoError('target_unavailable', message)
+      }
       using s3 = await visit(`put ${quote(given.name)}`)
       const key = `${base}${given.name}`
       await putObject({ visit: s3, place, key, upload: given, limits: own })
@@ -130,13 +133,6 @@ async function refuseLocked(
     'backup_locked',
     `Cannot delete ${quote(object.Key)} in s3://${object.Bucket}: an object lock keeps it until ${until.toISOString()}`,
     { hint: 'It can be deleted when the lock has ended.' },
-  )
-}
-
-function unfit(place: S3Place, name: string): SottoError {
-  return new SottoError(
-    'target_unavailable',
-    `Cannot put ${quote(name)} in ${nameOf(place)}: it is not a name for a backup`,
   )
 }
 

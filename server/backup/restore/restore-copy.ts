@@ -8,9 +8,9 @@ import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { beginning } from '../../../audit/line.ts'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-import { Keyring } from '../../crypto/keyring.ts'
+import type { Keyring } from '../../crypto/keyring.ts'
 import type { KeyProvider } from '../../crypto/provider.ts'
-import { openRootKey } from '../../crypto/root-key.ts'
+import { openKeyring } from '../../keys/wraps.ts'
 import type { Store } from '../../store/contract.ts'
 import { NEWEST_SCHEMA } from '../../store/sqlite/migrate.ts'
 import { openStore } from '../../store/sqlite/store.ts'
@@ -70,17 +70,18 @@ async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
   const created = (await stat(copy)).mtime.toISOString()
   const store = await openStore(path, { waitMs: WAIT_MS })
   await using proven = { store, [Symbol.asyncDispose]: () => store.close() }
-  const { keyring, openedWith } = await openedKeyring(store, parts.providers)
+  const { id } = store.identity
+  const { keyring, rootKey, wrap } = await openKeyring(id, await store.keys(), parts.providers)
+  rootKey.fill(0)
+  const openedWith = `${wrap.provider} key ${wrap.fingerprint}`
   const found = await manifestOf(store, keyring, created)
   await openValues(store, keyring, found, parts)
   const { audit: known } = found.store
-  const after =
-    audit === undefined
-      ? beginning
-      : await survivingLog(audit, join(draft, 'audit'), {
-          ...found,
-          log: known && { after: beginning, last: known },
-        })
+  let after = beginning
+  if (audit !== undefined) {
+    const log = known && { after: beginning, last: known }
+    after = await survivingLog(audit, join(draft, 'audit'), { ...found, log })
+  }
   // The whole log is read: only there it shows which changes were under way when the copy was made.
   const log = audit === undefined || known === null ? null : { after, last: known }
   const exact = log !== null
@@ -91,21 +92,6 @@ async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
     { ...parts, exact },
   )
   return { to, backup, manifest, openedWith, revision, skipped, logAfter: after, lost }
-}
-
-async function openedKeyring(
-  store: Store,
-  providers: readonly KeyProvider[],
-): Promise<{ keyring: Keyring; openedWith: string }> {
-  const { id } = store.identity
-  const stored = await store.keys()
-  const { rootKey, wrap } = await openRootKey(providers, stored.wraps, id)
-  try {
-    const openedWith = `${wrap.provider} key ${wrap.fingerprint}`
-    return { keyring: Keyring.open(id, rootKey, stored.keys), openedWith }
-  } finally {
-    rootKey.fill(0)
-  }
 }
 
 /** The manifest that a backup of the store would have. Throws `store_damaged` for a state that does not verify. */

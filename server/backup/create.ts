@@ -66,6 +66,7 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
   })
   const created = (clock?.() ?? new Date()).toISOString()
   const { path, bytes, head, wraps } = snapshot
+  const last = head.audit !== null && head.audit.id > known.id ? head.audit : known
   const name = backupName({ created, storeId: store.identity.id, revision: head.revision })
   const draft: BackupDraft = {
     place: target.place,
@@ -74,7 +75,7 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
     wraps,
     manifest: { format: 1, program: version, store: storeOf(parts, snapshot), created },
     store: { path, bytes },
-    log: { directory: auditDirectory, last: newer(known, head.audit), earlier },
+    log: { directory: auditDirectory, last, earlier },
   }
   let announced = false
   try {
@@ -136,8 +137,4 @@ async function followed(
     // What cannot be read cannot be built on: this backup then has the whole log.
     return undefined
   }
-}
-
-function newer(one: Receipt, other: Receipt | null): Receipt {
-  return other !== null && other.id > one.id ? other : one
 }

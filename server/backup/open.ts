@@ -11,12 +11,6 @@ import { parseName } from './name.ts'
 /** The largest piece in which a part is given. */
 const PIECE_BYTES = 65_536
 
-/** A part, and its bytes, which are taken before the next part is. */
-export interface OpenedPart {
-  readonly part: Part
-  readonly content: AsyncIterable<Buffer>
-}
-
 /** The head of a backup: without a key it says which store it is of and whether it is complete. */
 export async function peekBackup(source: BackupSource): Promise<SealedHead> {
   await using reader = new ByteReader(await source.read())
@@ -66,10 +60,8 @@ export class OpenedBackup implements AsyncDisposable {
    * Every part in order, once; each is taken whole before the next. Throws `backup_damaged` where
    * bytes are not those that were written.
    */
-  async *parts(): AsyncGenerator<OpenedPart> {
-    for (const part of this.manifest.parts) {
-      yield { part, content: this.#partContent(part) }
-    }
+  async *parts(): AsyncGenerator<{ readonly part: Part; readonly content: AsyncIterable<Buffer> }> {
+    for (const part of this.manifest.parts) yield { part, content: this.#partContent(part) }
     // There must be nothing after the last part.
     if ((await this.#content.take(1)).length > 0) {
       throw damaged(this.name, 'it has content that its manifest does not list')

@@ -109,8 +109,7 @@ export async function provenStore(
   const store = await told(name, () => openStore(join(directory, STORE_PART), { waitMs: WAIT_MS }))
   try {
     return await told(name, async () => {
-      await compareStore(store, manifest, name)
-      await compareLog(store, audit, manifest, name)
+      await compareStore(store, audit, manifest, name)
       const stored = await store.keys()
       const keyring = keys.keyring(manifest.store.id, stored.keys)
       compareKeys(keyring, manifest, name)
@@ -142,7 +141,12 @@ async function told<T>(name: string, act: () => Promise<T>): Promise<T> {
   }
 }
 
-async function compareStore(store: Store, { store: said }: Manifest, name: string): Promise<void> {
+async function compareStore(
+  store: Store,
+  directory: string,
+  { store: said, log }: Manifest,
+  name: string,
+): Promise<void> {
   const { id, development, createdAt } = store.identity
   if (id !== said.id || development !== said.development || createdAt !== said.createdAt) {
     throw damaged(name, `it holds store ${id}, and its manifest names store ${said.id}`)
@@ -152,6 +156,11 @@ async function compareStore(store: Store, { store: said }: Manifest, name: strin
   if (revision !== said.revision || !same) {
     throw damaged(name, 'its store is at another revision or record than its manifest says')
   }
+  // The record that the store knows must be in the log, or come before the part of it that is here.
+  if (audit === null || log === null || audit.id <= log.after.id) return
+  const found = await findRecord(directory, audit.id)
+  if (found?.hash === audit.hash) return
+  throw damaged(name, `audit record ${audit.id}, which its store knows, is not in its log`)
 }
 
 function compareKeys(keyring: Keyring, { store: said }: Manifest, name: string): void {
@@ -224,18 +233,4 @@ async function provenLog(
   }
   if (recovered.revision <= store.revision) return recovered
   throw damaged(name, 'its audit log has a later revision than its store')
-}
-
-/** The record that the store knows must be in the log, or come before the part of it that is here. */
-async function compareLog(
-  store: Store,
-  directory: string,
-  { log }: Manifest,
-  name: string,
-): Promise<void> {
-  const { audit } = await store.head()
-  if (audit === null || log === null || audit.id <= log.after.id) return
-  const found = await findRecord(directory, audit.id)
-  if (found?.hash === audit.hash) return
-  throw damaged(name, `audit record ${audit.id}, which its store knows, is not in its log`)
 }

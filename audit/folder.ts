@@ -1,7 +1,7 @@
 /** The files that a path stands for: the segments of a folder, or one segment by itself. */
 import { basename, join } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
-import { type FileSystem, type ReadableFile } from './files.ts'
+import type { FileSystem, ReadableFile } from './files.ts'
 import { listSegments, segmentId, segmentName } from './segment.ts'
 import { reasonOf } from './unavailable.ts'
 import { errorCode } from '../server/platform/system-error.ts'

@@ -98,8 +98,9 @@ async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
 async function manifestOf(store: Store, keyring: Keyring, created: string): Promise<Manifest> {
   const { id, development, createdAt } = store.identity
   const counts = await countStates(store, keyring)
-  const entries = keyring.fingerprints()
-  const keys = entries.map(({ id, state, fingerprint }) => ({ id, state, fingerprint }))
+  const keys = keyring
+    .fingerprints()
+    .map((key) => ({ id: key.id, state: key.state, fingerprint: key.fingerprint }))
   const schema = NEWEST_SCHEMA
   return {
     format: 1,

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nodeFiles } from '../../../audit/files.ts'
-import { findRecord, type Recovered, recover } from '../../../audit/recovery.ts'
+import { findRecord, recover } from '../../../audit/recovery.ts'
 import { verifyLog } from '../../../audit/verify.ts'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { Keyring } from '../../crypto/keyring.ts'
@@ -89,8 +89,6 @@ export interface ProvenStore extends AsyncDisposable {
   readonly keyring: Keyring
   /** Values that were opened. */
   readonly values: number
-  /** What was found in the log of the backup; undefined where there is none. */
-  readonly log: Recovered | undefined
 }
 
 /**
@@ -105,7 +103,7 @@ export async function provenStore(
 ): Promise<ProvenStore> {
   const { name, manifest } = backup
   const audit = join(directory, 'audit')
-  const log = await told(name, () => provenLog(audit, manifest, name))
+  await told(name, () => proveLog(audit, manifest, name))
   const store = await told(name, () => openStore(join(directory, STORE_PART), { waitMs: WAIT_MS }))
   try {
     return await told(name, async () => {
@@ -122,7 +120,7 @@ export async function provenStore(
       const values = await openValues(store, keyring, manifest, options)
       const due = manifest.store.counts.versions
       if (values !== due) throw damaged(name, `it has ${values} values where ${due} are due`)
-      return { store, keyring, values, log, [Symbol.asyncDispose]: () => store.close() }
+      return { store, keyring, values, [Symbol.asyncDispose]: () => store.close() }
     })
   } catch (error) {
     await store.close()
@@ -214,14 +212,10 @@ export async function openValues(
   }
 }
 
-/** Undefined where the backup has no log. */
-async function provenLog(
-  directory: string,
-  { store, log, parts }: Manifest,
-  name: string,
-): Promise<Recovered | undefined> {
+async function proveLog(directory: string, manifest: Manifest, name: string): Promise<void> {
+  const { store, log, parts } = manifest
   if (log === null) {
-    if (parts.length === 1 && store.audit === null) return undefined
+    if (parts.length === 1 && store.audit === null) return
     throw damaged(name, 'its manifest has no audit log, and there is one')
   }
   if (!existsSync(directory)) throw damaged(name, 'the audit log in its manifest is not there')
@@ -231,6 +225,6 @@ async function provenLog(
   if (recovered.last?.id !== log.last.id || recovered.last.hash !== log.last.hash) {
     throw damaged(name, 'its audit log ends at another record than its manifest says')
   }
-  if (recovered.revision <= store.revision) return recovered
+  if (recovered.revision <= store.revision) return
   throw damaged(name, 'its audit log has a later revision than its store')
 }

@@ -11,7 +11,6 @@ import { listSegments, segmentName } from './segment.ts'
 interface LogCopy {
   /** The record that the first of them begins after. */
   readonly after: Receipt
-  readonly last: Receipt
   /** The name of each file, and how many bytes from its beginning are copied. */
   readonly segments: readonly { readonly name: string; readonly bytes: number }[]
 }
@@ -44,7 +43,7 @@ export async function planCopy(
       await file.close()
     }
   }
-  if (begins && segments.length === wanted.length) return { after: begins, last, segments }
+  if (begins && segments.length === wanted.length) return { after: begins, segments }
   throw new SottoError(
     'audit_damaged',
     `Record ${last.id} is not in the audit log ${quote(directory)} as it is known`,

@@ -56,7 +56,12 @@ export async function recover(
   let torn = 0
   // A crash can leave a segment without a whole first record; then nothing else is in it either.
   for (const from of segments.toReversed()) {
-    await makeDurable(files, join(directory, segmentName(from)))
+    const file = await files.open(join(directory, segmentName(from)))
+    try {
+      await file.sync()
+    } finally {
+      await file.close()
+    }
     const end = await readEnd(files, directory, from, logId)
     torn = end.torn
     if (end.last === undefined) continue
@@ -166,13 +171,4 @@ async function locate(
     if (step.record.id > id) return undefined
   }
   return undefined
-}
-
-async function makeDurable(files: FileSystem, path: string): Promise<void> {
-  const file = await files.open(path)
-  try {
-    await file.sync()
-  } finally {
-    await file.close()
-  }
 }

@@ -20,17 +20,14 @@ export async function peekBackup(source: BackupSource): Promise<SealedHead> {
 /** A backup whose manifest was read. */
 export class OpenedBackup implements AsyncDisposable {
   readonly name: string
-  readonly head: SealedHead
   readonly manifest: Manifest
   readonly #content: ByteReader
   readonly #sealed: ByteReader
 
   private constructor(
-    opened: Pick<OpenedBackup, 'name' | 'head' | 'manifest'> &
-      Record<'content' | 'sealed', ByteReader>,
+    opened: Pick<OpenedBackup, 'name' | 'manifest'> & Record<'content' | 'sealed', ByteReader>,
   ) {
     this.name = opened.name
-    this.head = opened.head
     this.manifest = opened.manifest
     this.#content = opened.content
     this.#sealed = opened.sealed
@@ -49,7 +46,7 @@ export class OpenedBackup implements AsyncDisposable {
       const size = head.contentBytes
       const content = new ByteReader(openChunks(fileKey, sealed, { name, size }))
       const manifest = await readManifest(content, head, name)
-      return new OpenedBackup({ name, head, manifest, content, sealed })
+      return new OpenedBackup({ name, manifest, content, sealed })
     } catch (error) {
       await sealed[Symbol.asyncDispose]()
       throw error

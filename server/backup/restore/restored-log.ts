@@ -16,7 +16,7 @@ import type { BackupKeys, BackupSource } from '../source.ts'
 import { sync } from '../../platform/durable.ts'
 
 /** Where the log before that of a backup comes from. */
-export interface EarlierLog {
+interface EarlierLog {
   readonly keys: BackupKeys
   /** Gives an earlier backup by name; undefined where it is not there. Absent: none is looked for. */
   readonly earlier?: (name: string) => Promise<BackupSource | undefined>

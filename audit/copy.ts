@@ -1,26 +1,18 @@
 /** What of a log is to be copied while it is being written: whole segments, up to a known record. */
 import { join } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
-import { type FileSystem, nodeFiles } from './files.ts'
+import { nodeFiles } from './files.ts'
 import { decodeLine, hashLine } from './line.ts'
 import { endOf, LineReader } from './line-reader.ts'
 import type { Receipt } from './record.ts'
 import { listSegments, segmentName } from './segment.ts'
 
-/** A segment, and how much of it. */
-export interface SegmentCopy {
-  /** The name of its file. */
-  readonly name: string
-  /** Bytes from its beginning that are copied. */
-  readonly bytes: number
-}
-
 /** Segments that follow each other. */
-export interface LogCopy {
+interface LogCopy {
   /** The record that the first of them begins after. */
   readonly after: Receipt
-  readonly last: Receipt
-  readonly segments: readonly SegmentCopy[]
+  /** The name of each file, and how many bytes from its beginning are copied. */
+  readonly segments: readonly { readonly name: string; readonly bytes: number }[]
 }
 
 /**
@@ -30,17 +22,14 @@ export interface LogCopy {
 export async function planCopy(
   directory: string,
   { after, last }: { readonly after: number; readonly last: Receipt },
-  files: FileSystem = nodeFiles,
 ): Promise<LogCopy> {
-  const all = (await listSegments(files, directory)).filter((id) => id <= last.id)
-  const from = Math.max(
-    0,
-    all.findLastIndex((id) => id <= after + 1),
-  )
-  const segments: SegmentCopy[] = []
+  const all = (await listSegments(nodeFiles, directory)).filter((id) => id <= last.id)
+  const from = all.findLastIndex((id) => id <= after + 1)
+  const wanted = all.slice(Math.max(from, 0))
+  const segments: { name: string; bytes: number }[] = []
   let begins: Receipt | undefined
-  for (const id of all.slice(from)) {
-    const file = await files.open(join(directory, segmentName(id)))
+  for (const id of wanted) {
+    const file = await nodeFiles.open(join(directory, segmentName(id)))
     try {
       const lines = new LineReader(file)
       const first = await lines.next()
@@ -54,9 +43,7 @@ export async function planCopy(
       await file.close()
     }
   }
-  if (begins !== undefined && segments.length === all.length - from) {
-    return { after: begins, last, segments }
-  }
+  if (begins && segments.length === wanted.length) return { after: begins, segments }
   throw new SottoError(
     'audit_damaged',
     `Record ${last.id} is not in the audit log ${quote(directory)} as it is known`,
@@ -65,12 +52,8 @@ export async function planCopy(
 }
 
 /** The first `bytes` of a file, in pieces. Rejects with the system's error, and where it has fewer. */
-export async function* readStart(
-  path: string,
-  bytes: number,
-  files: FileSystem = nodeFiles,
-): AsyncGenerator<Uint8Array> {
-  const file = await files.open(path)
+export async function* readStart(path: string, bytes: number): AsyncGenerator<Uint8Array> {
+  const file = await nodeFiles.open(path)
   try {
     for (let at = 0; at < bytes; ) {
       const piece = Buffer.allocUnsafe(Math.min(256 * 1024, bytes - at))
@@ -89,8 +72,8 @@ async function endOfRecord(lines: LineReader, { id, hash }: Receipt): Promise<nu
   for (;;) {
     const line = await lines.next()
     const record = line && decodeLine(line.bytes)
-    if (line === undefined || record === undefined || record.id > id) return undefined
-    if (record.id === id && hashLine(line.bytes) !== hash) return undefined
-    if (record.id === id) return line.offset + line.bytes.byteLength + 1
+    if (!line || !record || record.id > id) return undefined
+    if (record.id < id) continue
+    return hashLine(line.bytes) === hash ? lines.offset : undefined
   }
 }

@@ -55,7 +55,7 @@ export const nodeFiles: FileSystem = Object.freeze({
     (await fs.promises.mkdir(path, { recursive: true, mode: 0o700 })) !== undefined,
   list: (path: string) => fs.promises.readdir(path),
   open: async (path: string) => readable(await fs.promises.open(path, 'r')),
-  create: async (path: string) => writable(await openFile(path, createFlags, 0o600)),
+  create: async (path: string) => writable(await promisify(fs.open)(path, createFlags, 0o600)),
   remove: (path: string) => fs.promises.unlink(path),
   syncFolder: sync,
   size: async (path: string) => {
@@ -78,11 +78,6 @@ const durableWrites: number | undefined = fs.constants.O_DSYNC
 const createFlags =
   fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL | (durableWrites ?? 0)
 
-const openFile = promisify(fs.open)
-const syncFile = promisify(fs.fsync)
-const truncateFile = promisify(fs.ftruncate)
-const closeFile = promisify(fs.close)
-
 function readable(handle: fs.promises.FileHandle): ReadableFile {
   return {
     read: async (into, position) =>
@@ -103,8 +98,8 @@ function writable(fd: number): WritableFile {
           else fs.fdatasync(fd, (failed) => (failed ? reject(failed) : resolve(written)))
         })
       }),
-    truncate: (length) => truncateFile(fd, length),
-    sync: () => syncFile(fd),
-    close: () => closeFile(fd),
+    truncate: (length) => promisify(fs.ftruncate)(fd, length),
+    sync: () => promisify(fs.fsync)(fd),
+    close: () => promisify(fs.close)(fd),
   }
 }

@@ -1,8 +1,9 @@
 /** The files that a path stands for: the segments of a folder, or one segment by itself. */
 import { basename, join } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
-import { type FileSystem, type ReadableFile } from './files.ts'
+import type { FileSystem, ReadableFile } from './files.ts'
 import { listSegments, segmentId, segmentName } from './segment.ts'
+import { reasonOf } from './unavailable.ts'
 import { errorCode } from '../server/platform/system-error.ts'
 
 /** A segment's file. */
@@ -14,17 +15,13 @@ export interface SegmentFile {
 
 /** The segments at a path, in order. */
 export class Folder {
-  /** Whether the path is one segment, which is then gone through by itself. */
-  readonly single: boolean
   readonly #files: FileSystem
   readonly #path: string
+  /** Whether the path is one segment, which is then gone through by itself. */
+  readonly single: boolean
   #segments: readonly SegmentFile[]
 
-  private constructor(
-    files: FileSystem,
-    path: string,
-    segments: readonly SegmentFile[] | undefined,
-  ) {
+  private constructor(files: FileSystem, path: string, segments?: readonly SegmentFile[]) {
     this.#files = files
     this.#path = path
     this.single = segments === undefined
@@ -36,7 +33,7 @@ export class Folder {
     try {
       return new Folder(files, path, await segmentsIn(files, path))
     } catch (error) {
-      if (errorCode(error) === 'ENOTDIR') return new Folder(files, path, undefined)
+      if (errorCode(error) === 'ENOTDIR') return new Folder(files, path)
       throw unreadable(path, error)
     }
   }
@@ -71,8 +68,7 @@ async function segmentsIn(files: FileSystem, path: string): Promise<SegmentFile[
 }
 
 function unreadable(path: string, error: unknown): SottoError {
-  const reason = error instanceof Error ? error.message : String(error)
-  return new SottoError('local', `Cannot read the audit log ${quote(path)}: ${reason}`, {
+  return new SottoError('local', `Cannot read the audit log ${quote(path)}: ${reasonOf(error)}`, {
     hint: 'Name the folder of the log, or one of the segments in it, as a user who may read it.',
     cause: error,
   })

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import type { Principal } from '../client/api/types.ts'
-import type { AuditRecord, Entry, Receipt, SegmentEntry } from './record.ts'
+import type { AuditRecord, Entry, Receipt, SegmentEntry, Stamp } from './record.ts'
 
 /** Bytes that a line may have, and a batch of lines that is written at once. */
 export const MAX_WRITE_BYTES: number = 1024 * 1024
@@ -22,6 +22,8 @@ type Kind = (Entry | SegmentEntry)['kind']
 type FieldType = 'string' | 'number' | 'boolean' | 'principal' | 'numbers'
 /** A field's name and type; a question mark after the type where the field may be absent. */
 type Fields = Readonly<Record<string, FieldType | `${FieldType}?`>>
+
+const actor: Fields = { operator: 'string?', request: 'string?', principal: 'principal?' }
 
 /** The fields of each kind, in the order in which they are written. */
 const shapes: Readonly<Record<Kind, Fields>> = {
@@ -45,22 +47,13 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     secretVersion: 'number?',
     verb: 'string',
   },
-  key: {
-    verb: 'string',
-    provider: 'string',
-    fingerprint: 'string',
-    operator: 'string?',
-    request: 'string?',
-    principal: 'principal?',
-  },
+  key: { verb: 'string', provider: 'string', fingerprint: 'string', ...actor },
   keyring: {
     verb: 'string',
     entry: 'number',
     fingerprint: 'string',
     versions: 'number?',
-    operator: 'string?',
-    request: 'string?',
-    principal: 'principal?',
+    ...actor,
   },
   backup: { backup: 'string', target: 'string', principal: 'principal?', operator: 'string?' },
   prune: { backup: 'string', target: 'string', principal: 'principal' },
@@ -128,11 +121,7 @@ export function encodeEntry(entry: Entry | SegmentEntry): string {
 }
 
 /** The whole line, without its newline, around the middle that `encodeEntry` gave. */
-export function encodeLine(
-  middle: string,
-  stamp: { id: number; time: string; revision: number; prev: string },
-): string {
-  const { id, time, revision, prev } = stamp
+export function encodeLine(middle: string, { id, time, revision, prev }: Stamp): string {
   return `{"id":${id},"time":"${time}",${middle},"revision":${revision},"prev":"${prev}"}`
 }
 
@@ -148,7 +137,7 @@ export function hashLine(line: string | Uint8Array): string {
  */
 export function decodeLine(bytes: Uint8Array): AuditRecord | undefined {
   const record = parseObject(bytes)
-  if (record === undefined) return undefined
+  if (record === null) return undefined
   const { id, time, kind, revision, prev } = record
   if (!Number.isSafeInteger(id) || (id as number) < 1) return undefined
   if (typeof time !== 'string' || !Number.isSafeInteger(revision)) return undefined
@@ -185,16 +174,12 @@ const checks: Readonly<Record<FieldType, (value: unknown) => boolean>> = {
   },
 }
 
-function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {
+function parseObject({ buffer, byteOffset, byteLength }: Uint8Array) {
   try {
-    const value: unknown = JSON.parse(
-      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(),
-    )
-    return typeof value === 'object' && value !== null
-      ? (value as Record<string, unknown>)
-      : undefined
+    const value: unknown = JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString())
+    return typeof value === 'object' ? (value as Readonly<Record<string, unknown>> | null) : null
   } catch {
-    return undefined
+    return null
   }
 }
 

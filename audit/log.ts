@@ -5,19 +5,38 @@
  */
 import { dirname } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
-import { type Batch, MAX_MIDDLE_LENGTH } from './batch.ts'
-import { type FileSystem, nodeFiles } from './files.ts'
+import { nodeFiles } from './files.ts'
 import { encodeEntry } from './line.ts'
 import { type LogMetrics, logMetrics, noteBatch } from './metrics.ts'
-import { Queue } from './queue.ts'
+import { type Batch, Queue } from './queue.ts'
 import { type Entry, isIntent, type Receipt } from './record.ts'
 import { type Continuation, type Recovered, recover } from './recovery.ts'
-import { Tail } from './tail.ts'
-import { orLate, processTimers, type Timers } from '../server/platform/timers.ts'
+import { MAX_MIDDLE_LENGTH, Tail } from './tail.ts'
+import { orLate, processTimers } from '../server/platform/timers.ts'
 import { reasonOf, unavailable } from './unavailable.ts'
 
+const defaults = {
+  clock: () => new Date(),
+  /** How long an entry may wait for the disk, in milliseconds. */
+  waitMs: 5000,
+  /** How long it may take to find the end of the log, in milliseconds. */
+  openMs: 60_000,
+  /** How long after a failure a new segment is tried, in milliseconds. */
+  retryMs: 1000,
+  /** Bytes after which a segment is followed by the next. */
+  segmentBytes: 32 * 1024 * 1024,
+  /** Zero bytes that are put after the records of a segment at once. */
+  roomBytes: 256 * 1024,
+  /** Entries that may wait for a write at once. */
+  maxPending: 10_000,
+  /** Free bytes below which `lowSpace` is true. */
+  reserveBytes: 64 * 1024 * 1024,
+  files: nodeFiles,
+  timers: processTimers,
+}
+
 /** How a log is opened. */
-export interface AuditLogOptions {
+export interface AuditLogOptions extends Readonly<Partial<typeof defaults>> {
   /** The folder of the segments; made when it is not there. */
   readonly directory: string
   /** The id of the store whose log it is. */
@@ -28,23 +47,6 @@ export interface AuditLogOptions {
   readonly accept?: (recovered: Recovered) => Promise<void>
   /** Ids that are skipped, since records of a part of the log that is lost may have them. Default: 0. */
   readonly skipIds?: number
-  readonly clock?: () => Date
-  /** How long an entry may wait for the disk, in milliseconds. Default: 5000. */
-  readonly waitMs?: number
-  /** How long it may take to find the end of the log, in milliseconds. Default: 60,000. */
-  readonly openMs?: number
-  /** How long after a failure a new segment is tried, in milliseconds. Default: 1000. */
-  readonly retryMs?: number
-  /** Bytes after which a segment is followed by the next. Default: 32 MiB. */
-  readonly segmentBytes?: number
-  /** Zero bytes that are put after the records of a segment at once. Default: 256 KiB. */
-  readonly roomBytes?: number
-  /** Entries that may wait for a write at once. Default: 10,000. */
-  readonly maxPending?: number
-  /** Free bytes below which `lowSpace` is true. Default: 64 MiB. */
-  readonly reserveBytes?: number
-  readonly files?: FileSystem
-  readonly timers?: Timers
   readonly metrics?: LogMetrics
 }
 
@@ -52,19 +54,6 @@ export interface AuditLogOptions {
 export type LogState =
   | { readonly ok: true }
   | { readonly ok: false; readonly since: Date; readonly reason: string }
-
-const defaults = {
-  clock: () => new Date(),
-  waitMs: 5000,
-  openMs: 60_000,
-  retryMs: 1000,
-  segmentBytes: 32 * 1024 * 1024,
-  roomBytes: 256 * 1024,
-  maxPending: 10_000,
-  reserveBytes: 64 * 1024 * 1024,
-  files: nodeFiles,
-  timers: processTimers,
-}
 
 /** How soon a segment may end early, so that the next one declares lost records, in milliseconds. */
 const GAP_MS = 60_000
@@ -171,7 +160,7 @@ export class AuditLog implements AsyncDisposable {
     const refusal = this.#refusal(middle.length)
     if (refusal !== undefined) return Promise.reject(refusal)
     return new Promise((resolve, reject) => {
-      this.#queue.push(entry, middle, resolve, reject)
+      this.#queue.push({ entry, middle, resolve, reject })
       this.#wake()
     })
   }
@@ -276,8 +265,8 @@ export class AuditLog implements AsyncDisposable {
     if (this.#unclaimed.size === 0) return
     for (const of of this.#unclaimed) {
       const entry: Entry = { kind: 'abandoned', of, reason: 'its record came too late' }
-      const again = () => void this.#unclaimed.add(of)
-      this.#queue.push(entry, encodeEntry(entry), () => {}, again)
+      const reject = () => void this.#unclaimed.add(of)
+      this.#queue.push({ entry, middle: encodeEntry(entry), resolve: () => {}, reject })
     }
     this.#unclaimed.clear()
   }
@@ -286,7 +275,7 @@ export class AuditLog implements AsyncDisposable {
   #confirm(batch: Batch): void {
     this.#queue.finish(batch)
     for (const { entry, receipt, expired } of batch.items) {
-      if (isIntent(entry) && receipt !== undefined) {
+      if (isIntent(entry) && receipt) {
         this.#tail.open.add(receipt.id)
         if (expired) this.#unclaimed.add(receipt.id)
       } else if (entry.kind === 'abandoned') {

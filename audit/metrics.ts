@@ -1,24 +1,17 @@
 /** The metrics of the audit log. */
+import { join } from 'node:path'
 import type { Counter, Gauge, Histogram } from '../server/metrics/instruments.ts'
 import { Registry, WAIT_SECONDS } from '../server/metrics/registry.ts'
-import type { Batch } from './batch.ts'
-import type { FolderSize } from './size.ts'
+import type { FileSystem } from './files.ts'
+import type { Batch } from './queue.ts'
+import { listSegments, segmentName } from './segment.ts'
 
 /** What the log notes; its methods do. */
-export interface LogMetrics {
-  readonly batches: Counter
-  readonly records: Counter
-  readonly bytes: Counter
-  readonly syncSeconds: Histogram
-  readonly failures: Counter
-  readonly lost: Counter
-  readonly waiting: Gauge
-  readonly up: Gauge
-  readonly lowSpace: Gauge
-  readonly segments: Gauge
-  readonly diskBytes: Gauge
-  readonly freeBytes: Gauge
-}
+export type LogMetrics = Readonly<
+  Record<'batches' | 'records' | 'bytes' | 'failures' | 'lost', Counter> &
+    Record<'waiting' | 'up' | 'lowSpace' | 'segments' | 'diskBytes' | 'freeBytes', Gauge> &
+    Record<'syncSeconds', Histogram>
+>
 
 /** Defines the metrics of a log. */
 export function logMetrics(registry: Registry = new Registry()): LogMetrics {
@@ -87,16 +80,26 @@ export function noteBatch(
   syncSeconds.observe(ms / 1000)
 }
 
-/** Has the sizes of the log read before each page, off the event loop. */
+/** Has the sizes of the log in `directory` read before each page, off the event loop. */
 export function followFolder(
   registry: Registry,
   { segments, diskBytes, freeBytes }: LogMetrics,
-  folder: FolderSize,
+  files: FileSystem,
+  directory: string,
 ): void {
+  // Segments that are full do not change, and are looked at once.
+  let known = new Map<number, number>()
   registry.source([segments, diskBytes, freeBytes], async () => {
-    const found = await folder.look()
-    segments.set(found.segments)
-    diskBytes.set(found.bytes)
-    freeBytes.set(found.free)
+    const ids = await listSegments(files, directory)
+    const sizes = new Map<number, number>()
+    for (const [index, id] of ids.entries()) {
+      const full = index < ids.length - 2 ? known.get(id) : undefined
+      // 0 for one that was moved away meanwhile.
+      sizes.set(id, full ?? (await files.size(join(directory, segmentName(id)))) ?? 0)
+    }
+    known = sizes
+    segments.set(ids.length)
+    diskBytes.set([...sizes.values()].reduce((sum, size) => sum + size, 0))
+    freeBytes.set(await files.freeBytes(directory))
   })
 }

@@ -1,6 +1,6 @@
 /** Answers questions to a log a page at a time: a page has a bounded size and takes a bounded time. */
 import type { Damage } from './damage.ts'
-import { nodeFiles, type FileSystem } from './files.ts'
+import { nodeFiles } from './files.ts'
 import { Folder } from './folder.ts'
 import { isKnown } from './line.ts'
 import { type Filter, isAsked, segmentBefore } from './query.ts'
@@ -48,26 +48,29 @@ const defaults: PageBounds = { size: 256 * 1024, ms: 3000 }
 export async function pageOf(
   path: string,
   question: PageQuestion,
-  { files = nodeFiles, bounds = defaults }: { files?: FileSystem; bounds?: PageBounds } = {},
+  bounds: PageBounds = defaults,
 ): Promise<Page> {
   const end = performance.now() + bounds.ms
-  const search = { files, path, question, bounds, isLate: () => performance.now() > end }
+  const search = {
+    path,
+    before: Infinity,
+    ...question,
+    bounds,
+    isLate: () => performance.now() > end,
+  }
   return question.newest ? newestOf(search) : oldestOf(search)
 }
 
-interface Search {
-  readonly files: FileSystem
+interface Search extends Required<PageQuestion> {
   readonly path: string
-  readonly question: PageQuestion
   readonly bounds: PageBounds
   readonly isLate: () => boolean
 }
 
-async function oldestOf({ files, path, question, bounds, isLate }: Search): Promise<Page> {
-  const { filter, limit, after, before = Infinity } = question
-  const { since } = filter
-  const earliest = since ? await segmentBefore(files, path, since) : 0
-  const behind = Math.max(after, earliest - 1)
+async function oldestOf(search: Search): Promise<Page> {
+  const { path, filter, limit, before, bounds, isLate } = search
+  const earliest = filter.since ? await segmentBefore(nodeFiles, path, filter.since) : 0
+  const after = Math.max(search.after, earliest - 1)
   const records: AuditRecord[] = []
   let size = 0
   let damage: string | undefined
@@ -76,16 +79,12 @@ async function oldestOf({ files, path, question, bounds, isLate }: Search): Prom
     ...(next !== undefined && { after: next }),
     ...(damage !== undefined && { damage }),
   })
-  for await (const step of walk(path, {
-    files,
-    lenient: true,
-    ...(behind > 0 && { from: behind + 1 }),
-  })) {
+  for await (const step of walk(path, { lenient: true, from: after > 0 ? after + 1 : 0 })) {
     if ('damage' in step) damage ??= wordsOf(step)
     if (!('record' in step)) continue
     const { record } = step
     if (record.id >= before) return page()
-    if (record.id <= behind) continue
+    if (record.id <= after) continue
     if (isKnown(record) && isAsked(filter, record)) {
       records.push(record)
       size += JSON.stringify(record).length
@@ -97,51 +96,53 @@ async function oldestOf({ files, path, question, bounds, isLate }: Search): Prom
 }
 
 /** Segments are gone through from the last one on, each in order, as its chain is. */
-async function newestOf({ files, path, question, bounds, isLate }: Search): Promise<Page> {
-  const { filter, after, before = Infinity } = question
-  const { segments } = await Folder.open(files, path)
+async function newestOf(search: Search): Promise<Page> {
+  const { path, filter, limit, after, bounds, isLate } = search
+  const { segments } = await Folder.open(nodeFiles, path)
   let records: AuditRecord[] = []
   let damage: string | undefined
-  let upper = before
+  let { before } = search
+  const page = (found: readonly AuditRecord[], next?: number): Page => ({
+    records: found,
+    ...(next !== undefined && { before: next }),
+    ...(damage !== undefined && { damage }),
+  })
   for (const { id: first = 0 } of segments.toReversed()) {
     if (first >= before) continue
-    const found = await inSegment({ files, path, question, bounds, isLate }, first, upper)
+    const found = await inSegment({ ...search, before }, first)
     damage ??= found.damage
     records = [...found.records, ...records]
-    const kept = newestWithin(records, question.limit, bounds.size)
-    const told = damage === undefined ? {} : { damage }
-    if (kept.length < records.length || kept.length === question.limit) {
-      return { records: kept, before: kept[0]?.id ?? first, ...told }
+    const kept = newestWithin(records, limit, bounds.size)
+    if (kept.length < records.length || kept.length === limit) {
+      return page(kept, kept[0]?.id ?? first)
     }
     const isOlder = found.began !== '' && found.began < (filter.since?.toISOString() ?? '')
-    if (isOlder || first <= after + 1) return { records, ...told }
-    if (isLate()) return { records, before: first, ...told }
-    upper = first
+    if (isOlder || first <= after + 1) break
+    if (isLate()) return page(records, first)
+    before = first
   }
-  return { records, ...(damage !== undefined && { damage }) }
+  return page(records)
 }
 
 /** What is asked for in the segment that begins with `first`, and the time of its first record. */
 async function inSegment(
-  { files, path, question, bounds }: Search,
+  { path, filter, after, before, limit, bounds }: Search,
   first: number,
-  upper: number,
-): Promise<{ records: AuditRecord[]; began: string; damage?: string }> {
-  const { filter, after, limit } = question
+): Promise<{ records: AuditRecord[]; began: string; damage: string | undefined }> {
   let records: AuditRecord[] = []
   let began = ''
   let damage: string | undefined
-  for await (const step of walk(path, { files, lenient: true, from: first })) {
+  for await (const step of walk(path, { lenient: true, from: first })) {
     if ('damage' in step) damage ??= wordsOf(step)
     if (!('record' in step)) continue
     const { record } = step
-    if (record.id >= upper) break
+    if (record.id >= before) break
     if (began === '') began = record.time
     if (record.id <= after || !isKnown(record) || !isAsked(filter, record)) continue
     records.push(record)
     if (records.length > 2 * limit) records = newestWithin(records, limit, bounds.size)
   }
-  return { records, began, ...(damage !== undefined && { damage }) }
+  return { records, began, damage }
 }
 
 /** The last of `records`, as many as fit; one at least. */

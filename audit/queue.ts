@@ -1,10 +1,32 @@
 /** The entries that wait for the disk, each for a bounded time. */
-import type { Batch, Waiting } from './batch.ts'
 import type { Entry, Receipt } from './record.ts'
 import type { Timers } from '../server/platform/timers.ts'
 
+/** An entry, and who waits for it. */
+export interface Waiting {
+  readonly entry: Entry
+  /** The middle of its line. */
+  readonly middle: string
+  /** When it began to wait, by the clock of the timers. */
+  readonly since: number
+  /** Set once its line is built. */
+  receipt?: Receipt
+  /** Whether it has waited too long, and was refused. */
+  expired: boolean
+  readonly resolve: (receipt: Receipt) => void
+  readonly reject: (error: Error) => void
+}
+
+/** Lines that are written at once. */
+export interface Batch {
+  readonly items: readonly Waiting[]
+  readonly bytes: Uint8Array
+  /** The last of them. */
+  readonly last: Receipt
+}
+
 /** How long entries wait, and what they are refused with after that. */
-export interface QueueOptions {
+interface QueueOptions {
   readonly waitMs: number
   readonly timers: Timers
   readonly late: () => Error
@@ -27,22 +49,8 @@ export class Queue {
   }
 
   /** Adds an entry with the middle of its line, and what is called with its outcome. */
-  push(
-    entry: Entry,
-    middle: string,
-    resolve: (receipt: Receipt) => void,
-    reject: (error: Error) => void,
-  ): void {
-    const since = this.#options.timers.now()
-    this.#pending.push({
-      entry,
-      middle,
-      since,
-      receipt: undefined,
-      expired: false,
-      resolve,
-      reject,
-    })
+  push(item: Pick<Waiting, 'entry' | 'middle' | 'resolve' | 'reject'>): void {
+    this.#pending.push({ ...item, since: this.#options.timers.now(), expired: false })
     if (this.#stopWatch === undefined) this.#watch(this.#options.waitMs)
   }
 
@@ -57,7 +65,7 @@ export class Queue {
   finish({ items }: Batch): void {
     this.#inFlight = []
     for (const { receipt, expired, resolve } of items) {
-      if (receipt !== undefined && !expired) resolve(receipt)
+      if (receipt && !expired) resolve(receipt)
     }
   }
 

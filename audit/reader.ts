@@ -47,14 +47,12 @@ function pause(signal: AbortSignal, options: ReadOptions): Promise<boolean> {
   const { timers = processTimers, pollMs = 250 } = options
   return new Promise((resolve) => {
     if (signal.aborted) return resolve(false)
-    const abort = () => {
+    const end = () => {
       cancel()
-      resolve(false)
+      signal.removeEventListener('abort', end)
+      resolve(!signal.aborted)
     }
-    const cancel = timers.after(pollMs, () => {
-      signal.removeEventListener('abort', abort)
-      resolve(true)
-    })
-    signal.addEventListener('abort', abort, { once: true })
+    const cancel = timers.after(pollMs, end)
+    signal.addEventListener('abort', end)
   })
 }

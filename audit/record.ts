@@ -6,13 +6,17 @@ import type { Action, Principal, Result } from '../client/api/types.ts'
 
 export type { Result }
 
-/** A read, or an act that changed nothing, or one that was refused. */
-export interface AccessEntry {
-  readonly kind: 'access'
+/** What a caller asked for. */
+interface Requested {
   /** The id of the request that it belongs to, as the answer's header told it. */
   readonly request: string
   readonly principal: Principal
   readonly action: Action
+}
+
+/** A read, or an act that changed nothing, or one that was refused. */
+export interface AccessEntry extends Requested {
+  readonly kind: 'access'
   readonly authorized: boolean
   /** What an operator asked for, by its name in the API; absent for acts on secrets. */
   readonly operation?: string
@@ -26,11 +30,8 @@ export interface AccessEntry {
 }
 
 /** The intent to change a secret, durable before the change is made. */
-export interface ChangeEntry {
+export interface ChangeEntry extends Requested {
   readonly kind: 'change'
-  readonly request: string
-  readonly principal: Principal
-  readonly action: Action
   readonly authorized: true
   readonly secret: string
   /** The version that is added, activated or deleted; absent when the whole secret is deleted. */
@@ -70,13 +71,15 @@ export type KeyringEntry = KeyActor & {
   readonly versions?: number
 }
 
-/** A backup is about to be made. It stands here before the backup counts as one. */
-export interface BackupEntry {
-  readonly kind: 'backup'
-  /** The name of the backup. */
+/** Names a backup, and says where it is kept. */
+interface OfBackup {
   readonly backup: string
-  /** Where it is kept. */
   readonly target: string
+}
+
+/** A backup is about to be made. It stands here before the backup counts as one. */
+export interface BackupEntry extends OfBackup {
+  readonly kind: 'backup'
   /** Who asked for it over the network, or the part of the server that made it. */
   readonly principal?: Principal
   /** Who works on the files of the store; one of the two is there. */
@@ -84,22 +87,14 @@ export interface BackupEntry {
 }
 
 /** A backup is about to be deleted: it is not to be kept any longer. */
-export interface PruneEntry {
+export interface PruneEntry extends OfBackup {
   readonly kind: 'prune'
-  /** The name of the backup. */
-  readonly backup: string
-  /** Where it is. */
-  readonly target: string
   readonly principal: Principal
 }
 
 /** A backup was restored to a temporary place, opened, and destroyed there. */
-export interface RehearsalEntry {
+export interface RehearsalEntry extends OfBackup {
   readonly kind: 'rehearsal'
-  /** The name of the backup. */
-  readonly backup: string
-  /** Where it is. */
-  readonly target: string
   readonly principal: Principal
   /** Values that were opened. */
   readonly values: number
@@ -121,11 +116,8 @@ export interface RestoreEntry {
 }
 
 /** The intent to change a backend, durable before it is changed. */
-export interface BackendEntry {
+export interface BackendEntry extends Requested {
   readonly kind: 'backend'
-  readonly request: string
-  readonly principal: Principal
-  readonly action: Action
   readonly verb: 'create' | 'edit' | 'delete'
   /** Its name. */
   readonly backend: string
@@ -175,7 +167,6 @@ interface StartEntry {
 /** A server ended to use the log. */
 interface StopEntry {
   readonly kind: 'stop'
-  /** The release of the program. */
   readonly version: string
 }
 
@@ -238,14 +229,8 @@ export interface Receipt {
   readonly hash: string
 }
 
-const intentKinds: ReadonlySet<string> = new Set([
-  'change',
-  'key',
-  'keyring',
-  'backend',
-] satisfies IntentEntry['kind'][])
-
 /** Whether an entry announces a change, so that an `abandoned` record may follow. */
 export function isIntent(entry: Entry | SegmentEntry): entry is IntentEntry {
-  return intentKinds.has(entry.kind)
+  const { kind } = entry
+  return kind === 'change' || kind === 'key' || kind === 'keyring' || kind === 'backend'
 }

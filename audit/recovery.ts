@@ -56,7 +56,12 @@ export async function recover(
   let torn = 0
   // A crash can leave a segment without a whole first record; then nothing else is in it either.
   for (const from of segments.toReversed()) {
-    await makeDurable(files, join(directory, segmentName(from)))
+    const file = await files.open(join(directory, segmentName(from)))
+    try {
+      await file.sync()
+    } finally {
+      await file.close()
+    }
     const end = await readEnd(files, directory, from, logId)
     torn = end.torn
     if (end.last === undefined) continue
@@ -85,13 +90,12 @@ export async function findRecord(
   files: FileSystem = nodeFiles,
 ): Promise<Receipt | undefined> {
   const found = await locate(files, directory, id)
-  return found === undefined ? undefined : { id, hash: found.hash }
+  return found && { id, hash: found.hash }
 }
 
 /** The error that damage to the log at `path` is. */
 export function damageError(path: string, found: Damage): SottoError {
   const { segment, line, damage, message } = found
-  const where = `line ${line} of ${segment}`
   if (damage === 'unknown-format') {
     return new SottoError('store_newer', `Cannot read the audit log ${quote(path)}: ${message}`, {
       hint: 'Use the release that wrote it, or a later one.',
@@ -99,13 +103,13 @@ export function damageError(path: string, found: Damage): SottoError {
   }
   return new SottoError(
     'audit_damaged',
-    `The audit log ${quote(path)} does not verify, ${where}: ${message} (${damage})`,
+    `The audit log ${quote(path)} does not verify, line ${line} of ${segment}: ${message} (${damage})`,
     { hint: 'Keep the files as they are, and put back a copy of the log that verifies.' },
   )
 }
 
 interface End {
-  last: Receipt | undefined
+  last?: Receipt
   revision: number
   heldIn: number
   /** What is known of each open change; undefined where the header alone names it. */
@@ -120,7 +124,7 @@ async function readEnd(
   from: number,
   logId: string,
 ): Promise<End> {
-  const end: End = { last: undefined, revision: 0, heldIn: 0, open: new Map(), torn: 0 }
+  const end: End = { revision: 0, heldIn: 0, open: new Map(), torn: 0 }
   for await (const step of walk(directory, { files, from })) {
     if ('damage' in step) throw damageError(directory, step)
     if ('torn' in step) end.torn = step.torn
@@ -133,7 +137,12 @@ function addRecord(end: End, { record, hash }: Located, logId: string): void {
   end.last = { id: record.id, hash }
   end.revision = Math.max(end.revision, record.revision)
   if (record.kind === 'segment') {
-    if (record.log !== logId) throw foreignError(record.log, logId)
+    if (record.log !== logId) {
+      const message = `The audit log belongs to store ${quote(record.log)}, not to ${quote(logId)}`
+      throw new SottoError('store_foreign', message, {
+        hint: 'Each store has a log of its own: put the one back that belongs to it.',
+      })
+    }
     end.heldIn = record.id
     end.open.clear()
     for (const id of record.open) end.open.set(id, undefined)
@@ -162,20 +171,4 @@ async function locate(
     if (step.record.id > id) return undefined
   }
   return undefined
-}
-
-function foreignError(found: string, expected: string): SottoError {
-  const message = `The audit log belongs to store ${quote(found)}, not to ${quote(expected)}`
-  return new SottoError('store_foreign', message, {
-    hint: 'Each store has a log of its own: put the one back that belongs to it.',
-  })
-}
-
-async function makeDurable(files: FileSystem, path: string): Promise<void> {
-  const file = await files.open(path)
-  try {
-    await file.sync()
-  } finally {
-    await file.close()
-  }
 }

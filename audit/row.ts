@@ -19,16 +19,11 @@ export interface Row {
 
 /** The row of a record. */
 export function toRow(record: AuditRecord): Row {
-  const empty = { who: '', secret: '', version: '', result: '', note: '' }
   // A server of a later release may have kinds that this one does not know.
   const wordsOf = words[record.kind] as ((record: AuditRecord) => Words) | undefined
   const { id, time, kind } = record
-  return {
-    ...empty,
-    id: String(id),
-    time: plain(time),
-    ...(wordsOf?.(record) ?? { what: plain(kind) }),
-  }
+  const row = { id: String(id), time: plain(time), who: '', what: plain(kind), secret: '' }
+  return { ...row, version: '', result: '', note: '', ...wordsOf?.(record) }
 }
 
 type Kind = AuditRecord['kind']
@@ -86,11 +81,7 @@ const words = {
     note: plain(backend),
   }),
   abandoned: ({ of, reason }) => ({ what: 'abandoned', note: `record ${of}: ${plain(reason)}` }),
-  unidentified: ({ ip, reason }) => ({
-    who: plain(ip),
-    what: 'unidentified',
-    note: plain(reason),
-  }),
+  unidentified: ({ ip, reason }) => ({ who: plain(ip), what: 'unidentified', note: plain(reason) }),
   refusals: ({ principal, ip, count, first, last }) => ({
     who: principal === undefined ? plain(ip) : nameOf(principal),
     what: 'refusals',

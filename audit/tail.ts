@@ -1,13 +1,13 @@
 /** The end of a log that is being written: the segment in use, the last record, the next id. */
-import { type Batch, BatchBuilder, type Waiting } from './batch.ts'
 import type { FileSystem } from './files.ts'
-import { beginning, encodeEntry, encodeLine, FORMAT, hashLine } from './line.ts'
-import type { Receipt } from './record.ts'
+import { beginning, encodeEntry, encodeLine, FORMAT, hashLine, MAX_WRITE_BYTES } from './line.ts'
+import type { Batch, Waiting } from './queue.ts'
+import type { Receipt, Stamp } from './record.ts'
 import type { Continuation } from './recovery.ts'
 import { Segment } from './segment.ts'
 
 /** What the end of a log is made with. */
-export interface TailOptions {
+interface TailOptions {
   readonly directory: string
   readonly logId: string
   readonly revision: () => number
@@ -17,10 +17,14 @@ export interface TailOptions {
   readonly roomBytes: number
 }
 
+/** Characters that the middle of a line may have, so that a write holds at least one line. */
+export const MAX_MIDDLE_LENGTH: number = Math.floor(MAX_WRITE_BYTES / 4)
+
 /** Where records are added. Its methods run one at a time. */
 export class Tail {
   readonly #options: TailOptions
-  readonly #builder = new BatchBuilder()
+  /** Holds the lines of a batch: only one is written at once. */
+  readonly #memory = Buffer.allocUnsafeSlow(MAX_WRITE_BYTES)
   readonly #room: Uint8Array
   #segment: Segment | undefined
   #head: Receipt
@@ -52,9 +56,7 @@ export class Tail {
   }
 
   /** The file in use and what was written to it; undefined before the first, and after a failure. */
-  get segment():
-    | { readonly path: string; readonly bytes: number; readonly length: number }
-    | undefined {
+  get segment(): Pick<Segment, 'path' | 'bytes' | 'length'> | undefined {
     return this.#segment
   }
 
@@ -85,11 +87,27 @@ export class Tail {
     this.lost -= lost
   }
 
-  /** Makes the front of `queue` into lines; they must be written before the next are made. */
+  /**
+   * Takes as many entries off the front of `queue` as fit into one write, and makes lines of them;
+   * these must be written before the next are made.
+   */
   build(queue: Waiting[]): Batch {
-    const batch = this.#builder.build(queue, this.#stamp())
-    this.#nextId = batch.last.id + 1
-    return batch
+    const stamp = this.#stamp()
+    let last = this.#head
+    let used = 0
+    let count = 0
+    for (const item of queue) {
+      const line = encodeLine(item.middle, { ...stamp, id: this.#nextId, prev: last.hash })
+      // No character takes more than three bytes of UTF-8.
+      if (used + line.length * 3 + 1 > MAX_WRITE_BYTES) break
+      const end = used + this.#memory.write(line, used)
+      last = { id: this.#nextId++, hash: hashLine(this.#memory.subarray(used, end)) }
+      this.#memory[end] = 0x0a
+      used = end + 1
+      item.receipt = last
+      count++
+    }
+    return { items: queue.splice(0, count), bytes: this.#memory.subarray(0, used), last }
   }
 
   /** Writes lines. Rejects with the system's error, and then the segment must be given up. */
@@ -113,7 +131,7 @@ export class Tail {
     this.#segment = undefined
   }
 
-  #stamp(): { id: number; time: string; revision: number; prev: string } {
+  #stamp(): Stamp {
     const { clock, revision } = this.#options
     this.#revision = Math.max(this.#revision, revision())
     const time = clock().toISOString()

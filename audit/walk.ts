@@ -132,10 +132,9 @@ class SegmentWalk {
       return damage
     }
     const hash = hashLine(line.bytes)
-    const ahead = new FileAhead(this.#file, line, hash)
     const damage = this.#trail.follows(record, at)
       ? undefined
-      : await this.#trail.judge(record, at, ahead)
+      : await this.#trail.judge(record, at, aheadOf(this.#file, line, hash))
     const found = { segment: at.segment, line: at.line, record, hash }
     this.#trail.follow(record, hash, at)
     if (damage !== undefined) this.#held = found
@@ -165,34 +164,22 @@ class SegmentWalk {
   }
 }
 
-/** Looks at what follows a line. */
-class FileAhead implements Ahead {
-  readonly #file: ReadableFile
-  readonly #line: Line
-  readonly #hash: string
-
-  constructor(file: ReadableFile, line: Line, hash: string) {
-    this.#file = file
-    this.#line = line
-    this.#hash = hash
-  }
-
-  async intact(): Promise<boolean | undefined> {
-    const next = await this.#lines().next()
-    const record = next === undefined ? undefined : decodeLine(next.bytes)
-    return record === undefined ? undefined : record.prev === this.#hash
-  }
-
-  async contains(id: number): Promise<boolean> {
-    const lines = this.#lines()
-    for (;;) {
-      const line = await lines.next()
-      if (line === undefined) return false
-      if (decodeLine(line.bytes)?.id === id) return true
-    }
-  }
-
-  #lines(): LineReader {
-    return new LineReader(this.#file, this.#line.offset + this.#line.bytes.byteLength + 1)
+/** What follows a line. */
+function aheadOf(file: ReadableFile, { offset, bytes }: Line, hash: string): Ahead {
+  const lines = () => new LineReader(file, offset + bytes.byteLength + 1)
+  return {
+    async intact() {
+      const next = await lines().next()
+      const record = next && decodeLine(next.bytes)
+      return record && record.prev === hash
+    },
+    async contains(id) {
+      const rest = lines()
+      for (;;) {
+        const next = await rest.next()
+        if (next === undefined) return false
+        if (decodeLine(next.bytes)?.id === id) return true
+      }
+    },
   }
 }

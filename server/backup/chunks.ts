@@ -42,28 +42,26 @@ export async function* openChunks(
       throw damaged(name, `it is cut short: chunk ${index + 1} has ${sealed.length} bytes`)
     }
     left -= due
-    yield openChunk(fileKey, nonceOf(index, left === 0), sealed, () =>
-      damaged(name, `chunk ${index + 1} was altered, or is not of this file and place`),
-    )
+    const plain = openChunk(fileKey, nonceOf(index, left === 0), sealed)
+    if (plain === undefined) {
+      throw damaged(name, `chunk ${index + 1} was altered, or is not of this file and place`)
+    }
+    yield plain
   }
   if ((await reader.take(1)).length > 0) throw damaged(name, 'it has bytes after its end')
 }
 
-function openChunk(
-  fileKey: KeyObject,
-  nonce: Buffer,
-  sealed: Buffer,
-  refusal: () => Error,
-): Buffer {
+/** Undefined where the chunk does not authenticate. */
+function openChunk(fileKey: KeyObject, nonce: Buffer, sealed: Buffer): Buffer | undefined {
   const decipher = createDecipheriv(algorithm, fileKey, nonce, options)
   decipher.setAuthTag(sealed.subarray(-TAG_BYTES))
   const plain = decipher.update(sealed.subarray(0, -TAG_BYTES))
   try {
     decipher.final()
+    return plain
   } catch {
-    throw refusal()
+    return undefined
   }
-  return plain
 }
 
 /** Eleven bytes that count the chunks from 0, big-endian, and one that is 1 for the last chunk. */

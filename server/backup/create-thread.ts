@@ -25,15 +25,13 @@ export interface BackupDraft {
   readonly manifest: Omit<Manifest, 'log' | 'follows' | 'parts'>
   /** The copy of the store. */
   readonly store: { readonly path: string; readonly bytes: number }
-  readonly log: LogDraft
-}
-
-interface LogDraft {
-  readonly directory: string
-  /** The last record that the backup has; id 0 where the log has none. */
-  readonly last: Receipt
-  /** The backup to follow, and the last record that it has; absent: the whole log is taken. */
-  readonly earlier: { readonly name: string; readonly last: Receipt } | undefined
+  readonly log: {
+    readonly directory: string
+    /** The last record that the backup has; id 0 where the log has none. */
+    readonly last: Receipt
+    /** The backup to follow, and the last record that it has; absent: the whole log is taken. */
+    readonly earlier: { readonly name: string; readonly last: Receipt } | undefined
+  }
 }
 
 /** A backup that is in its target, whole. */
@@ -49,7 +47,7 @@ async function write(draft: BackupDraft, asker: Asker): Promise<CreatedBackup> {
   const { name, place, wraps, store } = draft
   const { signal } = asker
   const { pieces: segments, ...log } = await logSince(draft.log)
-  const read = (): AsyncIterable<Uint8Array> => readStart(store.path, store.bytes)
+  const read = () => readStart(store.path, store.bytes)
   const pieces = [{ name: STORE_PART, size: store.bytes, read }, ...segments]
   const parts: Manifest['parts'] = []
   for (const piece of pieces) parts.push(await described(piece, signal))
@@ -63,16 +61,12 @@ async function write(draft: BackupDraft, asker: Asker): Promise<CreatedBackup> {
 }
 
 /** The log up to `last`: since the backup that this one follows, or all of it. */
-async function logSince({
-  directory,
-  last,
-  earlier,
-}: LogDraft): Promise<Pick<Manifest, 'log' | 'follows'> & { readonly pieces: readonly Piece[] }> {
+async function logSince({ directory, last, earlier }: BackupDraft['log']) {
   if (last.id === 0) return { log: null, follows: null, pieces: [] }
   const followed = earlier && (await isIn(directory, earlier.last)) ? earlier : undefined
   const plan = await planCopy(directory, { after: followed?.last.id ?? 0, last })
   return {
-    log: { after: plan.after, last: plan.last },
+    log: { after: plan.after, last },
     follows: followed?.name ?? null,
     pieces: plan.segments.map(({ name, bytes }) => ({
       name: `audit/${name}`,

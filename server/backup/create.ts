@@ -54,7 +54,7 @@ const GRACE_MS = 10_000
  */
 export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
   const { store, target, keyring, auditDirectory, records, progress, clock } = parts
-  const signal = parts.signal ?? new AbortController().signal
+  const { signal = new AbortController().signal } = parts
   // First: where the target does not work, nothing was done in vain.
   const objects = parts.objects ?? (await target.list())
   const earlier = parts.wholeLog === true ? undefined : await followed(parts, objects)
@@ -66,6 +66,7 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
   })
   const created = (clock?.() ?? new Date()).toISOString()
   const { path, bytes, head, wraps } = snapshot
+  const last = head.audit !== null && head.audit.id > known.id ? head.audit : known
   const name = backupName({ created, storeId: store.identity.id, revision: head.revision })
   const draft: BackupDraft = {
     place: target.place,
@@ -74,7 +75,7 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
     wraps,
     manifest: { format: 1, program: version, store: storeOf(parts, snapshot), created },
     store: { path, bytes },
-    log: { directory: auditDirectory, last: newer(known, head.audit), earlier },
+    log: { directory: auditDirectory, last, earlier },
   }
   let announced = false
   try {
@@ -104,22 +105,15 @@ function storeOf(
 ): BackupDraft['manifest']['store'] {
   const { id, development, createdAt } = store.identity
   const known = new Map(keyring.fingerprints().map((each) => [each.id, each.fingerprint]))
-  const { head, schema, counts, keys } = snapshot
-  return {
-    id,
-    development,
-    createdAt,
-    schema,
-    revision: head.revision,
-    audit: head.audit && { ...head.audit },
-    counts: { ...counts },
-    keys: keys.map((key) => ({
-      id: key.id,
-      state: key.state,
-      // Unknown here only where the entry came or went while this was made.
-      fingerprint: known.get(key.id) ?? '',
-    })),
-  }
+  const { schema, counts } = snapshot
+  const { revision, audit } = snapshot.head
+  // A fingerprint is unknown here only where the entry came or went while this was made.
+  const keys = snapshot.keys.map((key) => ({
+    id: key.id,
+    state: key.state,
+    fingerprint: known.get(key.id) ?? '',
+  }))
+  return { id, development, createdAt, schema, revision, audit, counts, keys }
 }
 
 /**
@@ -143,8 +137,4 @@ async function followed(
     // What cannot be read cannot be built on: this backup then has the whole log.
     return undefined
   }
-}
-
-function newer(one: Receipt, other: Receipt | null): Receipt {
-  return other !== null && other.id > one.id ? other : one
 }

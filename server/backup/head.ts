@@ -82,7 +82,12 @@ export async function readHead(reader: ByteReader, name: string): Promise<Sealed
     throw damaged(name, 'it does not begin as a backup of Sotto does')
   }
   const format = fixed.readUInt32BE(MAGIC.length)
-  if (format !== BACKUP_FORMAT) throw otherFormat(name, format)
+  if (format !== BACKUP_FORMAT) {
+    const message = `Cannot read the backup ${quote(name)}: it has format ${format}, this release reads ${BACKUP_FORMAT}`
+    throw new SottoError('store_newer', message, {
+      hint: 'Use the release that wrote it, or a later one; if none did, the file is damaged.',
+    })
+  }
   const size = fixed.readUInt32BE(MAGIC.length + 4)
   const bytes = size <= MAX_FIELD_BYTES ? await reader.take(size) : Buffer.alloc(0)
   const sealedKey = await reader.take(SEALED_BYTES)
@@ -96,14 +101,6 @@ export async function readHead(reader: ByteReader, name: string): Promise<Sealed
     hash: hash('sha256', Buffer.concat([fixed, bytes]), 'hex'),
     fileBytes: fileBytes(FIXED_BYTES + size, head.contentBytes),
   }
-}
-
-function otherFormat(name: string, format: number): SottoError {
-  return new SottoError(
-    'store_newer',
-    `Cannot read the backup ${quote(name)}: it has format ${format}, this release reads ${BACKUP_FORMAT}`,
-    { hint: 'Use the release that wrote it, or a later one; if none did, the file is damaged.' },
-  )
 }
 
 /** Undefined for bytes that are no fields of a head. */

@@ -20,12 +20,7 @@ const manifestSchema = z.object({
     revision: count,
     /** The newest audit record that the store knew of. */
     audit: receipt.nullable(),
-    counts: z.object({
-      names: count,
-      secrets: count,
-      versions: count,
-      tombstones: count,
-    }),
+    counts: z.object({ names: count, secrets: count, versions: count, tombstones: count }),
     /** The entries of the keyring. */
     keys: z.array(z.object({ id: count, state: z.string(), fingerprint: z.string() })),
   }),
@@ -70,11 +65,8 @@ export function decodeManifest(bytes: Uint8Array, name: string): Manifest {
     throw damaged(name, `its manifest has no sensible ${at === '' ? 'form' : at}`)
   }
   const { parts } = found.data
-  if (
-    parts[0]?.name === STORE_PART &&
-    new Set(parts.map((part) => part.name)).size === parts.length
-  )
-    return found.data
+  const names = new Set(parts.map((part) => part.name))
+  if (parts[0]?.name === STORE_PART && names.size === parts.length) return found.data
   throw damaged(name, 'its manifest has no store, or the same part twice')
 }
 

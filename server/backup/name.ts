@@ -8,6 +8,9 @@ export interface NameParts {
   readonly revision: number
 }
 
+/** A backup, and what is in its name. */
+export type NamedBackup = NameParts & { readonly name: string }
+
 const pattern =
   /^sotto-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{3})Z-([0-9a-f]{32})-r(\d{1,16})\.backup$/
 
@@ -40,9 +43,7 @@ export function ownBackups<T extends { readonly name: string }>(
     .toSorted(byAge)
 }
 
-type Named = NameParts & { readonly name: string }
-
-function byAge(a: Named, b: Named): number {
+function byAge(a: NamedBackup, b: NamedBackup): number {
   if (a.created !== b.created) return a.created < b.created ? -1 : 1
   return a.revision - b.revision || (a.name < b.name ? -1 : 1)
 }

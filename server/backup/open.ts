@@ -1,5 +1,5 @@
 /** Reads a backup: its head, its manifest, and its parts one after another, each byte authenticated. */
-import { createHash, type KeyObject } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { ByteReader } from './byte-reader.ts'
 import { openChunks } from './chunks.ts'
 import { damaged } from './damage.ts'
@@ -11,39 +11,26 @@ import { parseName } from './name.ts'
 /** The largest piece in which a part is given. */
 const PIECE_BYTES = 65_536
 
-/** A part, and its bytes, which are taken before the next part is. */
-export interface OpenedPart {
-  readonly part: Part
-  readonly content: AsyncIterable<Buffer>
-}
-
 /** The head of a backup: without a key it says which store it is of and whether it is complete. */
 export async function peekBackup(source: BackupSource): Promise<SealedHead> {
   await using reader = new ByteReader(await source.read())
-  const head = await readHead(reader, source.name)
-  refuseOtherName(head, source.name)
-  refuseOtherSize(head, source)
-  return head
+  return await headOf(source, reader)
 }
 
 /** A backup whose manifest was read. */
 export class OpenedBackup implements AsyncDisposable {
   readonly name: string
-  readonly head: SealedHead
   readonly manifest: Manifest
   readonly #content: ByteReader
   readonly #sealed: ByteReader
 
   private constructor(
-    source: BackupSource,
-    { head, manifest }: { readonly head: SealedHead; readonly manifest: Manifest },
-    readers: { readonly content: ByteReader; readonly sealed: ByteReader },
+    opened: Pick<OpenedBackup, 'name' | 'manifest'> & Record<'content' | 'sealed', ByteReader>,
   ) {
-    this.name = source.name
-    this.head = head
-    this.manifest = manifest
-    this.#content = readers.content
-    this.#sealed = readers.sealed
+    this.name = opened.name
+    this.manifest = opened.manifest
+    this.#content = opened.content
+    this.#sealed = opened.sealed
   }
 
   /**
@@ -54,14 +41,12 @@ export class OpenedBackup implements AsyncDisposable {
     const { name } = source
     const sealed = new ByteReader(await source.read())
     try {
-      const head = await readHead(sealed, name)
-      refuseOtherName(head, name)
-      refuseOtherSize(head, source)
-      const fileKey: KeyObject = await keys.fileKey(head, name)
+      const head = await headOf(source, sealed)
+      const fileKey = await keys.fileKey(head, name)
       const size = head.contentBytes
       const content = new ByteReader(openChunks(fileKey, sealed, { name, size }))
       const manifest = await readManifest(content, head, name)
-      return new OpenedBackup(source, { head, manifest }, { content, sealed })
+      return new OpenedBackup({ name, manifest, content, sealed })
     } catch (error) {
       await sealed[Symbol.asyncDispose]()
       throw error
@@ -72,10 +57,8 @@ export class OpenedBackup implements AsyncDisposable {
    * Every part in order, once; each is taken whole before the next. Throws `backup_damaged` where
    * bytes are not those that were written.
    */
-  async *parts(): AsyncGenerator<OpenedPart> {
-    for (const part of this.manifest.parts) {
-      yield { part, content: this.#partContent(part) }
-    }
+  async *parts(): AsyncGenerator<{ readonly part: Part; readonly content: AsyncIterable<Buffer> }> {
+    for (const part of this.manifest.parts) yield { part, content: this.#partContent(part) }
     // There must be nothing after the last part.
     if ((await this.#content.take(1)).length > 0) {
       throw damaged(this.name, 'it has content that its manifest does not list')
@@ -101,11 +84,7 @@ export class OpenedBackup implements AsyncDisposable {
   }
 }
 
-async function readManifest(
-  content: ByteReader,
-  head: SealedHead,
-  name: string,
-): Promise<Manifest> {
+async function readManifest(content: ByteReader, head: SealedHead, name: string) {
   const length = await content.take(4)
   const size = length.length === 4 ? length.readUInt32BE() : 0
   const bytes = await content.take(Math.min(size, MAX_MANIFEST_BYTES))
@@ -121,15 +100,15 @@ async function readManifest(
   return manifest
 }
 
-/** A file that was renamed to something else is taken as it is. */
-function refuseOtherName(head: SealedHead, name: string): void {
-  const told = parseName(name)
-  if (told === undefined || told.storeId === head.storeId) return
-  throw damaged(name, `its name says store ${told.storeId}, and it is of store ${head.storeId}`)
-}
-
-function refuseOtherSize({ fileBytes }: SealedHead, { name, size }: BackupSource): void {
-  if (size === fileBytes) return
+async function headOf({ name, size }: BackupSource, reader: ByteReader): Promise<SealedHead> {
+  const head = await readHead(reader, name)
+  // A file that was renamed to something else is taken as it is.
+  const told = parseName(name)?.storeId ?? head.storeId
+  if (told !== head.storeId) {
+    throw damaged(name, `its name says store ${told}, and it is of store ${head.storeId}`)
+  }
+  const { fileBytes } = head
+  if (size === fileBytes) return head
   const why = size < fileBytes ? 'it is cut short' : 'it has bytes after its end'
   throw damaged(name, `${why}: it has ${size} bytes where ${fileBytes} are due`)
 }

@@ -1,6 +1,6 @@
 /** Which backups are kept. Pure: it needs nothing but names. */
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { type NameParts, ownBackups } from './name.ts'
+import { type NamedBackup, ownBackups } from './name.ts'
 
 /** How many backups are kept of each kind; one may be of several. */
 export interface Keep {
@@ -56,35 +56,25 @@ export function expired(
   keep: Keep,
   needed: ReadonlySet<string> = new Set(),
 ): string[] {
-  const backups = ownBackups(
-    names.map((name) => ({ name })),
-    storeId,
-  )
-  const newestDay = firsts(backups, dayOf).slice(-1)
+  const named = names.map((name) => ({ name }))
+  const backups = ownBackups(named, storeId)
   const kept = new Set([
     ...backups.slice(-Math.max(1, keep.last)),
-    ...newestDay,
-    ...newest(firsts(backups, dayOf), keep.daily),
-    ...newest(firsts(backups, weekOf), keep.weekly),
-    ...newest(firsts(backups, monthOf), keep.monthly),
+    ...firsts(backups, dayOf, Math.max(1, keep.daily)),
+    ...firsts(backups, weekOf, keep.weekly),
+    ...firsts(backups, monthOf, keep.monthly),
   ])
   return backups.filter((each) => !kept.has(each) && !needed.has(each.name)).map(({ name }) => name)
 }
 
-type Named = NameParts & { readonly name: string }
-
-/** The first of each period, in order. */
-function firsts(backups: readonly Named[], periodOf: (created: string) => string): Named[] {
-  const found = new Map<string, Named>()
-  for (const each of backups) {
-    const period = periodOf(each.created)
-    if (!found.has(period)) found.set(period, each)
-  }
-  return [...found.values()]
-}
-
-function newest(backups: readonly Named[], count: number): readonly Named[] {
-  return count === 0 ? [] : backups.slice(-count)
+/** The first of each of the newest `count` periods. */
+function firsts(
+  backups: readonly NamedBackup[],
+  periodOf: (created: string) => string,
+  count: number,
+): NamedBackup[] {
+  const periods = [...Map.groupBy(backups, ({ created }) => periodOf(created)).values()]
+  return periods.slice(Math.max(0, periods.length - count)).flatMap((each) => each.slice(0, 1))
 }
 
 function dayOf(created: string): string {

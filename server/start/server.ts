@@ -1,7 +1,6 @@
 /** Builds the server from its parts, starts it and stops it. */
 import { nodeFiles } from '../../audit/files.ts'
 import { followFolder } from '../../audit/metrics.ts'
-import { FolderSize } from '../../audit/size.ts'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import type { OpenBackend } from '../backends/opened.ts'
 import { SecretCache } from '../catalog/cache.ts'
@@ -78,7 +77,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const cache = new SecretCache(store, keyring, CACHE_BYTES, metrics.cache)
   const logWorld = { ...world, metrics: metrics.log }
   const commits = await openCommits(state, store, cache, logWorld, undo)
-  followFolder(registry, metrics.log, new FolderSize(world.auditFiles ?? nodeFiles, state.audit))
+  followFolder(registry, metrics.log, world.auditFiles ?? nodeFiles, state.audit)
 
   const scheduler = new Scheduler({
     say,

@@ -42,7 +42,7 @@ async function allPages(
   let records: AuditRecord[] = []
   let cursor: { after: number; before?: number } | undefined = { after: 0 }
   while (cursor) {
-    const page: Page = await pageOf(path, { ...question, ...cursor }, { bounds })
+    const page: Page = await pageOf(path, { ...question, ...cursor }, bounds)
     pages.push(page)
     records = question.newest ? [...page.records, ...records] : [...records, ...page.records]
     if (page.after !== undefined) cursor = { after: page.after }

@@ -2,8 +2,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { quote, SottoError } from '../../../client/api/errors.ts'
+import type { SecretRow } from '../../store/contract.ts'
+import { stateDirectory } from '../../store/directory.ts'
+import { asStoreError } from '../../store/sqlite/faults.ts'
+import { Reader } from '../../store/sqlite/reader.ts'
 import { type LostChanges, lostChangesOf } from './lost-changes.ts'
-import { compareLive, type Difference } from './compare.ts'
 import { survivingLog } from './restored-log.ts'
 import { type Manifest, STORE_PART } from '../manifest.ts'
 import { OpenedBackup } from '../open.ts'
@@ -15,6 +19,17 @@ export interface PreviewParts
   extends Pick<RestoreParts, 'source' | 'keys' | 'audit' | 'progress' | 'signal'> {
   /** The state directory of the live store. */
   readonly live?: string
+}
+
+/** A secret that is not the same in both. */
+interface Difference {
+  readonly name: string
+  /**
+   * `new`: the backup does not know the name. `changed`: it has other versions, or another is active.
+   * `deleted`: the backup has the secret, and the live store has not any more. `unknown`: the live
+   * store does not know the name, so it is not later than the backup.
+   */
+  readonly state: 'new' | 'changed' | 'deleted' | 'unknown'
 }
 
 /** What was found. */
@@ -30,7 +45,10 @@ export interface Preview {
   readonly newer?: readonly Difference[]
 }
 
-/** Proves the backup as a restore does, and compares. Rejects as `restoreBackup` and `compareLive`. */
+/**
+ * Proves the backup as a restore does, and compares. Rejects as `restoreBackup`, as `stateDirectory`, and with
+ * `store_foreign` where `live` is another store.
+ */
 export async function previewRestore(parts: PreviewParts): Promise<Preview> {
   const { source, keys, audit, live } = parts
   const scratch = await mkdtemp(join(tmpdir(), 'sotto-restore-'))
@@ -48,5 +66,44 @@ export async function previewRestore(parts: PreviewParts): Promise<Preview> {
     return { backup: name, manifest, openedWith, values, lost, ...(newer && { newer }) }
   } finally {
     await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+/** By name, without a key: by the states of secrets. A server may be using the store in `live`. */
+function compareLive(live: string, backup: string): Difference[] {
+  const now = statesOf(stateDirectory(live).store)
+  const then = statesOf(backup)
+  if (then.id !== now.id) {
+    const message = `The store in ${quote(live)} is ${now.id}, and the backup is of ${then.id}`
+    throw new SottoError('store_foreign', message)
+  }
+  const differences: Difference[] = []
+  for (const [name, row] of now.states) {
+    const before = then.states.get(name)
+    then.states.delete(name)
+    if (before === undefined) differences.push({ name, state: 'new' })
+    else if (!Buffer.from(before.mac).equals(row.mac)) {
+      const gone = before.active > 0 && row.active === 0
+      differences.push({ name, state: gone ? 'deleted' : 'changed' })
+    }
+  }
+  for (const name of then.states.keys()) differences.push({ name, state: 'unknown' })
+  return differences
+}
+
+function statesOf(path: string): { id: string; states: Map<string, SecretRow> } {
+  let reader: Reader | undefined
+  try {
+    reader = new Reader(path)
+    const states = new Map<string, SecretRow>()
+    for (let page = reader.look('states', undefined); page.length > 0; ) {
+      for (const row of page) states.set(row.name, row)
+      page = reader.look('states', page.at(-1)?.name)
+    }
+    return { id: reader.look('identify').id, states }
+  } catch (error) {
+    throw asStoreError(error, 'read it', path)
+  } finally {
+    reader?.close()
   }
 }

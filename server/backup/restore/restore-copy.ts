@@ -8,9 +8,9 @@ import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { beginning } from '../../../audit/line.ts'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-import { Keyring } from '../../crypto/keyring.ts'
+import type { Keyring } from '../../crypto/keyring.ts'
 import type { KeyProvider } from '../../crypto/provider.ts'
-import { openRootKey } from '../../crypto/root-key.ts'
+import { openKeyring } from '../../keys/wraps.ts'
 import type { Store } from '../../store/contract.ts'
 import { NEWEST_SCHEMA } from '../../store/sqlite/migrate.ts'
 import { openStore } from '../../store/sqlite/store.ts'
@@ -21,14 +21,10 @@ import { type Manifest, STORE_PART } from '../manifest.ts'
 import { type Continuing, continueStore } from './continue.ts'
 import { publishState } from './publish.ts'
 import type { RestoredStore } from './restore.ts'
-import { countStates } from '../states.ts'
-import { openValues } from './verify.ts'
+import { countStates, openValues, WAIT_MS } from './verify.ts'
 
 /** What every SQLite file begins with. */
 const MAGIC = 'SQLite format 3\0'
-
-/** How long a read of the copy may take, in milliseconds: no request waits for it. */
-const WAIT_MS = 60_000
 
 /** What a store is made with. */
 export interface CopyParts extends Omit<Continuing, 'exact'> {
@@ -63,13 +59,10 @@ export async function restoreCopy(parts: CopyParts): Promise<RestoredStore> {
 async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
   const { copy, to, audit, signal } = parts
   if (existsSync(`${copy}-wal`) && statSync(`${copy}-wal`).size > 0) {
-    throw new SottoError(
-      'local',
-      `Cannot restore ${quote(copy)}: it has a log of SQLite next to it`,
-      {
-        hint: 'It is the file of a store, which is not whole alone: start the server on it. Restore copies that a program made of it.',
-      },
-    )
+    const message = `Cannot restore ${quote(copy)}: it has a log of SQLite next to it`
+    throw new SottoError('local', message, {
+      hint: 'It is the file of a store, which is not whole alone: start the server on it. Restore copies that a program made of it.',
+    })
   }
   const path = join(draft, STORE_PART)
   const written = createWriteStream(path, { flags: 'wx', mode: 0o600 })
@@ -77,17 +70,18 @@ async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
   const created = (await stat(copy)).mtime.toISOString()
   const store = await openStore(path, { waitMs: WAIT_MS })
   await using proven = { store, [Symbol.asyncDispose]: () => store.close() }
-  const { keyring, openedWith } = await openedKeyring(store, parts.providers)
+  const { id } = store.identity
+  const { keyring, rootKey, wrap } = await openKeyring(id, await store.keys(), parts.providers)
+  rootKey.fill(0)
+  const openedWith = `${wrap.provider} key ${wrap.fingerprint}`
   const found = await manifestOf(store, keyring, created)
   await openValues(store, keyring, found, parts)
   const { audit: known } = found.store
-  const after =
-    audit === undefined
-      ? beginning
-      : await survivingLog(audit, join(draft, 'audit'), {
-          ...found,
-          log: known && { after: beginning, last: known },
-        })
+  let after = beginning
+  if (audit !== undefined) {
+    const log = known && { after: beginning, last: known }
+    after = await survivingLog(audit, join(draft, 'audit'), { ...found, log })
+  }
   // The whole log is read: only there it shows which changes were under way when the copy was made.
   const log = audit === undefined || known === null ? null : { after, last: known }
   const exact = log !== null
@@ -100,40 +94,18 @@ async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
   return { to, backup, manifest, openedWith, revision, skipped, logAfter: after, lost }
 }
 
-async function openedKeyring(
-  store: Store,
-  providers: readonly KeyProvider[],
-): Promise<{ keyring: Keyring; openedWith: string }> {
-  const { id } = store.identity
-  const stored = await store.keys()
-  const { rootKey, wrap } = await openRootKey(providers, stored.wraps, id)
-  try {
-    const openedWith = `${wrap.provider} key ${wrap.fingerprint}`
-    return { keyring: Keyring.open(id, rootKey, stored.keys), openedWith }
-  } finally {
-    rootKey.fill(0)
-  }
-}
-
 /** The manifest that a backup of the store would have. Throws `store_damaged` for a state that does not verify. */
 async function manifestOf(store: Store, keyring: Keyring, created: string): Promise<Manifest> {
   const { id, development, createdAt } = store.identity
-  const { revision, audit } = await store.head()
   const counts = await countStates(store, keyring)
-  const keys = keyring.fingerprints()
+  const keys = keyring
+    .fingerprints()
+    .map((key) => ({ id: key.id, state: key.state, fingerprint: key.fingerprint }))
+  const schema = NEWEST_SCHEMA
   return {
     format: 1,
     program: version,
-    store: {
-      id,
-      development,
-      createdAt,
-      schema: NEWEST_SCHEMA,
-      revision,
-      audit,
-      counts,
-      keys: keys.map((key) => ({ id: key.id, state: key.state, fingerprint: key.fingerprint })),
-    },
+    store: { id, development, createdAt, schema, ...(await store.head()), counts, keys },
     created,
     log: null,
     follows: null,

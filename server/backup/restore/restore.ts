@@ -57,8 +57,8 @@ async function build(parts: RestoreParts, path: string): Promise<RestoredStore> 
       ? await gatherLog(opened, folder, parts)
       : await survivingLog(audit, folder, manifest)
   const exact = audit !== undefined
-  const continued = await continueStore({ path, backup, manifest, proven }, { ...parts, exact })
-  const { revision, skipped, lost } = continued
+  const draft = { path, backup, manifest, proven }
+  const { revision, skipped, lost } = await continueStore(draft, { ...parts, exact })
   const { openedWith } = keys
   return { to, backup, manifest, openedWith, revision, skipped, logAfter, lost }
 }

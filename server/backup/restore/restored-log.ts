@@ -16,7 +16,7 @@ import type { BackupKeys, BackupSource } from '../source.ts'
 import { sync } from '../../platform/durable.ts'
 
 /** Where the log before that of a backup comes from. */
-export interface EarlierLog {
+interface EarlierLog {
   readonly keys: BackupKeys
   /** Gives an earlier backup by name; undefined where it is not there. Absent: none is looked for. */
   readonly earlier?: (name: string) => Promise<BackupSource | undefined>
@@ -58,8 +58,13 @@ export async function survivingLog(
   to: string,
   { store, log }: Pick<Manifest, 'store' | 'log'>,
 ): Promise<Receipt> {
-  const { recovered } = await recoverAt(from, store.id)
-  const last = recovered.last
+  if (!existsSync(from)) {
+    throw new SottoError('local', `There is no audit log in ${quote(from)}`, {
+      hint: 'Name the folder `audit` of the state directory that was lost.',
+    })
+  }
+  const { recovered } = await recover(nodeFiles, from, store.id)
+  const { last } = recovered
   if (last === null || last.id < (log?.last.id ?? 0)) {
     const message = `The audit log ${quote(from)} ends at record ${last?.id ?? 0}, and the backup has records up to ${log?.last.id ?? 0}`
     throw new SottoError('audit_cut', message, {
@@ -80,14 +85,6 @@ export async function survivingLog(
   await sync(to)
   await prove(to, plan.after, last)
   return plan.after
-}
-
-/** `recover`, with an error of its own for a folder that is not there. */
-async function recoverAt(from: string, storeId: string): ReturnType<typeof recover> {
-  if (existsSync(from)) return recover(nodeFiles, from, storeId)
-  throw new SottoError('local', `There is no audit log in ${quote(from)}`, {
-    hint: 'Name the folder `audit` of the state directory that was lost.',
-  })
 }
 
 async function copyStart(from: string, to: string, name: string, bytes: number): Promise<void> {

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { nodeFiles } from '../../../audit/files.ts'
-import { findRecord, type Recovered, recover } from '../../../audit/recovery.ts'
+import { findRecord, recover } from '../../../audit/recovery.ts'
 import { verifyLog } from '../../../audit/verify.ts'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { Keyring } from '../../crypto/keyring.ts'
@@ -17,7 +17,6 @@ import { damaged } from '../damage.ts'
 import { type Manifest, refuseNewerSchema, STORE_PART } from '../manifest.ts'
 import { OpenedBackup } from '../open.ts'
 import type { BackupKeys, BackupSource } from '../source.ts'
-import { countStates } from '../states.ts'
 
 /** How a backup is verified. */
 export interface VerifyBackupOptions {
@@ -39,8 +38,8 @@ export interface VerifiedBackup {
   readonly values: number
 }
 
-/** How long a read of an unpacked store may take, in milliseconds: no request waits for it. */
-const WAIT_MS = 60_000
+/** How long a read of an unpacked or copied store may take, in milliseconds: no request waits for it. */
+export const WAIT_MS: number = 60_000
 
 /**
  * Reads all of a backup and proves what it holds. Rejects with `backup_damaged` and what is wrong,
@@ -90,8 +89,6 @@ export interface ProvenStore extends AsyncDisposable {
   readonly keyring: Keyring
   /** Values that were opened. */
   readonly values: number
-  /** What was found in the log of the backup; undefined where there is none. */
-  readonly log: Recovered | undefined
 }
 
 /**
@@ -105,24 +102,25 @@ export async function provenStore(
   options: VerifyBackupOptions = {},
 ): Promise<ProvenStore> {
   const { name, manifest } = backup
-  const log = await told(name, () => provenLog(join(directory, 'audit'), manifest, name))
+  const audit = join(directory, 'audit')
+  await told(name, () => proveLog(audit, manifest, name))
   const store = await told(name, () => openStore(join(directory, STORE_PART), { waitMs: WAIT_MS }))
   try {
     return await told(name, async () => {
-      await compareStore(store, manifest, name)
-      await compareLog(store, join(directory, 'audit'), manifest, name)
+      await compareStore(store, audit, manifest, name)
       const stored = await store.keys()
       const keyring = keys.keyring(manifest.store.id, stored.keys)
       compareKeys(keyring, manifest, name)
-      await compareStates(store, keyring, manifest, name)
-      const values = await openValues(store, keyring, manifest, options)
-      if (values !== manifest.store.counts.versions) {
-        throw damaged(
-          name,
-          `it has ${values} values where ${manifest.store.counts.versions} are due`,
-        )
+      const found: Record<string, number> = await countStates(store, keyring)
+      for (const [what, due] of Object.entries(manifest.store.counts)) {
+        if (found[what] !== due) {
+          throw damaged(name, `it has ${found[what]} ${what} where ${due} are due`)
+        }
       }
-      return { store, keyring, values, log, [Symbol.asyncDispose]: () => store.close() }
+      const values = await openValues(store, keyring, manifest, options)
+      const due = manifest.store.counts.versions
+      if (values !== due) throw damaged(name, `it has ${values} values where ${due} are due`)
+      return { store, keyring, values, [Symbol.asyncDispose]: () => store.close() }
     })
   } catch (error) {
     await store.close()
@@ -141,19 +139,26 @@ async function told<T>(name: string, act: () => Promise<T>): Promise<T> {
   }
 }
 
-async function compareStore(store: Store, { store: said }: Manifest, name: string): Promise<void> {
+async function compareStore(
+  store: Store,
+  directory: string,
+  { store: said, log }: Manifest,
+  name: string,
+): Promise<void> {
   const { id, development, createdAt } = store.identity
   if (id !== said.id || development !== said.development || createdAt !== said.createdAt) {
     throw damaged(name, `it holds store ${id}, and its manifest names store ${said.id}`)
   }
   const { revision, audit } = await store.head()
-  if (
-    revision !== said.revision ||
-    audit?.id !== said.audit?.id ||
-    audit?.hash !== said.audit?.hash
-  ) {
+  const same = audit?.id === said.audit?.id && audit?.hash === said.audit?.hash
+  if (revision !== said.revision || !same) {
     throw damaged(name, 'its store is at another revision or record than its manifest says')
   }
+  // The record that the store knows must be in the log, or come before the part of it that is here.
+  if (audit === null || log === null || audit.id <= log.after.id) return
+  const found = await findRecord(directory, audit.id)
+  if (found?.hash === audit.hash) return
+  throw damaged(name, `audit record ${audit.id}, which its store knows, is not in its log`)
 }
 
 function compareKeys(keyring: Keyring, { store: said }: Manifest, name: string): void {
@@ -166,17 +171,23 @@ function compareKeys(keyring: Keyring, { store: said }: Manifest, name: string):
   if (!same) throw damaged(name, 'its keyring has other entries than its manifest lists')
 }
 
-async function compareStates(
+/** Counts what `store` holds. Throws `store_damaged` for a state that does not verify. */
+export async function countStates(
   store: Store,
   keyring: Keyring,
-  { store: { counts } }: Manifest,
-  name: string,
-): Promise<void> {
-  const found = await countStates(store, keyring)
-  for (const [what, count] of Object.entries(found)) {
-    const due = counts[what as keyof typeof found]
-    if (count !== due) throw damaged(name, `it has ${count} ${what} where ${due} are due`)
+): Promise<Manifest['store']['counts']> {
+  const counts = { names: 0, secrets: 0, versions: 0, tombstones: 0 }
+  for (let page = await store.states(undefined); page.length > 0; ) {
+    for (const row of page) {
+      keyring.verify(row, row.mac)
+      counts.names++
+      if (row.active > 0) counts.secrets++
+      counts.versions += row.versions.length
+      counts.tombstones += row.removed.length
+    }
+    page = await store.states(page.at(-1)?.name)
   }
+  return counts
 }
 
 /** Opens every value, and zeroes it. Resolves with how many; throws `store_damaged`. */
@@ -201,14 +212,10 @@ export async function openValues(
   }
 }
 
-/** Undefined where the backup has no log. */
-async function provenLog(
-  directory: string,
-  { store, log, parts }: Manifest,
-  name: string,
-): Promise<Recovered | undefined> {
+async function proveLog(directory: string, manifest: Manifest, name: string): Promise<void> {
+  const { store, log, parts } = manifest
   if (log === null) {
-    if (parts.length === 1 && store.audit === null) return undefined
+    if (parts.length === 1 && store.audit === null) return
     throw damaged(name, 'its manifest has no audit log, and there is one')
   }
   if (!existsSync(directory)) throw damaged(name, 'the audit log in its manifest is not there')
@@ -218,20 +225,6 @@ async function provenLog(
   if (recovered.last?.id !== log.last.id || recovered.last.hash !== log.last.hash) {
     throw damaged(name, 'its audit log ends at another record than its manifest says')
   }
-  if (recovered.revision <= store.revision) return recovered
+  if (recovered.revision <= store.revision) return
   throw damaged(name, 'its audit log has a later revision than its store')
-}
-
-/** The record that the store knows must be in the log, or come before the part of it that is here. */
-async function compareLog(
-  store: Store,
-  directory: string,
-  { log }: Manifest,
-  name: string,
-): Promise<void> {
-  const { audit } = await store.head()
-  if (audit === null || log === null || audit.id <= log.after.id) return
-  const found = await findRecord(directory, audit.id)
-  if (found?.hash === audit.hash) return
-  throw damaged(name, `audit record ${audit.id}, which its store knows, is not in its log`)
 }

@@ -1,27 +1,21 @@
 /** The job that makes backups, and deletes those that are not to be kept any longer. */
 import type { AuditLog } from '../../../audit/log.ts'
 import { asSottoError } from '../../../client/api/errors.ts'
-import { createBackup } from '../create.ts'
+import { createBackup, type CreateParts } from '../create.ts'
 import { ownBackups } from '../name.ts'
 import { expired, type Keep } from '../retention.ts'
-import type { BackupTarget, TargetObject } from '../targets/target.ts'
-import type { Keyring } from '../../crypto/keyring.ts'
+import type { TargetObject } from '../targets/target.ts'
 import type { BackupRecords } from '../../gate/backup-records.ts'
 import type { Gate } from '../../gate/gate.ts'
-import type { Store } from '../../store/contract.ts'
-import type { BackupMemory } from './memory.ts'
+import type { BackupMemory, KnownBackup } from './memory.ts'
 import { BACKUP_JOB } from './names.ts'
 import type { Job, Run } from '../../jobs/scheduler.ts'
 
 /** What backups are made of, and with. */
-export interface BackupJobParts {
-  readonly store: Store
-  readonly keyring: Keyring
+export interface BackupJobParts
+  extends Pick<CreateParts, 'store' | 'keyring' | 'auditDirectory' | 'target'> {
   readonly gate: Gate
   readonly log: AuditLog
-  /** The folder of the audit log. */
-  readonly auditDirectory: string
-  readonly target: BackupTarget
   /** Undefined: nothing is deleted. */
   readonly keep: Keep | undefined
   readonly memory: BackupMemory
@@ -80,18 +74,8 @@ export class BackupJob {
     const same = newest?.revision === revision && (age ?? DAILY_MS) < DAILY_MS
     if (same && !wanted) return `nothing changed since ${newest.name}`
     const records = pass.backups(target.description)
-    const { keyring, log, auditDirectory } = this.#parts
-    const made = await createBackup({
-      store,
-      keyring,
-      auditDirectory,
-      logHead: () => log.head,
-      target,
-      objects,
-      records,
-      clock,
-      signal,
-    })
+    const logHead = () => this.#parts.log.head
+    const made = await createBackup({ ...this.#parts, logHead, objects, records, signal })
     const { name, size, manifest } = made
     await this.#note({ name, size, created: manifest.created })
     const { secrets, versions } = manifest.store.counts
@@ -126,7 +110,7 @@ export class BackupJob {
     }
   }
 
-  async #note(newest: { name: string; size: number; created: string } | undefined): Promise<void> {
+  async #note(newest: KnownBackup | undefined): Promise<void> {
     const { memory, say } = this.#parts
     const known = newest && { name: newest.name, size: newest.size, created: newest.created }
     await memory.noteNewest(known).catch((error: Error) => {

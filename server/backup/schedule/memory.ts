@@ -26,12 +26,14 @@ export type KnownBackup = z.infer<typeof known>
 /** A backup that was proven. */
 export type ProvenBackup = z.infer<typeof proven>
 
+type Found = z.infer<typeof memory>
+
 /** The newest backup, and the last one that was proven. */
 export class BackupMemory {
   readonly #path: string
-  #found: z.infer<typeof memory>
+  #found: Found
 
-  private constructor(path: string, found: z.infer<typeof memory>) {
+  private constructor(path: string, found: Found) {
     this.#path = path
     this.#found = found
   }
@@ -39,7 +41,11 @@ export class BackupMemory {
   /** Reads the file at `path`. Without a file that can be read, nothing is known. */
   static async open(path: string): Promise<BackupMemory> {
     const text = await readFile(path, 'utf8').catch(() => '{}')
-    return new BackupMemory(path, parsed(text))
+    try {
+      return new BackupMemory(path, memory.parse(JSON.parse(text)))
+    } catch {
+      return new BackupMemory(path, {})
+    }
   }
 
   /** The newest backup in the target when it was last looked at; undefined where there was none. */
@@ -63,18 +69,10 @@ export class BackupMemory {
     await this.#keep({ ...this.#found, proven: found })
   }
 
-  async #keep(found: z.infer<typeof memory>): Promise<void> {
+  async #keep(found: Found): Promise<void> {
     this.#found = found
     const draft = `${this.#path}.new`
     await writeFile(draft, JSON.stringify(found), { mode: 0o600 })
     await rename(draft, this.#path)
-  }
-}
-
-function parsed(text: string): z.infer<typeof memory> {
-  try {
-    return memory.parse(JSON.parse(text))
-  } catch {
-    return {}
   }
 }

@@ -27,27 +27,24 @@ export interface Rehearsed {
   readonly rootKey: Uint8Array
 }
 
-async function proof(given: Rehearsed): Promise<number> {
+async function rehearse(given: Rehearsed): Promise<number> {
   yieldToOthers()
   try {
-    return await rehearse(given, opened(given))
+    const { place, backup, to } = given
+    const key = opened(given)
+    const source = objectSource(targetAt(place), backup)
+    using keys = providerKeys([key])
+    const { manifest } = await restoreBackup({ source, keys, to, operator: 'system:rehearsal' })
+    return await openWhole(to, manifest, key)
   } finally {
     given.rootKey.fill(0)
   }
 }
 
-async function rehearse({ place, backup, to }: Rehearsed, key: KeyProvider): Promise<number> {
-  const source = objectSource(targetAt(place), backup)
-  using keys = providerKeys([key])
-  const restored = await restoreBackup({ source, keys, to, operator: 'system:rehearsal' })
-  return await openWhole(to, restored.manifest, key)
-}
-
 /** Opens what was restored as a server would. */
 async function openWhole(path: string, manifest: Manifest, key: KeyProvider): Promise<number> {
-  await using restored = new AsyncDisposableStack()
   const store = await openStore(stateDirectory(path).store)
-  restored.defer(() => store.close())
+  await using _ = { [Symbol.asyncDispose]: () => store.close() }
   const { keyring, rootKey } = await openKeyring(store.identity.id, await store.keys(), [key])
   rootKey.fill(0)
   const values = await openValues(store, keyring, manifest)
@@ -66,4 +63,4 @@ function opened({ provider, fingerprint, rootKey }: Rehearsed): KeyProvider {
   }
 }
 
-await answerQuestion(proof)
+await answerQuestion(rehearse)

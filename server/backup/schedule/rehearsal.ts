@@ -5,29 +5,23 @@ import { asSottoError, SottoError } from '../../../client/api/errors.ts'
 import { ownBackups } from '../name.ts'
 import { peekBackup } from '../open.ts'
 import { objectSource } from '../source.ts'
-import type { BackupTarget, TargetObject } from '../targets/target.ts'
+import type { TargetObject } from '../targets/target.ts'
 import type { KeyProvider } from '../../crypto/provider.ts'
 import { openRootKey } from '../../crypto/root-key.ts'
-import type { Gate } from '../../gate/gate.ts'
-import type { Store } from '../../store/contract.ts'
-import type { BackupMemory } from './memory.ts'
+import type { BackupJobParts } from './job.ts'
 import { REHEARSAL_JOB } from './names.ts'
 import type { Rehearsed } from './rehearsal-thread.ts'
 import type { Job, Run } from '../../jobs/scheduler.ts'
 import { askThread, threadScript } from '../../platform/thread.ts'
 
 /** What backups are proven with. */
-export interface RehearsalParts {
-  readonly store: Store
-  readonly gate: Gate
-  readonly target: BackupTarget
-  readonly memory: BackupMemory
+export interface RehearsalParts
+  extends Pick<BackupJobParts, 'store' | 'gate' | 'target' | 'memory' | 'clock'> {
   /** Gives the keys that are available: those that would open the store after a disaster. */
   readonly providers: () => Promise<KeyProvider[]>
   /** Where backups are restored to, in a directory of their own that is made and removed. */
   readonly directory: string
   readonly everyMs: number
-  readonly clock: () => Date
 }
 
 const script = threadScript('server/backup/schedule/rehearsal-thread')
@@ -90,8 +84,7 @@ async function prove(
   await rm(scratch, { recursive: true, force: true })
   const head = await peekBackup(objectSource(target, backup))
   await refuseFullDisk(backup.name, head.contentBytes, directory)
-  const opened = await openRootKey(await providers(), head.wraps, head.storeId)
-  const { rootKey, wrap } = opened
+  const { rootKey, wrap } = await openRootKey(await providers(), head.wraps, head.storeId)
   try {
     await mkdir(scratch, { mode: 0o700 })
     const { provider, fingerprint } = wrap

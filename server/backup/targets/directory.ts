@@ -1,10 +1,12 @@
 /** Backups in a directory: a file each, written under another name first. */
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import type { BackupTarget, TargetObject, Upload } from './target.ts'
 import { sync } from '../../platform/durable.ts'
+import { errorCode } from '../../platform/system-error.ts'
 
 const named = /^[A-Za-z][A-Za-z0-9.-]*$/
 /** What is being written, or was when the process ended: a dot, the name, eight hex digits. */
@@ -35,7 +37,7 @@ export function directoryTarget(path: string, clock: () => Date = () => new Date
 
 /** The bytes of a file, in pieces. Rejects with `no_backup` where there is none. */
 export async function readFilePieces(path: string): Promise<AsyncIterable<Uint8Array>> {
-  return pieces(await opened(path, missing(path)))
+  return pieces(path, missing(path))
 }
 
 async function list(directory: string): Promise<TargetObject[]> {
@@ -49,15 +51,15 @@ async function list(directory: string): Promise<TargetObject[]> {
 }
 
 async function put(directory: string, upload: Upload, clock: () => Date): Promise<void> {
-  const { name, size, content, signal } = upload
+  const { name } = upload
   if (!named.test(name)) throw new Error(`${quote(name)} is not a name for a backup`)
   await clearPartial(directory, clock().getTime() - PARTIAL_KEPT_MS)
   const draft = join(directory, `.${name}.${randomBytes(4).toString('hex')}.partial`)
   try {
     await using file = await open(draft, 'wx', 0o600)
-    await write(file, content, size, signal)
+    await write(file, upload)
     await file.sync()
-    if (await isThere(join(directory, name))) throw new Error('the name is taken')
+    if (existsSync(join(directory, name))) throw new Error('the name is taken')
     await rename(draft, join(directory, name))
   } catch (error) {
     await rm(draft, { force: true }).catch(() => {})
@@ -66,12 +68,7 @@ async function put(directory: string, upload: Upload, clock: () => Date): Promis
   await sync(directory)
 }
 
-async function write(
-  file: FileHandle,
-  content: AsyncIterable<Uint8Array>,
-  size: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function write(file: FileHandle, { content, size, signal }: Upload): Promise<void> {
   let written = 0
   for await (const piece of content) {
     signal?.throwIfAborted()
@@ -83,8 +80,7 @@ async function write(
 
 async function get(directory: string, name: string): Promise<AsyncIterable<Uint8Array>> {
   if (!named.test(name)) throw missing(name)
-  const path = join(directory, name)
-  return pieces(await opened(path, missing(name)))
+  return pieces(join(directory, name), missing(name))
 }
 
 async function remove(directory: string, name: string): Promise<void> {
@@ -93,25 +89,11 @@ async function remove(directory: string, name: string): Promise<void> {
   await sync(directory)
 }
 
-async function opened(path: string, absent: SottoError): Promise<FileHandle> {
-  try {
-    return await open(path, 'r')
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? absent : error
-  }
-}
-
-async function* pieces(file: FileHandle): AsyncGenerator<Uint8Array> {
-  try {
-    for (;;) {
-      const piece = Buffer.allocUnsafe(256 * 1024)
-      const { bytesRead } = await file.read(piece, 0, piece.length)
-      if (bytesRead === 0) return
-      yield piece.subarray(0, bytesRead)
-    }
-  } finally {
-    await file.close()
-  }
+async function pieces(path: string, absent: SottoError): Promise<AsyncIterable<Buffer>> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw errorCode(error) === 'ENOENT' ? absent : error
+  })
+  return file.createReadStream({ highWaterMark: 256 * 1024 })
 }
 
 /** Removes what a process that ended long ago left. */
@@ -124,13 +106,6 @@ async function clearPartial(directory: string, before: number): Promise<void> {
   }
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  )
-}
-
 function missing(name: string): SottoError {
   return new SottoError('no_backup', `There is no backup ${quote(name)}`, {
     hint: '`sotto backup list DIR` shows which there are.',
@@ -138,8 +113,7 @@ function missing(name: string): SottoError {
 }
 
 function unavailable(directory: string, what: string, cause: unknown): SottoError {
-  const code = (cause as NodeJS.ErrnoException).code
-  const absent = code === 'ENOENT' || code === 'ENOTDIR'
+  const absent = ['ENOENT', 'ENOTDIR'].includes(errorCode(cause) ?? '')
   const why = absent ? 'there is no such directory' : (cause as Error).message
   return new SottoError(
     'target_unavailable',

@@ -5,7 +5,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { nameOf, type S3Place } from './s3-place.ts'
-import type { S3Visit } from './s3-visit.ts'
+import type { S3Visit, SendOptions } from './s3-visit.ts'
 import type { Upload } from './target.ts'
 
 /** How an upload is made. */
@@ -15,6 +15,15 @@ export interface UploadLimits {
   /** Bytes of a part; an object of no more is put as one. S3 wants 5 MiB at least. */
   readonly partBytes: number
   readonly clock: () => Date
+}
+
+/** What is put where. */
+interface UploadParts {
+  readonly visit: S3Visit
+  readonly place: S3Place
+  readonly key: string
+  readonly upload: Upload
+  readonly limits: UploadLimits
 }
 
 /** How many parts S3 takes. */
@@ -33,46 +42,34 @@ const TAKEN = ['PreconditionFailed', 'ConditionalRequestConflict']
  * Puts `upload` at `key`. When this resolves it is there, whole. When it rejects it is not, but for one case: no
  * answer came any more at the very end. Rejects with `target_unavailable`, and with what the content rejects with.
  */
-export async function putObject(
-  visit: S3Visit,
-  place: S3Place,
-  key: string,
-  upload: Upload,
-  limits: UploadLimits,
-): Promise<void> {
-  await new ObjectUpload(visit, place, key, upload, limits).run()
+export async function putObject(parts: UploadParts): Promise<void> {
+  await new ObjectUpload(parts).run()
 }
 
 class ObjectUpload {
-  readonly #visit: S3Visit
-  readonly #place: S3Place
+  readonly #parts: UploadParts
   readonly #object: { readonly Bucket: string; readonly Key: string }
-  readonly #upload: Upload
-  readonly #limits: UploadLimits
   readonly #id = randomBytes(16).toString('hex')
 
-  constructor(visit: S3Visit, place: S3Place, key: string, upload: Upload, limits: UploadLimits) {
-    this.#visit = visit
-    this.#place = place
-    this.#object = { Bucket: place.bucket, Key: key }
-    this.#upload = upload
-    this.#limits = limits
+  constructor(parts: UploadParts) {
+    this.#parts = parts
+    this.#object = { Bucket: parts.place.bucket, Key: parts.key }
   }
 
   async run(): Promise<void> {
-    const { size } = this.#upload
-    const { partBytes } = this.#limits
-    const most = partBytes * MAX_PARTS
-    if (size > most) {
-      throw this.#refuse(`it has ${size} bytes, and ${most} are the most`, 'Use a directory.')
+    const { upload, limits } = this.#parts
+    const most = limits.partBytes * MAX_PARTS
+    if (upload.size > most) {
+      const why = `it has ${upload.size} bytes, and ${most} are the most`
+      throw this.#refuse(why, 'Use a directory.')
     }
-    await (size <= partBytes ? this.#putWhole() : this.#putParts())
+    await (upload.size <= limits.partBytes ? this.#putWhole() : this.#putParts())
   }
 
   async #putWhole(): Promise<void> {
     let Body: Buffer = Buffer.alloc(0)
-    for await (const part of this.#parts()) Body = part
-    const { client, sdk } = this.#visit
+    for await (const part of this.#pieces()) Body = part
+    const { sdk, send } = this.#parts.visit
     const command = new sdk.PutObjectCommand({
       ...this.#object,
       ...this.#made(),
@@ -81,35 +78,26 @@ class ObjectUpload {
       ChecksumSHA256: hash('sha256', Body, 'base64'),
       IfNoneMatch: '*',
     })
-    await this.#settle(() =>
-      this.#call((abortSignal) => client.send(command, { abortSignal }), TAKEN),
-    )
+    await this.#settle(() => send(command, this.#sends(TAKEN)))
   }
 
   async #putParts(): Promise<void> {
-    const { client, sdk } = this.#visit
+    const { sdk, send } = this.#parts.visit
     await this.#abortForgotten()
-    const begun = await this.#call((abortSignal) =>
-      client.send(
-        new sdk.CreateMultipartUploadCommand({
-          ...this.#object,
-          ...this.#made(),
-          ChecksumAlgorithm: 'SHA256',
-        }),
-        { abortSignal },
-      ),
-    )
-    const UploadId = begun?.UploadId
-    if (UploadId === undefined) throw this.#visit.failure({ name: 'no upload' })
+    const begin = new sdk.CreateMultipartUploadCommand({
+      ...this.#object,
+      ...this.#made(),
+      ChecksumAlgorithm: 'SHA256',
+    })
+    const UploadId = (await send(begin, this.#sends()))?.UploadId
+    if (UploadId === undefined) throw this.#parts.visit.failure({ name: 'no upload' })
     try {
       const Parts: { PartNumber: number; ETag: string | undefined; ChecksumSHA256: string }[] = []
-      for await (const Body of this.#parts()) {
-        const part = {
-          PartNumber: Parts.length + 1,
-          ChecksumSHA256: hash('sha256', Body, 'base64'),
-        }
+      for await (const Body of this.#pieces()) {
+        const ChecksumSHA256 = hash('sha256', Body, 'base64')
+        const part = { PartNumber: Parts.length + 1, ChecksumSHA256 }
         const command = new sdk.UploadPartCommand({ ...this.#object, ...part, UploadId, Body })
-        const kept = await this.#call((abortSignal) => client.send(command, { abortSignal }))
+        const kept = await send(command, this.#sends())
         Parts.push({ ...part, ETag: kept?.ETag })
       }
       const command = new sdk.CompleteMultipartUploadCommand({
@@ -119,12 +107,7 @@ class ObjectUpload {
         IfNoneMatch: '*',
       })
       // Where an earlier attempt completed it, there is no such upload any more.
-      await this.#settle(() =>
-        this.#call(
-          (abortSignal) => client.send(command, { abortSignal }),
-          [...TAKEN, 'NoSuchUpload'],
-        ),
-      )
+      await this.#settle(() => send(command, this.#sends([...TAKEN, 'NoSuchUpload'])))
     } catch (error) {
       await this.#abort(this.#object.Key, UploadId).catch(() => {})
       throw error
@@ -137,16 +120,12 @@ class ObjectUpload {
     const answer = await step().catch((error: unknown) => {
       failure = error as Error
     })
-    if (failure && this.#upload.signal?.aborted) throw failure
-    const { client, sdk } = this.#visit
-    const found = await this.#visit
-      .call(
-        (abortSignal) => client.send(new sdk.HeadObjectCommand(this.#object), { abortSignal }),
-        { but: ['NotFound', 'NoSuchKey'] },
-      )
-      .catch((error: unknown) => {
-        throw failure ?? error
-      })
+    if (failure && this.#parts.upload.signal?.aborted) throw failure
+    const { sdk, send } = this.#parts.visit
+    const head = new sdk.HeadObjectCommand(this.#object)
+    const found = await send(head, { but: ['NotFound', 'NoSuchKey'] }).catch((error: unknown) => {
+      throw failure ?? error
+    })
     if (found?.Metadata?.[UPLOADED_BY] === this.#id) {
       const lack = this.#lackOf(found)
       if (lack === undefined) return
@@ -170,8 +149,8 @@ class ObjectUpload {
     ContentLength?: number | undefined
     ObjectLockMode?: string | undefined
   }): string | undefined {
-    const { size } = this.#upload
-    const { lock } = this.#place
+    const { size } = this.#parts.upload
+    const { lock } = this.#parts.place
     if (found.ContentLength !== size)
       return `the bucket kept ${found.ContentLength} of ${size} bytes`
     if (lock && found.ObjectLockMode !== lock.mode) return 'the bucket put no object lock on it'
@@ -179,9 +158,9 @@ class ObjectUpload {
   }
 
   /** The content in parts of which all but the last are full. Rejects where its size is not what was said. */
-  async *#parts(): AsyncGenerator<Buffer> {
-    const { content, size, signal } = this.#upload
-    const { partBytes } = this.#limits
+  async *#pieces(): AsyncGenerator<Buffer> {
+    const { content, size, signal } = this.#parts.upload
+    const { partBytes } = this.#parts.limits
     let part = Buffer.allocUnsafe(Math.min(partBytes, size))
     let filled = 0
     let come = 0
@@ -217,40 +196,38 @@ class ObjectUpload {
 
   /** What an object is made with. */
   #made() {
-    const { lock } = this.#place
+    const { lock } = this.#parts.place
     return {
       ContentType: 'application/octet-stream',
       Metadata: { [UPLOADED_BY]: this.#id },
       ...(lock && {
         ObjectLockMode: lock.mode,
-        ObjectLockRetainUntilDate: new Date(this.#limits.clock().getTime() + lock.days * DAY_MS),
+        ObjectLockRetainUntilDate: new Date(
+          this.#parts.limits.clock().getTime() + lock.days * DAY_MS,
+        ),
       }),
     }
   }
 
-  #call<T>(
-    act: (signal: AbortSignal) => Promise<T>,
-    but: readonly string[] = [],
-  ): Promise<T | undefined> {
-    return this.#visit.call(act, { but, signal: this.#upload.signal, ms: this.#limits.partMs })
+  #sends(but: readonly string[] = []): SendOptions {
+    return { but, signal: this.#parts.upload.signal, ms: this.#parts.limits.partMs }
   }
 
   async #abort(Key: string, UploadId: string): Promise<void> {
-    const { client, sdk, call } = this.#visit
+    const { sdk, send } = this.#parts.visit
     const { Bucket } = this.#object
-    const command = new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId })
-    await call((abortSignal) => client.send(command, { abortSignal }), { ms: ABORT_MS })
+    await send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { ms: ABORT_MS })
   }
 
   /** Throws away parts of uploads that a process which ended long ago left. Does nothing where that is not permitted. */
   async #abortForgotten(): Promise<void> {
-    const { client, sdk, call } = this.#visit
+    const { sdk, send } = this.#parts.visit
     const { Bucket, Key } = this.#object
     const Prefix = Key.slice(0, Key.lastIndexOf('/') + 1)
-    const before = this.#limits.clock().getTime() - PARTS_KEPT_MS
+    const before = this.#parts.limits.clock().getTime() - PARTS_KEPT_MS
     try {
       const command = new sdk.ListMultipartUploadsCommand({ Bucket, Prefix, Delimiter: '/' })
-      const found = await call((abortSignal) => client.send(command, { abortSignal }))
+      const found = await send(command)
       for (const { Key: key, UploadId, Initiated } of found?.Uploads ?? []) {
         if (!key?.endsWith('.backup') || UploadId === undefined) continue
         if (Initiated && Initiated.getTime() < before) await this.#abort(key, UploadId)
@@ -261,16 +238,14 @@ class ObjectUpload {
   }
 
   async #remove(): Promise<void> {
-    const { client, sdk, call } = this.#visit
-    await call((abortSignal) =>
-      client.send(new sdk.DeleteObjectCommand(this.#object), { abortSignal }),
-    )
+    const { sdk, send } = this.#parts.visit
+    await send(new sdk.DeleteObjectCommand(this.#object))
   }
 
   #refuse(why: string, hint: string): SottoError {
     return new SottoError(
       'target_unavailable',
-      `Cannot put ${quote(this.#upload.name)} in ${nameOf(this.#place)}: ${why}`,
+      `Cannot put ${quote(this.#parts.upload.name)} in ${nameOf(this.#parts.place)}: ${why}`,
       { hint },
     )
   }

@@ -1,13 +1,18 @@
 /** One verb at a bucket: a client of its own, and calls that take a bounded time and fail in words. */
-import type { S3Client } from '@aws-sdk/client-s3'
+import type {
+  $Command,
+  S3ClientResolvedConfig,
+  ServiceInputTypes,
+  ServiceOutputTypes,
+} from '@aws-sdk/client-s3'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { clientSettings, refuseClear, within } from '../../aws/call.ts'
 import { partsOf } from '../../aws/failures.ts'
 import { s3Failure } from './s3-failures.ts'
 import { clearPlace, type S3Place } from './s3-place.ts'
 
-/** How `act` is called. */
-export interface CallOptions {
+/** How a command is sent. */
+export interface SendOptions {
   /** Names of refusals that the caller expects: the call then resolves with undefined. */
   readonly but?: readonly string[]
   readonly signal?: AbortSignal | undefined
@@ -19,16 +24,15 @@ type Sdk = typeof import('@aws-sdk/client-s3')
 
 /** One verb at a bucket. */
 export interface S3Visit extends Disposable {
-  readonly client: S3Client
   readonly sdk: Sdk
   /**
-   * Resolves with the answer to a call. Rejects with `target_unavailable` or `unsafe`, in words, and with the
-   * reason of the signal.
+   * Resolves with the answer to a command. Rejects with `target_unavailable` or `unsafe`, in words, and with
+   * the reason of the signal.
    */
-  readonly call: <T>(
-    act: (signal: AbortSignal) => Promise<T>,
-    options?: CallOptions,
-  ) => Promise<T | undefined>
+  readonly send: <I extends ServiceInputTypes, O extends ServiceOutputTypes>(
+    command: $Command<I, O, S3ClientResolvedConfig>,
+    options?: SendOptions,
+  ) => Promise<O | undefined>
   /** What a call that failed is rejected with; `note` follows what was found. */
   readonly failure: (error: unknown, note?: string) => SottoError
 }
@@ -64,11 +68,10 @@ export async function visitS3(
   })
   if (place.clear !== true) refuseClear(client, (host) => clearPlace(place, host))
   return {
-    client,
     sdk,
-    async call(act, { but = [], signal, ms = waitMs } = {}) {
+    async send(command, { but = [], signal, ms = waitMs } = {}) {
       try {
-        return await within(ms, act, signal)
+        return await within(ms, (abortSignal) => client.send(command, { abortSignal }), signal)
       } catch (error) {
         if (error instanceof SottoError || (signal?.aborted && error === signal.reason)) throw error
         if (but.includes(partsOf(error).name)) return undefined

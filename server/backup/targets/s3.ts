@@ -40,20 +40,21 @@ export function s3Target(place: S3Place, options: Partial<S3Options> = {}): Back
     },
 
     async put(given: Upload) {
-      if (!named.test(given.name)) throw unfit(place, given.name)
+      if (!named.test(given.name)) {
+        const message = `Cannot put ${quote(given.name)} in ${nameOf(place)}: it is not a name for a backup`
+        throw new SottoError('target_unavailable', message)
+      }
       using s3 = await visit(`put ${quote(given.name)}`)
-      await putObject(s3, place, `${base}${given.name}`, given, own)
+      const key = `${base}${given.name}`
+      await putObject({ visit: s3, place, key, upload: given, limits: own })
     },
 
     async get(name: string) {
       if (!named.test(name)) throw missing(place, name)
       const s3 = await visit(`get ${quote(name)}`)
       try {
-        const { client, sdk, call } = s3
-        const command = new sdk.GetObjectCommand(objectOf(name))
-        const answer = await call((abortSignal) => client.send(command, { abortSignal }), {
-          but: ['NoSuchKey'],
-        })
+        const command = new s3.sdk.GetObjectCommand(objectOf(name))
+        const answer = await s3.send(command, { but: ['NoSuchKey'] })
         if (answer === undefined) throw missing(place, name)
         return pieces(s3, answer.Body as Body, answer.ContentLength ?? 0, own.waitMs)
       } catch (error) {
@@ -66,14 +67,12 @@ export function s3Target(place: S3Place, options: Partial<S3Options> = {}): Back
       if (!named.test(name)) return
       using s3 = await visit(`delete ${quote(name)}`)
       await refuseLocked(s3, objectOf(name), own.clock())
-      const { client, sdk, call } = s3
-      const command = new sdk.DeleteObjectCommand(objectOf(name))
-      await call((abortSignal) => client.send(command, { abortSignal }))
+      await s3.send(new s3.sdk.DeleteObjectCommand(objectOf(name)))
     },
   })
 }
 
-async function list({ client, sdk, call }: S3Visit, Bucket: string, base: string) {
+async function list({ sdk, send }: S3Visit, Bucket: string, base: string) {
   const found: TargetObject[] = []
   let ContinuationToken: string | undefined
   do {
@@ -83,7 +82,7 @@ async function list({ client, sdk, call }: S3Visit, Bucket: string, base: string
       Delimiter: '/',
       ...(ContinuationToken !== undefined && { ContinuationToken }),
     })
-    const page = await call((abortSignal) => client.send(command, { abortSignal }))
+    const page = await send(command)
     for (const { Key = '', Size = 0 } of page?.Contents ?? []) {
       const name = Key.slice(base.length)
       if (named.test(name)) found.push({ name, size: Size })
@@ -119,34 +118,21 @@ async function* pieces(
   }
 }
 
-interface ObjectName {
-  readonly Bucket: string
-  readonly Key: string
-}
-
 /** In a bucket with versions a delete only hides: it would hide what a lock is there to keep. */
 async function refuseLocked(
-  { client, sdk, call }: S3Visit,
-  object: ObjectName,
+  { sdk, send }: S3Visit,
+  object: { readonly Bucket: string; readonly Key: string },
   now: Date,
 ): Promise<void> {
-  const found = await call(
-    (abortSignal) => client.send(new sdk.GetObjectRetentionCommand(object), { abortSignal }),
-    { but: ['NoSuchKey', 'NoSuchObjectLockConfiguration', 'InvalidRequest'] },
-  )
+  const found = await send(new sdk.GetObjectRetentionCommand(object), {
+    but: ['NoSuchKey', 'NoSuchObjectLockConfiguration', 'InvalidRequest'],
+  })
   const until = found?.Retention?.RetainUntilDate
   if (until === undefined || until <= now) return
   throw new SottoError(
     'backup_locked',
     `Cannot delete ${quote(object.Key)} in s3://${object.Bucket}: an object lock keeps it until ${until.toISOString()}`,
     { hint: 'It can be deleted when the lock has ended.' },
-  )
-}
-
-function unfit(place: S3Place, name: string): SottoError {
-  return new SottoError(
-    'target_unavailable',
-    `Cannot put ${quote(name)} in ${nameOf(place)}: it is not a name for a backup`,
   )
 }
 

@@ -1,6 +1,6 @@
 /** The unit of docs/deploy as systemd itself judges it, and the program that it starts. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { describeWith, requirePeer } from '../support/peers.ts'
@@ -8,6 +8,9 @@ import { temporaryDirectory } from '../support/sotto.ts'
 
 const top = new URL('../..', import.meta.url).pathname
 const unit = readFileSync(join(top, 'docs/deploy/sotto.service'), 'utf8')
+
+/** What the container file does not copy. */
+const ignored = new Set(['.git', '.peers', 'dist', 'node_modules', 'test'])
 
 /** What systemd calls exposed, in tenths: the port, the network and the tailnet's addresses are meant. */
 const MOST_EXPOSED = 16
@@ -38,13 +41,14 @@ describeWith(['systemd-analyze'], 'the systemd unit', () => {
 
 test('the program that is built as the container file builds it runs', () => {
   using scratch = temporaryDirectory()
-  for (const name of ['package.json', 'node_modules']) {
-    symlinkSync(join(top, name), join(scratch.path, name))
+  // A copy, since another test may build here at the same time.
+  for (const name of readdirSync(top).filter((each) => !ignored.has(each))) {
+    cpSync(join(top, name), join(scratch.path, name), { recursive: true })
   }
-  const dist = join(scratch.path, 'dist')
-  const built = spawnSync(join(top, 'node_modules/.bin/tsc'), ['-p', top, '--outDir', dist])
-  expect(built.status, String(built.stdout)).toBe(0)
-  const main = join(dist, 'cli/main.js')
+  symlinkSync(join(top, 'node_modules'), join(scratch.path, 'node_modules'))
+  const built = spawnSync('npm', ['run', '-s', 'build'], { cwd: scratch.path, encoding: 'utf8' })
+  expect(built.status, built.stderr).toBe(0)
+  const main = join(scratch.path, 'dist/cli/main.js')
   const run = (...args: string[]) =>
     spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' })
   expect(run('version').stdout).toMatch(/^sotto \d+\.\d+\.\d+\n$/)

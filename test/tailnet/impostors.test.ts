@@ -67,7 +67,7 @@ describeWith(peers, 'impostors beside a tailscaled with a network device', () =>
     expect(called.status).toBe(500)
     expect(called.body).not.toContain(value)
     const [refused] = await unidentified(server, tailnet.underlay.addressOf('lan'))
-    expect(refused?.reason).toMatch(/no address on a tailnet/)
+    expect(refused?.reason).toMatch(/is not an address on a tailnet/)
   })
 
   test('a LAN caller who takes the address of a node gets no connection', async () => {

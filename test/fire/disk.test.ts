@@ -115,7 +115,7 @@ describe.skipIf(without !== undefined)('a disk that is full', () => {
     expect(lost).toBeGreaterThanOrEqual(2 * harmless.length - 3)
     console.log({ lost, ...counts })
     expect(patient.server.stderr).toMatch(
-      /audit_unavailable: Cannot write the audit log in ".*": ENOSPC.*Free space on the file system that holds it; the log goes on by itself/,
+      /audit_unavailable: Cannot write the audit log in ".*": ENOSPC.*Free space on the file system that holds it; the log continues by itself/,
     )
   })
 
@@ -175,7 +175,7 @@ describe.skipIf(without !== undefined)('a disk that does not answer', () => {
     await expectWell(patient)
     const { lost, counts } = await patient.autopsy('stop')
     console.log({ lost, ...counts })
-    expect(patient.server.stderr).toMatch(/did not take it within 5000 ms.*Look after the disk/)
+    expect(patient.server.stderr).toMatch(/did not take it within 5000 ms.*Check the disk/)
   })
 
   test('under the store: values are read as ever, and changes fail within the bound', async () => {
@@ -233,7 +233,7 @@ describe.skipIf(without !== undefined)('a disk that fails', () => {
     const { lost, counts } = await patient.autopsy('stop')
     console.log({ lost, ...counts })
     expect(readdirSync(audit).length).toBeGreaterThan(segments.length)
-    expect(patient.server.stderr).toMatch(/audit_unavailable: .*: EIO.*Look after the disk/)
+    expect(patient.server.stderr).toMatch(/audit_unavailable: .*: EIO.*Check the disk/)
   })
 
   test('under the store: a commit whose sync failed is made or not, and the log says which', async () => {
@@ -382,7 +382,7 @@ describe.skipIf(without !== undefined)('a directory without permission', () => {
     chmodSync(disk.path, 0o700)
     await expectWell(patient)
     await patient.autopsy('stop')
-    expect(patient.server.stderr).toMatch(/EACCES.*Look after the disk and the folder/)
+    expect(patient.server.stderr).toMatch(/EACCES.*Check the disk and the folder/)
   })
 })
 

@@ -5,11 +5,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
 interface Lock {
-  readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly link?: boolean }>>
 }
 
 const top = new URL('..', import.meta.url)
 const lock = JSON.parse(readFileSync(new URL('package-lock.json', top), 'utf8')) as Lock
-const packages = Object.entries(lock.packages).filter(([, { dev }]) => dev !== true)
+const packages = Object.entries(lock.packages).filter(
+  ([, { dev, link }]) => dev !== true && link !== true,
+)
 const shrinkwrap = { ...lock, packages: Object.fromEntries(packages) }
 writeFileSync(new URL('npm-shrinkwrap.json', top), `${JSON.stringify(shrinkwrap, null, 2)}\n`)

@@ -23,6 +23,8 @@ export type DamageKind =
   | 'unknown-format'
   /** More bytes after the last record of a segment than the next segment declares. */
   | 'torn'
+  /** Records that the server did not write: their batch lacks the MAC that it should have. */
+  | 'forged'
 
 /** Where a record stands. */
 export interface Position {
@@ -37,6 +39,16 @@ export interface Located extends Position {
   readonly record: AuditRecord
   /** The SHA-256 of its line, in hex. */
   readonly hash: string
+  /**
+   * Whether nobody was answered on its strength: the log continues after an earlier record, or its batch has no
+   * MAC, so that the server may not have written it.
+   */
+  readonly unconfirmed?: true
+}
+
+/** The record, for people and programs that do not look at where it stands: marked where it is unconfirmed. */
+export function shown({ record, unconfirmed }: Located): AuditRecord {
+  return unconfirmed ? { ...record, unconfirmed } : record
 }
 
 /** Something wrong with a log, and where. */

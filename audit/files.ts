@@ -4,8 +4,9 @@
  */
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'
-import { sync } from '../server/platform/durable.ts'
-import { errorCode } from '../server/platform/system-error.ts'
+import { sync } from '../client/platform/durable.ts'
+import { READ_NOW } from '../client/platform/private-file.ts'
+import { errorCode } from '../client/platform/system-error.ts'
 
 /** A file open for reading. */
 export interface ReadableFile {
@@ -51,10 +52,18 @@ export interface FileSystem {
 
 /** The machine's own file system. */
 export const nodeFiles: FileSystem = Object.freeze({
-  makeFolder: async (path: string) =>
-    (await fs.promises.mkdir(path, { recursive: true, mode: 0o700 })) !== undefined,
+  makeFolder: async (path: string) => {
+    try {
+      return (await fs.promises.mkdir(path, { recursive: true, mode: 0o700 })) !== undefined
+    } catch (error) {
+      // A file is there.
+      throw errorCode(error) === 'EEXIST'
+        ? Object.assign(error as Error, { code: 'ENOTDIR' })
+        : error
+    }
+  },
   list: (path: string) => fs.promises.readdir(path),
-  open: async (path: string) => readable(await fs.promises.open(path, 'r')),
+  open: async (path: string) => readable(await fs.promises.open(path, READ_NOW), path),
   create: async (path: string) => writable(await promisify(fs.open)(path, createFlags, 0o600)),
   remove: (path: string) => fs.promises.unlink(path),
   syncFolder: sync,
@@ -78,11 +87,15 @@ const durableWrites: number | undefined = fs.constants.O_DSYNC
 const createFlags =
   fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL | (durableWrites ?? 0)
 
-function readable(handle: fs.promises.FileHandle): ReadableFile {
+function readable(handle: fs.promises.FileHandle, path: string): ReadableFile {
+  // Of an open file, the system's error does not say which.
+  const named = (error: unknown): never => {
+    throw Object.assign(error as Error, { path })
+  }
   return {
     read: async (into, position) =>
-      (await handle.read(into, 0, into.byteLength, position)).bytesRead,
-    sync: () => handle.sync(),
+      (await handle.read(into, 0, into.byteLength, position).catch(named)).bytesRead,
+    sync: () => handle.sync().catch(named),
     close: () => handle.close(),
   }
 }

@@ -1,10 +1,11 @@
 /** The files that a path stands for: the segments of a folder, or one segment by itself. */
 import { basename, join } from 'node:path'
-import { quote, SottoError } from '../client/api/errors.ts'
 import type { FileSystem, ReadableFile } from './files.ts'
+import { decodeLine } from './line.ts'
+import { LineReader } from './line-reader.ts'
+import type { SegmentEntry, Stamp } from './record.ts'
 import { listSegments, segmentId, segmentName } from './segment.ts'
-import { reasonOf } from './unavailable.ts'
-import { errorCode } from '../server/platform/system-error.ts'
+import { errorCode, systemError } from '../client/platform/system-error.ts'
 
 /** A segment's file. */
 export interface SegmentFile {
@@ -47,6 +48,26 @@ export class Folder {
     return this.#segments.some((segment) => segment.id === id)
   }
 
+  /** Which segment has the record `id`: the last that begins no later. */
+  indexOf(id: number): number {
+    const later = this.#segments.findIndex((segment) => segment.id !== undefined && segment.id > id)
+    return Math.max(later < 0 ? this.#segments.length - 1 : later - 1, 0)
+  }
+
+  /** The record that the segment at `index` begins with; undefined where there is none, or none can be read. */
+  async header(index: number): Promise<(SegmentEntry & Stamp) | undefined> {
+    const segment = this.#segments[index]
+    if (segment === undefined) return undefined
+    const file = await this.openSegment(segment)
+    try {
+      const line = await new LineReader(file).next()
+      const header = line && decodeLine(line.bytes)
+      return header?.kind === 'segment' ? header : undefined
+    } finally {
+      await file.close()
+    }
+  }
+
   /** Looks for segments that came since. */
   async refresh(): Promise<void> {
     if (!this.single) this.#segments = await segmentsIn(this.#files, this.#path)
@@ -67,9 +88,8 @@ async function segmentsIn(files: FileSystem, path: string): Promise<SegmentFile[
   return (await listSegments(files, path)).map((id) => ({ name: segmentName(id), id }))
 }
 
-function unreadable(path: string, error: unknown): SottoError {
-  return new SottoError('local', `Cannot read the audit log ${quote(path)}: ${reasonOf(error)}`, {
+function unreadable(path: string, error: unknown): Error {
+  return systemError(error, 'read the audit log', path, {
     hint: 'Name the folder of the log, or one of the segments in it, as a user who may read it.',
-    cause: error,
   })
 }

@@ -33,9 +33,16 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     action: 'string',
     authorized: 'boolean',
     secret: 'string?',
+    secretHash: 'string?',
     secretVersion: 'number?',
+    node: 'string?',
+    client: 'string?',
+    held: 'number?',
+    via: 'string?',
+    account: 'string?',
     result: 'string',
     operation: 'string?',
+    asked: 'string?',
     reason: 'string?',
   },
   change: {
@@ -55,7 +62,14 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     versions: 'number?',
     ...actor,
   },
-  backup: { backup: 'string', target: 'string', principal: 'principal?', operator: 'string?' },
+  'root-key': { verb: 'string', number: 'number', fingerprint: 'string', ...actor },
+  backup: {
+    backup: 'string',
+    target: 'string',
+    root: 'string?',
+    principal: 'principal?',
+    operator: 'string?',
+  },
   prune: { backup: 'string', target: 'string', principal: 'principal' },
   rehearsal: {
     backup: 'string',
@@ -65,7 +79,14 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     result: 'string',
     reason: 'string?',
   },
-  restore: { backup: 'string', taken: 'number', skipped: 'number', operator: 'string' },
+  restore: {
+    backup: 'string',
+    taken: 'number',
+    skipped: 'number',
+    branch: 'string?',
+    root: 'string?',
+    operator: 'string',
+  },
   backend: {
     request: 'string',
     principal: 'principal',
@@ -73,6 +94,28 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     verb: 'string',
     backend: 'string',
   },
+  rotation: {
+    request: 'string',
+    principal: 'principal',
+    action: 'string',
+    verb: 'string',
+    rotation: 'string',
+    secret: 'string',
+    secretVersion: 'number?',
+    run: 'number?',
+    step: 'string?',
+    result: 'string?',
+    reason: 'string?',
+  },
+  place: {
+    request: 'string',
+    principal: 'principal',
+    verb: 'string',
+    backend: 'string',
+    secret: 'string',
+    secretVersion: 'number?',
+  },
+  adopt: { request: 'string', principal: 'principal', action: 'string', branch: 'string' },
   abandoned: { of: 'number', reason: 'string' },
   unidentified: { request: 'string', ip: 'string', reason: 'string' },
   refusals: {
@@ -83,6 +126,7 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     last: 'string',
   },
   start: { version: 'string', provider: 'string?', fingerprint: 'string?' },
+  format: { macsFrom: 'number' },
   stop: { version: 'string' },
   segment: {
     format: 'number',
@@ -92,6 +136,11 @@ const shapes: Readonly<Record<Kind, Fields>> = {
     torn: 'number',
     open: 'numbers',
     lost: 'number',
+    branch: 'string?',
+    key: 'number?',
+    macsFrom: 'number?',
+    unproven: 'number?',
+    latest: 'string?',
   },
 }
 
@@ -107,8 +156,11 @@ const plans = new Map(
   ]),
 )
 
-/** An entry as the middle of a line: `kind`, then its fields in the order of the format. */
-export function encodeEntry(entry: Entry | SegmentEntry): string {
+/**
+ * An entry as the middle of a line: `kind`, then its fields in the order of the format, and `salt` unless it has
+ * the id of a request, which is as good.
+ */
+export function encodeEntry(entry: Entry | SegmentEntry, salt: () => string | undefined): string {
   const values = entry as unknown as Readonly<Record<string, unknown>>
   let text = `"kind":"${entry.kind}"`
   for (const { name, prefix, type } of plans.get(entry.kind) ?? []) {
@@ -117,12 +169,31 @@ export function encodeEntry(entry: Entry | SegmentEntry): string {
     const isPrincipal = type === 'principal'
     text += prefix + (isPrincipal ? encodePrincipal(value as Principal) : JSON.stringify(value))
   }
-  return text
+  const salted = values['request'] === undefined ? salt() : undefined
+  return salted === undefined ? text : `${text},"salt":"${salted}"`
 }
 
 /** The whole line, without its newline, around the middle that `encodeEntry` gave. */
 export function encodeLine(middle: string, { id, time, revision, prev }: Stamp): string {
   return `{"id":${id},"time":"${time}",${middle},"revision":${revision},"prev":"${prev}"}`
+}
+
+/** How many bytes a MAC adds to a line. */
+export const MAC_BYTES = 73
+
+/** What takes the place of the last brace of a line that gets a MAC. */
+export function macEnding(mac: string): string {
+  return `,"mac":"${mac}"}`
+}
+
+/** The hash of a line without its MAC; undefined where the line does not end with it. */
+export function hashBare(line: Uint8Array, mac: string): string | undefined {
+  const at = line.byteLength - MAC_BYTES - 1
+  const text = Buffer.from(line.buffer, line.byteOffset, line.byteLength)
+  if (at < 0 || text.toString('latin1', at) !== macEnding(mac)) return undefined
+  const bare = Buffer.from(text.subarray(0, at + 1))
+  bare[at] = 0x7d
+  return hashLine(bare)
 }
 
 /** The SHA-256 of a line, in hex. */
@@ -141,9 +212,8 @@ export function decodeLine(bytes: Uint8Array): AuditRecord | undefined {
   const { id, time, kind, revision, prev } = record
   if (!Number.isSafeInteger(id) || (id as number) < 1) return undefined
   if (typeof time !== 'string' || !Number.isSafeInteger(revision)) return undefined
-  if (typeof kind !== 'string' || typeof prev !== 'string' || !/^[0-9a-f]{64}$/.test(prev)) {
-    return undefined
-  }
+  if (typeof kind !== 'string' || !isHash(prev)) return undefined
+  if (record['mac'] !== undefined && !isHash(record['mac'])) return undefined
   const otherFormat = kind === 'segment' && record['format'] !== FORMAT
   const plan = otherFormat ? [] : (plans.get(kind) ?? [])
   for (const { name, type, optional } of plan) {
@@ -156,6 +226,10 @@ export function decodeLine(bytes: Uint8Array): AuditRecord | undefined {
 /** Whether this release knows the kind of a record, and so what its fields mean. */
 export function isKnown(record: AuditRecord): boolean {
   return plans.has(record.kind)
+}
+
+function isHash(value: unknown): boolean {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
 }
 
 const checks: Readonly<Record<FieldType, (value: unknown) => boolean>> = {

@@ -7,13 +7,16 @@ import { dirname } from 'node:path'
 import { quote, SottoError } from '../client/api/errors.ts'
 import { nodeFiles } from './files.ts'
 import { encodeEntry } from './line.ts'
+import type { BatchMacs } from './batches.ts'
 import { type LogMetrics, logMetrics, noteBatch } from './metrics.ts'
 import { type Batch, Queue } from './queue.ts'
 import { type Entry, isIntent, type Receipt } from './record.ts'
-import { type Continuation, type Recovered, recover } from './recovery.ts'
+import { type Continuation, type Opening, type Recovered, recover } from './recovery.ts'
 import { MAX_MIDDLE_LENGTH, Tail } from './tail.ts'
-import { orLate, processTimers } from '../server/platform/timers.ts'
-import { reasonOf, unavailable } from './unavailable.ts'
+import { nextSalt } from '../server/platform/request-id.ts'
+import { orLate, processTimers } from '../client/platform/timers.ts'
+import { unavailable } from './unavailable.ts'
+import { reasonOf } from '../client/platform/system-error.ts'
 
 const defaults = {
   clock: () => new Date(),
@@ -31,6 +34,8 @@ const defaults = {
   maxPending: 10_000,
   /** Free bytes below which `lowSpace` is true. */
   reserveBytes: 64 * 1024 * 1024,
+  /** 16 hex digits, random; undefined for none, as in logs of early releases. */
+  salt: nextSalt as () => string | undefined,
   files: nodeFiles,
   timers: processTimers,
 }
@@ -44,7 +49,9 @@ export interface AuditLogOptions extends Readonly<Partial<typeof defaults>> {
   /** The store's committed revision now. */
   readonly revision: () => number
   /** Sees what was found before anything is written; when it rejects, `open` does. */
-  readonly accept?: (recovered: Recovered) => Promise<void>
+  readonly accept?: (found: Opening) => Promise<void>
+  /** Has each batch get a MAC from now on. Absent: none does. */
+  readonly macs?: BatchMacs
   /** Ids that are skipped, since records of a part of the log that is lost may have them. Default: 0. */
   readonly skipIds?: number
   readonly metrics?: LogMetrics
@@ -64,7 +71,7 @@ const SURVEY_MS = 1000
 export class AuditLog implements AsyncDisposable {
   /** What was found when the log was opened. */
   readonly recovered: Recovered
-  readonly #options: Required<Omit<AuditLogOptions, 'accept' | 'skipIds' | 'metrics'>>
+  readonly #options: Omit<AuditLogOptions, 'accept' | 'skipIds' | 'metrics'> & typeof defaults
   readonly #metrics: LogMetrics
   readonly #tail: Tail
   readonly #queue: Queue
@@ -109,10 +116,10 @@ export class AuditLog implements AsyncDisposable {
    * `audit_unavailable` when the folder cannot be used.
    */
   static async open(options: AuditLogOptions): Promise<AuditLog> {
-    const { directory, logId, files, timers, openMs } = { ...defaults, ...options }
+    const { directory, logId, files, timers, openMs, macs } = { ...defaults, ...options }
     const find = async (): Promise<Continuation> => {
       if (await files.makeFolder(directory)) await files.syncFolder(dirname(directory))
-      return recover(files, directory, logId)
+      return recover(files, directory, logId, macs)
     }
     const bound = { timers, ms: openMs }
     const continuation = await orLate(find(), bound).catch((error: unknown) => {
@@ -122,8 +129,8 @@ export class AuditLog implements AsyncDisposable {
     if (continuation === 'late') {
       throw unavailable(directory, `the disk did not answer within ${openMs} ms`)
     }
-    await options.accept?.(continuation.recovered)
     const nextId = continuation.nextId + (options.skipIds ?? 0)
+    await options.accept?.({ ...continuation.recovered, nextId })
     const log = new AuditLog(options, { ...continuation, nextId })
     await orLate(log.#survey(), bound)
     return log
@@ -156,7 +163,7 @@ export class AuditLog implements AsyncDisposable {
    * change, a record that it was abandoned follows, without the caller's doing.
    */
   append(entry: Entry): Promise<Receipt> {
-    const middle = encodeEntry(entry)
+    const middle = encodeEntry(entry, this.#options.salt)
     const refusal = this.#refusal(middle.length)
     if (refusal !== undefined) return Promise.reject(refusal)
     return new Promise((resolve, reject) => {
@@ -247,6 +254,7 @@ export class AuditLog implements AsyncDisposable {
     const { segment, lost } = this.#tail
     const { segmentBytes, timers } = this.#options
     if (segment === undefined || this.#roll || segment.bytes >= segmentBytes) return true
+    if (this.#tail.hasOldKey) return true
     return lost > 0 && timers.now() - this.#segmentSince >= GAP_MS
   }
 
@@ -266,7 +274,12 @@ export class AuditLog implements AsyncDisposable {
     for (const of of this.#unclaimed) {
       const entry: Entry = { kind: 'abandoned', of, reason: 'its record came too late' }
       const reject = () => void this.#unclaimed.add(of)
-      this.#queue.push({ entry, middle: encodeEntry(entry), resolve: () => {}, reject })
+      this.#queue.push({
+        entry,
+        middle: encodeEntry(entry, this.#options.salt),
+        resolve: () => {},
+        reject,
+      })
     }
     this.#unclaimed.clear()
   }

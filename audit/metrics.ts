@@ -18,52 +18,52 @@ export function logMetrics(registry: Registry = new Registry()): LogMetrics {
   return {
     up: registry.gauge({
       name: 'sotto_audit_up',
-      help: 'Whether the audit log can be written: while it is 0 no value leaves and nothing changes.',
+      help: '1 while the audit log can be written.',
     }),
     batches: registry.counter({
       name: 'sotto_audit_batches_total',
-      help: 'Writes to the audit log that became durable, each with the records of all who waited for it.',
+      help: 'Durable writes to the audit log.',
     }),
     records: registry.counter({
       name: 'sotto_audit_records_total',
-      help: 'Audit records that became durable, the header of each segment among them.',
+      help: 'Durable audit records.',
     }),
     bytes: registry.counter({
       name: 'sotto_audit_written_bytes_total',
-      help: 'Bytes of the records in those writes, headers left out.',
+      help: 'Bytes of durable audit records.',
     }),
     syncSeconds: registry.histogram({
       name: 'sotto_audit_sync_seconds',
-      help: 'How long a write to the audit log took until it was durable.',
+      help: 'Time until a write to the audit log was durable.',
       buckets: WAIT_SECONDS,
     }),
     failures: registry.counter({
       name: 'sotto_audit_failures_total',
-      help: 'Writes to the audit log, and attempts to begin a segment, that failed.',
+      help: 'Writes to the audit log that failed.',
     }),
     lost: registry.counter({
       name: 'sotto_audit_lost_records_total',
-      help: 'Records of acts that revealed nothing and could not be written; the log has their number.',
+      help: 'Records that revealed nothing and could only be counted.',
     }),
     waiting: registry.gauge({
       name: 'sotto_audit_waiting_records',
-      help: 'Records that wait for a write that has not begun.',
+      help: 'Audit records that wait to be written.',
     }),
     lowSpace: registry.gauge({
       name: 'sotto_audit_low_space',
-      help: 'Whether the free space is below the reserve, so that refusals are only counted.',
+      help: '1 while refusals are only counted, for lack of space.',
     }),
     segments: registry.gauge({
       name: 'sotto_audit_segments',
-      help: 'Files of the audit log in its folder.',
+      help: 'Files of the audit log.',
     }),
     diskBytes: registry.gauge({
       name: 'sotto_audit_disk_bytes',
-      help: 'Bytes of those files.',
+      help: 'Size of the audit log.',
     }),
     freeBytes: registry.gauge({
       name: 'sotto_audit_free_bytes',
-      help: 'Bytes that can still be written to the file system of the audit log.',
+      help: 'Free bytes on the disk of the audit log.',
     }),
   }
 }
@@ -94,8 +94,9 @@ export function followFolder(
     const sizes = new Map<number, number>()
     for (const [index, id] of ids.entries()) {
       const full = index < ids.length - 2 ? known.get(id) : undefined
-      // 0 for one that was moved away meanwhile.
-      sizes.set(id, full ?? (await files.size(join(directory, segmentName(id)))) ?? 0)
+      const size = full ?? (await files.size(join(directory, segmentName(id))).catch(() => 0))
+      // 0 for one that was moved away meanwhile, or cannot be looked at.
+      sizes.set(id, size ?? 0)
     }
     known = sizes
     segments.set(ids.length)

@@ -1,6 +1,6 @@
 /** The entries that wait for the disk, each for a bounded time. */
 import type { Entry, Receipt } from './record.ts'
-import type { Timers } from '../server/platform/timers.ts'
+import type { Timers } from '../client/platform/timers.ts'
 
 /** An entry, and who waits for it. */
 export interface Waiting {

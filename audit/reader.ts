@@ -3,7 +3,7 @@ import type { Located } from './damage.ts'
 import type { FileSystem } from './files.ts'
 import { isKnown } from './line.ts'
 import { damageError } from './recovery.ts'
-import { processTimers, type Timers } from '../server/platform/timers.ts'
+import { processTimers, type Timers } from '../client/platform/timers.ts'
 import { walk } from './walk.ts'
 
 /** How to read a log. */
@@ -18,6 +18,8 @@ export interface ReadOptions {
   readonly pollMs?: number
   readonly timers?: Timers
   readonly files?: FileSystem
+  /** Ends it: it then throws the reason of the signal. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
@@ -26,9 +28,10 @@ export interface ReadOptions {
  * log does not verify, `store_newer` at a segment in a later format, `local` when it cannot be read.
  */
 export async function* readLog(path: string, options: ReadOptions = {}): AsyncGenerator<Located> {
-  const { after = 0, lenient = false, follow, files } = options
+  const { after = 0, lenient = false, follow, files, signal } = options
   const steps = walk(path, {
     lenient,
+    signal,
     ...(files && { files }),
     ...(after > 0 && { from: after + 1 }),
     ...(follow && { more: () => pause(follow, options) }),

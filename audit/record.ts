@@ -18,12 +18,26 @@ interface Requested {
 export interface AccessEntry extends Requested {
   readonly kind: 'access'
   readonly authorized: boolean
+  /** By which other surface than the API it was asked. */
+  readonly via?: 'vault'
+  /** The service account that proved itself beside its node. */
+  readonly account?: string
   /** What an operator asked for, by its name in the API; absent for acts on secrets. */
   readonly operation?: string
-  /** Absent for a list, and for operations. */
+  /** The names and patterns that an operation was asked about, as JSON, cut where it is long. */
+  readonly asked?: string
+  /** Absent for a list, and for operations. Of a long name that no secret can have, the beginning. */
   readonly secret?: string
+  /** Then the SHA-256 of the whole name, in hex. */
+  readonly secretHash?: string
   /** The version that left, or that the act named; absent when none is concerned. */
   readonly secretVersion?: number
+  /** Of a value that left: the StableID of the node that got it; absent on a development tailnet. */
+  readonly node?: string
+  /** The label that the program gave itself. */
+  readonly client?: string
+  /** The version that it said it held, and exchanges for this one. */
+  readonly held?: number
   readonly result: Result
   /** The rich reason of a refusal, for the operator. */
   readonly reason?: string
@@ -71,6 +85,17 @@ export type KeyringEntry = KeyActor & {
   readonly versions?: number
 }
 
+/** The intent to replace the root key, durable before it is replaced. */
+export type RootKeyEntry = KeyActor & {
+  readonly kind: 'root-key'
+  /** `settle`: nothing is left that the root key before gave. */
+  readonly verb: 'rotate' | 'settle'
+  /** The number of the root key: 1 for the first of a store. */
+  readonly number: number
+  /** Names it. */
+  readonly fingerprint: string
+}
+
 /** Names a backup, and says where it is kept. */
 interface OfBackup {
   readonly backup: string
@@ -80,6 +105,8 @@ interface OfBackup {
 /** A backup is about to be made. It stands here before the backup counts as one. */
 export interface BackupEntry extends OfBackup {
   readonly kind: 'backup'
+  /** The fingerprint of the root key that it is under; absent in logs of early releases. */
+  readonly root?: string
   /** Who asked for it over the network, or the part of the server that made it. */
   readonly principal?: Principal
   /** Who works on the files of the store; one of the two is there. */
@@ -112,6 +139,9 @@ export interface RestoreEntry {
   readonly taken: number
   /** How many version numbers were skipped, of every name; 0 where the log had all of them. */
   readonly skipped: number
+  /** The branch that begins here, and the root key of the backup; absent in logs of early releases. */
+  readonly branch?: string
+  readonly root?: string
   readonly operator: string
 }
 
@@ -123,8 +153,54 @@ export interface BackendEntry extends Requested {
   readonly backend: string
 }
 
+/**
+ * Something is about to be written to a backend or removed there, outside of the store: what a mirror shows
+ * of a secret, or a value that is not to be there any longer.
+ */
+export interface PlaceEntry {
+  readonly kind: 'place'
+  readonly request: string
+  readonly principal: Principal
+  readonly verb: 'show' | 'hide' | 'remove'
+  /** The name of the backend. */
+  readonly backend: string
+  readonly secret: string
+  /** Absent where the secret is hidden. */
+  readonly secretVersion?: number
+}
+
+/** The intent to change a rotation: how it is set up, or how far its run is. Durable before it is changed. */
+export interface RotationEntry extends Requested {
+  readonly kind: 'rotation'
+  readonly verb: 'create' | 'edit' | 'delete' | 'step'
+  /** Its name. */
+  readonly rotation: string
+  readonly secret: string
+  /** Of a step: the version that the run is about, where it has one. */
+  readonly secretVersion?: number
+  /** The number of the run, from 1. */
+  readonly run?: number
+  /** The step that is reached, or was tried in vain. */
+  readonly step?: string
+  readonly result?: 'ok' | 'failed'
+  /** Why it failed or is held, in a word. */
+  readonly reason?: string
+}
+
+/** An operator lets this server of a store that was restored, copied or moved change what is outside of it. */
+export interface AdoptEntry extends Requested {
+  readonly kind: 'adopt'
+  readonly branch: string
+}
+
 /** What announces a change of the store, and leaves its outcome open. */
-export type IntentEntry = ChangeEntry | KeyEntry | KeyringEntry | BackendEntry
+export type IntentEntry =
+  | ChangeEntry
+  | KeyEntry
+  | KeyringEntry
+  | RootKeyEntry
+  | BackendEntry
+  | RotationEntry
 
 /** What the record `of` announced was not committed. */
 interface AbandonedEntry {
@@ -164,6 +240,12 @@ interface StartEntry {
   readonly fingerprint?: string
 }
 
+/** From this record on every batch has a MAC. */
+interface FormatEntry {
+  readonly kind: 'format'
+  readonly macsFrom: number
+}
+
 /** A server ended to use the log. */
 interface StopEntry {
   readonly kind: 'stop'
@@ -181,7 +263,10 @@ export type Entry =
   | PruneEntry
   | RehearsalEntry
   | RestoreEntry
+  | PlaceEntry
+  | AdoptEntry
   | StartEntry
+  | FormatEntry
   | StopEntry
 
 /**
@@ -206,6 +291,16 @@ export interface SegmentEntry {
   readonly open: readonly number[]
   /** Records of acts that revealed nothing and could not be written, since the segment before. */
   readonly lost: number
+  /** The branch of the store; absent in logs of early releases, as the rest is. */
+  readonly branch?: string
+  /** The number of the key that makes the MACs of the segment's batches; absent where they have none. */
+  readonly key?: number
+  /** The record from which on every batch has a MAC. */
+  readonly macsFrom?: number
+  /** At most so many of the records between `after` and this one are in no batch with a MAC. */
+  readonly unproven?: number
+  /** The latest time of any record before the segment, where that is later than the time of this one: a clock went back. */
+  readonly latest?: string
 }
 
 /** What the log adds to every entry. */
@@ -218,10 +313,14 @@ export interface Stamp {
   readonly revision: number
   /** SHA-256 of the line before, without its newline, in hex; zeros for the first record. */
   readonly prev: string
+  /** 8 random bytes in hex, where there is no request id: nobody can guess the line, and so test its hash. */
+  readonly salt?: string
+  /** In the last record of a batch: over the hashes of its records, of this one as it is without it. */
+  readonly mac?: string
 }
 
-/** A record as it is in the log. */
-export type AuditRecord = Stamp & (Entry | SegmentEntry)
+/** A record as it is in the log; readers mark one on whose strength nobody was answered. */
+export type AuditRecord = Stamp & { readonly unconfirmed?: true } & (Entry | SegmentEntry)
 
 /** Names a durable record: its sequence number and the SHA-256 of its line, in hex. */
 export interface Receipt {
@@ -229,8 +328,16 @@ export interface Receipt {
   readonly hash: string
 }
 
+const intents: ReadonlySet<string> = new Set<IntentEntry['kind']>([
+  'change',
+  'key',
+  'keyring',
+  'root-key',
+  'backend',
+  'rotation',
+])
+
 /** Whether an entry announces a change, so that an `abandoned` record may follow. */
 export function isIntent(entry: Entry | SegmentEntry): entry is IntentEntry {
-  const { kind } = entry
-  return kind === 'change' || kind === 'key' || kind === 'keyring' || kind === 'backend'
+  return intents.has(entry.kind)
 }

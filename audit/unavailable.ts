@@ -1,6 +1,6 @@
 /** The error of a log that cannot be written, in words for the operator. */
 import { quote, SottoError } from '../client/api/errors.ts'
-import { errorCode } from '../server/platform/system-error.ts'
+import { errorCode, reasonOf } from '../client/platform/system-error.ts'
 
 /** `audit_unavailable` for the log in `directory`; `cause` is the system's error, or words. */
 export function unavailable(directory: string, cause: unknown): SottoError {
@@ -15,9 +15,4 @@ export function unavailable(directory: string, cause: unknown): SottoError {
       ...(cause instanceof Error && { cause }),
     },
   )
-}
-
-/** What went wrong, in a few words. */
-export function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }

@@ -1,8 +1,14 @@
 /** Checks whether a log is whole, from its first record to its last. */
+import { type BatchKeys, forged, type Unproven } from './batches.ts'
 import type { Damage, Located } from './damage.ts'
 import type { FileSystem } from './files.ts'
 import type { Receipt, SegmentEntry, Stamp } from './record.ts'
+import { holdingTimers, type Timers } from '../client/platform/timers.ts'
 import { walk } from './walk.ts'
+
+/** How often, and after how many milliseconds, the end of a batch is looked for in a log that is being written. */
+const LOOKS = 4
+const LOOK_MS = 50
 
 /** How to verify a log. */
 export interface VerifyOptions {
@@ -13,7 +19,14 @@ export interface VerifyOptions {
   readonly head?: Receipt
   /** The record that the log begins after, where an older part of it was moved away. */
   readonly after?: Receipt
+  /** The keys of the store's batches. Without them a MAC that somebody made up passes for one. */
+  readonly keys?: BatchKeys
+  /** The record from which on every batch has a MAC, where that is known. */
+  readonly macsFrom?: number
   readonly files?: FileSystem
+  readonly timers?: Timers
+  /** Ends it: it then rejects with the reason of the signal. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What was found. */
@@ -31,8 +44,15 @@ export interface VerifyReport {
   readonly torn: number
   /** Ids that no record has: given to records that did not reach the disk. */
   readonly skipped: number
-  /** Records on the disk that were never confirmed: their acts were answered with an error. */
+  /** Records on the disk that were never confirmed: their acts were answered with an error, or others added them. */
   readonly unconfirmed: number
+  /**
+   * Records that are in no batch with a valid MAC, and that no segment tells of: at the end of the log. With keys
+   * they are damage, though a write that was cut short may have left them. Absent where there are none.
+   */
+  readonly unproven?: { readonly count: number; readonly from: number }
+  /** MACs of batches, which were verified where keys were given; absent where there are none. */
+  readonly macs?: number
   /** Records that the log says could not be written; their acts revealed nothing. */
   readonly lost: number
 }
@@ -43,15 +63,26 @@ export interface VerifyReport {
  * be read; damage is in the report.
  */
 export async function verifyLog(path: string, options: VerifyOptions = {}): Promise<VerifyReport> {
-  const { head, ...walkOptions } = options
+  const { head, timers = holdingTimers, ...walkOptions } = options
   const count = new Count()
+  let looks = 0
+  // The end of a batch may be on its way.
+  const more = async (isOpen: boolean): Promise<boolean> => {
+    if (!isOpen || looks++ >= LOOKS) return false
+    await new Promise<void>((resolve) => timers.after(LOOK_MS, resolve))
+    return true
+  }
   let damage: Damage | undefined
   let torn = 0
+  let unproven: Unproven | undefined
   let seen = head === undefined || head.id === 0
-  for await (const step of walk(path, walkOptions)) {
+  for await (const step of walk(path, { ...walkOptions, more })) {
     if ('damage' in step) damage = step
-    else if ('torn' in step) torn = step.torn
-    else {
+    else if ('torn' in step) {
+      torn = step.torn
+      unproven = step.unproven
+      if (unproven && options.keys) damage = atEnd(unproven)
+    } else {
       count.add(step)
       if (step.record.id !== head?.id) continue
       seen = true
@@ -62,7 +93,19 @@ export async function verifyLog(path: string, options: VerifyOptions = {}): Prom
     }
   }
   if (damage === undefined && !seen && head !== undefined) damage = count.missing(head)
-  return { ok: damage === undefined, ...(damage && { damage }), ...count.totals, torn }
+  const atLast = unproven && { count: unproven.count, from: unproven.first.record.id }
+  const { macs } = count
+  const ended = { torn, ...(macs > 0 && { macs }), ...(atLast && { unproven: atLast }) }
+  return { ok: damage === undefined, ...(damage && { damage }), ...count.totals, ...ended }
+}
+
+/** What records at the end are that no segment tells of. */
+function atEnd({ first, count }: Unproven): Damage {
+  const which = `${count} record${count === 1 ? '' : 's'} from ${first.record.id} on`
+  return forged(
+    first,
+    `${which} at the end have no valid MAC: a write was cut short, or others added them`,
+  )
 }
 
 function at({ segment, line, record }: Located): { segment: string; line: number; id: number } {
@@ -73,6 +116,7 @@ function at({ segment, line, record }: Located): { segment: string; line: number
 class Count {
   #last: Located | undefined
   #lostByHeader = 0
+  macs = 0
   totals = {
     records: 0,
     segments: 0,
@@ -87,6 +131,7 @@ class Count {
     const { record, hash } = found
     const { totals } = this
     totals.records++
+    if (record.mac !== undefined && !found.unconfirmed) this.macs++
     if (record.kind === 'segment') this.#addHeader(record)
     totals.last = { id: record.id, hash }
     totals.first ??= totals.last

@@ -1,11 +1,12 @@
 /**
  * Goes through a log in order and checks every link of its chain: what the reader, the verifier
- * and the recovery after a crash stand on. docs/audit-format.md states the rules.
+ * and the recovery after a crash stand on. docs/internals/audit-format.md states the rules.
  */
+import { Batches, type BatchKeys, type Read, type Unproven } from './batches.ts'
 import { type Damage, hasHole, type Located } from './damage.ts'
 import { type FileSystem, nodeFiles, type ReadableFile } from './files.ts'
 import { Folder, type SegmentFile } from './folder.ts'
-import { beginning, decodeLine, hashLine, MAX_WRITE_BYTES } from './line.ts'
+import { beginning, decodeLine, hashBare, hashLine, MAX_WRITE_BYTES } from './line.ts'
 import { endOf, type Line, LineReader } from './line-reader.ts'
 import type { Receipt } from './record.ts'
 import { type Ahead, type Place, Trail } from './trail.ts'
@@ -19,14 +20,22 @@ export interface WalkOptions {
   readonly after?: Receipt
   /** Continues after damage instead of ending there. */
   readonly lenient?: boolean
-  /** Called at the end of the log: true when there may be more by now, false to end. */
-  readonly more?: () => Promise<boolean>
+  /** Verify the MACs of batches; absent: that there are some is all that is looked at. */
+  readonly keys?: BatchKeys
+  /** The record from which on every batch has a MAC, where that is known. */
+  readonly macsFrom?: number
+  /** Ends the walk: it then throws the reason of the signal. */
+  readonly signal?: AbortSignal | undefined
+  /** Called at the end of the log, with whether a batch has no end yet: true when there may be more by now. */
+  readonly more?: (isOpen: boolean) => Promise<boolean>
 }
 
 /** The last step of a walk that came to the end of the log. */
 export interface WalkEnd {
   /** Bytes at the end of the log that are no whole record: a write cut short, or one in flight. */
   readonly torn: number
+  /** Records at the end that are in no batch with a MAC: of a write cut short, or in flight, or not the server's. */
+  readonly unproven?: Unproven
 }
 
 /**
@@ -42,48 +51,54 @@ export async function* walk(
   const folder = await Folder.open(options.files ?? nodeFiles, path)
   const trail = new Trail(folder.single || from > 0 ? undefined : (options.after ?? beginning))
 
+  const batches = new Batches(options.keys, options.macsFrom)
+
   const more = async (): Promise<boolean> => {
-    if (options.more === undefined || !(await options.more())) return false
+    if (options.more === undefined || !(await options.more(batches.isOpen))) return false
     await folder.refresh()
     return true
   }
 
-  for (let index = firstIndex(folder, from); ; index++) {
+  for (let index = folder.indexOf(from); ; index++) {
     while (index >= folder.segments.length && (await more()));
     const segment = folder.segments[index]
     if (segment === undefined) break
+    const { after = Number.POSITIVE_INFINITY } = (await folder.header(index + 1)) ?? {}
     const file = await folder.openSegment(segment)
     try {
       const steps = new SegmentWalk(file, segment, folder, trail)
       for (;;) {
+        options.signal?.throwIfAborted()
         const step = await steps.next()
         if (step === undefined) {
           const growing = !steps.ended && index + 1 >= folder.segments.length
           if (growing && (await more())) continue
           break
         }
-        yield step
-        if ('damage' in step && !lenient) return
+        for (const out of 'damage' in step ? [step] : batches.take(step)) {
+          yield isUnconfirmed(out, after) ? { ...out, unconfirmed: true } : out
+          if ('damage' in out && !lenient) return
+        }
       }
       await steps.finish()
     } finally {
       await file.close()
     }
+    yield* batches.end()
   }
   const { loose } = trail
+  const { unproven } = batches
   if (loose !== undefined && loose.bytes > MAX_WRITE_BYTES) {
     const message = `${loose.bytes} bytes at the end are not a record, more than one write leaves`
     yield { ...loose, damage: 'unreadable', message }
     if (!lenient) return
   }
-  yield { torn: loose?.bytes ?? 0 }
+  yield { torn: loose?.bytes ?? 0, ...(unproven && { unproven }) }
 }
 
-/** The segment that a walk from the record `from` begins with: the last that begins no later. */
-function firstIndex(folder: Folder, from: number): number {
-  const later = folder.segments.findIndex(({ id }) => id !== undefined && id > from)
-  const index = later < 0 ? folder.segments.length - 1 : later - 1
-  return Math.max(index, 0)
+/** Whether a record stands after the one that the next segment follows. */
+function isUnconfirmed(step: Located | Damage, after: number): step is Located {
+  return 'record' in step && step.record.id > after
 }
 
 /** The steps through one segment. */
@@ -95,7 +110,7 @@ class SegmentWalk {
   readonly #lines: LineReader
   #line = 0
   /** A record whose damage was told first. */
-  #held: Located | undefined
+  #held: Read | undefined
   /** Where bytes begin that a crash left instead of records. */
   #looseFrom: number | undefined
 
@@ -113,7 +128,7 @@ class SegmentWalk {
   }
 
   /** The next record, or damage; undefined at the end of the file. */
-  async next(): Promise<Located | Damage | undefined> {
+  async next(): Promise<Read | Damage | undefined> {
     const held = this.#held
     this.#held = undefined
     if (held !== undefined) return held
@@ -135,7 +150,18 @@ class SegmentWalk {
     const damage = this.#trail.follows(record, at)
       ? undefined
       : await this.#trail.judge(record, at, aheadOf(this.#file, line, hash))
-    const found = { segment: at.segment, line: at.line, record, hash }
+    const { mac } = record
+    const bare = mac === undefined ? undefined : hashBare(line.bytes, mac)
+    const bytes = line.bytes.byteLength
+    const { segment, line: number } = at
+    const found = {
+      segment,
+      line: number,
+      record,
+      hash,
+      bytes,
+      ...(bare !== undefined && { bare }),
+    }
     this.#trail.follow(record, hash, at)
     if (damage !== undefined) this.#held = found
     return damage ?? found

@@ -4,14 +4,19 @@
  */
 import { parseArgs } from 'node:util'
 import { SottoError } from '../client/api/errors.ts'
-import { nearest } from './nearest.ts'
+import { given as checked } from '../client/api/given.ts'
+import { nearest } from '../client/api/nearest.ts'
 
 /** One flag. */
-interface Flag {
+export interface Flag {
   /** What its value looks like, for help; absent for a switch. */
   readonly value?: string
+  /** Whether each of its values counts, and not only the last. */
+  readonly many?: true
   /** A second name of one letter. */
   readonly short?: string
+  /** Resolves with the values that it can have, for completion, where help shows a word for them. */
+  readonly choices?: () => Promise<readonly string[]>
   readonly help: string
 }
 
@@ -24,8 +29,10 @@ export interface Parsed {
   readonly words: readonly string[]
   /** Values by the flag's full name; the last one counts. */
   readonly values: ReadonlyMap<string, string>
-  /** Switches that are on. */
-  readonly switches: ReadonlySet<string>
+  /** Every value of the flags of which each counts, in order. */
+  readonly lists: ReadonlyMap<string, readonly string[]>
+  /** Switches that are given, on or off. */
+  readonly switches: ReadonlyMap<string, boolean>
 }
 
 /**
@@ -35,18 +42,24 @@ export interface Parsed {
 export function parseArguments(args: readonly string[], flags: Flags, discreet = false): Parsed {
   const parsed = parseArgs({
     args: longForm(args, flags, discreet),
-    options: Object.fromEntries(Object.keys(flags).map((name) => [name, { type: 'string' }])),
+    options: Object.fromEntries(
+      Object.keys(flags).map((name) => [name, { type: 'string', multiple: true }]),
+    ),
     allowPositionals: true,
     strict: true,
   })
   const values = new Map<string, string>()
-  const switches = new Set<string>()
-  for (const [name, value] of Object.entries(parsed.values)) {
-    if (typeof value !== 'string') continue
-    if (flags[name]?.value !== undefined) values.set(name, value)
-    else if (value === 'true') switches.add(name)
+  const lists = new Map<string, readonly string[]>()
+  const switches = new Map<string, boolean>()
+  for (const [name, given] of Object.entries(parsed.values)) {
+    const each = Array.isArray(given) ? given.map(String) : []
+    const value = each.at(-1)
+    if (value === undefined) continue
+    if (flags[name]?.many) lists.set(name, each)
+    else if (flags[name]?.value !== undefined) values.set(name, value)
+    else switches.set(name, value === 'true')
   }
-  return { words: parsed.positionals, values, switches }
+  return { words: parsed.positionals, values, lists, switches }
 }
 
 /** The full name of the flag that `name` is, or undefined. */
@@ -69,10 +82,11 @@ function longForm(args: readonly string[], flags: Flags, discreet: boolean): str
     const [, typed = '', given] = match
     const name = flagNamed(typed, flags)
     if (name === undefined) throw unknownFlag(typed, flags, discreet)
-    if (flags[name]?.value === undefined) out.push(`--${name}=${switchValue(name, given)}`)
-    else if (given !== undefined) out.push(`--${name}=${given}`)
-    else if (++at < args.length) out.push(`--${name}=${args[at]}`)
-    else throw new SottoError('usage', `The flag --${name} needs a value: ${flags[name].value}`)
+    const shape = flags[name]?.value
+    if (shape === undefined) out.push(`--${name}=${switchValue(name, given)}`)
+    else if (given === undefined && ++at >= args.length) {
+      throw new SottoError('usage', `The flag --${name} needs a value: ${shape}`)
+    } else out.push(`--${name}=${checked(`--${name}`, given ?? args[at] ?? '', shape)}`)
   }
   return out
 }

@@ -1,19 +1,26 @@
 /** Finds the command, runs it, and reports how it ended: the exit code and, if it failed, why. */
-import { type ErrorCode, errorTable, quote, SottoError } from '../client/api/errors.ts'
+import { errorTable, quote, SottoError } from '../client/api/errors.ts'
+import type { Environment } from '../client/api/given.ts'
+import { refuseUnsafeRuntime } from './runtime.ts'
 import { flagNamed, parseArguments } from './arguments.ts'
-import type { Command, RawCommand } from './command.ts'
+import { type Command, placeholderAt, type RawCommand, repeats } from './command.ts'
 import { commandTable } from './commands.ts'
-import { type Environment, Invocation } from './invocation.ts'
+import { failureText, knownFailure } from './failure.ts'
+import { Invocation } from './invocation.ts'
+import { jsonLine } from './json.ts'
+import { strayNotes } from './strays.ts'
 import type { Io } from './terminal/io.ts'
-import { nearest } from './nearest.ts'
-import { visible } from './terminal/text.ts'
+import { nearest } from '../client/api/nearest.ts'
+import { visible } from '../client/api/visible.ts'
+import { Interrupted } from './terminal/interrupted.ts'
 
 /**
  * Runs the command line `args` and resolves with the exit code: 0, or that of the error table, or
- * 130 after Ctrl-C. Failures are reported on stderr; it never rejects for one.
+ * 128 and the number of the signal that it was stopped by. Failures are reported on stderr; it never rejects for one.
  */
 export async function run(args: readonly string[], io: Io, env: Environment): Promise<number> {
   try {
+    refuseUnsafeRuntime(env, process.execArgv)
     return await dispatch(args, io, env)
   } catch (error) {
     return report(error, io, wantsJson(args))
@@ -24,21 +31,44 @@ async function dispatch(args: readonly string[], io: Io, env: Environment): Prom
   const { before, rest } = split(args.map((arg, at) => (at === 0 ? asCommand(arg) : arg)))
   if (rest.length === 0) {
     const { switches } = parseArguments(before, commandTable.globalFlags)
-    if (switches.has('help')) return showHelp([], io, env)
-    throw new SottoError('usage', 'No command is given', { hint: 'Run `sotto help`.' })
+    if (switches.get('help') === true) return showHelp([], io, env)
+    const message = 'No command is given'
+    if (wantsJson(args)) throw new SottoError('usage', message, { hint: 'Run `sotto help`.' })
+    await io.stderr.write(`sotto: ${message}\n\n`)
+    return showHelp([], { ...io, stdout: io.stderr }, env, errorTable.usage.exit)
   }
   const { command, after } = await findCommand(rest)
   const { name } = command
+  if (!wantsJson(args) && !('ownNotes' in command)) {
+    for (const note of await strayNotes(env, !('args' in command))) {
+      await io.stderr.write(`${visible(note)}\n`).catch(() => {})
+    }
+  }
   if (!('args' in command)) {
     if (/^(?:-h|--?help)$/.test(after[0] ?? '')) return showHelp([name], io, env)
     return (await command.load())([...before, ...after], env, io, commandTable)
   }
+  try {
+    return await runCommand(command, [...before, ...after], io, env)
+  } catch (error) {
+    const { failureExit } = command
+    if (failureExit === undefined || !(error instanceof Error) || 'exit' in error) throw error
+    throw Object.assign(error, { exit: failureExit })
+  }
+}
+
+async function runCommand(
+  command: Command,
+  args: readonly string[],
+  io: Io,
+  env: Environment,
+): Promise<number> {
   const flags = { ...command.flags, ...commandTable.globalFlags }
-  const parsed = parseArguments([...before, ...after], flags, command.takesValue)
+  const parsed = parseArguments(args, flags, command.takesValue)
   const invocation = new Invocation(parsed, io, env)
-  if (invocation.on('help')) return showHelp([name], io, env)
+  if (invocation.on('help')) return showHelp([command.name], io, env)
   checkOutput(invocation)
-  checkCount(command, parsed.words.length)
+  checkWords(command, parsed.words)
   return (await (await command.load())(invocation, commandTable)) ?? 0
 }
 
@@ -72,25 +102,54 @@ function asCommand(arg: string): string {
   return /^--?version$/.test(arg) ? 'version' : arg
 }
 
-async function showHelp(words: readonly string[], io: Io, env: Environment): Promise<number> {
+async function showHelp(
+  words: readonly string[],
+  io: Io,
+  env: Environment,
+  exit = 0,
+): Promise<number> {
   const { help } = await import('./help.ts')
-  const invocation = new Invocation({ words, values: new Map(), switches: new Set() }, io, env)
+  const invocation = new Invocation(
+    { words, values: new Map(), lists: new Map(), switches: new Map() },
+    io,
+    env,
+  )
   await help(invocation, commandTable)
-  return 0
+  return exit
 }
 
 async function unknownCommand(name: string): Promise<SottoError> {
   const bare = name.replace(/^--?/, '')
   const known = await commandTable.names()
-  const meant = known.includes(bare) ? bare : nearest(bare, known)
+  const meant = known.includes(bare) ? bare : (synonyms[bare] ?? nearest(bare, known))
   const group = known.filter((each) => each.startsWith(`${name} `))
+  if (group.length > 0) {
+    const hint = `It is one of: ${group.join(', ')}.`
+    return new SottoError('usage', `${name} needs a word after it`, { hint })
+  }
   const hint =
-    group.length > 0
-      ? `It is one of: ${group.join(', ')}.`
-      : meant === undefined
-        ? 'Run `sotto help` for the list.'
-        : `Did you mean ${quote(meant)}?`
+    meant === undefined ? 'Run `sotto help` for the list.' : `Did you mean ${quote(meant)}?`
   return new SottoError('usage', `There is no command ${quote(name)}`, { hint })
+}
+
+/** What other tools call these commands. */
+const synonyms: Readonly<Record<string, string>> = {
+  set: 'put',
+  write: 'put',
+  add: 'put',
+  ls: 'list',
+  rm: 'delete',
+  remove: 'delete',
+  cat: 'get',
+  read: 'get',
+  show: 'get',
+  versions: 'history',
+  use: 'activate',
+  promote: 'activate',
+  revert: 'rollback',
+  undo: 'rollback',
+  compare: 'diff',
+  log: 'audit query',
 }
 
 function checkOutput(invocation: Invocation): void {
@@ -99,12 +158,24 @@ function checkOutput(invocation: Invocation): void {
   throw new SottoError('usage', `Cannot print as ${quote(output)}: --output is text or json`)
 }
 
-function checkCount({ name, args, takesValue }: Command, count: number): void {
+function checkWords(
+  { name, args, takesValue, failureExit }: Command,
+  words: readonly string[],
+): void {
+  const count = words.length
   const least = args.filter((arg) => !arg.startsWith('[')).length
-  if (count >= least && count <= args.length) return
+  const most = repeats(args.at(-1)) ? Infinity : args.length
+  if (count >= least && count <= most) {
+    // The arguments of another program are its own.
+    const at = (failureExit === undefined ? words : words.slice(0, least)).indexOf('')
+    if (at < 0) return
+    const empty = placeholderAt(args, at)
+    const hint = 'A variable that it is made of may not be set.'
+    throw new SottoError('usage', `The argument ${empty} is empty`, { hint })
+  }
   const wants = args.length === 0 ? 'no argument' : args.join(' ')
   const message = `${name} takes ${wants}, and ${count} ${count === 1 ? 'argument was' : 'arguments were'} given`
-  if (takesValue && count > args.length) {
+  if (takesValue && count > most) {
     const why = 'a value on the command line can be seen by others, in the list of processes'
     const hint = 'Pipe the value in, use --from-file, or type it at the prompt.'
     throw new SottoError('usage', `${message}: ${why}`, { hint })
@@ -125,32 +196,17 @@ function wantsJson(args: readonly string[]): boolean {
 async function report(failure: unknown, io: Io, json: boolean): Promise<number> {
   // The reader of the output is gone.
   if (failure instanceof Error && 'code' in failure && failure.code === 'EPIPE') return 0
-  if (failure instanceof Error && failure.name === 'Interrupted') return 130
-  const known = failure instanceof SottoError ? failure : localFault(failure)
+  if (failure instanceof Interrupted) return failure.exit
+  const known = await knownFailure(failure)
+  // Any other is a fault of this program.
+  if (known === undefined) throw failure
   const { code, message } = known
-  const hint = known.hint ?? hints[code]
+  const { hintFor } = await import('./cures.ts')
+  const hint = hintFor(code, known.hint)
   const requestId = 'requestId' in known ? known.requestId : undefined
-  const text = json
-    ? `${visible(JSON.stringify({ code, message, hint, requestId }))}\n`
-    : `sotto: ${visible(message)}\n${hint === undefined ? '' : `hint: ${visible(hint)}\n`}`
+  const text = json ? jsonLine({ code, message, hint, requestId }) : failureText(message, hint)
   // Without stderr, the exit code is all that is left.
   await io.stderr.write(text).catch(() => {})
-  return errorTable[code].exit
-}
-
-/** What a person can do about an error of the server. */
-const hints: Partial<Record<ErrorCode, string>> = {
-  denied: 'Run `sotto whoami NAME` to see who you are to the server and what you may do.',
-  unidentified: 'The server could not learn from the network who is calling; its own log says why.',
-  browser: 'Check that nothing between here and the server changes headers.',
-  no_such_method: 'The server is another release, or not Sotto.',
-}
-
-/** An error of the system names a file and a reason; any other is a fault of this program. */
-function localFault(error: unknown): SottoError {
-  if (error instanceof Error && 'syscall' in error && 'code' in error) {
-    const what = error.syscall === 'write' ? 'Cannot write the output' : 'The system refused'
-    return new SottoError('local', `${what} (${String(error.code)})`)
-  }
-  throw error
+  const own = failure instanceof Error && 'exit' in failure ? failure.exit : undefined
+  return typeof own === 'number' ? own : errorTable[code].exit
 }

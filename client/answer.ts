@@ -1,4 +1,5 @@
 /** Reads the server's answers: what each must look like, and which error each failure is. */
+import { bytesOf } from './api/base64.ts'
 import { type ErrorCode, errorTable, SottoError } from './api/errors.ts'
 import { MAX_VERSION, type Rule, type SecretInfo, type SecretValue } from './api/types.ts'
 import type { Answer } from './connection.ts'
@@ -9,16 +10,19 @@ export class ServerError extends SottoError {
   readonly status: number
   /** Names the request in the server's audit log; undefined where the server gave no id. */
   readonly requestId: string | undefined
+  /** How long the server asks to wait before the next try, in milliseconds; undefined where it does not. */
+  readonly retryAfterMs: number | undefined
 
   constructor(
     code: ErrorCode,
     message: string,
-    answer: { readonly status: number; readonly requestId: string | undefined },
+    answer: Pick<ServerError, 'status' | 'requestId'> & Partial<Pick<ServerError, 'retryAfterMs'>>,
     hint?: string,
   ) {
     super(code, message, hint === undefined ? {} : { hint })
     this.status = answer.status
     this.requestId = answer.requestId
+    this.retryAfterMs = answer.retryAfterMs
   }
 }
 
@@ -42,6 +46,22 @@ export interface Identity {
   readonly AllowedBy?: readonly AllowedBy[]
 }
 
+/** What `get-many` answers for one secret: its value, that what was held is still active, or why there is neither. */
+export type Got =
+  | (SecretValue & {
+      readonly Name: string
+      readonly Unchanged?: never
+      readonly Error?: never
+    })
+  | {
+      readonly Name: string
+      readonly Unchanged: true
+      readonly Version: number
+      readonly Value?: never
+      readonly Error?: never
+    }
+  | { readonly Name: string; readonly Error: ErrorCode; readonly Value?: never }
+
 /** Which rule allows an action on the name that was asked about. */
 export interface AllowedBy {
   readonly Action: string
@@ -49,17 +69,24 @@ export interface AllowedBy {
   readonly Pattern: string
 }
 
-/** The error that an answer other than 200 is. `attempt` is what was tried, such as `get "a"`. */
-export function errorOf(answer: Answer, attempt: string): ServerError {
-  const code = codeOf(answer)
+/**
+ * The error that an answer other than 200 is. `attempt` is what was tried, such as `get "a"`; `young`, whether servers
+ * may not know the call.
+ */
+export function errorOf(answer: Answer, attempt: string, young = false): ServerError {
+  const code = codeOf(answer, young)
   const requestId = tidy(answer.headers['x-request-id'])
-  const known = { status: answer.status, requestId }
-  const detail = detailOf(answer.headers['sotto-detail'])
-  if (detail !== undefined && errorTable[code].open) return new ServerError(code, detail, known)
+  const retryAfterMs = millisecondsIn(answer.headers['retry-after'])
+  const known = { status: answer.status, requestId, retryAfterMs }
+  const detail = textIn(answer.headers['sotto-detail'])
+  const hint = textIn(answer.headers['sotto-hint']) ?? hintOf(answer)
+  if (detail !== undefined && errorTable[code].open) {
+    return new ServerError(code, detail, known, hint)
+  }
   const text = code === 'internal' && answer.status !== 500 ? '' : errorTable[code].text
   const reason = text === '' ? `the server answered with status ${answer.status}` : text
   const id = requestId === undefined || errorTable[code].open ? '' : ` (request ${requestId})`
-  return new ServerError(code, `Cannot ${attempt}: ${reason}${id}`, known, hintOf(answer))
+  return new ServerError(code, `Cannot ${attempt}: ${reason}${id}`, known, hint)
 }
 
 /** What each answer is once decoded; throws SottoError `bad_answer` for anything else. */
@@ -68,6 +95,7 @@ export const decoders = {
   list: (body: unknown) => readAs(isList, body === null ? [] : body),
   info: (body: unknown) => readAs(isInfo, body),
   get: readValue,
+  'get-many': readMany,
   put: (body: unknown) => readAs(isVersion, body),
   'create-version': readNothing,
   activate: readNothing,
@@ -76,10 +104,15 @@ export const decoders = {
   whoami: (body: unknown) => readAs(isIdentity, body),
 } as const satisfies Record<string, (body: unknown) => unknown>
 
-/** The JSON of an answer; undefined for anything else. The parser's own error quotes the text. */
+/** The JSON of an answer; undefined for anything else. */
 export function parseBody(body: Uint8Array): unknown {
+  return parseText(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'))
+}
+
+/** The same of its text. The parser's own error quotes that. */
+export function parseText(text: string): unknown {
   try {
-    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'))
+    return JSON.parse(text)
   } catch {
     return undefined
   }
@@ -109,25 +142,35 @@ const byText: Readonly<Record<string, ErrorCode>> = {
   '500 unable to identify caller': 'unidentified',
 }
 
-function codeOf(answer: Answer): ErrorCode {
+/** What servers answer that do not know a call, besides setec. */
+const unknownCall: readonly number[] = [404, 405, 501]
+
+function codeOf(answer: Answer, young: boolean): ErrorCode {
   const named = answer.headers['sotto-error']
   if (typeof named === 'string' && Object.hasOwn(errorTable, named)) {
     const code = named as ErrorCode
     if (errorTable[code].status === answer.status) return code
   }
+  if (young && unknownCall.includes(answer.status)) return 'no_such_method'
   const text = answer.body.length <= 100 ? answer.body.toString('latin1').trim() : ''
   const known = byText[`${answer.status} ${text}`] ?? byStatus[answer.status]
   return known ?? (answer.status >= 500 ? 'internal' : 'bad_answer')
 }
 
-function detailOf(header: string | string[] | undefined): string | undefined {
+/** The text that a header has as JSON. */
+function textIn(header: string | string[] | undefined): string | undefined {
   if (typeof header !== 'string') return undefined
   try {
-    const detail: unknown = JSON.parse(header)
-    return typeof detail === 'string' && detail !== '' ? detail : undefined
+    const text: unknown = JSON.parse(header)
+    return typeof text === 'string' && text !== '' ? text : undefined
   } catch {
     return undefined
   }
+}
+
+/** The seconds that a header has, in milliseconds; undefined for a date, too, which depends on two clocks. */
+function millisecondsIn(header: string | undefined): number | undefined {
+  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined
 }
 
 /** A header that is to be shown: an id, or nothing. */
@@ -135,8 +178,14 @@ function tidy(header: string | string[] | undefined): string | undefined {
   return typeof header === 'string' && /^[\w.:-]{1,128}$/.test(header) ? header : undefined
 }
 
+/** What servers in front of others answer with, in their own name. */
+const inFront: readonly number[] = [407, 502, 503, 504, 511]
+
 function hintOf(answer: Answer): string | undefined {
-  const { location } = answer.headers
+  const { location, 'sotto-error': named } = answer.headers
+  if (named === undefined && inFront.includes(answer.status)) {
+    return 'A proxy or a load balancer may have answered, and not the server: look at both.'
+  }
   if (answer.status < 300 || answer.status > 399 || !location || !URL.canParse(location)) {
     return undefined
   }
@@ -156,9 +205,26 @@ function readValue(body: unknown): SecretValue | undefined {
   // Go writes an absent byte slice as null.
   const text = body['Value'] ?? ''
   if (typeof text !== 'string') return undefined
-  const bytes = Buffer.from(text, 'base64')
-  // Node skips what is not base64; a damaged value must not look like a shorter one.
-  return bytes.toString('base64') === text ? { Value: bytes, Version: body['Version'] } : undefined
+  const Value = bytesOf(text)
+  return Value && { Value, Version: body['Version'] }
+}
+
+function readMany(body: unknown): Got[] | undefined {
+  if (!isObject(body) || !Array.isArray(body['Secrets'])) return undefined
+  const found = body['Secrets'].map(readGot)
+  return found.every((each) => each !== undefined) ? found : undefined
+}
+
+function readGot(body: unknown): Got | undefined {
+  if (!isObject(body)) return undefined
+  const { Name, Version, Unchanged, Error: code } = body
+  if (typeof Name !== 'string') return undefined
+  if (typeof code === 'string') {
+    return { Name, Error: Object.hasOwn(errorTable, code) ? (code as ErrorCode) : 'internal' }
+  }
+  if (Unchanged === true) return isVersion(Version) ? { Name, Unchanged, Version } : undefined
+  const value = readValue(body)
+  return value && { Name, ...value }
 }
 
 function isList(body: unknown): body is SecretInfo[] {
@@ -200,7 +266,8 @@ function isAllowedBy(body: unknown): body is AllowedBy {
   )
 }
 
-function isObject(body: unknown): body is Record<string, unknown> {
+/** Whether it is a JSON object. */
+export function isObject(body: unknown): body is Record<string, unknown> {
   return typeof body === 'object' && body !== null && !Array.isArray(body)
 }
 
@@ -208,6 +275,7 @@ function isTexts(body: unknown): body is string[] {
   return Array.isArray(body) && body.every((item) => typeof item === 'string')
 }
 
-function isVersion(body: unknown): body is number {
+/** Whether it is the number of a version, or 0. */
+export function isVersion(body: unknown): body is number {
   return Number.isInteger(body) && (body as number) >= 0 && (body as number) <= MAX_VERSION
 }

@@ -2,14 +2,19 @@
  * The HTTP client: one method per call of the API. It works with a setec server too. It keeps no
  * values: a program that must run while the server is down keeps what it read.
  */
+import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
+import { base64 } from './api/base64.ts'
 import { quote, SottoError } from './api/errors.ts'
+import { isLabel } from './api/names.ts'
 import type { OperationName, OperationRequest, OperationResponse } from './api/operations.ts'
 import { MAX_VERSION, type SecretInfo, type SecretValue } from './api/types.ts'
-import { decoders, errorOf, type Identity, parseBody, ServerError } from './answer.ts'
-import { Connection } from './connection.ts'
+import { decoders, errorOf, type Got, type Identity, parseBody, ServerError } from './answer.ts'
+import { type Answer, Connection, type Exchange, type Via } from './connection.ts'
+import type { Timers } from './platform/timers.ts'
+import type { Change, WatchEvent } from './watch.ts'
 
-export { type Identity, ServerError }
+export { type Got, type Identity, ServerError }
 
 /** How to reach a server. */
 export interface ClientOptions {
@@ -27,20 +32,75 @@ export interface ClientOptions {
    * process running.
    */
   readonly keepAlive?: boolean
+  /** Another way to the server than to its URL. */
+  readonly via?: Via
+  /**
+   * What the server is to call this program beside its node: 1 to 64 printable characters of ASCII, no blanks. Sent
+   * with every call, recorded and never trusted. Absent: nothing.
+   */
+  readonly label?: string
 }
 
 /** What any call takes. */
 export interface CallOptions {
   /** Gives up the call: it then throws the signal's reason. */
   readonly signal?: AbortSignal
+  /**
+   * Gets the branch of the server's store, a dot and a revision: the answer has every change up to there. Not called
+   * where the server does not say, as a setec server does not.
+   */
+  readonly revision?: (at: string) => void
+}
+
+/** What is asked for, of one secret among many. */
+export interface Wanted {
+  readonly Name: string
+  /** The version; 0 or absent: the active one. */
+  readonly Version?: number
+  /** With a version: only another active one than that. */
+  readonly UpdateIfChanged?: boolean
+}
+
+/** The versions that a program holds, by name; 0: none. */
+export type Held = ReadonlyMap<string, number>
+
+/** What a watch takes that ends with an answer. */
+export interface WatchOnceOptions extends CallOptions {
+  /** Seconds that the server may wait for a change, from 1 to 55. 55 when absent. */
+  readonly waitSeconds?: number
+  /** Whether the watch lets the process end. False when absent. */
+  readonly background?: boolean
+}
+
+/** What a watch takes. */
+export interface WatchOptions extends CallOptions {
+  /** Whether the watch lets the process end. False when absent. */
+  readonly background?: boolean
+  /** Default: those of the process. */
+  readonly timers?: Timers
 }
 
 /** What an answer must be: undefined for one that is not. */
-type Decode<T> = (body: unknown) => T | undefined
+type Decode<T> = (body: unknown, headers: IncomingHttpHeaders) => T | undefined
 type Decoded<M extends keyof typeof decoders> = NonNullable<ReturnType<(typeof decoders)[M]>>
 
+/** The version that the server answered a put with. */
+export interface Added {
+  readonly Version: number
+  /** Whether it is the active one now; undefined where the server does not say. */
+  readonly Active: boolean | undefined
+}
+
+/** A secret, and where it lives. */
+export interface Described extends SecretInfo {
+  readonly Backend: string | undefined
+}
+
 /** The methods that may be sent again where a kept connection was closed. */
-const reads: ReadonlySet<string> = new Set(['list', 'info', 'get', 'whoami'])
+const reads: ReadonlySet<string> = new Set(['list', 'info', 'get', 'get-many', 'watch', 'whoami'])
+
+/** The methods that servers may not know: setec's, and earlier ones of ours. */
+const young: ReadonlySet<string> = new Set(['get-many', 'watch'])
 
 /**
  * A client of one server. Every method throws SottoError: `unreachable` when no answer came,
@@ -55,7 +115,7 @@ export class Client {
 
   /** Connects to nothing yet. Throws SottoError `usage` for options that cannot be used. */
   constructor(options: ClientOptions) {
-    const { timeoutMs = 30_000, localAddress, keepAlive = true } = options
+    const { timeoutMs = 30_000, localAddress, keepAlive = true, via, label } = options
     const base = readServer(options.server)
     if (!(timeoutMs > 0 && timeoutMs <= 2_147_483_647)) {
       throw new SottoError('usage', `Cannot use a timeout of ${timeoutMs} ms: it must be above 0`)
@@ -64,8 +124,12 @@ export class Client {
       const message = `Cannot call from ${quote(localAddress)}: it is not an IP address`
       throw new SottoError('usage', message)
     }
+    if (label !== undefined && !isLabel(label)) {
+      const message = `Cannot be called ${quote(label)}: a label has 1 to 64 printable characters of ASCII and no blanks`
+      throw new SottoError('usage', message)
+    }
     this.server = base.href.replace(/\/$/, '')
-    this.#connection = new Connection({ base, timeoutMs, localAddress, keepAlive })
+    this.#connection = new Connection({ base, timeoutMs, localAddress, keepAlive, via, label })
   }
 
   /** The secrets that the caller may know about, by name. Permission: shows those with `info`. */
@@ -76,6 +140,14 @@ export class Client {
   /** The versions of `name`. Throws `not_found` where there is no such secret. Permission: `info`. */
   info(name: string, options: CallOptions = {}): Promise<SecretInfo> {
     return this.#call('info', `get info on ${quote(name)}`, { Name: name }, options)
+  }
+
+  /**
+   * As `info`, and resolves also with the backend that keeps the secret: undefined where the server does not say, as
+   * a setec server does not, nor Sotto to who may not see backends.
+   */
+  describe(name: string, options: CallOptions = {}): Promise<Described> {
+    return this.#send('info', `get info on ${quote(name)}`, { Name: name }, describedOf, options)
   }
 
   /** The active version of `name`. Throws `not_found`. Permission: `get`. */
@@ -110,13 +182,80 @@ export class Client {
   }
 
   /**
+   * Several secrets at once, at most 256, each as `getVersion` or `getIfChanged` would give it, in the same order. One
+   * that cannot be had is its error: `denied`, `not_found`, and `too_large` where the answer has no room for it. With
+   * `all` one such error is thrown, and no value leaves the server. Throws `no_such_method` where the server does not
+   * know the call, as a setec server does not. Permission: `get` on each.
+   */
+  getMany(
+    wanted: readonly Wanted[],
+    { all = false, ...options }: CallOptions & { readonly all?: boolean } = {},
+  ): Promise<Got[]> {
+    for (const { Version = 0 } of wanted) checkVersion(Version)
+    const request = { Secrets: wanted, ...(all && { All: true }) }
+    return this.#call('get-many', `get ${wanted.length} secrets`, request, options)
+  }
+
+  /**
+   * Tells which versions are active where they are not those that are `held`, at most 1,000, and then each change of
+   * that, until the server says `bye`. It connects when the first event is asked for. Throws `unreachable` when the stream
+   * breaks off or is silent for 40 seconds; and `no_such_method` where the server has no watch, as a setec server.
+   * Permission: `get` on each name; one without is told as denied.
+   */
+  async *watch(
+    held: Held,
+    options: WatchOptions = {},
+  ): AsyncGenerator<WatchEvent, void, undefined> {
+    const { signal, timers } = options
+    const attempt = `watch ${held.size} secrets`
+    // Loaded only here: a command line needs none of it.
+    const { eventsOf } = await import('./watch.ts')
+    const answer = await this.#post('watch', attempt, requestOf(held), {
+      ...options,
+      headers: { Accept: 'text/event-stream' },
+      streams: true,
+    })
+    const { stream, headers } = answer
+    if (!stream || !headers['content-type']?.startsWith('text/event-stream')) {
+      stream?.destroy()
+      throw this.#notOfTheApi(attempt)
+    }
+    const lost = (why: string): SottoError => this.#connection.lost(attempt, why)
+    yield* eventsOf(stream, { signal, timers, lost })
+  }
+
+  /**
+   * Resolves with what differs from what is `held`, at once or when something does, and with nothing after `waitSeconds`,
+   * 55 at most and by default, less a tenth at random. Throws as `watch`. Permission: the same.
+   */
+  async watchOnce(
+    held: Held,
+    { waitSeconds = 55, ...options }: WatchOnceOptions = {},
+  ): Promise<Change[]> {
+    const { readChanges } = await import('./watch.ts')
+    const request = { ...requestOf(held), Wait: waitSeconds }
+    return this.#send('watch', `watch ${held.size} secrets`, request, readChanges, {
+      ...options,
+      waitMs: waitSeconds * 1000,
+    })
+  }
+
+  /**
    * Adds a version and resolves with its number. The first of a secret is active at once, a later
    * one is not. The bytes that the latest version has add nothing: the answer is its number.
    * Permission: `put`.
    */
-  put(name: string, value: Uint8Array, options: CallOptions = {}): Promise<number> {
+  async put(name: string, value: Uint8Array, options: CallOptions = {}): Promise<number> {
+    return (await this.add(name, value, options)).Version
+  }
+
+  /**
+   * As `put`, and resolves also with whether that version is the active one now: undefined where the server does
+   * not say, as a setec server does not.
+   */
+  add(name: string, value: Uint8Array, options: CallOptions = {}): Promise<Added> {
     const request = { Name: name, Value: base64(value) }
-    return this.#call('put', `put ${quote(name)}`, request, options)
+    return this.#send('put', `put ${quote(name)}`, request, addedOf, options)
   }
 
   /**
@@ -203,19 +342,57 @@ export class Client {
     attempt: string,
     request: object,
     decode: Decode<T>,
-    { signal }: CallOptions,
+    options: Sending,
   ): Promise<T> {
-    const exchange = { attempt, method, body: JSON.stringify(request), signal }
-    const answer = await this.#connection.post({ ...exchange, changes: !reads.has(method) })
-    if (answer.status !== 200) throw errorOf(answer, attempt)
-    const decoded = decode(parseBody(answer.body))
+    const { body, headers } = await this.#post(method, attempt, request, options)
+    const decoded = decode(parseBody(body), headers)
     if (decoded !== undefined) return decoded
-    throw new SottoError(
+    throw this.#notOfTheApi(attempt)
+  }
+
+  /** An answer 200, before it is decoded. */
+  async #post(
+    method: string,
+    attempt: string,
+    request: object,
+    { revision, ...options }: Sending,
+  ): Promise<Answer> {
+    const body = JSON.stringify(request)
+    const changes = !reads.has(method)
+    const answer = await this.#connection.post({ ...options, attempt, method, body, changes })
+    const at = answer.headers['sotto-revision']
+    if (revision && typeof at === 'string' && /^[0-9a-f]{16}\.\d{1,16}$/.test(at)) revision(at)
+    if (answer.status === 200) return answer
+    throw errorOf(answer, attempt, young.has(method))
+  }
+
+  #notOfTheApi(attempt: string): SottoError {
+    return new SottoError(
       'bad_answer',
       `Cannot ${attempt}: ${this.server} answered with something that is not part of the API`,
       { hint: 'Check that the URL is that of a Sotto or setec server.' },
     )
   }
+}
+
+/** How a call is sent. */
+type Sending = CallOptions & Pick<Exchange, 'headers' | 'waitMs' | 'streams' | 'background'>
+
+function requestOf(held: Held): object {
+  return { Secrets: [...held].map(([Name, Version]) => ({ Name, Version: checkVersion(Version) })) }
+}
+
+function addedOf(body: unknown, headers: IncomingHttpHeaders): Added | undefined {
+  const Version = decoders.put(body)
+  const active = headers['sotto-active']
+  if (Version === undefined) return undefined
+  return { Version, Active: active === undefined ? undefined : active === 'yes' }
+}
+
+function describedOf(body: unknown, headers: IncomingHttpHeaders): Described | undefined {
+  const info = decoders.info(body)
+  const backend = headers['sotto-backend']
+  return info && { ...info, Backend: typeof backend === 'string' ? backend : undefined }
 }
 
 function readServer(server: string | URL): URL {
@@ -243,8 +420,4 @@ function checkVersion(version: number): number {
   if (Number.isInteger(version) && version >= 0 && version <= MAX_VERSION) return version
   const message = `Cannot use version ${version}: it is not an integer from 0 to ${MAX_VERSION}`
   throw new SottoError('usage', message)
-}
-
-function base64(value: Uint8Array): string {
-  return Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64')
 }

@@ -2,7 +2,14 @@
  * One HTTP exchange with the server. Over node:http rather than fetch, which costs a command line a
  * tenth of a second at its start.
  */
-import type { Agent, ClientRequest, IncomingHttpHeaders, RequestOptions } from 'node:http'
+import type {
+  Agent,
+  ClientRequest,
+  IncomingHttpHeaders,
+  IncomingMessage,
+  RequestOptions,
+} from 'node:http'
+import { isIP } from 'node:net'
 import { SottoError } from './api/errors.ts'
 
 // An import statement of node:http also loads Node's fetch and WebSocket, since it reads every export.
@@ -15,7 +22,10 @@ const MAX_ANSWER_BYTES = 128 * 1024 * 1024
 export interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
+  /** Empty where the answer is a stream. */
   readonly body: Buffer
+  /** What was asked for as a stream and succeeded: the caller reads or destroys it. */
+  readonly stream?: IncomingMessage
 }
 
 /** One call. */
@@ -28,6 +38,22 @@ export interface Exchange {
   /** Whether the call changes something, so that it must not be sent twice. */
   readonly changes: boolean
   readonly signal?: AbortSignal | undefined
+  /** Headers besides those of every call. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Whether the process may end meanwhile. */
+  readonly background?: boolean
+  /** Milliseconds that it may take in addition to the usual time: the server waits for something. */
+  readonly waitMs?: number
+  /** Whether the answer is to be had as a stream: as soon as it begins. */
+  readonly streams?: boolean
+}
+
+/** Another way to the server than a connection of TCP or TLS to its URL. */
+export interface Via {
+  /** Makes the connections. */
+  readonly agent: Agent
+  /** What messages call the way. */
+  readonly name: string
 }
 
 /** How the server is reached. */
@@ -36,6 +62,9 @@ export interface ConnectionOptions {
   readonly timeoutMs: number
   readonly localAddress: string | undefined
   readonly keepAlive: boolean
+  readonly via: Via | undefined
+  /** What the program is called in the header `Sotto-Client`; undefined for nothing. */
+  readonly label: string | undefined
 }
 
 /** The way to one server, with the connections that it keeps open. */
@@ -54,10 +83,13 @@ export class Connection {
    */
   async post(exchange: Exchange): Promise<Answer> {
     exchange.signal?.throwIfAborted()
-    const { base } = this.#options
+    const { base, localAddress, label } = this.#options
     const secure = base.protocol === 'https:'
     const { Agent: Kind, request } = secure ? process.getBuiltinModule('node:https') : http
-    this.#agent ??= new Kind({ keepAlive: this.#options.keepAlive })
+    // Said explicitly, so that no variable of the environment says otherwise.
+    const checked = secure && { rejectUnauthorized: true, minVersion: 'TLSv1.2' as const }
+    this.#agent ??=
+      this.#options.via?.agent ?? new Kind({ keepAlive: this.#options.keepAlive, ...checked })
     const options: RequestOptions = {
       method: 'POST',
       agent: this.#agent,
@@ -66,8 +98,11 @@ export class Connection {
         // A browser lets no page set a header that begins with Sec-: it proves that this is not a browser.
         'Sec-X-Tailscale-No-Browsers': 'setec',
         'Content-Length': Buffer.byteLength(exchange.body),
+        ...(label !== undefined && { 'Sotto-Client': label }),
+        ...exchange.headers,
       },
-      ...(this.#options.localAddress !== undefined && { localAddress: this.#options.localAddress }),
+      // A name with addresses of both families is called at one of the same family.
+      ...(localAddress !== undefined && { localAddress, family: isIP(localAddress) }),
     }
     const url = new URL(base)
     url.pathname = `${base.pathname.replace(/\/$/, '')}/api/${exchange.method}`
@@ -79,15 +114,28 @@ export class Connection {
     return answer
   }
 
+  /** The error for an answer that began and broke off because of `why`. */
+  lost(attempt: string, why: string): SottoError {
+    this.#dropIdle()
+    return new SottoError('unreachable', `Cannot ${attempt}: lost ${this.#at}: ${why}`)
+  }
+
   /** Closes the connections that are kept open. */
   close(): void {
     this.#agent?.destroy()
     this.#agent = undefined
   }
 
+  /** Where one connection was lost without a word, so may be those that wait for the next call: that opens one. */
+  #dropIdle(): void {
+    for (const sockets of Object.values(this.#agent?.freeSockets ?? {})) {
+      for (const socket of sockets ?? []) socket.destroy()
+    }
+  }
+
   #once(send: () => ClientRequest, exchange: Exchange): Promise<Answer | 'stale'> {
     const { base, timeoutMs } = this.#options
-    const { signal } = exchange
+    const { signal, waitMs = 0, background } = exchange
     const secure = base.protocol === 'https:'
     return new Promise((resolve, reject) => {
       const request = send()
@@ -102,10 +150,15 @@ export class Connection {
         request.destroy()
       }
       const abort = () => fail(signal?.reason)
-      const late = () => fail(this.#unreachable(exchange, 'TIMEOUT', connected))
-      const timer = setTimeout(late, timeoutMs)
+      const late = () => {
+        this.#dropIdle()
+        fail(this.#unreachable(exchange, 'TIMEOUT', connected))
+      }
+      const timer = setTimeout(late, timeoutMs + waitMs)
+      if (background) timer.unref()
       signal?.addEventListener('abort', abort)
       const broken = (error: NodeJS.ErrnoException) => {
+        if (error instanceof SottoError) return fail(error)
         const code = error.code ?? ''
         if (code === 'ECONNRESET' && request.reusedSocket && !exchange.changes) {
           release()
@@ -115,10 +168,16 @@ export class Connection {
       }
       request.on('error', broken)
       request.on('socket', (socket) => {
+        if (background) socket.unref()
         if (!socket.connecting) connected = true
         else socket.once(secure ? 'secureConnect' : 'connect', () => (connected = true))
       })
       request.on('response', (response) => {
+        const { statusCode: status = 0, headers } = response
+        if (exchange.streams && status === 200) {
+          release()
+          return resolve({ status, headers, body: Buffer.alloc(0), stream: response })
+        }
         const chunks: Buffer[] = []
         let length = 0
         response.on('error', broken)
@@ -129,8 +188,7 @@ export class Connection {
         })
         response.on('end', () => {
           release()
-          const body = Buffer.concat(chunks)
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, body })
+          resolve({ status, headers, body: Buffer.concat(chunks) })
         })
       })
       request.end(exchange.body)
@@ -138,7 +196,7 @@ export class Connection {
   }
 
   get #at(): string {
-    return this.#options.base.href.replace(/\/$/, '')
+    return this.#options.via?.name ?? this.#options.base.href.replace(/\/$/, '')
   }
 
   #badAnswer({ attempt }: Exchange, reason: string): SottoError {
@@ -175,7 +233,7 @@ export class Connection {
     if (/CERT|SELF_SIGNED|UNABLE_TO|CRL|HOSTNAME_MISMATCH/.test(code)) {
       return [
         `the certificate of ${at} is not trusted (${code})`,
-        'Use the name that the certificate is for; for a private authority set NODE_EXTRA_CA_CERTS.',
+        'Use the name that the certificate is for. For an authority of your own set NODE_EXTRA_CA_CERTS=FILE, or NODE_USE_SYSTEM_CA=1 where the system trusts it.',
       ]
     }
     if (code === 'EPROTO' || code.startsWith('ERR_SSL')) {
@@ -184,15 +242,20 @@ export class Connection {
         'Check whether the URL should begin with http://.',
       ]
     }
-    const [reason, hint] = reasons[code] ?? ['cannot be reached', 'Check the URL and the network.']
+    const [reason, advice] = reasons[code] ?? [
+      'cannot be reached',
+      'Check the URL and the network.',
+    ]
+    // What speaks TLS breaks plain HTTP off.
+    const hint =
+      reasons[code] === closed && at.startsWith('http:')
+        ? 'Check whether the URL should begin with https://.'
+        : advice
     return [`${at} ${reason}${code === '' ? '' : ` (${code})`}`, hint]
   }
 }
 
-const closed = [
-  'closed the connection without an answer',
-  'Check that the URL is right, http or https too.',
-] as const
+const closed = ['closed the connection without an answer', 'Check that the URL is right.'] as const
 const onTailnet = 'Check that this machine is on the tailnet, and that the URL is right.'
 
 const reasons: Readonly<Record<string, readonly [reason: string, hint: string]>> = {

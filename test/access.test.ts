@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Action, Rule } from '../client/api/types.ts'
-import { allows, allowsEach, grantOf, matches } from '../server/access.ts'
+import { allowing, allows, allowsEach, grantOf, matcherOf, matches } from '../server/access.ts'
 
 const rules: Rule[] = [
   { action: ['get', 'info'], secret: ['prod/*'] },
@@ -93,6 +93,21 @@ describe('patterns', () => {
         expect(matches(pattern, name)).toBe(new RegExp(`^${source}$`, 's').test(name))
       }),
       { numRuns: 2000 },
+    )
+  })
+
+  test('B9: compiled once for many names, they say the same as one by one', () => {
+    const text = fc.string({ unit: fc.constantFrom('a', 'b', '/', '*'), maxLength: 6 })
+    fc.assert(
+      fc.property(fc.array(text), fc.array(text), (patterns, names) => {
+        const each: Rule[] = patterns.map((pattern) => ({ action: ['get'], secret: [pattern] }))
+        const isMeant = matcherOf(patterns)
+        const isAllowed = allowing([...each, { action: ['put'], secret: ['*'] }], 'get')
+        for (const name of names) {
+          const expected = patterns.some((pattern) => matches(pattern, name))
+          expect([isMeant(name), isAllowed(name)]).toEqual([expected, expected])
+        }
+      }),
     )
   })
 

@@ -3,19 +3,24 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { imageRun } from '../.ci/image/image.ts'
 import { parseArguments } from '../cli/arguments.ts'
 import { commandTable } from '../cli/commands.ts'
 import { actions } from '../client/api/types.ts'
 import { readDoctorConfig, readInitConfig, readServerConfig } from '../server/config/config.ts'
 import { rulesIn } from '../server/identity/tailscale/rules.ts'
-import type { Environment } from '../server/config/settings/given.ts'
+import type { Environment } from '../client/api/given.ts'
 import { settingsHelp } from '../server/config/settings/table.ts'
+import { version } from '../server/platform/version.ts'
 import { splitWords } from './cli/transcript.ts'
+import { fromHujson } from './support/hujson.ts'
 import { runSotto, temporaryDirectory } from './support/sotto.ts'
 
 const docs = new URL('../docs', import.meta.url).pathname
 const read = (name: string): string => readFileSync(join(docs, name), 'utf8')
-const pages = readdirSync(docs).filter((name) => name.endsWith('.md'))
+const pages = readdirSync(docs, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.md'),
+)
 const unit = read('deploy/sotto.service')
 const compose = read('deploy/compose.yaml')
 const commands = await commandTable.all()
@@ -24,7 +29,9 @@ describe('commands', () => {
   /** Lines of shell that are shown and not run, by the file that shows them. */
   const shown = [
     ...pages.flatMap((name) => {
-      const blocks = [...read(name).matchAll(/```sh\n([^]*?)```/g)].map(([, text = '']) => text)
+      const blocks = [
+        ...read(name).matchAll(/^(?!<!-- run(?:: openbao)? -->).*\n```sh\n([^]*?)```/gm),
+      ].map(([, text = '']) => text)
       return blocks.flatMap((text) => linesOf(text).map((line) => [name, line] as const))
     }),
     ...commentsOf(unit).map((line) => ['sotto.service', line] as const),
@@ -33,9 +40,7 @@ describe('commands', () => {
 
   test('of sotto are shown on the tailnet page and in the unit', () => {
     const names = new Set(shown.map(([name]) => name))
-    expect([...names]).toEqual(
-      expect.arrayContaining(['tailnet.md', 'sotto.service', 'headscale.md']),
-    )
+    expect([...names]).toEqual(expect.arrayContaining(['guides/tailnet.md', 'sotto.service']))
   })
 
   test.each(shown)('%s: sotto %s', (_, args) => {
@@ -47,11 +52,13 @@ describe('settings', () => {
   test.each([
     ['the unit', unit],
     ['the compose file', compose],
-    ['the container file', read('deploy/Containerfile')],
+    ['the image', imageRun.Env.join('\n')],
   ])('in the environment of %s are those of the server', (_, text) => {
     const named = [...text.matchAll(/\b(?:SOTTO|SETEC)_[A-Z_]+/g)].map(([name]) => name)
     expect(named.length).toBeGreaterThan(0)
     const known = settingsHelp('server')
+      .map(({ names }) => names)
+      .join('\n')
     for (const name of named) expect(known).toContain(`$${name}`)
   })
 
@@ -66,18 +73,30 @@ describe('settings', () => {
       stateDir: '/var/lib/sotto',
       door: { kind: 'addresses', host: undefined, port: 443, tls: 'tailnet' },
     })
+    const ofImage = imageRun.Env.map((pair) => pair.split('='))
     const pairs = [...compose.matchAll(/^ {6}(SOTTO_\w+): (.*)$/gm)].map(([, key, value]) => [
       key,
       value,
     ])
-    const config = readServerConfig([], Object.fromEntries(pairs))
+    const config = readServerConfig([], Object.fromEntries([...ofImage, ...pairs]))
     const socket = /^ {6}TS_SOCKET: (.*)$/m.exec(compose)?.[1]
-    expect(config).toMatchObject({ dev: false, tailscaled: { socket, userspace: false } })
+    expect(config).toMatchObject({
+      dev: false,
+      stateDir: '/var/lib/sotto',
+      tailscaled: { socket, userspace: false },
+    })
   })
 
-  test('of the container file and the compose file speak of one user', () => {
-    const uid = /^USER (\d+)$/m.exec(read('deploy/Containerfile'))?.[1]
+  test('of the image and the compose file speak of one user, one image and one volume', () => {
+    const [uid] = imageRun.User.split(':')
     expect(compose).toContain(`TS_PERMIT_CERT_UID: "${uid}"`)
+    expect(compose).toContain(`image: localhost/sotto:${version}\n`)
+    for (const path of Object.keys(imageRun.Volumes))
+      expect(compose).toContain(`- sotto-state:${path}\n`)
+  })
+
+  test('of the compose file leave a temporary folder that may hold programs', () => {
+    expect(compose).toMatch(/read_only: true\n +tmpfs:\n(?: +#.*\n)* +- \/tmp:exec,/)
   })
 })
 
@@ -85,14 +104,10 @@ describe('a store that is gone', () => {
   test('is never replaced by the unit or the containers: they run the server alone', () => {
     const lines = unit.match(/^Exec\w+=.*$/gm)
     expect(lines).toEqual(['ExecStart=/usr/local/bin/sotto server'])
-    const container = read('deploy/Containerfile')
-    expect(container.match(/^(?:ENTRYPOINT|CMD) .*$/gm)).toEqual([
-      'ENTRYPOINT ["node", "/opt/sotto/dist/cli/main.js"]',
-      'CMD ["server"]',
-    ])
+    expect([...imageRun.Entrypoint, ...imageRun.Cmd]).toEqual(['/usr/bin/sotto', 'server'])
     const run = [...compose.matchAll(/^ {4}(?:command|entrypoint|post_start|develop):/gm)]
     expect(run).toEqual([])
-    const files = [unit, container, compose].map((text) => text.replaceAll(/^#.*$/gm, ''))
+    const files = [unit, compose].map((text) => text.replaceAll(/^#.*$/gm, ''))
     for (const text of files) expect(text).not.toMatch(/\binit\b/)
   })
 
@@ -138,7 +153,7 @@ describe('policies', () => {
   const inFiles = ['policy-tailscale.hujson', 'policy-headscale.hujson'].map(
     (name) => [name, read(`deploy/${name}`)] as const,
   )
-  const inBook = [...read('policy.md').matchAll(/```json\n([^]*?)```/g)].map(
+  const inBook = [...read('guides/policy.md').matchAll(/```json\n([^]*?)```/g)].map(
     ([, text = ''], at) => [`policy.md, ${at + 1}.`, text] as const,
   )
 
@@ -166,14 +181,14 @@ describe('policies', () => {
   test('name the capability that the server reads', () => {
     const [tailscale, headscale] = inFiles.map(([, text]) => text)
     expect(capabilitiesIn(tailscale)).toEqual(['tailscale.com/cap/secrets'])
-    const [, name] = /--capability (\S+)/.exec(read('headscale.md')) ?? []
+    const [, name] = /^echo 'capability: (\S+)' >>/m.exec(read('guides/headscale.md')) ?? []
     expect(capabilitiesIn(headscale)).toEqual([name])
   })
 
   test('are explained: every action is in the table', () => {
-    const table = [...read('policy.md').matchAll(/^\| (`[a-z:-]+`(?: `[a-z:-]+`)*) \|/gm)].flatMap(
-      ([, names = '']) => names.replaceAll('`', '').split(' '),
-    )
+    const table = [
+      ...read('guides/policy.md').matchAll(/^\| (`[a-z:-]+`(?: `[a-z:-]+`)*) \|/gm),
+    ].flatMap(([, names = '']) => names.replaceAll('`', '').split(' '))
     expect(table).toEqual([...actions])
   })
 
@@ -194,17 +209,12 @@ function commentsOf(text: string): string[] {
 
 /** The arguments of each call of sotto on a line, also after sudo, a pipe or a container. */
 function sottoIn(line: string): string[][] {
-  return line.split(/ && | \| /).flatMap((part) => {
+  return line.split(/ && | \| | > /).flatMap((part) => {
     const words = splitWords(part)
     const at = words.findLastIndex((word) => /^sotto$|\/main\.js$/.test(word))
     const [verb = '', ...rest] = words.slice(at + 1)
     return at >= 0 && /^[a-z-]+$/.test(verb) && words[0] !== 'systemctl' ? [[verb, ...rest]] : []
   })
-}
-
-/** JSON with comments and commas at ends. */
-function fromHujson(text: string): unknown {
-  return JSON.parse(text.replace(/^\s*\/\/.*$/gm, '').replace(/,(\s*[\]}])/g, '$1'))
 }
 
 /** Reads a command line as the program would. Throws for what it would refuse. */

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 /** The rooms, ground floor first. A file imports from its own room or from a floor below it. */
 const floors = [
   ['client/api'],
+  ['client/platform'],
   ['server/platform', 'server/access.ts', 'server/metrics', 'client'],
   ['server/openbao', 'server/aws', 'audit'],
   ['server/crypto', 'server/store', 'server/identity'],
@@ -12,11 +13,12 @@ const floors = [
   ['server/backends'],
   ['server/gate'],
   ['server/jobs'],
-  ['server/keys', 'server/secrets'],
-  ['server/http', 'server/mirror', 'server/backup'],
+  ['server/keys', 'server/secrets', 'server/consumers'],
+  ['server/http', 'server/mirror', 'server/rotation', 'server/backup'],
+  ['server/vault'],
   ['server/operations', 'server/config'],
   ['server/start'],
-  ['cli'],
+  ['cli', 'server/testing'],
 ]
 
 const rooms = floors.flatMap((names, floor) => names.map((name) => ({ name, floor })))
@@ -49,6 +51,31 @@ test.each(files)('%s imports only downward', (file) => {
   }
 })
 
+test('invariant 4: the store knows no key: it takes random names of files from node:crypto, and no more', () => {
+  const store = files.filter((file) => file.startsWith('server/store/'))
+  expect(store.length).toBeGreaterThan(20)
+  for (const file of store) {
+    const taken = /import \{([^}]*)\} from 'node:crypto'/.exec(readFileSync(file, 'utf8'))?.[1]
+    expect(['randomBytes', undefined], file).toContain(taken?.trim())
+    for (const imported of imports.get(file) ?? []) expect(imported).not.toContain('server/crypto')
+  }
+})
+
+test('R8: every invariant of docs/internals/architecture.md has a test by its number, and each number means one thing', () => {
+  const page = readFileSync('docs/internals/architecture.md', 'utf8')
+  const listed = page.slice(page.indexOf('## Invariants'), page.indexOf('## Under fire'))
+  const numbers = [...listed.matchAll(/^(\d+)\. /gm)].map(([, number]) => Number(number))
+  const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.test.ts'))
+    .flatMap((name) => {
+      const titles = readFileSync(join('test', name), 'utf8').matchAll(
+        /(?:describe|test)\('invariant (\d+):/g,
+      )
+      return [...titles].map(([, number]) => Number(number))
+    })
+  expect(tests.toSorted((a, b) => a - b)).toEqual(numbers)
+})
+
 test('no file imports itself by way of others', () => {
   expect([...circles(imports)]).toEqual([])
 })
@@ -63,8 +90,8 @@ test('server/ has one loose file', () => {
   expect(loose).toEqual(['access.ts'])
 })
 
-test('docs/architecture.md shows the same floors', () => {
-  const text = readFileSync('docs/architecture.md', 'utf8')
+test('docs/internals/architecture.md shows the same floors', () => {
+  const text = readFileSync('docs/internals/architecture.md', 'utf8')
   const rows = text.matchAll(/^\| (\d+) \| `([^`]+?)\/?` \|/gm)
   const shown = [...rows].map(([, floor, name]) => ({ name, floor: Number(floor) }))
   expect(shown).toEqual(

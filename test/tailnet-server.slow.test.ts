@@ -111,7 +111,7 @@ test('every refusal of a tailnet that the operations page lists is one that the 
   mkdirSync(join(scratch.path, 'open'), { mode: 0o755 })
   await start('--serve-socket', join(scratch.path, 'open/sotto.sock'))
 
-  const operations = readFileSync(new URL('../docs/operations.md', import.meta.url), 'utf8')
+  const operations = readFileSync(new URL('../docs/guides/runbook.md', import.meta.url), 'utf8')
   const rows =
     operations.slice(operations.indexOf('| On a tailnet it says |')).split('\n\n')[0] ?? ''
   const shown = rows
@@ -126,4 +126,4 @@ test('every refusal of a tailnet that the operations page lists is one that the 
     // Each says what to do.
     expect(said[at]).toMatch(/\nhint: /)
   }
-}, 60_000)
+})

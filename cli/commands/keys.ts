@@ -1,6 +1,6 @@
 /** Keys: those that open a store, and its keyring. */
 import type { Command } from '../command.ts'
-import { keyDetails, keyFlags, placeDetails } from './store-flags.ts'
+import { hereDetails, keyFlags, placeDetails } from './store-flags.ts'
 
 export const keyCommands: readonly Command[] = [
   {
@@ -14,15 +14,27 @@ export const keyCommands: readonly Command[] = [
   {
     name: 'key rotate',
     args: [],
-    summary: 'Rotate the keyring: a new entry wraps the data keys of all versions.',
+    summary: 'Rotate the keyring, and with --root the root key, too.',
     details: `${placeDetails}
 
-A server keeps serving meanwhile. On a terminal the command shows the progress and ends when the
-rotation is done; the server finishes it also without the command, and after a restart. A rotation
-that is under way is joined.`,
+The server keeps serving. On a terminal the command shows the progress and waits for the end. The
+server finishes without it, even after a restart. If a rotation is running, the command joins it.
+
+Use --root when a key, or a copy of the store, may be in wrong hands: what is written later cannot
+be opened with them. Every key of the store must be available; of a recovery key the recipient is
+enough.`,
     flags: {
       ...keyFlags,
-      wait: { help: 'Wait for the end also without a terminal.' },
+      root: { help: 'Replace the root key, too.' },
+      recipient: {
+        value: 'AGE1…',
+        help: 'With --root: the recipients of recovery keys, separated by commas.',
+      },
+      'recipient-file': {
+        value: 'FILE',
+        help: 'With --root: a file with the recipients, one per line.',
+      },
+      wait: { help: 'Wait for the end even without a terminal.' },
     },
     load: async () => (await import('../handlers/key-rotation.ts')).keyRotate,
   },
@@ -33,44 +45,44 @@ that is under way is joined.`,
     details: `KEY is a fingerprint, or a provider that has only one key. Default: every key that is given.
 
 ${placeDetails}
-The key must be available. The old wrap is replaced once the new one was opened with the key.`,
+The key must be available. The old wrap stays until the new one has been opened.`,
     flags: keyFlags,
     load: async () => (await import('../handlers/key-rotation.ts')).keyRewrap,
   },
   {
     name: 'key check',
     args: [],
-    summary: 'Open a store with each of its keys that is available.',
-    details: `${keyDetails}
-Unavailable keys are listed and skipped. The exit code is 1 when a key that was tried did not open
-the store, or none was tried.`,
+    summary: 'Try each key that opens a store.',
+    details: `${hereDetails}
+The server tries the keys of its settings; a key that you give by a flag is tried here. A key that
+is not available is listed and skipped. The exit code is 1 when a key failed, or none was tried.`,
     flags: keyFlags,
     load: async () => (await import('../handlers/keys.ts')).keyCheck,
   },
   {
     name: 'key add',
     args: ['recovery|local|aws-kms|openbao-transit'],
-    summary: 'Let another key open a store.',
-    details: `${keyDetails}
-A key that already opens the store must be available.
+    summary: 'Add a key that opens a store.',
+    details: `${hereDetails}
+A key that already opens the store must be available. The new one is tried at once; a recovery key
+only if you give its identity, too.
 
-recovery is an age key that is kept offline: make one with age-keygen, and give its recipient.
-Where its identity is given too, it is proven at once.
-
-local is a key in a file, which is made if it does not exist.
-
-aws-kms is a key of AWS KMS, by its ARN, its id or alias/NAME; it is proven at once.
-
-openbao-transit is a key of OpenBao's Transit engine, which must be derived; it is proven at once.`,
+  recovery         an age key that you keep offline: make it with age-keygen
+  local            a key in a file, which is made if it does not exist
+  aws-kms          a key of AWS KMS
+  openbao-transit  a key of OpenBao Transit, which must be derived`,
     flags: {
       ...keyFlags,
-      recipient: { value: 'AGE1…', help: 'For recovery: the recipient.' },
-      'recipient-file': { value: 'FILE', help: 'For recovery: a file that has the recipient.' },
-      'new-key-file': { value: 'FILE', help: 'For local: the key to add.' },
-      'new-kms-key': { value: 'KEY', help: 'For aws-kms: the key to add. Default: --kms-key.' },
+      recipient: { value: 'AGE1…', help: 'For recovery: its recipient.' },
+      'recipient-file': { value: 'FILE', help: 'For recovery: a file with its recipient.' },
+      'new-key-file': { value: 'FILE', help: 'For local: its file.' },
+      'new-kms-key': {
+        value: 'KEY',
+        help: 'For aws-kms: its ARN, its id or alias/NAME. Default: --kms-key.',
+      },
       'new-transit-key': {
         value: 'NAME',
-        help: 'For openbao-transit: the key to add. Default: --transit-key.',
+        help: 'For openbao-transit: its name. Default: --transit-key.',
       },
     },
     load: async () => (await import('../handlers/keys.ts')).keyAdd,
@@ -81,12 +93,12 @@ openbao-transit is a key of OpenBao's Transit engine, which must be derived; it 
     summary: 'Remove a key from a store.',
     details: `KEY is a fingerprint, or a provider that has only one key.
 
-${keyDetails}
-A key that stays must be available and open the store. Copies of the store made before this still
-open with the key that was removed.`,
+${hereDetails}
+Another key that opens the store must be available. Older copies and backups still open with the
+removed key, and have the root key in them. If it may be in wrong hands, run key rotate --root next.`,
     flags: {
       ...keyFlags,
-      'leave-recovery-alone': { help: 'Allow that only recovery keys are left.' },
+      'leave-recovery-alone': { help: 'Allow this even if only recovery keys remain.' },
     },
     load: async () => (await import('../handlers/keys.ts')).keyRemove,
   },

@@ -5,21 +5,21 @@ export const programCommands: readonly Command[] = [
   {
     name: 'version',
     args: [],
-    summary: 'Show the release of this program.',
+    summary: 'Print the release of this program.',
     load: async () => (await import('../handlers/version.ts')).showVersion,
   },
   {
     name: 'help',
     args: ['[COMMAND]', '[COMMAND]'],
-    summary: 'Show how a command is used.',
+    summary: 'Show how a command is used, or what an error means: help error CODE.',
     load: async () => (await import('../help.ts')).help,
   },
   {
     name: 'completion',
     args: ['bash|zsh|fish'],
-    summary: 'Print a script that completes commands, flags and names in your shell.',
-    details: `Names come from the server that -s, SOTTO_SERVER or SETEC_SERVER names, within two seconds; each
-request is recorded in its audit log as a list.
+    summary: 'Print a script for completion in your shell.',
+    details: `It completes commands, flags and names. Names come from the server of -s, SOTTO_SERVER or
+SETEC_SERVER, which records each request in its audit log as a list.
 
   bash: source <(sotto completion bash)
   zsh:  source <(sotto completion zsh)

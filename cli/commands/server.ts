@@ -1,10 +1,12 @@
 /** The commands of the server's own machine, which read their own arguments. */
 import type { RawCommand } from '../command.ts'
+import { configShow } from './config.ts'
 
 export const serverCommands: readonly RawCommand[] = [
   {
     name: 'server',
     summary: 'Run the server.',
+    ownNotes: true,
     load: async () => (await import('../handlers/server.ts')).serve,
   },
   {
@@ -17,4 +19,5 @@ export const serverCommands: readonly RawCommand[] = [
     summary: 'Check what a server on a tailnet needs, and say what to do.',
     load: async () => (await import('../handlers/doctor.ts')).doctor,
   },
+  configShow,
 ]

@@ -1,7 +1,7 @@
 /** Audit, at a server: asks for its audit log page by page. */
 import { decodeLine, isKnown } from '../../audit/line.ts'
+import type { Judged } from '../../audit/outcomes.ts'
 import type { Filter } from '../../audit/query.ts'
-import type { AuditRecord } from '../../audit/record.ts'
 import { SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import type { Invocation } from '../invocation.ts'
@@ -11,7 +11,9 @@ export type Question = Omit<Filter, 'secretMatches' | 'kinds'> & { readonly secr
 
 /** Records of a page, of kinds that this release knows. */
 export interface Answered {
-  readonly records: readonly AuditRecord[]
+  readonly records: readonly Judged[]
+  /** How many were looked at. */
+  readonly looked: number
   /** What is wrong with the part of the log that was read. */
   readonly damage?: string
 }
@@ -46,7 +48,8 @@ export async function newestAsked(
   count: number,
 ): Promise<Answered> {
   const client = invocation.client()
-  let records: readonly AuditRecord[] = []
+  let records: readonly Judged[] = []
+  let looked = 0
   let damage: string | undefined
   let before: number | undefined
   do {
@@ -58,30 +61,32 @@ export async function newestAsked(
     })
     const found = answered(page)
     records = [...found.records, ...records]
+    looked += found.looked
     damage ??= found.damage
     before = page.Before
   } while (before !== undefined && records.length < count)
-  return { records, ...(damage !== undefined && { damage }) }
+  return { records, looked, ...(damage !== undefined && { damage }) }
 }
 
 /** Throws `bad_answer` for what is not a record. */
-function answered({ Records, Damage }: Page): Answered {
+function answered({ Records, Looked = 0, Damage }: Page): Answered {
   const records = Records.map((each) => {
     const record = decodeLine(Buffer.from(JSON.stringify(each)))
     if (record !== undefined) return record
     const message = 'The server answered with something that is not an audit record'
     throw new SottoError('bad_answer', message)
   })
-  return { records: records.filter(isKnown), ...(Damage !== undefined && { damage: Damage }) }
+  const known = records.filter(isKnown)
+  return { records: known, looked: Looked, ...(Damage !== undefined && { damage: Damage }) }
 }
 
 function wireOf(question: Question): OperationRequest<'audit-query'> {
-  const { secret, principal, action, result, since, until } = question
+  const { secret, principal, action, outcome, since, until } = question
   return {
     ...(secret !== undefined && { Secret: secret }),
     ...(principal !== undefined && { Principal: principal }),
     ...(action !== undefined && { Action: action }),
-    ...(result !== undefined && { Result: result }),
+    ...(outcome !== undefined && { Result: outcome }),
     ...(since !== undefined && { Since: since.toISOString() }),
     ...(until !== undefined && { Until: until.toISOString() }),
   }

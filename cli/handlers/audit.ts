@@ -1,21 +1,26 @@
 /** Audit: reads an audit log, from its files or from a server. */
 import { nodeFiles } from '../../audit/files.ts'
 import { Folder } from '../../audit/folder.ts'
-import type { Located } from '../../audit/damage.ts'
+import { shown } from '../../audit/damage.ts'
 import { type Filter, queryLog } from '../../audit/query.ts'
-import { toRow } from '../../audit/row.ts'
+import type { Judged } from '../../audit/outcomes.ts'
+import { auditWords } from '../../audit/vocabulary.ts'
 import { readLog } from '../../audit/reader.ts'
 import { damageError } from '../../audit/recovery.ts'
-import type { AuditRecord, Receipt, Result } from '../../audit/record.ts'
-import type { Timers } from '../../server/platform/timers.ts'
+import type { Receipt } from '../../audit/record.ts'
+import type { Timers } from '../../client/platform/timers.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { results } from '../../client/api/types.ts'
+import { momentOf } from '../../client/api/times.ts'
+import { outcomes } from '../../client/api/types.ts'
 import { matches } from '../../server/access.ts'
+import { auditKeysOf } from '../../server/start/offline.ts'
+import { keysConfig } from './keys-at.ts'
+import { AuditRows } from './audit-rows.ts'
 import { newestAsked, pagesAsked, type Question } from './audit-server.ts'
 import type { Invocation } from '../invocation.ts'
-import { nearest } from '../nearest.ts'
-import { table, visible } from '../terminal/text.ts'
+import { nearest } from '../../client/api/nearest.ts'
+import { table } from '../terminal/table.ts'
 
 /**
  * `sotto audit verify PATH`: prints the report. Then throws `audit_damaged` for a log that does
@@ -25,25 +30,38 @@ export async function auditVerify(invocation: Invocation): Promise<void> {
   const path = invocation.word(0) ?? ''
   const head = receiptFlag(invocation, 'head')
   const after = receiptFlag(invocation, 'after')
-  const report = await verifyLog(path, { ...(head && { head }), ...(after && { after }) })
+  const withKey = invocation.text('state-dir') !== undefined
+  const keys = withKey ? await auditKeysOf(keysConfig(invocation)) : undefined
+  const report = await verifyLog(path, { ...keys, ...(head && { head }), ...(after && { after }) })
   const { damage, first, last } = report
   if (!damage && last === null) throw noLog(path)
-  await invocation.print(report, () =>
-    table([
-      ['Verifies:', damage ? 'no' : 'yes'],
-      ['Records:', String(report.records)],
-      ['Segments:', String(report.segments)],
-      ['First:', receiptText(first)],
-      ['Last:', receiptText(last)],
-      ...[
-        ['Torn bytes:', `${report.torn}`],
-        ['Ids without a record:', `${report.skipped}`],
-        ['Unconfirmed records:', `${report.unconfirmed}`],
-        ['Lost records:', `${report.lost}`],
-      ].filter(([, count]) => count !== '0'),
-    ]),
-  )
+  const rows = [
+    ['Verifies:', damage ? 'no' : 'yes'],
+    ['Records:', String(report.records)],
+    ['Segments:', String(report.segments)],
+    ['First:', receiptText(first)],
+    ['Last:', receiptText(last)],
+    ['MACs:', macsText(report.macs ?? 0, withKey)],
+    ...[
+      ['Torn bytes:', `${report.torn}`],
+      ['Ids without a record:', `${report.skipped}`],
+      ['Unconfirmed records:', `${report.unconfirmed}`],
+      ['At the end without a MAC:', report.unproven ? unprovenText(report.unproven) : '0'],
+      ['Lost records:', `${report.lost}`],
+    ].filter(([, count]) => count !== '0'),
+  ]
+  await invocation.print(report, (room) => table(rows, { room }))
   if (damage) throw damageError(path, damage)
+}
+
+function macsText(macs: number, verified: boolean): string {
+  if (macs === 0) return 'none: without them the end of a log does not show whether it was added to'
+  if (verified) return `${macs} verified`
+  return `${macs} not verified: that takes the key of the store, by --state-dir`
+}
+
+function unprovenText({ count, from }: { readonly count: number; readonly from: number }): string {
+  return `${count} from ${from} on: a write that was cut short, or not the server's`
 }
 
 function receiptText(receipt: Receipt | null): string {
@@ -56,16 +74,18 @@ export async function auditTail(invocation: Invocation): Promise<void> {
   const path = pathOf(invocation)
   if (path === undefined) {
     refuseFollow(invocation)
-    return printAll(invocation, (await newestAsked(invocation, {}, count)).records)
+    await printAll(invocation, (await newestAsked(invocation, {}, count)).records)
+    return
   }
   const last = await lastRecords(path, count)
-  await printAll(invocation, last)
+  const rows = await printAll(invocation, last)
   if (!invocation.on('follow')) return
   // Ctrl-C ends it, as it ends any program.
   const follow = new AbortController().signal
   const after = last.at(-1)?.id ?? 0
-  for await (const { record } of readLog(path, { after, follow, timers: waiting })) {
-    await printRecord(invocation, record)
+  for await (const found of readLog(path, { after, follow, timers: waiting })) {
+    await rows.add(shown(found))
+    await rows.flush()
   }
 }
 
@@ -99,16 +119,22 @@ export async function auditQuery(invocation: Invocation): Promise<void> {
   const path = pathOf(invocation)
   if (path === undefined) return askServer(invocation, question, limit)
   await firstIds(path)
-  const found = recordsOf(queryLog(path, filterOf(question), { lenient: invocation.on('lenient') }))
-  await printAll(invocation, limit === undefined ? found : await newest(found, limit))
+  let looked = 0
+  const options = { lenient: invocation.on('lenient'), look: () => void looked++ }
+  const found = queryLog(path, filterOf(question), options)
+  const { count } = await printAll(
+    invocation,
+    limit === undefined ? found : await newest(found, limit),
+  )
+  await noteLooked(invocation, count, looked)
 }
 
 function readQuestion(invocation: Invocation): Question {
   return {
     ...given('secret', invocation.text('secret')),
     ...given('principal', invocation.text('principal')),
-    ...given('action', invocation.text('action')),
-    ...given('result', readResult(invocation.text('result'))),
+    ...given('action', readWord(invocation.text('action'), 'action', auditWords)),
+    ...given('outcome', readWord(invocation.text('result'), 'result', outcomes)),
     ...given('since', readMoment(invocation, 'since')),
     ...given('until', readMoment(invocation, 'until')),
   }
@@ -126,19 +152,20 @@ async function askServer(
   limit: number | undefined,
 ): Promise<void> {
   let damage: string | undefined
-  if (limit === undefined) {
-    let isFirst = true
-    for await (const page of pagesAsked(invocation, question)) {
-      if (isFirst) await printHeader(invocation)
-      isFirst = false
-      for (const record of page.records) await printRecord(invocation, record)
+  let looked = 0
+  const records = async function* records(): AsyncGenerator<Judged> {
+    const pages =
+      limit === undefined
+        ? pagesAsked(invocation, question)
+        : [await newestAsked(invocation, question, limit)]
+    for await (const page of pages) {
+      looked += page.looked
       damage ??= page.damage
+      yield* page.records
     }
-  } else {
-    const found = await newestAsked(invocation, question, limit)
-    await printAll(invocation, found.records)
-    damage = found.damage
   }
+  const { count } = await printAll(invocation, records())
+  await noteLooked(invocation, count, looked)
   if (damage === undefined || invocation.on('lenient')) return
   throw new SottoError('audit_damaged', `The audit log of the server does not verify, ${damage}`, {
     hint: 'Keep the files as they are, and run `sotto audit verify` on the machine of the server.',
@@ -149,11 +176,11 @@ async function askServer(
  * The last `count` records, reading as few segments as possible. Damage is skipped: it must not hide
  * what came after it, and only `audit verify` can report all of it.
  */
-async function lastRecords(path: string, count: number): Promise<AuditRecord[]> {
+async function lastRecords(path: string, count: number): Promise<Judged[]> {
   const ids = await firstIds(path)
   for (let index = ids.length - 1; ; index--) {
     const after = Math.max(0, (ids[index] ?? 1) - 1)
-    const found = await newest(recordsOf(readLog(path, { after, lenient: true })), count)
+    const found = await newest(queryLog(path, {}, { after, lenient: true }), count)
     if (found.length === count || index <= 0) return found
   }
 }
@@ -170,12 +197,8 @@ function noLog(path: string): SottoError {
   return new SottoError('local', `There is no audit log in ${quote(path)}`, { hint })
 }
 
-async function* recordsOf(located: AsyncIterable<Located>): AsyncGenerator<AuditRecord> {
-  for await (const { record } of located) yield record
-}
-
-async function newest(records: AsyncIterable<AuditRecord>, count: number): Promise<AuditRecord[]> {
-  let kept: AuditRecord[] = []
+async function newest(records: AsyncIterable<Judged>, count: number): Promise<Judged[]> {
+  let kept: Judged[] = []
   for await (const each of records) {
     kept.push(each)
     if (kept.length > 2 * count) kept = kept.slice(-count)
@@ -183,31 +206,27 @@ async function newest(records: AsyncIterable<AuditRecord>, count: number): Promi
   return kept.slice(-count)
 }
 
-/** Widths that fit what is common; a longer text moves what follows. */
-const widths = { id: 7, time: 24, who: 28, what: 14, secret: 28, version: 7, result: 9 }
-
-async function printHeader(invocation: Invocation): Promise<void> {
-  const names = Object.fromEntries(Object.keys(widths).map((name) => [name, name.toUpperCase()]))
-  if (!invocation.json) await invocation.io.stdout.write(lineOf({ ...names, note: 'NOTE' }))
-}
-
+/** Prints all that there are, also those before an error. */
 async function printAll(
   invocation: Invocation,
-  records: Iterable<AuditRecord> | AsyncIterable<AuditRecord>,
-): Promise<void> {
-  await printHeader(invocation)
-  for await (const record of records) await printRecord(invocation, record)
+  records: Iterable<Judged> | AsyncIterable<Judged>,
+): Promise<AuditRows> {
+  const rows = new AuditRows(invocation)
+  try {
+    for await (const record of records) await rows.add(record)
+  } catch (error) {
+    if (rows.count > 0) await rows.flush()
+    throw error
+  }
+  await rows.flush()
+  return rows
 }
 
-async function printRecord(invocation: Invocation, record: AuditRecord): Promise<void> {
-  await invocation.print(record, () => lineOf({ ...toRow(record) }))
-}
-
-function lineOf(row: Readonly<Record<string, string>>): string {
-  const cells = Object.entries(widths).map(([name, width]) =>
-    visible(row[name] ?? '').padEnd(width),
-  )
-  return `${[...cells, visible(row['note'] ?? '')].join(' ').trimEnd()}\n`
+/** So that an empty answer shows whether there was anything to find. */
+async function noteLooked(invocation: Invocation, matched: number, looked: number): Promise<void> {
+  if (invocation.json) return
+  const records = matched === 1 ? '1 record' : `${matched} records`
+  await invocation.io.stderr.write(`${records} matched, of ${looked} looked at\n`)
 }
 
 function given<K extends string, T>(key: K, value: T | undefined): Partial<Record<K, T>> {
@@ -231,32 +250,20 @@ function countFlag<T>(invocation: Invocation, flag: string, absent: T): number |
   throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: expected a number above 0`)
 }
 
-function readResult(text: string | undefined): Result | undefined {
-  const result = results.find((each) => each === text)
-  if (text === undefined || result !== undefined) return result
-  const meant = nearest(text, results)
-  throw new SottoError('usage', `There is no result ${quote(text)}`, {
-    hint: meant ? `Did you mean ${quote(meant)}?` : `It is one of: ${results.join(', ')}.`,
+function readWord<T extends string>(
+  text: string | undefined,
+  what: string,
+  words: readonly T[],
+): T | undefined {
+  const word = words.find((each) => each === text)
+  if (text === undefined || word !== undefined) return word
+  const meant = nearest(text, words)
+  throw new SottoError('usage', `There is no ${what} ${quote(text)}`, {
+    hint: meant ? `Did you mean ${quote(meant)}?` : `It is one of: ${words.join(', ')}.`,
   })
 }
 
-const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
-const date = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/
-
-/** A moment: a date with or without a time, in UTC unless it says otherwise, or how long ago. */
 function readMoment(invocation: Invocation, flag: string): Date | undefined {
   const text = invocation.text(flag)
-  if (text === undefined) return undefined
-  const [, amount, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
-  if (amount !== undefined) {
-    return new Date(invocation.io.now() - Number(amount) * (units[unit] ?? 0) * 1000)
-  }
-  const full = date.exec(text)
-  const moment = new Date(full && text.includes('T') && !full[1] ? `${text}Z` : text)
-  if (full && !Number.isNaN(moment.getTime())) return moment
-  const hint = 'Write 2026-01-31, 2026-01-31T18:00:00Z, or how long ago: 90s, 30m, 24h, 7d.'
-  const wanted = 'a date, a date and time, or an age such as 24h'
-  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: expected ${wanted}`, {
-    hint,
-  })
+  return text === undefined ? undefined : momentOf(flag, text, invocation.io.now())
 }

@@ -2,24 +2,23 @@
 import { openBaoConfig } from '../../client/api/backends.ts'
 import { type ErrorCode, errorTable, quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
+import { visible } from '../../client/api/visible.ts'
 import { readBackends } from './backend-file.ts'
+import { applyFile } from './spec-file.ts'
 import type { Invocation } from '../invocation.ts'
-import { readLocalFile } from '../local-file.ts'
-import { table, visible } from '../terminal/text.ts'
+import { readTextFileNow } from '../../client/platform/text-file.ts'
+import { table } from '../terminal/table.ts'
 
 type Backend = OperationResponse<'backend-describe'>
 
 /** `sotto backend list` */
 export async function backendList(invocation: Invocation): Promise<void> {
   const backends = await invocation.client().operate('backend-list', {})
-  await invocation.print(backends, () =>
-    table([
-      ['NAME', 'TYPE', 'DEFAULT', 'SECRETS', 'DESCRIPTION'],
-      ...backends.map((each) => {
-        const { Name, Type, Default, Secrets, Description } = each
-        return [Name, Type, Default ? 'yes' : '', `${Secrets}`, Description]
-      }),
-    ]),
+  const rows = backends.map(({ Name, Type, Default, Secrets, Description }) => {
+    return [Name, Type, Default ? 'yes' : '', `${Secrets}`, Description]
+  })
+  await invocation.print(backends, (room) =>
+    table([['NAME', 'TYPE', 'DEFAULT', 'SECRETS', 'DESCRIPTION'], ...rows], { room }),
   )
 }
 
@@ -27,7 +26,7 @@ export async function backendList(invocation: Invocation): Promise<void> {
 export async function backendDescribe(invocation: Invocation): Promise<void> {
   const Name = invocation.word(0) ?? ''
   const backend = await invocation.client().operate('backend-describe', { Name })
-  await invocation.print(backend, () => described(backend))
+  await invocation.print(backend, (room) => table(described(backend), { room }))
 }
 
 /** `sotto backend create NAME` */
@@ -41,22 +40,13 @@ export async function backendCreate(invocation: Invocation): Promise<void> {
 
 /** `sotto backend apply -f FILE`: makes each backend of the file as it is described there. */
 export async function backendApply(invocation: Invocation): Promise<void> {
-  const path = invocation.text('file')
-  if (path === undefined) {
-    throw new SottoError('usage', 'backend apply needs -f', {
-      hint: 'Give a file with `kind: secretbackend`, or - for stdin: see `sotto help backend apply`.',
-    })
-  }
-  const specs = readBackends(await readText(invocation, path), path)
-  const client = invocation.client()
-  const results: OperationResponse<'backend-apply'>[] = []
-  for (const spec of specs) {
-    const result = await client.operate('backend-apply', spec)
-    results.push(result)
-    if (invocation.json) continue
-    await invocation.io.stdout.write(`Backend ${quote(result.Backend.Name)}: ${result.Result}\n`)
-  }
-  if (invocation.json) await invocation.print(results, () => '')
+  await applyFile(invocation, {
+    noun: 'backend',
+    kind: 'secretbackend',
+    read: readBackends,
+    send: (client, spec) => client.operate('backend-apply', spec),
+    line: ({ Backend, Result }) => `Backend ${quote(Backend.Name)}: ${Result}`,
+  })
 }
 
 /** `sotto backend delete NAME` */
@@ -117,7 +107,8 @@ function configOf(invocation: Invocation): OperationRequest<'backend-create'>['C
     mount: invocation.text('mount'),
     pathPrefix: invocation.text('path-prefix'),
     namespace: invocation.text('namespace'),
-    caCertificate: caFile === undefined ? undefined : readLocalFile(caFile),
+    caCertificate:
+      caFile === undefined ? undefined : readTextFileNow(caFile, 'CA file', { pem: true }),
     tokenSecretRef: { name, ...(key !== undefined && { key }) },
   }
   const given = Object.entries(fields).filter(([, value]) => value !== undefined)
@@ -136,25 +127,42 @@ const flags: Readonly<Record<string, string>> = {
   tokenSecretRef: 'token-secret',
 }
 
-async function readText(invocation: Invocation, path: string): Promise<string> {
-  if (path !== '-') return readLocalFile(path)
-  const parts: Uint8Array[] = []
-  for await (const chunk of invocation.io.stdin.chunks()) parts.push(chunk)
-  return Buffer.concat(parts).toString('utf8')
-}
-
-function described(backend: Backend): string {
-  const { Name, Type, Default, Description, CreatedAt, Config = {}, Secrets, Leftovers } = backend
-  return table([
+function described(backend: Backend): string[][] {
+  const {
+    Name,
+    Type,
+    Default,
+    Description,
+    CreatedAt,
+    Config = {},
+    Secrets,
+    Leftovers,
+    Copies,
+    Login,
+  } = backend
+  return [
     ['Name:', Name],
     ['Type:', Type],
     ['Default:', Default ? 'yes' : 'no'],
     ...(Description === '' ? [] : [['Description:', Description]]),
     ...(CreatedAt === undefined ? [] : [['Created:', CreatedAt]]),
     ...fieldsOf(Config).map(([name, value]) => [`${name}:`, value]),
+    ...(Login === undefined ? [] : loginRows(Login)),
     ['Secrets:', String(Secrets)],
+    ...(Copies === 0 ? [] : [['Kept besides:', `${Copies} that are in another backend`]]),
     ...(Leftovers === 0 ? [] : [['To be removed:', String(Leftovers)]]),
-  ])
+  ]
+}
+
+function loginRows(login: NonNullable<Backend['Login']>): string[][] {
+  const { Method, Inline, Since, TokenSeconds, Renewed, Failed, Failure } = login
+  const way = `${Method}${Inline ? ' with each call' : ''}`
+  return [
+    ['Login:', `${way}, ${Since === undefined ? 'none yet' : `last at ${Since}`}`],
+    ...(TokenSeconds === undefined ? [] : [['Token:', `lives for ${TokenSeconds} s more`]]),
+    ...(Renewed === undefined ? [] : [['Renewed:', Renewed]]),
+    ...(Failed === undefined ? [] : [['Last failure:', `${Failed}: ${Failure}`]]),
+  ]
 }
 
 /** The fields of a config, those of an object in it as `object.field`. */

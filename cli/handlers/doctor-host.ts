@@ -1,12 +1,13 @@
-/** What `sotto doctor` finds on the machine: user, clock, state directory. */
+/** What `sotto doctor` finds on the machine: user, clock, disk. */
 import { execFile } from 'node:child_process'
 import { lstatSync, readdirSync, statfsSync, statSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
+import { segmentId } from '../../audit/segment.ts'
 import { quote } from '../../client/api/errors.ts'
-import type { DoctorConfig } from '../../server/config/config.ts'
-import { type StateDirectory, stateDirectory } from '../../server/store/directory.ts'
-import { failed, failure, type Finding, ok, warning } from './finding.ts'
+import { isAbsent, reasonOf } from '../../client/platform/system-error.ts'
+import type { StateDirectory } from '../../server/store/directory.ts'
+import { failure, type Finding, ok, warning } from './finding.ts'
 
 /** Free space below which a warning is due, in bytes. */
 const LITTLE_SPACE = 1024 ** 3
@@ -48,60 +49,22 @@ export async function clockFinding(): Promise<Finding> {
   )
 }
 
-/** What is wrong with the state directory; nothing where none was named. */
-export function stateFindings(config: DoctorConfig, now: Date): Finding[] {
-  if (config.stateDir === undefined) return []
+/** What is left on the disk of the state directory, and whether the clock is behind what was written there. */
+export function diskFindings(
+  state: Pick<StateDirectory, 'path' | 'audit'>,
+  clock: () => Date,
+): Finding[] {
   try {
-    const state = stateDirectory(config.stateDir)
-    return [
-      storeFinding(state),
-      ...(config.awsKms ? [serviceFinding('AWS KMS', config.awsKms.key)] : []),
-      ...(config.transit ? [serviceFinding('OpenBao Transit', config.transit.key)] : []),
-      ...((config.awsKms ?? config.transit) && config.keyFile === undefined
-        ? []
-        : [keyFinding(config.keyFile ?? state.keyFile)]),
-      spaceFinding(state),
-      ...aheadFinding(state, now),
-    ]
+    return [spaceFinding(state), ...segmentFindings(state, clock)]
   } catch (error) {
-    return [failure('state', error)]
+    return [failure('disk', error)]
   }
 }
 
-function storeFinding({ path, store }: StateDirectory): Finding {
-  const { uid } = lstatSync(path)
-  const mine = process.getuid?.() ?? uid
-  if (uid !== mine && mine !== 0) {
-    const hint = 'Run doctor and the server as that user.'
-    return failed('state', `${quote(path)} belongs to user ${uid}`, hint)
-  }
-  if (statSync(store, { throwIfNoEntry: false })) {
-    return ok('state', `a store in ${quote(path)}, which no other user can enter`)
-  }
-  const hint =
-    'Check the path and that the volume is mounted. `sotto init` makes a new, empty store.'
-  return failed('state', `there is no store in ${quote(path)}`, hint)
-}
-
-function serviceFinding(service: string, key: string): Finding {
-  return ok('key', `${service} key ${quote(key)} is named; \`sotto key check\` proves it`)
-}
-
-function keyFinding(path: string): Finding {
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (!found) {
-    const hint = 'Give the key that the store is sealed under with --key-file.'
-    return failed('key', `there is no key file ${quote(path)}`, hint)
-  }
-  if ((found.mode & 0o077) === 0) {
-    return ok('key', `${quote(path)}, which no other user can read`)
-  }
-  return failed('key', `${quote(path)} can be read by others than its owner`, `chmod 600 ${path}`)
-}
-
-function spaceFinding({ path }: StateDirectory): Finding {
-  const { bavail, bsize } = statfsSync(path)
-  const free = bavail * bsize
+/** The log may be on a disk of its own. */
+function spaceFinding({ path, audit }: Pick<StateDirectory, 'path' | 'audit'>): Finding {
+  const places = [path, audit].filter((each) => statSync(each, { throwIfNoEntry: false }))
+  const free = Math.min(...places.map(freeIn))
   const message = `${(free / LITTLE_SPACE).toFixed(1)} GiB free`
   if (free >= LITTLE_SPACE) return ok('disk', message)
   const hint =
@@ -109,15 +72,40 @@ function spaceFinding({ path }: StateDirectory): Finding {
   return warning('disk', message, hint)
 }
 
-/** Files from the future mean that the clock was set back. */
-function aheadFinding({ audit }: StateDirectory, now: Date): Finding[] {
-  const newest = Math.max(0, ...writtenIn(audit))
-  if (newest - now.getTime() <= AHEAD_MS) return []
-  const message = `the audit log was written at ${new Date(newest).toISOString()}, which is in the future`
-  return [failed('time', message, 'The clock was set back: correct it.')]
+function freeIn(path: string): number {
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize
 }
 
-function writtenIn(directory: string): number[] {
-  if (!statSync(directory, { throwIfNoEntry: false })) return []
-  return readdirSync(directory).map((name) => statSync(join(directory, name)).mtimeMs)
+/**
+ * Looks at the newest segment of the log by its number: a clock that was ahead once may have left others from the
+ * future. A segment that cannot be looked at hides no other.
+ */
+function segmentFindings({ audit }: Pick<StateDirectory, 'audit'>, clock: () => Date): Finding[] {
+  if (!statSync(audit, { throwIfNoEntry: false })) return []
+  const findings: Finding[] = []
+  let newest = { id: 0, written: 0 }
+  for (const name of readdirSync(audit)) {
+    const id = segmentId(name)
+    if (id === undefined) continue
+    const path = join(audit, name)
+    try {
+      const written = statSync(path).mtimeMs
+      if (id >= newest.id) newest = { id, written }
+    } catch (error) {
+      // Somebody moved it away meanwhile, which is their right.
+      if (isAbsent(error) && !lstatSync(path, { throwIfNoEntry: false })) continue
+      const hint =
+        'Put the segment itself there, or move its name away: `sotto audit verify` says what is missing then.'
+      findings.push(
+        warning('audit log', `cannot look at its segment ${quote(path)}: ${reasonOf(error)}`, hint),
+      )
+    }
+  }
+  // The clock is read after the files: a server may write while doctor looks.
+  if (newest.written - clock().getTime() <= AHEAD_MS) return findings
+  const message = `the audit log was last written at ${new Date(newest.written).toISOString()}, which is in the future`
+  const hint =
+    'The clock is behind, or was ahead then: compare `date -u` with another machine, and correct it.'
+  return [...findings, warning('time', message, hint)]
 }

@@ -1,9 +1,12 @@
 /** What `sotto doctor` finds on the tailnet: tailscaled, the node, its certificate, a caller. */
 import { get } from 'node:https'
+import { createServer, isIP } from 'node:net'
 import { get as getPlain, type IncomingMessage } from 'node:http'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { DoctorConfig } from '../../server/config/config.ts'
-import { addressText } from '../../server/http/bind.ts'
+import { isSystemError, reasonOf } from '../../client/platform/system-error.ts'
+import { refuseForeignAddress } from '../../server/start/tailnet.ts'
+import { type Address, addressText, bind, unixFault } from '../../server/http/bind.ts'
 import { readPair } from '../../server/http/certificates/file-certificates.ts'
 import { type CheckedPair, checkKeyPair } from '../../server/http/certificates/key-pair.ts'
 import { callerOf } from '../../server/identity/tailscale/caller.ts'
@@ -42,7 +45,11 @@ export async function networkFindings(
       ...(config.peer === undefined ? [] : [await peerFinding(config, localApi, own, now)]),
     ]
   } catch (error) {
-    return [failure('tailscaled', error)]
+    // What is in files can be looked at without tailscaled.
+    const { door } = config
+    const own = door.kind === 'addresses' && typeof door.tls === 'object'
+    const rest = own ? [await certificateFinding(config, localApi, undefined, now)] : []
+    return [failure('tailscaled', error), ...rest]
   }
 }
 
@@ -89,9 +96,11 @@ function nameFinding({ name: full }: OwnNode): Finding {
 async function certificateFinding(
   { door }: DoctorConfig,
   localApi: LocalApi,
-  { name: full, domains }: OwnNode,
+  own: OwnNode | undefined,
   now: Date,
 ): Promise<Finding> {
+  const full = own?.name ?? ''
+  const domains = own?.domains ?? []
   const name = 'certificate'
   if (door.kind === 'socket') return ok(name, 'is handled by tailscaled')
   if (door.tls === 'none') {
@@ -100,7 +109,8 @@ async function certificateFinding(
   try {
     if (door.tls !== 'tailnet') {
       const pair = await readPair(door.tls, now)
-      if (pair.covers(full)) return lifeFinding(pair, `in ${quote(door.tls.certificate)}`, now)
+      if (!own || pair.covers(full))
+        return lifeFinding(pair, `in ${quote(door.tls.certificate)}`, now)
       const hint = 'Clients must call the server by a name that is in the certificate.'
       return warning(name, `in ${quote(door.tls.certificate)} is not for ${quote(full)}`, hint)
     }
@@ -127,28 +137,95 @@ function lifeFinding({ endsAt }: CheckedPair, which: string, now: Date): Finding
   return warning('certificate', message, hint)
 }
 
-/** Asks a running server for its state, which every caller may know. */
-async function serverFindings({ door }: DoctorConfig, own: OwnNode): Promise<Finding[]> {
-  if (door.kind === 'socket') return []
-  const host = door.host ?? (own.userspace ? '127.0.0.1' : (own.addresses[0] ?? ''))
-  const at = addressText({ host, port: door.port })
+/** Looks at each place where the server listens. */
+async function serverFindings(config: DoctorConfig, own: OwnNode): Promise<Finding[]> {
+  const { door, vault } = config
+  if (door.kind === 'socket') {
+    const { path: socketPath } = door
+    const found = await serverFinding(quote(socketPath), { socketPath, ...ofApi })
+    const fault = found.state === 'warning' && (await unixFault(socketPath))
+    return [fault ? failure('server', fault) : found]
+  }
+  const tls = door.tls !== 'none'
+  return [
+    ...(await listenerFindings(config, own, door, { tls, ...ofApi })),
+    ...(vault ? await listenerFindings(config, own, vault.listen, { tls, ...ofVault }) : []),
+  ]
+}
+
+/** What is asked of a listener, and what it is called. */
+interface Listening {
+  readonly tls: boolean
+  readonly name: string
+  readonly path: string
+}
+
+const ofApi = { name: 'server', path: '/readyz' }
+const ofVault = { name: 'vault', path: '/v1/sys/health' }
+
+async function listenerFindings(
+  { tailscaled: { services } }: DoctorConfig,
+  own: OwnNode,
+  { host: only, port }: { readonly host: string | undefined; readonly port: number },
+  listening: Listening,
+): Promise<Finding[]> {
+  const { name } = listening
   try {
-    const [status, text] = await ask({ host, port: door.port }, door.tls !== 'none')
-    if (status === 200) return [ok('server', `at ${at} is ready`)]
-    if (status === 503) {
-      return [failed('server', `at ${at} is not ready: ${text.trim()}`, 'Its log says why.')]
-    }
-    const hint = 'Stop that one, or give the server another port with --listen.'
-    return [failed('server', `another program answers at ${at}`, hint)]
+    if (only !== undefined) refuseForeignAddress(only, [...own.addresses, ...services])
   } catch (error) {
-    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'no answer'
+    return [failure(name, error)]
+  }
+  const all = own.userspace ? ['127.0.0.1'] : [...own.addresses, ...services]
+  const looked = await Promise.all(
+    (only === undefined ? all : [only]).map(async (host) => {
+      const address = { host, port }
+      const found = await serverFinding(addressText(address), { ...address, ...listening })
+      const fault = found.state === 'warning' ? await bindFault(address) : undefined
+      return { found, ...(fault !== undefined && { fault: failure(name, fault) }) }
+    }),
+  )
+  // A server that can listen on one of them starts, and tries the others again.
+  const starts = looked.some(({ fault }) => fault === undefined)
+  return looked.map(({ found, fault }) =>
+    fault && starts ? warning(name, fault.message, fault.hint) : (fault ?? found),
+  )
+}
+
+/** Asks a server for its state, which every caller may know. A warning: none answers. */
+async function serverFinding(at: string, asked: Asked): Promise<Finding> {
+  const { name } = asked
+  try {
+    const [status, text] = await ask(asked)
+    if (status === 200) return ok(name, `at ${at} is ready`)
+    if (status === 503) {
+      return failed(name, `at ${at} is not ready: ${text.trim()}`, 'Its log says why.')
+    }
+    const hint = 'Stop that one, or give the server another port with --listen or --vault-listen.'
+    return failed(name, `another program answers at ${at}`, hint)
+  } catch (error) {
     const hint = 'Start it, or give doctor the settings that it runs with.'
-    return [warning('server', `nothing is ready at ${at} (${reason})`, hint)]
+    const reason = isSystemError(error) ? reasonOf(error) : 'no answer'
+    return warning(name, `none is ready at ${at}: ${reason}`, hint)
   }
 }
 
-function ask(at: { host: string; port: number }, tls: boolean): Promise<[number, string]> {
-  const options = { ...at, path: '/readyz', signal: AbortSignal.timeout(READY_WAIT_MS) }
+/** Why a server could not listen there; undefined where it could. */
+async function bindFault(address: Address): Promise<unknown> {
+  await using server = createServer()
+  try {
+    await bind(server, address)
+    return undefined
+  } catch (error) {
+    return error
+  }
+}
+
+/** Where a server is asked. */
+type Asked = (Address | { readonly socketPath: string }) &
+  Pick<Listening, 'name' | 'path'> & { readonly tls?: boolean }
+
+function ask({ tls = false, ...at }: Omit<Asked, 'name'>): Promise<[number, string]> {
+  const options = { ...at, signal: AbortSignal.timeout(READY_WAIT_MS) }
   return new Promise((resolve, reject) => {
     const take = (answer: IncomingMessage): void => {
       let text = ''
@@ -171,25 +248,39 @@ async function peerFinding(
 ): Promise<Finding> {
   const { capabilities } = tailscaled
   try {
-    const answer = await localApi.whois(peer)
-    if (!answer) {
+    const isName = isIP(peer) === 0 && !peer.includes(':')
+    const address = isName ? await addressOf(peer, localApi) : peer
+    const answer = address === undefined ? undefined : await localApi.whois(address)
+    if (address === undefined || !answer) {
       const hint =
-        'Take an address from `tailscale status`; the policy must let the node see this one.'
-      return failed('peer', `tailscaled has no node at ${quote(peer)}`, hint)
+        'Take a name or an address from `tailscale status`; the policy must let the node see this one.'
+      const what = isName ? 'that is called' : 'at'
+      return failed('peer', `tailscaled has no node ${what} ${quote(peer)}`, hint)
     }
-    const at = { address: peer, self: own.id, capabilities, now }
+    const at = { address, self: own.id, capabilities, now }
     const { principal, rules } = callerOf(answer, at)
     const who = `${principal.hostname} (${principal.user ?? principal.tags?.join(', ')})`
     const may = rules.map(({ action, secret }) => `${action.join(', ')} on ${secret.join(', ')}`)
     if (may.length > 0) return ok('peer', `${who} may ${may.join('; ')}`)
     const message = `${who} has no rules: no grant gives it ${quote(capabilities[0] ?? '')} on this node`
-    return warning('peer', message, 'Grant it in the policy: see docs/policy.md.')
+    return warning('peer', message, 'Grant it in the policy: see docs/guides/policy.md.')
   } catch (error) {
     if (error instanceof SottoError) return failure('peer', error)
     const reason = error instanceof Error ? error.message : 'unknown'
     const message = `who calls from ${quote(peer)} is refused: ${reason}`
     return failed('peer', message, 'Check the node and the policy of the tailnet.')
   }
+}
+
+/** An address of the node that is called `name`, in full or without the name of the tailnet. */
+async function addressOf(name: string, localApi: LocalApi): Promise<string | undefined> {
+  const { Self, Peer } = await localApi.nodes()
+  const wanted = name.toLowerCase().replace(/\.$/, '')
+  const node = [Self, ...Object.values(Peer ?? {})].find((each) => {
+    const full = each?.DNSName.toLowerCase().replace(/\.$/, '') ?? ''
+    return full !== '' && (full === wanted || full.split('.')[0] === wanted)
+  })
+  return node?.TailscaleIPs[0]
 }
 
 function remaining(end: number, now: Date): string {

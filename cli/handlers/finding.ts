@@ -1,5 +1,5 @@
 /** What `sotto doctor` finds: one thing each, and how it is. */
-import { asSottoError } from '../../client/api/errors.ts'
+import { described } from '../../client/platform/system-error.ts'
 
 /** What was found of one thing. */
 export interface Finding {
@@ -28,6 +28,6 @@ export function failed(name: string, message: string, hint: string): Finding {
 
 /** The finding that something failed with `error`. */
 export function failure(name: string, error: unknown): Finding {
-  const { message, hint } = asSottoError(error)
+  const { message, hint } = described(error)
   return { name, state: 'failed', message, hint }
 }

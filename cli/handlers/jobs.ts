@@ -1,18 +1,22 @@
 /** Jobs of a server: how they are, and a run now. */
 import type { OperationResponse } from '../../client/api/operations.ts'
 import { SottoError } from '../../client/api/errors.ts'
+import { visible } from '../../client/api/visible.ts'
 import type { Client } from '../../client/client.ts'
 import type { Invocation } from '../invocation.ts'
-import { table, visible } from '../terminal/text.ts'
+import { table } from '../terminal/table.ts'
 
 type JobState = OperationResponse<'job-run'>
 
 /** Prints each job that the caller may run. */
 export async function jobStatus(invocation: Invocation): Promise<void> {
   const states = await invocation.client().operate('job-status', {})
-  await invocation.print(states, () =>
-    table([['JOB', 'LAST RUN', 'RESULT', 'NEXT RUN', 'NOTE'], ...states.map(cellsOf)]),
+  const rows = states.map(cellsOf)
+  await invocation.print(states, (room) =>
+    table([['JOB', 'LAST RUN', 'RESULT', 'NEXT RUN', 'NOTE'], ...rows], { room }),
   )
+  if (states.length > 0 || invocation.json) return
+  await invocation.io.stderr.write('No jobs that you may run: most need the action `backup`.\n')
 }
 
 /** Runs a job, and prints how it ended. Then throws `job_failed` when it failed. */
@@ -35,7 +39,7 @@ export async function followRun(
   while (state.Running && state.LastStart === Started) {
     state = await client.operate('job-run', { Name, ...(Started !== undefined && { Started }) })
   }
-  await invocation.print(state, () => `${visible(state.LastMessage ?? '')}\n`)
+  await invocation.print(state, () => `${visible(state.LastMessage ?? state.LastResult ?? '')}\n`)
   if (state.LastResult === 'failed') {
     const hint = '`sotto job status` says when it is tried next.'
     throw new SottoError('job_failed', `Job ${visible(Name)} failed`, { hint })

@@ -5,7 +5,7 @@ import type { OperationRequest, OperationResponse } from '../../client/api/opera
 import type { Client } from '../../client/client.ts'
 import type { Invocation } from '../invocation.ts'
 import { Halt, Progress } from '../terminal/progress.ts'
-import { table } from '../terminal/text.ts'
+import { table } from '../terminal/table.ts'
 
 /** Secrets that are moved at the same time. */
 const AT_ONCE = 8
@@ -20,18 +20,20 @@ const hopeless: ReadonlySet<ErrorCode> = new Set(['unreachable', 'shutting_down'
 /** One secret, and what became of it. */
 interface Moved {
   readonly Name: string
-  readonly Result: 'migrated' | 'skipped' | 'failed' | 'planned' | 'unfinished'
+  readonly Result: Plan['Secrets'][number]['Result'] | 'failed' | 'planned' | 'unfinished'
   readonly Versions?: number | undefined
   /** Why it was skipped or failed, or what is still to be done. */
   readonly Reason?: string | undefined
 }
 
+const clearedNote = 'it is there already; what was kept at the source goes'
+
 type Move = Omit<OperationRequest<'migrate-secret'>, 'Name'>
 type Plan = OperationResponse<'migrate-plan'>
 
 /**
- * Moves every secret that is named and prints what became of each that was not simply moved, then how
- * many were. Resolves with 130 after Ctrl-C. Then throws `migration_incomplete` where a secret failed
+ * Moves every secret that is named and prints what became of each, then how many were moved. Resolves with the
+ * exit code where it was asked to stop. Then throws `migration_incomplete` where a secret failed
  * or may not be read.
  */
 export async function migrateSecrets(invocation: Invocation): Promise<number | void> {
@@ -41,17 +43,16 @@ export async function migrateSecrets(invocation: Invocation): Promise<number | v
   const progress = new Progress(io, io.stderr.isTTY && !json)
   using halt = new Halt(invocation)
   try {
-    const { From, To } = move
     const Names = invocation.text('names')?.split(',') ?? []
-    const plan = await client.operate('migrate-plan', { From, To, Names })
+    const plan = await client.operate('migrate-plan', { ...move, Names })
     const dryRun = invocation.on('dry-run')
     const results = dryRun
-      ? plan.Names.map((Name): Moved => ({ Name, Result: 'planned' }))
-      : await moveAll(plan.Names, { client, move, halt, progress })
+      ? plan.Secrets.map(planned)
+      : await moveAll(plan.Secrets, { client, move, halt, progress })
     await progress.end()
     const report = reportOf(results, plan)
-    await invocation.print(report, () => asTable(report, dryRun))
-    if (halt.asked) return 130
+    await invocation.print(report, (room) => asTable(report, dryRun, room))
+    if (halt.asked) return halt.exit
     refuseIncomplete(report)
   } finally {
     await progress.end()
@@ -76,10 +77,21 @@ interface Work {
   readonly progress: Progress
 }
 
-/** Moves secrets, several at once, and resolves with what became of each, in the same order. */
-async function moveAll(names: readonly string[], work: Work): Promise<Moved[]> {
-  const results = names.map((Name): Moved => ({ Name, Result: 'unfinished' }))
-  const left = names.entries()
+function planned(secret: Plan['Secrets'][number]): Moved {
+  const { Name, Result } = secret
+  if (Result === 'cleared') return { Name, Result: 'planned', Reason: clearedNote }
+  return Result === 'migrated' ? { ...secret, Result: 'planned' } : secret
+}
+
+/** Moves those that are not to be skipped, several at once. Resolves with what became of each, in the same order. */
+async function moveAll(secrets: Plan['Secrets'], work: Work): Promise<Moved[]> {
+  const results = secrets.map(
+    (each): Moved => (each.Result === 'skipped' ? each : { Name: each.Name, Result: 'unfinished' }),
+  )
+  const due = results.flatMap(({ Name, Result }, at) =>
+    Result === 'skipped' ? [] : ([[at, Name]] as const),
+  )
+  const left = due.values()
   let done = 0
   let stopped = false
   const worker = async (): Promise<void> => {
@@ -88,7 +100,7 @@ async function moveAll(names: readonly string[], work: Work): Promise<Moved[]> {
       const { code, ...moved } = await moveOne(name, work)
       if (code && hopeless.has(code)) stopped = true
       results[at] = moved
-      work.progress.part('moving', ++done, names.length)
+      work.progress.part('moving', ++done, due.length)
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
@@ -116,12 +128,13 @@ async function moveOne(
 
 type Report = ReturnType<typeof reportOf>
 
-function reportOf(Secrets: readonly Moved[], { There, Hidden }: Plan) {
+function reportOf(Secrets: readonly Moved[], { Hidden }: Plan) {
   const count = (result: Moved['Result']): number =>
     Secrets.filter(({ Result }) => Result === result).length
   return {
     Migrated: count('migrated'),
-    Skipped: count('skipped') + There,
+    Cleared: count('cleared'),
+    Skipped: count('skipped'),
     Failed: count('failed'),
     Unfinished: count('unfinished'),
     Planned: count('planned'),
@@ -130,19 +143,27 @@ function reportOf(Secrets: readonly Moved[], { There, Hidden }: Plan) {
   }
 }
 
-function asTable({ Secrets, ...counts }: Report, dryRun: boolean): string {
-  const rows = Secrets.filter(
-    ({ Result, Reason }) => Result !== 'migrated' || Reason !== undefined,
-  ).map(({ Name, Result, Reason = '' }) => [Name, Result, Reason])
-  const { Migrated, Skipped, Failed, Unfinished, Planned, Hidden } = counts
+function asTable(
+  { Secrets, ...counts }: Report,
+  dryRun: boolean,
+  room: number | undefined,
+): string {
+  const rows = Secrets.map(({ Name, Result, Reason }) => [
+    Name,
+    Result,
+    Reason ?? (Result === 'cleared' ? clearedNote : ''),
+  ])
+  const { Migrated, Cleared, Skipped, Failed, Unfinished, Planned, Hidden } = counts
   const words = [
     dryRun ? `${Planned} would be migrated` : `${Migrated} migrated`,
+    ...(Cleared > 0 ? [`${Cleared} cleared`] : []),
     `${Skipped} skipped`,
     ...(dryRun ? [] : [`${Failed} failed`]),
     ...(Unfinished > 0 ? [`${Unfinished} not begun`] : []),
     ...(Hidden > 0 ? [`${Hidden} that you may not get`] : []),
   ]
-  return `${rows.length === 0 ? '' : table([['NAME', 'RESULT', 'NOTE'], ...rows])}${words.join(', ')}\n`
+  const list = rows.length === 0 ? '' : table([['NAME', 'RESULT', 'NOTE'], ...rows], { room })
+  return `${list}${words.join(', ')}\n`
 }
 
 function refuseIncomplete({ Failed, Unfinished, Hidden, Planned }: Report): void {

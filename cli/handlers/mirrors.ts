@@ -3,7 +3,7 @@ import { SottoError } from '../../client/api/errors.ts'
 import type { OperationResponse } from '../../client/api/operations.ts'
 import type { Invocation } from '../invocation.ts'
 import { followRun } from './jobs.ts'
-import { table } from '../terminal/text.ts'
+import { table } from '../terminal/table.ts'
 
 type Status = OperationResponse<'mirror-status'>[number]
 type Planned = OperationResponse<'mirror-plan'>['Items'][number]
@@ -13,9 +13,10 @@ export async function mirrorStatus(invocation: Invocation): Promise<void> {
   const Backend = invocation.word(0)
   const request = Backend === undefined ? {} : { Backend }
   const mirrors = await invocation.client().operate('mirror-status', request)
-  await invocation.print(mirrors, () =>
-    mirrors.length === 0 ? 'No mirror is set up.\n' : mirrors.map(described).join('\n'),
-  )
+  await invocation.print(mirrors, (room) => {
+    if (mirrors.length === 0) return 'No mirror is set up.\n'
+    return mirrors.map((each) => described(each, room)).join('\n')
+  })
 }
 
 /** `sotto mirror sync [BACKEND]`. Throws `job_failed` when it failed. */
@@ -31,7 +32,7 @@ export async function mirrorSync(invocation: Invocation): Promise<void> {
   }
   if (Backend !== undefined && invocation.on('dry-run')) {
     const planned = await planOf(invocation, { Backend, ...(OnDrift && { OnDrift }) })
-    return invocation.print(planned, () => plan(planned))
+    return invocation.print(planned, (room) => plan(planned, room))
   }
   const client = invocation.client()
   const state = await client.operate('mirror-sync', {
@@ -64,16 +65,16 @@ async function planOf(
   return items
 }
 
-function plan(items: readonly Planned[]): string {
+function plan(items: readonly Planned[], room: number | undefined): string {
   if (items.length === 0) return 'Everything is as it should be.\n'
   const rows = items.map(({ Name, Action, Reason }) => [Name, Action, Reason])
-  return table([['SECRET', 'WOULD', 'BECAUSE'], ...rows])
+  return table([['SECRET', 'WOULD', 'BECAUSE'], ...rows], { room })
 }
 
-function described(status: Status): string {
+function described(status: Status, room: number | undefined): string {
   const { Backend, Secrets, OnDrift, OnDelete, Counts, LagSeconds, Items } = status
   const counts = Object.entries(Counts).map(([state, count]) => `${count} ${state}`)
-  const { CheckedAt = 'never', LastRun, LastResult, LastMessage } = status
+  const { Foreign, CheckedAt = 'never', LastRun, LastResult, LastMessage } = status
   const facts = [
     ['Mirror:', Backend],
     ['Secrets:', Secrets.join(' ')],
@@ -81,10 +82,16 @@ function described(status: Status): string {
     ['State:', counts.length === 0 ? 'empty' : counts.join(', ')],
     ['Waits:', LagSeconds === 0 ? 'nothing' : `since ${LagSeconds} s`],
     ['Compared:', CheckedAt],
+    ...(Foreign && Foreign.Count > 0 ? [['Foreign:', foreignText(Foreign)]] : []),
     ...(LastRun === undefined ? [] : [['Last run:', `${LastRun} ${LastResult}`]]),
     ...(LastMessage === undefined ? [] : [['Failure:', LastMessage]]),
   ]
   const items = Items.map(({ Name, State, Reason, Since }) => [Name, State, Since, Reason])
   const list = items.length === 0 ? [] : [['SECRET', 'STATE', 'SINCE', 'REASON'], ...items]
-  return table(facts) + table(list)
+  return table(facts, { room }) + table(list, { room })
+}
+
+function foreignText({ Count, Paths }: NonNullable<Status['Foreign']>): string {
+  const count = `${Count} made there by someone else`
+  return Paths.length === 0 ? count : `${count}: ${Paths.join(' ')}`
 }

@@ -1,26 +1,81 @@
 /** The server itself: runs it, and makes its store. */
 import { quote } from '../../client/api/errors.ts'
-import { readInitConfig, readServerConfig } from '../../server/config/config.ts'
+import {
+  logFormatOf,
+  readInitConfig,
+  type ServerConfig,
+  serverConfigOf,
+} from '../../server/config/config.ts'
+import { proxyNotes } from '../../server/config/proxy-notes.ts'
 import { type RunningServer, startServer } from '../../server/start/server.ts'
 import { initialise } from '../../server/start/new-store.ts'
-import { type Environment, setecNotes } from '../../server/config/settings/given.ts'
-import type { Io, Output } from '../terminal/io.ts'
+import { type Environment, variableIn } from '../../client/api/given.ts'
+import { readSettings, setecNotes } from '../../server/config/settings/given.ts'
+import { reportFaults } from '../server-faults.ts'
+import { openServerLog, type ServerLog } from '../server-log.ts'
+import { strayNotes } from '../strays.ts'
+import type { Io } from '../terminal/io.ts'
+import { interruptible } from '../terminal/progress.ts'
 
-/**
- * Runs a server until the process is asked to stop, and resolves with the exit code. Rejects with
- * the SottoError of what kept it from starting.
- */
+/** Runs a server until the process is asked to stop, and resolves with the exit code. Its log says why it failed, if it did. */
 export async function serve(args: readonly string[], env: Environment, io: Io): Promise<number> {
-  const config = readServerConfig(args, env)
-  for (const note of setecNotes(env)) await write(io.stderr, `${note}\n`)
+  const { log, config } = settingsOf(args, env, io)
+  for (const note of [...(await strayNotes(env, true)), ...setecNotes(env)]) log.warn(note)
+  try {
+    return await serveWith(config(), { env, io, log })
+  } catch (error) {
+    return log.failed(error)
+  }
+}
+
+/** What a server runs in. */
+interface Surroundings {
+  readonly env: Environment
+  readonly io: Io
+  readonly log: ServerLog
+}
+
+/** The log as the settings have it, and what reads the rest of them. */
+function settingsOf(
+  args: readonly string[],
+  env: Environment,
+  io: Io,
+): { readonly log: ServerLog; readonly config: () => ServerConfig } {
+  try {
+    const given = readSettings('server', args, env)
+    const log = openServerLog(logFormatOf(given), io, env)
+    return { log, config: () => serverConfigOf(given) }
+  } catch (error) {
+    // Which format was asked for is not known: what is wrong is said in words.
+    return { log: openServerLog('text', io, env), config: () => raise(error) }
+  }
+}
+
+function raise(error: unknown): never {
+  throw error
+}
+
+async function serveWith(config: ServerConfig, { env, io, log }: Surroundings): Promise<number> {
+  for (const note of proxyNotes(config)) log.info(note)
+  if (!config.dev && config.configFile) {
+    log.info(`settings are read from ${quote(config.configFile.path)}`)
+  }
   // SIGUSR1 would open Node's debugger, which reads memory.
   process.on('SIGUSR1', () => {})
-  const stopping = stopSignal()
-  const server = await startServer(config, { say: (line) => void write(io.stderr, `${line}\n`) })
-  await write(io.stdout, `listening on ${server.url}\n`)
-  if (config.dev) await write(io.stderr, banner(server, config.tailnet))
-  const signal = await stopping
-  await write(io.stderr, `${signal}: finishing what was accepted\n`)
+  using undo = new DisposableStack()
+  undo.use(reportFaults(log))
+  using stop = stopSignal(io)
+  const server = await startServer(config, {
+    logger: log,
+    variable: (names) => variableIn(env, names),
+  })
+  const { url } = server
+  await log.show(`listening on ${url}\n`, `listening on ${url}`, { url }, io.stdout)
+  if (config.dev) {
+    const about = aboutDevelopment(server, config.tailnet)
+    await log.show(banner(about, url), about.join(' '))
+  }
+  log.info(`${await stop.signal}: finishing what was accepted`)
   await server.stop()
   return 0
 }
@@ -28,11 +83,17 @@ export async function serve(args: readonly string[], env: Environment, io: Io): 
 /** Makes a store and resolves with the exit code. Rejects with the SottoError of what is in the way. */
 export async function init(args: readonly string[], env: Environment, io: Io): Promise<number> {
   const config = readInitConfig(args, env)
-  const made = await initialise(config)
-  const { services, keyFile } = made
+  // A store that is being made is made whole.
+  const made = await interruptible(io, (signal) => initialise(config, signal))
+  const { services, keyFile, rootFingerprint } = made
   const keys = services.map(({ provider, fingerprint }) => `${provider} ${fingerprint}`)
   if (keyFile) keys.push(keyFile)
-  await io.stdout.write([`store ${made.store}`, ...keys.map((key) => `key ${key}`), ''].join('\n'))
+  const lines = [
+    `store ${made.store}`,
+    ...keys.map((key) => `key ${key}`),
+    `root ${rootFingerprint}`,
+  ]
+  await io.stdout.write(`${lines.join('\n')}\n`)
   const [service] = services
   if (service !== undefined) {
     const name = service.provider === 'aws-kms' ? 'AWS KMS' : 'OpenBao Transit'
@@ -53,30 +114,28 @@ export async function init(args: readonly string[], env: Environment, io: Io): P
   return 0
 }
 
-/** Writes to a person. A server runs on when its output is closed. */
-async function write(output: Output, text: string): Promise<void> {
-  await output.write(text).catch(() => {})
-}
-
-function stopSignal(): Promise<string> {
+/** The first signal that asks to stop. Those after it do nothing: npm passes on what the terminal has sent already. */
+function stopSignal(io: Io): Disposable & { readonly signal: Promise<string> } {
   const { promise, resolve } = Promise.withResolvers<string>()
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
-  return promise
+  return Object.assign(io.onInterrupt(resolve), { signal: promise })
 }
 
-/** What a newcomer needs: what this is, and commands to paste next. */
-function banner({ url, state }: RunningServer, tailnet: string | undefined): string {
-  const sotto = import.meta.url.endsWith('.ts') ? 'npm run -s sotto --' : 'sotto'
+/** What a development server is, in sentences. */
+function aboutDevelopment({ state }: RunningServer, tailnet: string | undefined): string[] {
   const where = state.temporary
     ? `State is in the temporary directory ${quote(state.path)} and is deleted when the server stops.`
     : `State is kept in ${quote(state.path)}.`
   const who = tailnet
     ? `Callers are the nodes of ${quote(tailnet)}, told apart by the loopback address they call from.`
-    : 'Every client on this machine that calls from 127.0.0.1 may do everything.'
+    : 'Every client on this machine that calls from 127.0.0.1 or ::1 may do everything.'
+  return ['This is a development server, not safe for production.', where, who]
+}
+
+/** What a newcomer needs: what this is, and commands to paste next. */
+function banner(about: readonly string[], url: string): string {
+  const sotto = import.meta.url.endsWith('.ts') ? 'npm run -s sotto --' : 'sotto'
   return `
-This is a development server, not safe for production.
-${where}
-${who}
+${about.join('\n')}
 
 Store a secret, then read it, in another terminal:
 

@@ -3,22 +3,21 @@ import { quote } from '../../client/api/errors.ts'
 import { secretActions } from '../../client/api/types.ts'
 import type { Identity } from '../../client/client.ts'
 import type { Invocation } from '../invocation.ts'
-import { table } from '../terminal/text.ts'
+import { table } from '../terminal/table.ts'
 
 /** A label, empty where it is that of the row above, and what it is for. */
 type Row = readonly [label: string, text: string]
 
 /** Prints who the server takes the caller for. */
 export async function whoami(invocation: Invocation): Promise<void> {
-  const name = invocation.word(0) === undefined ? undefined : invocation.name()
+  const name = invocation.word(0)
   const self = await invocation.client().whoami(name)
-  await invocation.print(self, () =>
-    table([
-      ...whoRows(self),
-      ...ruleRows(self),
-      ...(name === undefined ? asOperator(self) : on(name, self)),
-    ]),
-  )
+  const rows = [
+    ...whoRows(self),
+    ...ruleRows(self),
+    ...(name === undefined ? asOperator(self) : on(name, self)),
+  ]
+  await invocation.print(self, (room) => table(rows, { room }))
 }
 
 function whoRows({ Hostname, IP, NodeID, User, Tags }: Identity): Row[] {

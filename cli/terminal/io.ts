@@ -1,14 +1,19 @@
 /** Where a command reads and writes. Data goes to stdout, words to stderr; a test gives its own. */
 
+import type { StopSignal } from './interrupted.ts'
+
 /** A place to write to. */
 export interface Output {
   /** Whether a person is looking. */
   readonly isTTY: boolean
+  /** How many characters a line of the terminal has; absent where there is none, or it does not say. */
+  readonly columns?: number | undefined
   /**
    * Resolves once everything was handed over. Rejects with the system's error when it could not be:
-   * `EPIPE` when the reader is gone, `ENOSPC` when a disk is full.
+   * `EPIPE` when the reader is gone, `ENOSPC` when a disk is full. On a terminal, characters that it would act
+   * on are shown, unless `raw`; anywhere else every byte arrives as it is.
    */
-  write(data: string | Uint8Array): Promise<void>
+  write(data: string | Uint8Array, options?: { readonly raw?: boolean }): Promise<void>
 }
 
 /** A place to read from. */
@@ -28,6 +33,6 @@ export interface Io {
   readonly stderr: Output
   /** Milliseconds since 1970. */
   now(): number
-  /** Calls `act` at each Ctrl-C or other request to end, instead of ending, until disposed of. */
-  onInterrupt(act: () => void): Disposable
+  /** Calls `act` at each signal that asks to stop, such as Ctrl-C, instead of dying of it, until disposed of. */
+  onInterrupt(act: (signal: StopSignal) => void): Disposable
 }

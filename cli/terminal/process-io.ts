@@ -1,7 +1,10 @@
 /** The streams of this process, as the commands use them. */
 import { fstatSync, writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
+import { type StopSignal, stopSignals } from './interrupted.ts'
 import type { Io, Output } from './io.ts'
+import { within } from './layout.ts'
+import { shown } from './text.ts'
 
 /** Stdin, stdout and stderr of this process, and the system's clock. */
 export function processIo(): Io {
@@ -18,14 +21,22 @@ export function processIo(): Io {
   }
 }
 
-const interrupts = ['SIGINT', 'SIGTERM'] as const
+const interrupts = Object.keys(stopSignals) as StopSignal[]
 
 function outputTo(fd: number, stream: () => NodeJS.WriteStream): Output {
+  const isTTY = isatty(fd)
   return {
-    isTTY: isatty(fd),
-    write: async (data) => {
-      if (isFile(fd)) writeWhole(fd, Buffer.from(data))
-      else await writeStream(stream(), data)
+    isTTY,
+    get columns() {
+      // The stream itself is made only for what is written to it.
+      return isTTY ? stream().columns || undefined : undefined
+    },
+    write: async (data, { raw = false } = {}) => {
+      if (isFile(fd)) return writeWhole(fd, Buffer.from(data))
+      if (!isTTY || raw) return writeStream(stream(), data)
+      // Words are for a person, and only a program could tell where a line of data was broken.
+      const room = fd === 2 ? stream().columns : 0
+      await writeStream(stream(), room ? within(shown(data), room) : shown(data))
     },
   }
 }

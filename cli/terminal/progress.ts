@@ -1,17 +1,20 @@
 /** One line on the terminal that changes, where a person is looking. */
+import { visible } from '../../client/api/visible.ts'
 import { Interrupted } from './interrupted.ts'
 import type { Invocation } from '../invocation.ts'
 import type { Io } from './io.ts'
 
 /** How often the line changes at most, in milliseconds. */
 const PROGRESS_MS = 100
+/** How long what is aborted may take to end: what waits for another machine may not notice. */
+const GRACE_MS = 3000
 
 /** How far a command is. Nothing is shown unless `shown`. */
 export class Progress {
   readonly #io: Io
   readonly #shown: boolean
   #width = 0
-  #last = 0
+  #last = Number.NEGATIVE_INFINITY
 
   constructor(io: Io, shown: boolean) {
     this.#io = io
@@ -20,7 +23,7 @@ export class Progress {
 
   /** Shows `text`, if it is time for a change or `last` says that no other follows soon. */
   show(text: string, last: boolean): void {
-    const now = this.#io.now()
+    const now = performance.now()
     if (!this.#shown || (!last && now - this.#last < PROGRESS_MS)) return
     this.#last = now
     void this.#write(text).catch(() => {})
@@ -40,27 +43,46 @@ export class Progress {
   }
 
   async #write(text: string): Promise<void> {
-    const line = `\r${text.padEnd(this.#width)}${text === '' ? '\r' : ''}`
-    this.#width = text.length
-    await this.#io.stderr.write(line)
+    const plain = visible(text)
+    const line = `\r${plain.padEnd(this.#width)}${plain === '' ? '\r' : ''}`
+    this.#width = plain.length
+    await this.#io.stderr.write(line, { raw: true })
   }
 }
 
-/** Runs `act`, showing how far it is, and breaks it off on Ctrl-C. */
+/** Runs `act`, showing how far it is. A signal that asks to stop aborts it; then it throws Interrupted. */
 export async function withProgress<T>(
   invocation: Invocation,
   act: (show: Progress['part'], signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { io, json } = invocation
   const progress = new Progress(io, io.stderr.isTTY && !json)
-  const stop = new AbortController()
-  using _ = io.onInterrupt(() => stop.abort())
   try {
-    return await act((...step) => progress.part(...step), stop.signal)
-  } catch (error) {
-    throw stop.signal.aborted ? new Interrupted('Interrupted', { cause: error }) : error
+    return await interruptible(io, (signal) => act((...step) => progress.part(...step), signal))
   } finally {
     await progress.end()
+  }
+}
+
+/** Runs `act`. A signal that asks to stop aborts it: then it throws Interrupted once all is in order, or soon. */
+export async function interruptible<T>(
+  io: Io,
+  act: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const stop = new AbortController()
+  const late = Promise.withResolvers<never>()
+  let timer: NodeJS.Timeout | undefined
+  using _ = io.onInterrupt((signal) => {
+    if (stop.signal.aborted) return
+    stop.abort(new Interrupted(signal))
+    timer = setTimeout(() => late.reject(stop.signal.reason), GRACE_MS)
+  })
+  try {
+    return await Promise.race([act(stop.signal), late.promise])
+  } catch (error) {
+    throw stop.signal.aborted ? stop.signal.reason : error
+  } finally {
+    clearTimeout(timer)
   }
 }
 
@@ -68,14 +90,15 @@ export async function withProgress<T>(
 export class Halt {
   readonly #abort = new AbortController()
   readonly #listening: Disposable
-  #asked = false
+  #exit: number | undefined
 
   /** Listens until it is disposed of. */
   constructor({ io, json }: Invocation) {
-    this.#listening = io.onInterrupt(() => {
-      if (this.#asked) this.#abort.abort(new Interrupted('Interrupted'))
+    this.#listening = io.onInterrupt((signal) => {
+      const stop = new Interrupted(signal)
+      if (this.asked) this.#abort.abort(stop)
       else if (!json) void io.stderr.write(haltWords).catch(() => {})
-      this.#asked = true
+      this.#exit ??= stop.exit
     })
   }
 
@@ -85,7 +108,12 @@ export class Halt {
 
   /** Whether nothing further is to be begun. */
   get asked(): boolean {
-    return this.#asked
+    return this.#exit !== undefined
+  }
+
+  /** The exit code where that was asked for. */
+  get exit(): number | undefined {
+    return this.#exit
   }
 
   [Symbol.dispose](): void {

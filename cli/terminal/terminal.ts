@@ -9,6 +9,8 @@ import { Interrupted } from './interrupted.ts'
 
 /** Milliseconds of quiet after which what was pasted has come to its end. */
 const QUIET_MS = 100
+/** Milliseconds in which a process stops that is told to. */
+const STOP_MS = 50
 
 const keys = {
   interrupt: 0x03,
@@ -19,6 +21,7 @@ const keys = {
   enter: 0x0d,
   eraseLine: 0x15,
   eraseWord: 0x17,
+  suspend: 0x1a,
   quit: 0x1c,
   escape: 0x1b,
   delete: 0x7f,
@@ -33,6 +36,8 @@ export class Terminal {
   #pending = Buffer.alloc(0)
   #wake: (() => void) | undefined
   #ended = false
+  #interrupted: Interrupted | undefined
+  #question = ''
 
   /** Takes the terminal; an answer may have `limit` bytes. Throws `local` where there is none. */
   constructor(limit: number) {
@@ -55,14 +60,17 @@ export class Terminal {
       this.#wake?.()
     }
     this.#input.on('end', ended).on('error', ended)
+    process.on('SIGCONT', this.#resume)
   }
 
   /**
    * Shows `question` and resolves with the line that is typed after it, without its end. Throws
-   * Interrupted on Ctrl-C, and `local` when the terminal goes away, on Ctrl-D, and for answers that
-   * are too long, hold control characters such as arrow keys, or have more than one line.
+   * Interrupted on Ctrl-C or after `interrupt`, and `local` when the terminal goes away, on Ctrl-D,
+   * and for answers that are too long, hold control characters such as arrow keys, or have more than
+   * one line.
    */
   async ask(question: string): Promise<Uint8Array> {
+    this.#question = question
     this.#output.write(question)
     try {
       return await this.#readLine()
@@ -79,8 +87,15 @@ export class Terminal {
     } while (this.#pending.length > 0 && !this.#ended)
   }
 
+  /** Ends the question that is asked with `reason`. */
+  interrupt(reason: Interrupted): void {
+    this.#interrupted = reason
+    this.#wake?.()
+  }
+
   /** Gives the terminal back as it was. */
   close(): void {
+    process.off('SIGCONT', this.#resume)
     if (!this.#input.destroyed && !this.#ended) this.#input.setRawMode(false)
     this.#input.destroy()
     this.#output.destroy()
@@ -91,11 +106,14 @@ export class Terminal {
     for (;;) {
       const key = await this.#key()
       if (key === keys.enter || key === keys.newline) break
-      if (key === keys.interrupt || key === keys.quit) throw new Interrupted('Interrupted')
+      if (key === keys.interrupt || key === keys.quit) throw new Interrupted('SIGINT')
       if (key === undefined || key === keys.end) throw refusal('the terminal gave no answer')
       if (key === keys.backspace || key === keys.delete) eraseCharacter(line)
       else if (key === keys.eraseLine) line.length = 0
-      else if (key === keys.eraseWord) eraseWord(line)
+      else if (key === keys.suspend) {
+        line.length = 0
+        this.#suspend()
+      } else if (key === keys.eraseWord) eraseWord(line)
       else if (key < 0x20 && key !== keys.tab) {
         throw refusal('the answer has a control character, as arrow keys make them')
       } else line.push(key)
@@ -110,10 +128,36 @@ export class Terminal {
   }
 
   async #key(): Promise<number | undefined> {
-    while (this.#pending.length === 0 && !this.#ended) await this.#more()
+    while (this.#pending.length === 0 && !this.#ended && !this.#interrupted) await this.#more()
+    if (this.#interrupted) throw this.#interrupted
     const key = this.#pending[0]
     this.#pending = this.#pending.subarray(1)
     return key
+  }
+
+  /** Ctrl-Z: the shell gets the terminal back as it was, and this program and those in its pipe stop. */
+  #suspend(): void {
+    process.off('SIGCONT', this.#resume)
+    this.#input.setRawMode(false)
+    process.kill(0, 'SIGTSTP')
+    // It stops within this time, and goes on when the shell says so; where no shell controls it, at once.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, STOP_MS)
+    this.#askAgain()
+    process.on('SIGCONT', this.#resume)
+  }
+
+  /** Somebody else had it stop. A shell may have set the terminal; Node does not set a mode that it has set before. */
+  readonly #resume = (): void => {
+    this.#input.setRawMode(false)
+    // Nobody knows any more what was typed.
+    this.#pending = Buffer.of(keys.eraseLine)
+    this.#askAgain()
+    this.#wake?.()
+  }
+
+  #askAgain(): void {
+    this.#input.setRawMode(true)
+    this.#output.write(`\r${this.#question}`)
   }
 
   /** Resolves when more was typed, the terminal went away, or `quietMs` passed. */

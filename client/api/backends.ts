@@ -1,6 +1,6 @@
 /** What a backend is set up with: the schema that the API, the server and files for `apply` share. */
 import { z } from 'zod'
-import { mirrorSpec } from './mirrors.ts'
+import { MIRROR_PATH, mirrorSpec } from './mirrors.ts'
 import { nameProblem } from './names.ts'
 
 /** Names of mounts, namespaces and prefixes: segments that need no escape in a path. */
@@ -31,24 +31,50 @@ export const secretRef = z
     description: 'A secret that Sotto itself keeps: its active version, or a field of that.',
   })
 
+const inline = z.boolean().optional().meta({
+  description:
+    'Whether each call logs in by itself, so that no token is kept: OpenBao 2.4 or later.',
+})
+
 const auth = z
   .discriminatedUnion('method', [
     z.strictObject({
       method: z.literal('approle'),
       mount: path.optional(),
+      inline,
       roleId: text,
       secretIdSecretRef: secretRef,
     }),
-    z.strictObject({ method: z.literal('kubernetes'), mount: path.optional(), role: text }),
-    z.strictObject({ method: z.literal('jwt'), mount: path.optional(), role: text }),
+    z.strictObject({ method: z.literal('kubernetes'), mount: path.optional(), inline, role: text }),
+    z.strictObject({ method: z.literal('jwt'), mount: path.optional(), inline, role: text }),
     z.strictObject({
       method: z.literal('userpass'),
       mount: path.optional(),
+      inline,
       username: path,
       passwordSecretRef: secretRef,
     }),
   ])
   .meta({ id: 'BackendAuth', description: 'How the server logs in, instead of with a token.' })
+
+/** What Sotto keeps below the prefix of a backend for itself: no mirror shows anything there. */
+const KEPT = ['home', 'place', 'probe', 'versions'] as const
+
+/** Whether `path`, below the mount, is where a backend of that prefix keeps something for itself. */
+export function isKept(pathPrefix: string, at: string): boolean {
+  return KEPT.some((folder) => `${at}/`.startsWith(`${pathPrefix}/${folder}/`))
+}
+
+/** Below which path of the mount a mirror's entries are: empty for the mount itself. */
+export function mirrorTree(config: {
+  readonly pathPrefix: string
+  readonly mirror?: { readonly path?: string | undefined } | undefined
+}): string {
+  const { pathPrefix, mirror } = config
+  // A function: `$` in a replacement means something.
+  const filled = (mirror?.path ?? MIRROR_PATH).replace('{prefix}', () => pathPrefix)
+  return filled.replace(/\/?\{name\}$/, '')
+}
 
 /** What a backend of the type `openbao` is set up with. */
 export const openBaoConfig = z
@@ -70,9 +96,13 @@ export const openBaoConfig = z
     ({ tokenSecretRef, auth: given }) => (tokenSecretRef === undefined) !== (given === undefined),
     'must have one of tokenSecretRef and auth',
   )
+  .refine((config) => !isKept(config.pathPrefix, mirrorTree(config)), {
+    path: ['mirror', 'path'],
+    message: `must not lead into what Sotto keeps below the path prefix for itself: ${KEPT.join(', ')}`,
+  })
   .meta({
     id: 'OpenBaoConfig',
-    description: 'A KV v2 mount of an OpenBao or Vault, and how the server logs in there.',
+    description: 'A KV v2 mount of an OpenBao, and how the server logs in there.',
   })
 
 /** The types of backends. `sotto` is the store itself, which there is always exactly one of. */

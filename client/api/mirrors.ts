@@ -1,6 +1,18 @@
 /** What a mirror is set up with: the schema that the API, the server and files for `apply` share. */
 import { z } from 'zod'
 
+/** Where an entry is below the mount: literal segments, then the name, so that no two names share a path. */
+const pathTemplate = z
+  .string()
+  .max(256)
+  .regex(
+    /^(?!.*(?:^|\/)\.{1,2}\/)(?:\{prefix\}\/)?(?:[A-Za-z0-9._~-]+\/)*\{name\}$/,
+    'must be {name}, after {prefix} or segments of letters, digits, ".", "_", "~" and "-" if there are any, such as {prefix}/active/{name}',
+  )
+
+/** The template of a mirror that names none. */
+export const MIRROR_PATH = '{prefix}/active/{name}'
+
 const drifts = ['report', 'overwrite'] as const
 
 /** `adopt` takes over what is not ours: an operator says so for one sync, and not for all that come. */
@@ -15,6 +27,9 @@ const mirrorFields = z
       .min(1)
       .max(100)
       .meta({ description: 'Names, or patterns of names as rules have them.' }),
+    path: pathTemplate.optional().meta({
+      description: `Where a secret is below the mount; absent: \`${MIRROR_PATH}\`.`,
+    }),
     onDrift: z
       .enum(drifts, { error: ({ input }) => (input === 'adopt' ? noAdopt : undefined) })
       .default('report')

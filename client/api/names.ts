@@ -14,6 +14,11 @@ export function nameProblem(name: string): string | undefined {
   return undefined
 }
 
+/** Whether `text` can be what a program calls itself: 1 to 64 printable characters of ASCII, no blanks. */
+export function isLabel(text: string): boolean {
+  return /^[\x21-\x7e]{1,64}$/.test(text)
+}
+
 /** The number of bytes that `text` takes in UTF-8. */
 export function utf8Length(text: string): number {
   return Buffer.byteLength(text, 'utf8')

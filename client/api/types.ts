@@ -2,6 +2,8 @@
 
 /** The highest version number: versions are unsigned 32-bit integers. */
 export const MAX_VERSION = 4_294_967_295
+/** Secrets that one watch may be about. */
+export const MAX_WATCHED = 1000
 
 /** Bytes of UTF-8 that the name of a secret may have when it is written. */
 export const MAX_NAME_BYTES = 512
@@ -24,6 +26,9 @@ export const operatorActions = [
   'backends:delete',
   'mirror',
   'migrate',
+  'rotation:view',
+  'rotation:edit',
+  'rotation:run',
 ] as const
 
 /** All that a rule can allow. Names that are not listed are ignored in rules. */
@@ -47,6 +52,9 @@ export const results = [
   /** Allowed, but a system that it takes did not do it. */
   'failed',
 ] as const
+
+/** How an act came out by all of the log: a later record can take it back. */
+export const outcomes = [...results, 'abandoned'] as const
 
 /** How an act that was recorded came out. */
 export type Result = (typeof results)[number]

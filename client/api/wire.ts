@@ -5,18 +5,17 @@
 import { z } from 'zod'
 import type { MethodShape, methodErrors } from './calls.ts'
 import { SottoError } from './errors.ts'
-import { JsonSyntaxError, matchesField, readObject, type Token } from './go-json.ts'
+import { folded, JsonSyntaxError, REST_CHARACTERS, scanFields, unescaped } from './go-json.ts'
 import { MAX_READ_NAME_BYTES, nameProblem, utf8Length } from './names.ts'
 import { actions, MAX_NAME_BYTES, MAX_VERSION } from './types.ts'
 
-const loneSurrogates = /\p{Surrogate}/u
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
 /** Any name that a stored secret could have; what no secret can be called is found by no look-up. */
 const anyName = z
   .string()
   .default('')
-  .refine((name) => !loneSurrogates.test(name), 'must be well-formed Unicode')
+  .refine((name) => name.isWellFormed(), 'must be well-formed Unicode')
   .refine((name) => utf8Length(name) <= MAX_READ_NAME_BYTES, 'is too long')
   .meta({ description: 'The name of a secret, compared byte for byte.', maxLength: MAX_NAME_BYTES })
 
@@ -156,11 +155,14 @@ export type Request<M extends MethodName> = z.output<(typeof methods)[M]['reques
 
 /**
  * Decodes the body of a request to `method`. Throws SottoError `bad_request` for what Go's decoder
- * refuses, `invalid_version` and `invalid_name` for what Sotto does.
+ * refuses, `invalid_version` and `invalid_name` for what Sotto does. Yields where it may rest.
  */
-export function decodeRequest<M extends MethodName>(method: M, text: string): Request<M> {
+export function* decodeRequest<M extends MethodName>(
+  method: M,
+  text: string,
+): Generator<void, Request<M>> {
   const schema: z.ZodObject = methods[method].request
-  const parsed = schema.safeParse(readFields(Object.keys(schema.shape), text))
+  const parsed = schema.safeParse(yield* readFields(fieldsOf.get(method) ?? new Map(), text))
   if (parsed.success) return parsed.data as Request<M>
   const issue = parsed.error.issues[0]
   const code = issue?.code === 'custom' ? issue.params?.['code'] : undefined
@@ -170,77 +172,141 @@ export function decodeRequest<M extends MethodName>(method: M, text: string): Re
   )
 }
 
-function readFields(names: readonly string[], text: string): Record<string, unknown> {
+/** The fields of each method, by their folded names. */
+const fieldsOf = new Map(
+  Object.entries(methods).map(([method, { request }]) => [
+    method,
+    new Map(Object.keys(request.shape).map((name) => [folded(name), name])),
+  ]),
+)
+
+function* readFields(
+  names: ReadonlyMap<string, string>,
+  text: string,
+): Generator<void, Record<string, unknown>> {
   const fields: Record<string, unknown> = {}
-  for (const [key, token] of readTokens(text)) {
-    const name = names.find((candidate) => matchesField(key, candidate))
-    if (name === undefined) continue
-    const read = readers[name]
-    if (!read) throw new Error(`No reader for field ${name}`)
-    const found = read(token)
-    if (found === undefined) {
-      const message = `Cannot read the request: field "${name}" has a wrong type`
-      throw new SottoError('bad_request', message)
-    }
+  const keep = (name: string, found: unknown): void => {
+    if (found === undefined) throw badRequest(`field "${name}" has a wrong type`)
     // Go leaves a scalar as it was when it meets null, and empties a byte slice.
     if (found !== null) fields[name] = found
     else if (name === 'Value') delete fields[name]
   }
+  const keepLong = function* (name: string, found: LongRead): LongRead<void> {
+    keep(name, yield* found)
+  }
+  const steps = scanFields(text, (key, from, to) => {
+    const name = names.get(key) ?? names.get(folded(key))
+    if (name === undefined) return undefined
+    const read = readers[name]
+    if (!read) throw new Error(`No reader for field ${name}`)
+    const found = read(text, from, to)
+    if (isLong(found)) return keepLong(name, found)
+    keep(name, found)
+    return undefined
+  })
+  try {
+    yield* steps
+  } catch (error) {
+    throw error instanceof JsonSyntaxError ? badRequest(error.message) : error
+  }
   return fields
 }
 
-function readTokens(text: string): [string, Token][] {
-  try {
-    return readObject(text)
-  } catch (error) {
-    if (!(error instanceof JsonSyntaxError)) throw error
-    throw new SottoError('bad_request', `Cannot read the request: ${error.message}`)
-  }
+/** Reads a value that takes long: yields where it may rest. */
+type LongRead<T = Uint8Array | undefined> = Generator<void, T>
+
+function isLong(found: unknown): found is LongRead {
+  return typeof found === 'object' && found !== null && 'next' in found
 }
 
-type Reader = (token: Token) => string | number | boolean | Uint8Array | null | undefined
+function badRequest(reason: string): SottoError {
+  return new SottoError('bad_request', `Cannot read the request: ${reason}`)
+}
 
-/** How each field of the wire is read: null for a JSON null, undefined for a wrong type. */
+/** What a field holds whose value is at `from` and ends before `to`: null for a JSON null, undefined for a wrong type. */
+type Reader = (
+  text: string,
+  from: number,
+  to: number,
+) => string | number | boolean | Uint8Array | null | undefined | LongRead
+
+/** How each field of the wire is read. */
 const readers: Record<string, Reader> = {
-  Name: (token) => scalar(token, 'string'),
-  Version: (token) => {
-    if (token.kind !== 'number') return scalar(token, 'number')
-    return /^(?:0|[1-9]\d{0,9})$/.test(token.text) && (token.value as number) <= MAX_VERSION
-      ? (token.value as number)
-      : undefined
+  Name: (text, from, to) => {
+    if (text[from] !== '"') return text[from] === 'n' ? null : undefined
+    if (to - from > MAX_SPELLED_NAME) throw badRequest('field "Name" is too long')
+    return unescaped(text.slice(from, to))
   },
-  UpdateIfChanged: (token) => {
-    if (token.kind === 'true' || token.kind === 'false') return token.kind === 'true'
-    return token.kind === 'null' ? null : undefined
+  Version: (text, from, to) => {
+    if (text[from] === 'n') return null
+    const spelled = text.slice(from, to)
+    if (!/^(?:0|[1-9]\d{0,9})$/.test(spelled)) return undefined
+    return Number(spelled) <= MAX_VERSION ? Number(spelled) : undefined
   },
-  Value: (token) => {
-    if (token.kind === 'array') {
-      // Go refuses 1.0, 1e0 and -0 as bytes, though they are whole numbers.
-      return /[^\s\d,nul[\]]/.test(token.text) ? undefined : readByteArray(token.value as unknown[])
-    }
-    const text = scalar(token, 'string')
-    return typeof text === 'string' ? readBase64(text) : text
+  UpdateIfChanged: (text, from) => {
+    if (text[from] === 't' || text[from] === 'f') return text[from] === 't'
+    return text[from] === 'n' ? null : undefined
+  },
+  Value: (text, from, to) => {
+    if (text[from] === '[') return readByteArray(text, from + 1, to - 1)
+    if (text[from] !== '"') return text[from] === 'n' ? null : undefined
+    const spelled = text.slice(from + 1, to - 1)
+    return spelled.includes('\\') ? readEscaped(spelled) : readBase64(spelled)
   },
 }
 
-function scalar(token: Token, kind: Token['kind']): string | null | undefined {
-  if (token.kind === 'null') return null
-  return token.kind === kind ? (token.value as string) : undefined
+/** Characters of a name with its quotes: six for each at most. */
+const MAX_SPELLED_NAME = 6 * MAX_READ_NAME_BYTES + 2
+
+/** The bytes of `text`; undefined for what is not base64. As Go's standard decoder: padded, unused bits not looked at. Yields where it may rest. */
+export function* readBase64(text: string): Generator<void, Uint8Array<ArrayBuffer> | undefined> {
+  if (text.length % 4 !== 0) return undefined
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+  const digits = text.length - padding
+  const bytes = Buffer.alloc((text.length / 4) * 3 - padding)
+  let written = 0
+  for (let at = 0; at < text.length; at += REST_CHARACTERS) {
+    if (at > 0) yield
+    const end = at + REST_CHARACTERS
+    // Much faster than to match the whole.
+    if (/[^A-Za-z0-9+/]/.test(text.slice(at, Math.min(end, digits)))) return undefined
+    written += bytes.write(text.slice(at, end), written, 'base64')
+  }
+  return bytes
 }
 
-/** Go's standard decoder: padded, line breaks ignored, unused bits not looked at. */
-function readBase64(text: string): Uint8Array | undefined {
-  const joined = text.includes('\n') || text.includes('\r') ? text.replace(/[\r\n]/g, '') : text
-  return base64.test(joined) ? Buffer.from(joined, 'base64') : undefined
+/** Of a string with escapes: they stand for slashes, and for line breaks, which Go ignores. */
+function* readEscaped(spelled: string): LongRead {
+  let joined = ''
+  for (let at = 0; at < spelled.length; ) {
+    let end = Math.min(at + REST_CHARACTERS, spelled.length)
+    const cut = spelled.slice(end - 5, end).lastIndexOf('\\')
+    if (end < spelled.length && cut >= 0) end += cut - 5
+    const piece = spelled.slice(at, end)
+    // Base64 has no backslash: each that is right begins an escape.
+    if (piece.includes('\\\\') || piece.endsWith('\\')) return undefined
+    joined += (JSON.parse(`"${piece}"`) as string).replace(/[\r\n]/g, '')
+    at = end
+    yield
+  }
+  return yield* readBase64(joined)
 }
 
-/** Go reads an array of small numbers into a byte slice too. */
-function readByteArray(items: readonly unknown[]): Uint8Array | undefined {
-  return items.every(isByte) ? Uint8Array.from(items as number[]) : undefined
-}
-
-function isByte(item: unknown): boolean {
-  return (
-    item === null || (Number.isInteger(item) && (item as number) >= 0 && (item as number) <= 255)
-  )
+/** Go reads an array of small numbers into a byte slice too; of whole numbers it refuses 1.0, 1e0 and -0. */
+function* readByteArray(text: string, from: number, to: number): LongRead {
+  const pieces: Uint8Array[] = []
+  for (let at = from; at < to; ) {
+    const comma = text.indexOf(',', at + REST_CHARACTERS)
+    const end = comma < 0 || comma > to ? to : comma
+    const piece = text.slice(at, end)
+    if (/[^\s\d,nul]/.test(piece)) return undefined
+    const items = JSON.parse(`[${piece}]`) as (number | null)[]
+    if (!items.every((item) => item === null || item <= 255)) return undefined
+    pieces.push(Uint8Array.from(items as number[]))
+    at = end + 1
+    yield
+  }
+  const bytes = Buffer.concat(pieces)
+  for (const piece of pieces) piece.fill(0)
+  return bytes
 }

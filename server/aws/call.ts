@@ -1,32 +1,31 @@
-/** How a client of AWS calls: for a bounded time, and not in the clear. */
+/** How a client of AWS calls: for a bounded time, not in the clear, and through a proxy where one is set. */
 import type { SottoError } from '../../client/api/errors.ts'
 import { LATE } from './failures.ts'
 import { isLoopbackHost } from '../platform/loopback.ts'
+import type { Destination } from '../platform/proxies.ts'
+import { agentsFor } from './agents.ts'
+import type { Place } from './endpoint.ts'
 
 /** How often a call is attempted. */
 const ATTEMPTS = 3
 
-/** Where a client gets what it was not given itself. */
-export interface Place {
-  readonly region?: string
-  readonly endpoint?: string
-  readonly profile?: string
-}
-
 /** What every client is made with; a call in its attempts takes at most `waitMs`. */
-export function clientSettings({ region, endpoint, profile }: Place, waitMs: number) {
+export function clientSettings({ region, endpoint, profile, proxies }: Place, waitMs: number) {
   // All attempts fit into the whole, with the pauses between them.
   const attemptMs = Math.ceil(waitMs / (ATTEMPTS + 1))
   return {
     ...(region !== undefined && { region }),
     ...(endpoint !== undefined && { endpoint }),
     ...(profile !== undefined && { profile }),
+    // It was looked for: see endpoint.ts.
+    ignoreConfiguredEndpointUrls: true,
     maxAttempts: ATTEMPTS,
     retryMode: 'standard',
     requestHandler: {
       connectionTimeout: attemptMs,
       requestTimeout: attemptMs,
       throwOnRequestTimeout: true,
+      ...agentsFor(endpoint, proxies),
     },
   } as const
 }
@@ -41,22 +40,31 @@ interface Stack {
   ): void
 }
 
+/** Where the last call of a client went; undefined before the first. */
+export interface Sent {
+  to?: Destination
+}
+
 /**
  * Has every call of a client that would cross a network in the clear rejected with what `refuse` makes of
- * the host. An endpoint may also come from the environment or a profile: what counts is where requests go.
+ * the host; undefined allows it. Whatever the client was given: what counts is where requests go.
  */
-export function refuseClear(
+export function watchCalls(
   { middlewareStack }: { middlewareStack: unknown },
-  refuse: (host: string) => SottoError,
-): void {
+  refuse: ((host: string) => SottoError) | undefined,
+): Sent {
+  const sent: Sent = {}
   ;(middlewareStack as Stack).add(
     (next) => async (args) => {
-      const { protocol, hostname = '' } = args.request as { protocol?: string; hostname?: string }
-      if (protocol === 'https:' || isLoopbackHost(hostname)) return next(args)
-      throw refuse(hostname)
+      const to = args.request as Destination
+      const { protocol, hostname = '' } = to
+      if (refuse && protocol !== 'https:' && !isLoopbackHost(hostname)) throw refuse(hostname)
+      sent.to = to
+      return next(args)
     },
-    { step: 'build', name: 'refuseClear', override: true },
+    { step: 'build', name: 'watchCalls', override: true },
   )
+  return sent
 }
 
 /**

@@ -22,28 +22,28 @@ export class BackendMetrics {
     const backend = this.#names
     this.#calls = registry.counters({
       name: 'sotto_backend_calls_total',
-      help: 'Calls for a secret to each backend: done, not answered in time or not able, refused, or failed otherwise.',
+      help: 'Calls for a secret to a backend.',
       labels: { backend, result: results },
     })
     this.#seconds = registry.histograms({
       name: 'sotto_backend_call_seconds',
-      help: 'How long such calls took.',
+      help: 'Time of calls for a secret to a backend.',
       labels: { backend },
       buckets: WAIT_SECONDS,
     })
     this.#tokenTtl = registry.gauges({
       name: 'sotto_backend_token_ttl_seconds',
-      help: 'How long the token that the server has for each backend lives on unless it is renewed.',
+      help: 'Remaining life of the token of a backend.',
       labels: { backend },
     })
     this.#logins = registry.counters({
       name: 'sotto_backend_logins_total',
-      help: 'Logins at each backend, since it was opened or set up otherwise.',
+      help: 'Logins at a backend.',
       labels: { backend, result: attempts },
     })
     this.#renewals = registry.counters({
       name: 'sotto_backend_renewals_total',
-      help: 'Renewals of the token at each backend, since it was opened or set up otherwise.',
+      help: 'Renewals of the token of a backend.',
       labels: { backend, result: attempts },
     })
   }

@@ -16,6 +16,18 @@ export function pathOf(name: string): string {
   return name.split('/').map(segmentOf).join('/')
 }
 
+/** The name whose path is `path`; undefined where no name has that path. */
+export function nameAt(path: string): string | undefined {
+  const segments = path.split('/').map((each) => {
+    if (each === '=') return ''
+    return each.replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    )
+  })
+  const name = Buffer.from(segments.join('/'), 'latin1').toString()
+  return pathOf(name) === path ? name : undefined
+}
+
 function segmentOf(segment: string): string {
   if (segment === '') return '='
   if (dots.test(segment)) return segment.replaceAll('.', '=2E')

@@ -3,7 +3,6 @@ import {
   credentialsOf,
   type OpenBaoConfig,
   openBaoConfig,
-  type SecretRef,
   STORE_BACKEND,
 } from '../../client/api/backends.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
@@ -17,7 +16,7 @@ export interface BackendRecord extends Omit<BackendInUse, 'config' | 'type'> {
 }
 
 /** What a backend is set up with, without what the store counts. */
-export type BackendSettings = Omit<BackendRecord, 'mac' | 'secrets' | 'orphans'>
+export type BackendSettings = Omit<BackendRecord, 'mac' | 'secrets' | 'orphans' | 'copies'>
 
 /** The backends of one store. */
 export class BackendRegistry {
@@ -62,8 +61,15 @@ export class BackendRegistry {
 
   /** A backend that logs in with the secret `name`. */
   async userOf(name: string): Promise<BackendRecord | undefined> {
-    const uses = (ref: SecretRef): boolean => ref.name === name
-    return (await this.all()).find(({ config }) => credentialsOf(config).some(uses))
+    return (await this.users()).get(name)
+  }
+
+  /** The backends that log in with secrets, by the name of the secret; the oldest where several use one. */
+  async users(): Promise<ReadonlyMap<string, BackendRecord>> {
+    const uses = (await this.all()).flatMap((record) =>
+      credentialsOf(record.config).map(({ name }) => [name, record] as const),
+    )
+    return new Map(uses.toReversed())
   }
 
   /** The backend that is called `name`; null for the store itself. Rejects with `not_found`. */

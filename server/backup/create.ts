@@ -1,13 +1,16 @@
 /** Makes a backup of a store while it serves: one snapshot, and the audit log since an earlier backup. */
 import type { Receipt } from '../../audit/record.ts'
-import { asSottoError } from '../../client/api/errors.ts'
+import { SottoError } from '../../client/api/errors.ts'
 import type { Keyring } from '../crypto/keyring.ts'
+import { described } from '../../client/platform/system-error.ts'
 import { askThread, threadScript } from '../platform/thread.ts'
 import { version } from '../platform/version.ts'
 import type { Snapshot, Store } from '../store/contract.ts'
 import type { BackupDraft, CreatedBackup } from './create-thread.ts'
-import { backupName, ownBackups } from './name.ts'
+import { BACKUP_FORMAT } from './head.ts'
+import { backupName } from './name.ts'
 import { OpenedBackup } from './open.ts'
+import { OwnBackups } from './own.ts'
 import { keyringKeys, objectSource } from './source.ts'
 import type { BackupTarget, Progress, TargetObject } from './targets/target.ts'
 
@@ -24,6 +27,8 @@ export interface CreateParts {
   readonly target: BackupTarget
   /** What the target lists now. Absent: it is asked. */
   readonly objects?: readonly TargetObject[]
+  /** What is known of them. Absent: nothing is. */
+  readonly own?: OwnBackups
   readonly records: BackupRecords
   /** Takes the whole log, and not only what no earlier backup has. */
   readonly wholeLog?: boolean
@@ -36,8 +41,11 @@ export interface CreateParts {
 
 /** How a backup is recorded in the audit log. */
 export interface BackupRecords {
-  /** Resolves when a record of the backup `name` is durable; the backup is not made where it rejects. */
-  announce(name: string): Promise<void>
+  /**
+   * Resolves when a record of the backup `name`, which is under the root key of that fingerprint, is durable;
+   * the backup is not made where it rejects.
+   */
+  announce(name: string, root: string): Promise<void>
   /** The backup that was announced will not exist. Never rejects. */
   abandon(reason: string): Promise<void>
 }
@@ -60,6 +68,7 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
   const earlier = parts.wholeLog === true ? undefined : await followed(parts, objects)
   // Before the snapshot: no record up to here has a revision that the snapshot does not have.
   const known = parts.logHead()
+  const root = keyring.rootFingerprint
   await using snapshot = await store.snapshot({
     signal,
     ...(progress && { progress: (done, total) => progress('copying the store', done, total) }),
@@ -72,8 +81,14 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
     place: target.place,
     name,
     yields: parts.alone !== true,
-    wraps,
-    manifest: { format: 1, program: version, store: storeOf(parts, snapshot), created },
+    head: { wraps, root },
+    manifest: {
+      format: BACKUP_FORMAT,
+      program: version,
+      store: storeOf(parts, snapshot),
+      created,
+      notes: {},
+    },
     store: { path, bytes },
     log: { directory: auditDirectory, last, earlier },
   }
@@ -88,13 +103,20 @@ export async function createBackup(parts: CreateParts): Promise<CreatedBackup> {
       progress: (done, total) => progress?.('writing', done, total),
       // Without the record there is no key, so nothing is put before the record is durable.
       reply: async (headHash: string) => {
-        await records.announce(name)
+        await records.announce(name, root)
         announced = true
-        return keyring.newFileKey(headHash)
+        const isSameRoot =
+          keyring.rootNumber === snapshot.rootNumber && keyring.rootFingerprint === root
+        if (isSameRoot) return keyring.newFileKey(headHash)
+        // The wraps of the snapshot would not open what this root key seals.
+        throw new SottoError(
+          'conflict',
+          `Cannot back up ${name}: the root key was rotated meanwhile`,
+        )
       },
     })
   } catch (error) {
-    if (announced) await records.abandon(asSottoError(error).message)
+    if (announced) await records.abandon(described(error).message)
     throw error
   }
 }
@@ -103,7 +125,7 @@ function storeOf(
   { store, keyring }: CreateParts,
   snapshot: Snapshot,
 ): BackupDraft['manifest']['store'] {
-  const { id, development, createdAt } = store.identity
+  const { id, development, createdAt, branch } = store.identity
   const known = new Map(keyring.fingerprints().map((each) => [each.id, each.fingerprint]))
   const { schema, counts } = snapshot
   const { revision, audit } = snapshot.head
@@ -113,20 +135,24 @@ function storeOf(
     state: key.state,
     fingerprint: known.get(key.id) ?? '',
   }))
-  return { id, development, createdAt, schema, revision, audit, counts, keys }
+  return { id, development, createdAt, schema, branch, revision, audit, counts, keys }
 }
 
 /**
- * The backup that has the records before: the first one of the newest day that has any. So each day
+ * The backup of this branch that has the records before: the first one of the newest day that has any. So each day
  * adds one link to the chain, and the others of a day can go.
  */
 async function followed(
-  { store, target, keyring }: CreateParts,
+  {
+    store,
+    target,
+    keyring,
+    own = new OwnBackups({ target, keyring, identity: store.identity }),
+  }: CreateParts,
   objects: readonly TargetObject[],
 ): Promise<BackupDraft['log']['earlier']> {
-  const backups = ownBackups(objects, store.identity.id)
-  const day = backups.at(-1)?.created.slice(0, 10)
-  const first = backups.find(({ created }) => created.slice(0, 10) === day)
+  const newest = await own.newest(objects)
+  const first = newest && (await own.firstOfDay(objects, newest))
   if (first === undefined) return undefined
   try {
     const source = objectSource(target, first)

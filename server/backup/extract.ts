@@ -2,7 +2,7 @@
 import { mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { OpenedBackup } from './open.ts'
-import { sync } from '../platform/durable.ts'
+import { sync } from '../../client/platform/durable.ts'
 import type { Progress } from './targets/target.ts'
 
 /** How parts are written. */

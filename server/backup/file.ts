@@ -1,8 +1,7 @@
-/** Writes the file of a backup: docs/backup-format.md. */
+/** Writes the file of a backup: docs/internals/backup-format.md. */
 import type { KeyObject } from 'node:crypto'
-import type { Wrap } from '../crypto/root-key.ts'
 import { sealChunks } from './chunks.ts'
-import { encodeHead, fileBytes } from './head.ts'
+import { encodeHead, fileBytes, type Head } from './head.ts'
 import { encodeManifest, type Manifest } from './manifest.ts'
 
 /** One part of the backup to be. */
@@ -21,7 +20,7 @@ export interface NewFileKey {
 /** The whole file, whose size is known before its bytes. `pieces` are the parts of the manifest. */
 export async function sealBackup(
   newFileKey: (headHash: string) => Promise<NewFileKey> | NewFileKey,
-  wraps: readonly Wrap[],
+  { wraps, root }: Pick<Head, 'wraps' | 'root'>,
   manifest: Manifest,
   pieces: readonly Piece[],
 ): Promise<{ readonly size: number; bytes(): AsyncGenerator<Uint8Array> }> {
@@ -30,7 +29,7 @@ export async function sealBackup(
   length.writeUInt32BE(text.length)
   const contentBytes = pieces.reduce((sum, { size }) => sum + size, 4 + text.length)
   const { created, store } = manifest
-  const head = encodeHead({ storeId: store.id, created, contentBytes, wraps })
+  const head = encodeHead({ storeId: store.id, created, contentBytes, wraps, root })
   const { fileKey, sealed } = await newFileKey(head.hash)
   async function* content(): AsyncGenerator<Uint8Array> {
     yield length

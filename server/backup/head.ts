@@ -1,4 +1,4 @@
-/** What stands in the clear at the beginning of a backup: docs/backup-format.md. */
+/** What stands in the clear at the beginning of a backup: docs/internals/backup-format.md. */
 import { hash } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { encode } from '../crypto/encoding.ts'
@@ -6,8 +6,8 @@ import type { Wrap } from '../crypto/root-key.ts'
 import type { ByteReader } from './byte-reader.ts'
 import { damaged } from './damage.ts'
 
-/** The version of the file, and the only one that this release knows. */
-const BACKUP_FORMAT = 1
+/** The version of the file that this release writes. It reads the earlier one, too. */
+export const BACKUP_FORMAT = 2
 
 /** Bytes of content in a chunk; the last one may have fewer. */
 export const CHUNK_BYTES = 65_536
@@ -22,7 +22,7 @@ const MAX_FIELD_BYTES = 1024 * 1024
 /** A sealed key. */
 const SEALED_BYTES = 61
 
-/** What is in a head. */
+/** What is in a head. Since the file key is sealed for it under a key of the root key, only who has that can make one. */
 export interface Head {
   readonly storeId: string
   /** UTC. */
@@ -31,10 +31,15 @@ export interface Head {
   readonly contentBytes: number
   /** The wraps of the store's root key when the backup was made. */
   readonly wraps: readonly Wrap[]
+  /** The fingerprint of the root key. */
+  readonly root: string
 }
 
 /** A head as it was read. */
-export interface SealedHead extends Head {
+export interface SealedHead extends Omit<Head, 'root'> {
+  readonly format: number
+  /** Undefined in format 1. */
+  readonly root: string | undefined
   /** The file key, sealed. */
   readonly sealedKey: Uint8Array
   /** SHA-256, in hex, of what stands before the sealed key. */
@@ -45,7 +50,7 @@ export interface SealedHead extends Head {
 
 /** The bytes of `head` up to the sealed key, and their hash, which the file key is bound to. */
 export function encodeHead(head: Head): { readonly bytes: Buffer; readonly hash: string } {
-  const { storeId, created, contentBytes, wraps } = head
+  const { storeId, created, contentBytes, wraps, root } = head
   const chunks = Math.ceil(contentBytes / CHUNK_BYTES)
   const fields = encode([
     storeId,
@@ -58,6 +63,7 @@ export function encodeHead(head: Head): { readonly bytes: Buffer; readonly hash:
       fingerprint,
       Buffer.from(wrapped).toString('base64'),
     ]),
+    root,
   ])
   const numbers = Buffer.alloc(8)
   numbers.writeUInt32BE(BACKUP_FORMAT, 0)
@@ -82,8 +88,8 @@ export async function readHead(reader: ByteReader, name: string): Promise<Sealed
     throw damaged(name, 'it does not begin as a backup of Sotto does')
   }
   const format = fixed.readUInt32BE(MAGIC.length)
-  if (format !== BACKUP_FORMAT) {
-    const message = `Cannot read the backup ${quote(name)}: it has format ${format}, this release reads ${BACKUP_FORMAT}`
+  if (format < 1 || format > BACKUP_FORMAT) {
+    const message = `Cannot read the backup ${quote(name)}: it has format ${format}, this release reads 1 to ${BACKUP_FORMAT}`
     throw new SottoError('store_newer', message, {
       hint: 'Use the release that wrote it, or a later one; if none did, the file is damaged.',
     })
@@ -91,20 +97,24 @@ export async function readHead(reader: ByteReader, name: string): Promise<Sealed
   const size = fixed.readUInt32BE(MAGIC.length + 4)
   const bytes = size <= MAX_FIELD_BYTES ? await reader.take(size) : Buffer.alloc(0)
   const sealedKey = await reader.take(SEALED_BYTES)
-  const head = bytes.length === size ? parseFields(bytes) : undefined
+  const head = bytes.length === size ? parseFields(bytes, format) : undefined
   if (head === undefined || sealedKey.length < SEALED_BYTES) {
     throw damaged(name, 'its head is cut short or altered')
   }
   return {
     ...head,
+    format,
     sealedKey,
     hash: hash('sha256', Buffer.concat([fixed, bytes]), 'hex'),
     fileBytes: fileBytes(FIXED_BYTES + size, head.contentBytes),
   }
 }
 
-/** Undefined for bytes that are no fields of a head. */
-function parseFields(bytes: Buffer): Head | undefined {
+/** Undefined for bytes that are no fields of a head. What follows those of format 2 is of a later release. */
+function parseFields(
+  bytes: Buffer,
+  format: number,
+): (Omit<Head, 'root'> & Pick<SealedHead, 'root'>) | undefined {
   let at = 0
   const number = (): number => {
     const value = at + 4 <= bytes.length ? bytes.readUInt32BE(at) : Number.NaN
@@ -124,8 +134,13 @@ function parseFields(bytes: Buffer): Head | undefined {
     const [provider, fingerprint] = [text(), text()]
     wraps.push({ provider, fingerprint, wrapped: Buffer.from(text(), 'base64') })
   }
-  const whole = at === bytes.length && wraps.length === count
-  if (!whole || !/^[0-9a-f]{32}$/.test(storeId)) return undefined
+  const root = format === 1 ? undefined : text()
+  const whole = format === 1 ? at === bytes.length : at <= bytes.length
+  if (!whole || wraps.length !== count || !isId(storeId) || !isId(root ?? storeId)) return undefined
   if (!(chunks >= 1) || !(last >= 1 && last <= CHUNK_BYTES)) return undefined
-  return { storeId, created, contentBytes: (chunks - 1) * CHUNK_BYTES + last, wraps }
+  return { storeId, created, contentBytes: (chunks - 1) * CHUNK_BYTES + last, wraps, root }
+}
+
+function isId(text: string): boolean {
+  return /^[0-9a-f]{32}$/.test(text)
 }

@@ -1,4 +1,6 @@
-/** Names of backups: they sort by time, and have the store id and the revision in them. */
+/** Names of backups: when they were made, the store id and the revision. A name proves nothing. */
+
+import type { Manifest } from './manifest.ts'
 
 /** What is in a name. */
 export interface NameParts {
@@ -19,6 +21,11 @@ export function backupName({ created, storeId, revision }: NameParts): string {
   return `sotto-${created.replaceAll(/[-:]/g, '')}-${storeId}-r${revision}.backup`
 }
 
+/** The name that a backup with that manifest was given, whatever name it has now. */
+export function backupNameOf({ created, store }: Manifest): string {
+  return backupName({ created, storeId: store.id, revision: store.revision })
+}
+
 /** What is in `name`; undefined where it is not the name of a backup. */
 export function parseName(name: string): NameParts | undefined {
   const [, year, month, day, hour, minute, second, ms, storeId, revision] = pattern.exec(name) ?? []
@@ -30,8 +37,8 @@ export function parseName(name: string): NameParts | undefined {
   }
 }
 
-/** The backups of the store `storeId` among `objects`, the oldest first; of one moment by revision, then by name. */
-export function ownBackups<T extends { readonly name: string }>(
+/** What has the name of a backup of the store `storeId` among `objects`, by revision, then by date, as names say. */
+export function namedBackups<T extends { readonly name: string }>(
   objects: readonly T[],
   storeId: string,
 ): (T & NameParts)[] {
@@ -40,10 +47,5 @@ export function ownBackups<T extends { readonly name: string }>(
       const parts = parseName(object.name)
       return parts?.storeId === storeId ? [{ ...object, ...parts }] : []
     })
-    .toSorted(byAge)
-}
-
-function byAge(a: NamedBackup, b: NamedBackup): number {
-  if (a.created !== b.created) return a.created < b.created ? -1 : 1
-  return a.revision - b.revision || (a.name < b.name ? -1 : 1)
+    .toSorted((a, b) => a.revision - b.revision || (a.created < b.created ? -1 : 1))
 }

@@ -21,32 +21,41 @@ export async function peekBackup(source: BackupSource): Promise<SealedHead> {
 export class OpenedBackup implements AsyncDisposable {
   readonly name: string
   readonly manifest: Manifest
+  readonly head: SealedHead
+  /** The fingerprint of the root key that it is authenticated under. */
+  readonly root: string
   readonly #content: ByteReader
   readonly #sealed: ByteReader
 
   private constructor(
-    opened: Pick<OpenedBackup, 'name' | 'manifest'> & Record<'content' | 'sealed', ByteReader>,
+    opened: Pick<OpenedBackup, 'name' | 'manifest' | 'head' | 'root'> &
+      Record<'content' | 'sealed', ByteReader>,
   ) {
     this.name = opened.name
     this.manifest = opened.manifest
+    this.head = opened.head
+    this.root = opened.root
     this.#content = opened.content
     this.#sealed = opened.sealed
   }
 
   /**
    * Reads up to the manifest. Rejects with `no_backup`, with `backup_damaged` or `store_newer` for
-   * what is not a whole backup, and as `keys` do.
+   * what is not a whole backup or is not what its name says, and as `keys` do.
    */
   static async open(source: BackupSource, keys: BackupKeys): Promise<OpenedBackup> {
     const { name } = source
     const sealed = new ByteReader(await source.read())
     try {
       const head = await headOf(source, sealed)
-      const fileKey = await keys.fileKey(head, name)
+      const { fileKey, root } = await keys.fileKey(head, name)
+      if ((head.root ?? root) !== root) {
+        throw damaged(name, `its head names root key ${head.root}, and it was sealed under ${root}`)
+      }
       const size = head.contentBytes
       const content = new ByteReader(openChunks(fileKey, sealed, { name, size }))
       const manifest = await readManifest(content, head, name)
-      return new OpenedBackup({ name, manifest, content, sealed })
+      return new OpenedBackup({ name, manifest, head, root, content, sealed })
     } catch (error) {
       await sealed[Symbol.asyncDispose]()
       throw error
@@ -78,7 +87,7 @@ export class OpenedBackup implements AsyncDisposable {
       left -= piece.length
       yield piece
     }
-    if (hash.digest('hex') !== sha256) {
+    if (sha256 !== undefined && hash.digest('hex') !== sha256) {
       throw damaged(this.name, `its part ${name} is not the one in its manifest`)
     }
   }
@@ -89,9 +98,13 @@ async function readManifest(content: ByteReader, head: SealedHead, name: string)
   const size = length.length === 4 ? length.readUInt32BE() : 0
   const bytes = await content.take(Math.min(size, MAX_MANIFEST_BYTES))
   if (bytes.length !== size) throw damaged(name, 'its manifest is cut short')
-  const manifest = decodeManifest(bytes, name)
+  const manifest = decodeManifest(bytes, name, head.format)
   if (manifest.store.id !== head.storeId || manifest.created !== head.created) {
     throw damaged(name, 'its manifest and its head are of different backups')
+  }
+  const told = parseName(name)?.revision ?? manifest.store.revision
+  if (told !== manifest.store.revision) {
+    throw damaged(name, `its name says revision ${told}, and it has ${manifest.store.revision}`)
   }
   const parts = manifest.parts.reduce((sum, part) => sum + part.size, 0)
   if (4 + size + parts !== head.contentBytes) {
@@ -103,9 +116,12 @@ async function readManifest(content: ByteReader, head: SealedHead, name: string)
 async function headOf({ name, size }: BackupSource, reader: ByteReader): Promise<SealedHead> {
   const head = await readHead(reader, name)
   // A file that was renamed to something else is taken as it is.
-  const told = parseName(name)?.storeId ?? head.storeId
-  if (told !== head.storeId) {
-    throw damaged(name, `its name says store ${told}, and it is of store ${head.storeId}`)
+  const { storeId, created } = parseName(name) ?? head
+  if (storeId !== head.storeId) {
+    throw damaged(name, `its name says store ${storeId}, and it is of store ${head.storeId}`)
+  }
+  if (created !== head.created) {
+    throw damaged(name, `its name says ${created}, and it was made at ${head.created}`)
   }
   const { fileBytes } = head
   if (size === fileBytes) return head

@@ -1,6 +1,6 @@
-/** Which backups are kept. Pure: it needs nothing but names. */
+/** Which backups are kept. Pure: it goes by what is inside them. */
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { type NamedBackup, ownBackups } from './name.ts'
+import type { OwnBackup } from './own.ts'
 
 /** How many backups are kept of each kind; one may be of several. */
 export interface Keep {
@@ -33,46 +33,87 @@ export function parseKeep(text: string): Keep | undefined {
   for (const each of text.split(',')) {
     const [, kind, count] = /^(last|daily|weekly|monthly)=(\d{1,5})$/.exec(each) ?? []
     if (kind === undefined) {
-      throw new SottoError('usage', `Cannot read ${quote(text)} as what to keep of backups`, {
+      throw new SottoError('usage', `Cannot read ${quote(text)} as --backup-keep`, {
         hint: `It looks like ${keepText(DEFAULT_KEEP)}, or is all.`,
       })
     }
     keep[kind as keyof Keep] = Number(count)
   }
   if (keep.last > 0) return keep
-  throw new SottoError('usage', `Cannot keep ${quote(text)} of backups: last must be 1 or more`, {
-    hint: 'The newest backup is never deleted.',
-  })
+  throw new SottoError(
+    'usage',
+    `Cannot use ${quote(text)} as --backup-keep: last must be 1 or more`,
+    {
+      hint: 'The newest backup is never deleted.',
+    },
+  )
+}
+
+/** What `expired` goes by besides what is to be kept. */
+export interface Retained {
+  readonly now: Date
+  /** Names that are kept whatever is said. */
+  readonly needed?: ReadonlySet<string>
 }
 
 /**
- * The names in `names` that are to be deleted, the oldest first: backups of the store `storeId` that `keep` does
- * not keep. Never one that is in `needed`, never the newest, never the first of the newest day, which those of
- * that day follow, and never what is not the name of a backup of that store.
+ * Those of `backups`, which are of one branch and in their order, that are to be deleted, the oldest first. The
+ * order is that of their revisions. Days, weeks and months go by dates, and by none that cannot be: a backup that
+ * is dated after `now`, or out of order with its revision, is kept and takes the place of no other. Never deleted:
+ * the newest, the one that it follows, and the first of the newest day, which those of that day follow.
  */
 export function expired(
-  names: readonly string[],
-  storeId: string,
+  backups: readonly OwnBackup[],
   keep: Keep,
-  needed: ReadonlySet<string> = new Set(),
-): string[] {
-  const named = names.map((name) => ({ name }))
-  const backups = ownBackups(named, storeId)
-  const kept = new Set([
-    ...backups.slice(-Math.max(1, keep.last)),
-    ...firsts(backups, dayOf, Math.max(1, keep.daily)),
-    ...firsts(backups, weekOf, keep.weekly),
-    ...firsts(backups, monthOf, keep.monthly),
-  ])
-  return backups.filter((each) => !kept.has(each) && !needed.has(each.name)).map(({ name }) => name)
+  { now, needed = new Set() }: Retained,
+): OwnBackup[] {
+  const sure = dated(backups, now)
+  const newest = backups.at(-1)
+  // By name: a listing may have one twice, and what is deleted is a name.
+  const kept = new Set(
+    [
+      ...sure.slice(-Math.max(1, keep.last)),
+      ...firsts(sure, dayOf, Math.max(1, keep.daily)),
+      ...firsts(sure, weekOf, keep.weekly),
+      ...firsts(sure, monthOf, keep.monthly),
+    ].map(({ name }) => name),
+  )
+  const isSpared = ({ name }: OwnBackup): boolean =>
+    kept.has(name) || needed.has(name) || name === newest?.name || name === newest?.follows
+  return sure.filter((each) => !isSpared(each))
+}
+
+/**
+ * Those of `backups`, which are in their order, whose dates can be: none is after `now`, and they go up with the
+ * order. Where some contradict others, the greater number is right.
+ */
+export function dated(backups: readonly OwnBackup[], now: Date): OwnBackup[] {
+  const limit = now.toISOString()
+  // The longest run that goes up: tails[n] ends the one of n + 1 backups whose end is the earliest.
+  const tails: Run[] = []
+  for (const backup of backups) {
+    const { created } = backup
+    if (created > limit) continue
+    let at = tails.length
+    while (at > 0 && (tails[at - 1] as Run).backup.created > created) at--
+    tails[at] = { backup, before: tails[at - 1] }
+  }
+  const found: OwnBackup[] = []
+  for (let run = tails.at(-1); run; run = run.before) found.unshift(run.backup)
+  return found
+}
+
+interface Run {
+  readonly backup: OwnBackup
+  readonly before: Run | undefined
 }
 
 /** The first of each of the newest `count` periods. */
 function firsts(
-  backups: readonly NamedBackup[],
+  backups: readonly OwnBackup[],
   periodOf: (created: string) => string,
   count: number,
-): NamedBackup[] {
+): OwnBackup[] {
   const periods = [...Map.groupBy(backups, ({ created }) => periodOf(created)).values()]
   return periods.slice(Math.max(0, periods.length - count)).flatMap((each) => each.slice(0, 1))
 }

@@ -3,10 +3,12 @@ import type { KeyObject } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { backupKeyOf, Keyring, openFileKey, type SealedEntry } from '../crypto/keyring.ts'
+import { backupKeyOf, Keyring, openFileKey, rootFingerprintOf } from '../crypto/keyring.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
-import { openRootKey } from '../crypto/root-key.ts'
+import { openRootKey, type Wrap } from '../crypto/root-key.ts'
+import { isAbsent, systemError } from '../../client/platform/system-error.ts'
 import { readFilePieces } from './targets/directory.ts'
+import type { StoredKeys } from '../store/contract.ts'
 import { damaged } from './damage.ts'
 import type { SealedHead } from './head.ts'
 import type { BackupTarget, TargetObject } from './targets/target.ts'
@@ -22,22 +24,30 @@ export interface BackupSource {
 
 /** What opens backups of a store, given the head of each. */
 export interface BackupKeys extends Disposable {
-  /** The file key of the backup `name`. Rejects with what is wrong with the key or the head. */
-  fileKey(head: SealedHead, name: string): Promise<KeyObject>
+  /**
+   * The file key of the backup `name`, and the fingerprint of the root key that gave it. Rejects with what is
+   * wrong with the key or the head.
+   */
+  fileKey(
+    head: SealedHead,
+    name: string,
+  ): Promise<{ readonly fileKey: KeyObject; readonly root: string }>
   /** The keyring of the store in a backup whose file key was opened. Throws `store_damaged`. */
-  keyring(storeId: string, keys: readonly SealedEntry[]): Keyring
+  keyring(storeId: string, keys: StoredKeys): Keyring
   /** The key that opened it, for people; undefined where a keyring in memory did. */
   readonly openedWith: string | undefined
+  /** Whether only who has that key could make what it opened. */
+  readonly provesRoot: boolean
 }
 
 /** The backup in the file at `path`. Rejects with `no_backup` where there is none. */
 export async function fileSource(path: string): Promise<BackupSource> {
-  const status = await stat(path).catch((error: NodeJS.ErrnoException) => error)
-  if (status instanceof Error || !status.isFile()) {
-    const why = status instanceof Error && status.code !== 'ENOENT' ? ` (${status.code})` : ''
-    throw new SottoError('no_backup', `There is no backup file ${quote(path)}${why}`, {
-      hint: '`sotto backup list DIR` shows the backups in a directory.',
-    })
+  const status = await stat(path).catch((error: unknown) => {
+    if (!isAbsent(error)) throw systemError(error, 'read the backup', path)
+  })
+  if (!status?.isFile()) {
+    const hint = '`sotto backup list DIR` shows the backups in a directory.'
+    throw new SottoError('no_backup', `There is no backup file ${quote(path)}`, { hint })
   }
   return { name: basename(path), size: status.size, read: () => readFilePieces(path) }
 }
@@ -56,27 +66,35 @@ export async function targetSource(target: BackupTarget, name: string): Promise<
 
 /** Opens backups with whichever provider has a key that wrapped their root key. */
 export function providerKeys(providers: readonly KeyProvider[]): BackupKeys {
-  let root: { readonly storeId: string; readonly rootKey: Uint8Array } | undefined
+  let root: { storeId: string; rootKey: Uint8Array; wrap: Wrap } | undefined
   let openedWith: string | undefined
+  let proves = false
   return {
     async fileKey(head, name) {
-      if (root?.storeId !== head.storeId) {
+      // Another backup of the store may be under another root key.
+      if (root === undefined || !hasWrap(head, root)) {
         root?.rootKey.fill(0)
         const opened = await openRootKey(providers, head.wraps, head.storeId)
-        root = { storeId: head.storeId, rootKey: opened.rootKey }
+        root = { storeId: head.storeId, ...opened }
         openedWith = `${opened.wrap.provider} key ${opened.wrap.fingerprint}`
+        proves = isSymmetric(opened.wrap)
       }
-      const key = backupKeyOf(root.rootKey, head.storeId)
-      return bound(name, () => openFileKey(key, head.storeId, head.hash, head.sealedKey))
+      const { rootKey } = root
+      const key = backupKeyOf(rootKey, head.storeId)
+      const fileKey = bound(name, () => openFileKey(key, head.storeId, head.hash, head.sealedKey))
+      return { fileKey, root: rootFingerprintOf(rootKey, head.storeId) }
     },
     keyring(storeId, keys) {
       if (root?.storeId !== storeId) {
         throw new SottoError('internal', 'The backup of this store was not opened')
       }
-      return Keyring.open(storeId, root.rootKey, keys)
+      return Keyring.open(storeId, root.rootKey, keys.keys, keys)
     },
     get openedWith() {
       return openedWith
+    },
+    get provesRoot() {
+      return proves
     },
     [Symbol.dispose]() {
       root?.rootKey.fill(0)
@@ -88,12 +106,32 @@ export function providerKeys(providers: readonly KeyProvider[]): BackupKeys {
 /** Opens backups of the store of a keyring that is in memory. */
 export function keyringKeys(keyring: Keyring): BackupKeys {
   return {
-    fileKey: async (head, name) =>
-      bound(name, () => keyring.openFileKey(head.hash, head.sealedKey)),
+    async fileKey(head, name) {
+      const root = keyring.rootFingerprint
+      if ((head.root ?? root) !== root) {
+        const message = `The backup ${quote(name)} is under root key ${head.root}, and the store has root key ${root}`
+        throw new SottoError('store_foreign', message)
+      }
+      return { fileKey: bound(name, () => keyring.openFileKey(head.hash, head.sealedKey)), root }
+    },
     keyring: () => keyring,
     openedWith: undefined,
+    provesRoot: true,
     [Symbol.dispose]() {},
   }
+}
+
+/**
+ * Whether who can seal for the key of a wrap can open, too. The recipient of a recovery key is public, and key
+ * services give the right to encrypt apart from that to decrypt.
+ */
+export function isSymmetric({ provider }: Pick<Wrap, 'provider'>): boolean {
+  return provider === 'local'
+}
+
+function hasWrap(head: SealedHead, { storeId, wrap }: { storeId: string; wrap: Wrap }): boolean {
+  const isSame = (each: Wrap) => Buffer.from(each.wrapped).equals(wrap.wrapped)
+  return head.storeId === storeId && head.wraps.some(isSame)
 }
 
 /** A file key that does not open was sealed for another head, or by another store. */

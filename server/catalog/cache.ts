@@ -5,6 +5,7 @@
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { DataKey, Keyring } from '../crypto/keyring.ts'
 import type { ReadResult, SealedVersion, SecretRow, Store } from '../store/contract.ts'
+import { demandHome } from './home.ts'
 import { type CacheMetrics, cacheMetrics } from './metrics.ts'
 
 /** A version that is ready to be opened. */
@@ -32,7 +33,8 @@ export class SecretCache {
   readonly #limit: number
   readonly #metrics: CacheMetrics
   readonly #entries = new Map<string, CachedSecret>()
-  readonly #uncertain = new Set<string>()
+  /** How many changes of each may still be committed. */
+  readonly #uncertain = new Map<string, number>()
   #bytes = 0
   /** Reads under way, counted by name. `drop` removes them, so that what they find is not kept. */
   readonly #reads = new Map<string, { count: number }>()
@@ -106,13 +108,20 @@ export class SecretCache {
 
   /** Reads `name` from the store each time until `settle`: a change of it may still be committed. */
   doubt(name: string): void {
-    this.#uncertain.add(name)
+    this.#uncertain.set(name, (this.#uncertain.get(name) ?? 0) + 1)
     this.drop(name)
   }
 
-  /** Ends the doubt about `name`. */
+  /** Whether a change of `name` may still be committed, so that what is stored of it may become another. */
+  isUncertain(name: string): boolean {
+    return this.#uncertain.has(name)
+  }
+
+  /** Ends one doubt about `name`. */
   settle(name: string): void {
-    this.#uncertain.delete(name)
+    const left = (this.#uncertain.get(name) ?? 0) - 1
+    if (left > 0) this.#uncertain.set(name, left)
+    else this.#uncertain.delete(name)
     this.drop(name)
   }
 
@@ -128,7 +137,10 @@ export class SecretCache {
       const message = `Cannot read version ${wanted} of ${quote(name)}: ${why}`
       throw new SottoError('store_damaged', message, { hint: 'Restore the store from a backup.' })
     }
-    if (found.version) loaded.versions.set(wanted, this.#unwrap(found.secret, found.version))
+    if (found.version) {
+      demandHome(found.secret, found.version)
+      loaded.versions.set(wanted, this.#unwrap(found.secret, found.version))
+    }
     return loaded
   }
 

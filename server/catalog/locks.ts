@@ -1,5 +1,5 @@
 /** Locks by key: tasks that share a key run one after another, in the order in which they came. */
-import { orLate, processTimers } from '../platform/timers.ts'
+import { orLate, processTimers } from '../../client/platform/timers.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 
 /** How long a task waits for its turn by default, in milliseconds. */

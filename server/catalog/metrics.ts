@@ -8,7 +8,7 @@ export type CacheMetrics = ReturnType<typeof cacheMetrics>
 export function cacheMetrics(registry: Registry = new Registry()) {
   const reads = registry.counters({
     name: 'sotto_cache_reads_total',
-    help: 'Secrets that were looked for in the cache of sealed bytes, and whether the store had to be asked.',
+    help: 'Lookups in the cache of sealed values.',
     labels: { result: ['hit', 'miss'] },
   })
   return {
@@ -16,7 +16,7 @@ export function cacheMetrics(registry: Registry = new Registry()) {
     misses: reads.with({ result: 'miss' }),
     bytes: registry.gauge({
       name: 'sotto_cache_bytes',
-      help: 'About what the cache holds, of 64 MiB at most.',
+      help: 'Size of the cache; at most 64 MiB.',
     }),
     secrets: registry.gauge({ name: 'sotto_cache_secrets', help: 'Secrets in the cache.' }),
   }

@@ -1,6 +1,7 @@
 /** The state of a secret after each kind of change. */
 import type { Keyring } from '../crypto/keyring.ts'
 import type { Change, SecretRow, SecretState } from '../store/contract.ts'
+import { settingsWith } from './home.ts'
 
 /** What every change carries to the store. */
 export type ChangeStamp = Pick<Change, 'intent' | 'by' | 'at'>
@@ -11,6 +12,8 @@ export interface Addition {
   readonly version: number
   /** The version that is active after that. */
   readonly active: number
+  /** The backend that keeps it; absent: the store itself. */
+  readonly home?: number
 }
 
 /** After a version was added. */
@@ -19,7 +22,10 @@ export function appended(before: SecretRow | undefined, addition: Addition): Sec
 }
 
 /** After a number was reserved for a version that is about to be added: it counts as removed until then. */
-export function reserved(before: SecretRow | undefined, { name, version }: Addition): SecretState {
+export function reserved(
+  before: SecretRow | undefined,
+  { name, version, home }: Addition,
+): SecretState {
   return {
     name,
     incarnation: nextIncarnation(before),
@@ -27,6 +33,7 @@ export function reserved(before: SecretRow | undefined, { name, version }: Addit
     highest: Math.max(before?.highest ?? 0, version),
     versions: before?.versions ?? [],
     removed: ascending([...(before?.removed ?? []), version]),
+    ...settingsWith(before?.settings, home),
   }
 }
 
@@ -38,6 +45,11 @@ export function filled(row: SecretState, { version, active }: Addition): SecretS
     versions: ascending([...row.versions, version]),
     removed: row.removed.filter((number) => number !== version),
   }
+}
+
+/** After all of its values were moved to the backend `home`; undefined is the store itself. */
+export function moved(row: SecretState, home: number | undefined): SecretState {
+  return { ...row, ...settingsWith(row.settings, home) }
 }
 
 /** The change from `before` (undefined: the name was never used) to `next`. */

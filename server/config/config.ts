@@ -1,21 +1,45 @@
-/** What the commands of the server's own machine run with, read from their flags and the environment. */
+/** What the commands of the server's own machine run with, read from flags, environment and configuration file. */
 import { quote, SottoError } from '../../client/api/errors.ts'
+import type { Environment } from '../../client/api/given.ts'
+import { durationOf } from '../../client/api/times.ts'
+import { parseAddress } from './address.ts'
 import { type BackendsConfig, backendsConfig } from './backends.ts'
 import type { BackupPlace } from '../backup/targets/target.ts'
-import { type BackupsConfig, readBackups, readPlace } from './backups.ts'
+import { backupsAt, type BackupsConfig, readBackups, readPlace } from './backups.ts'
 import { type Address, refuseWildcard } from '../http/bind.ts'
 import type { Tls } from '../http/certificates/tls.ts'
 import { defaultCapabilities } from '../identity/tailscale/rules.ts'
 import { tailscaledSocket } from '../identity/tailscale/socket.ts'
 import { type KeysAtHand, keysAtHand } from './keys.ts'
-import { type Environment, readSettings, withEnvironment } from './settings/given.ts'
-import type { SettingValues } from './settings/setting.ts'
+import { CONFIG_FILE } from './settings/file.ts'
+import { allSettings, type Given, reading, readSettings } from './settings/given.ts'
+import type { SettingValues, Typed } from './settings/setting.ts'
+import { vaultConfig, type WithVault } from './vault.ts'
 
 /** What `sotto server` runs with. */
 export type ServerConfig = DevelopmentConfig | TailnetConfig
 
+/** How callers may call the server. */
+interface HostsConfig {
+  /** Names of its own that the network does not know, in small letters. Absent: none. */
+  readonly hostNames?: readonly string[]
+}
+
+/** How many watches there may be. */
+interface WatchersConfig {
+  /** In all. Absent: the default. */
+  readonly watchers?: number
+  /** Of one node. Absent: the default. */
+  readonly watchersPerNode?: number
+}
+
 /** A server for trying things on loopback. */
-export interface DevelopmentConfig extends KeysAtHand, BackendsConfig {
+export interface DevelopmentConfig
+  extends KeysAtHand,
+    BackendsConfig,
+    HostsConfig,
+    WatchersConfig,
+    WithVault {
   readonly dev: true
   /** Undefined: the default development tailnet. */
   readonly tailnet: string | undefined
@@ -27,13 +51,25 @@ export interface DevelopmentConfig extends KeysAtHand, BackendsConfig {
 }
 
 /** A server on a tailnet. */
-export interface TailnetConfig extends KeysAtHand, BackendsConfig {
+export interface TailnetConfig
+  extends KeysAtHand,
+    BackendsConfig,
+    HostsConfig,
+    WatchersConfig,
+    WithVault,
+    FromFile {
   readonly dev: false
   readonly stateDir: string
   /** Absent: none are made. */
   readonly backups?: BackupsConfig
   readonly tailscaled: TailscaledConfig
   readonly door: Door
+}
+
+/** Which configuration file was read. */
+interface FromFile {
+  /** Absent: none. */
+  readonly configFile?: { readonly path: string; readonly count: number }
 }
 
 /** How callers are named. */
@@ -73,17 +109,34 @@ export interface KeysConfig extends KeysAtHand {
 export type InitConfig = Omit<KeysConfig, 'recoveryIdentity'>
 
 /**
- * Reads the settings of `sotto server`. Throws `usage` for what does not fit, and `unsafe` for a
- * wildcard address and where the environment would make Node print what passes through it.
+ * Reads the settings of `sotto server`. Throws `usage` for what does not fit, `unsafe` for a wildcard address, and as
+ * `findConfigFile`.
  */
 export function readServerConfig(args: readonly string[], env: Environment): ServerConfig {
-  if (env['NODE_DEBUG']) {
-    throw new SottoError('unsafe', 'NODE_DEBUG is set: Node would print parts of requests', {
-      hint: 'Start the server without it.',
-    })
-  }
-  const given = readSettings('server', args, env)
-  return given.on('dev') ? developmentConfig(given) : tailnetConfig(given)
+  return serverConfigOf(readSettings('server', args, env))
+}
+
+/** The same of what was given. */
+export function serverConfigOf(from: Given): ServerConfig {
+  logFormatOf(from)
+  return reading(from, (given) =>
+    given.on('dev') ? developmentConfig(given) : tailnetConfig(given),
+  )
+}
+
+/** How lines of the log look. */
+export type LogFormat = 'text' | 'json'
+
+/** Reads how lines of the log are to look, of what was given. Throws `usage` for what it cannot be. */
+export function logFormatOf(from: Given): LogFormat {
+  return reading(from, ({ value }) => {
+    const format = value('log-format') ?? 'text'
+    if (format === 'text' || format === 'json') return format
+    throw new SottoError(
+      'usage',
+      `Cannot use ${quote(format)} as --log-format: it is not text or json`,
+    )
+  })
 }
 
 /** What `sotto doctor` looks at. */
@@ -95,40 +148,48 @@ export interface DoctorConfig extends Omit<TailnetConfig, 'dev' | 'stateDir'> {
   readonly json: boolean
 }
 
-/** Reads the settings of `sotto doctor`, which are those of the server. Throws `usage`. */
+/** Reads the settings of `sotto doctor`, which are those of the server. Throws as `readServerConfig`. */
 export function readDoctorConfig(args: readonly string[], env: Environment): DoctorConfig {
-  const given = readSettings('doctor', args, env)
-  const output = given.value('output') ?? 'text'
-  if (output !== 'text' && output !== 'json') {
-    throw new SottoError('usage', `Cannot print as ${quote(output)}: --output is text or json`)
-  }
-  return {
-    stateDir: given.value('state-dir'),
-    ...keysAtHand(given),
-    tailscaled: tailscaledConfig(given),
-    door: doorOf(given),
-    peer: given.value('peer'),
-    json: output === 'json',
-  }
+  return doctorConfigOf(readSettings('doctor', args, env))
 }
 
-/** Reads the settings of `sotto init`. Throws `usage` for what does not fit. */
+/** The same of what was given. */
+export function doctorConfigOf(from: Given): DoctorConfig {
+  logFormatOf(from)
+  return reading(from, (given) => {
+    const output = given.value('output') ?? 'text'
+    if (output !== 'text' && output !== 'json') {
+      throw new SottoError('usage', `Cannot print as ${quote(output)}: --output is text or json`)
+    }
+    return {
+      stateDir: given.value('state-dir'),
+      ...serving(given),
+      peer: given.value('peer'),
+      json: output === 'json',
+    }
+  })
+}
+
+/** Reads the settings of `sotto init`. Throws `usage` for what does not fit, and as `findConfigFile`. */
 export function readInitConfig(args: readonly string[], env: Environment): InitConfig {
-  const given = readSettings('init', args, env)
-  const stateDir = given.value('state-dir')
-  if (stateDir === undefined) throw new SottoError('usage', 'sotto init needs --state-dir')
-  return { stateDir, ...keysAtHand(given) }
+  return reading(readSettings('init', args, env), (given) => {
+    const stateDir = given.value('state-dir')
+    if (stateDir !== undefined) return { stateDir, ...keysAtHand(given) }
+    throw new SottoError('usage', 'sotto init needs --state-dir', {
+      hint: `Such as \`sotto init --state-dir /var/lib/sotto\`, or state-dir in ${CONFIG_FILE}.`,
+    })
+  })
 }
 
 /**
- * Fills in from the environment which store the key commands work on, and which keys are available.
- * `flags` are those of the command. Throws `usage` without a state directory.
+ * Fills in which store the key commands work on, and which keys are available: `typed` are the flags of the command.
+ * Throws `usage` without a state directory, and as `findConfigFile`.
  */
-export function readKeysConfig(flags: SettingValues, env: Environment): KeysConfig {
-  const { stateDir, ...openers } = readOpenersConfig(flags, env)
+export function readKeysConfig(typed: Typed, env: Environment): KeysConfig {
+  const { stateDir, ...openers } = readOpenersConfig(typed, env)
   if (stateDir !== undefined) return { stateDir, ...openers }
   throw new SottoError('usage', 'No state directory is named', {
-    hint: 'Use --state-dir DIR, or set SOTTO_STATE_DIR. This is done where the store is, with no server running.',
+    hint: `Use --state-dir DIR, set SOTTO_STATE_DIR, or write state-dir into ${CONFIG_FILE}. The command runs on the host that has the store.`,
   })
 }
 
@@ -138,41 +199,61 @@ export interface OpenersConfig extends KeysAtHand {
   readonly stateDir: string | undefined
 }
 
-/** As `readKeysConfig`, where no state directory is needed. Throws `usage` for what does not fit. */
-export function readOpenersConfig(flags: SettingValues, env: Environment): OpenersConfig {
-  const given = withEnvironment(flags, env)
-  return { stateDir: given.value('state-dir'), ...keysAtHand(given) }
+/** As `readKeysConfig`, where no state directory is needed. */
+export function readOpenersConfig(typed: Typed, env: Environment): OpenersConfig {
+  return reading(allSettings(typed, env), (given) => ({
+    stateDir: given.value('state-dir'),
+    ...keysAtHand(given),
+  }))
+}
+
+/** The state directory that flags, environment or configuration file name; undefined where none does. */
+export function readStateDir(typed: Typed, env: Environment): string | undefined {
+  return allSettings(typed, env).value('state-dir')
 }
 
 /**
- * The place that a command names as `where`; how a bucket is reached is filled in from the environment.
- * `flags` are those of the command. Throws `usage` for what does not fit.
+ * The place that a command names as `where`, or else that settings have for backups; how a bucket is reached is filled
+ * in from the settings. `typed` are the flags of the command. Throws `usage` for what does not fit, and where there is none.
  */
 export function readBackupPlace(
-  where: string,
-  flags: SettingValues,
+  where: string | undefined,
+  typed: Typed,
   env: Environment,
 ): BackupPlace {
-  // What the environment says of a bucket is not for a directory.
-  return readPlace(where, where.startsWith('s3:') ? withEnvironment(flags, env) : flags)
+  return reading(allSettings(typed, env), (given) => {
+    const place = where ?? backupsAt(given)
+    if (place === undefined) {
+      throw new SottoError('usage', 'Nothing says where backups are', {
+        hint: `Name a directory or s3://BUCKET/PREFIX, set SOTTO_BACKUP_TO, or write backup-to into ${CONFIG_FILE}.`,
+      })
+    }
+    // What settings say of a bucket is not for a directory.
+    return readPlace(place, place.startsWith('s3:') ? given : asTyped(typed))
+  })
 }
 
-function developmentConfig(given: SettingValues): DevelopmentConfig {
-  const odd = [
-    'kms-key',
-    'transit-key',
-    'tls-cert',
-    'plain-http',
-    'serve-socket',
-    'userspace',
-    'stale-after',
-  ].find((flag) => given.value(flag) !== undefined || given.on(flag))
+function asTyped(typed: Typed): SettingValues {
+  const value = (flag: string): string | undefined => {
+    const text = typed(flag)
+    return typeof text === 'string' ? text : undefined
+  }
+  return { value, on: (flag) => typed(flag) === true, variable: () => undefined }
+}
+
+function developmentConfig(given: Given): DevelopmentConfig {
+  const odd = ['tls-cert', 'plain-http', 'serve-socket', 'userspace', 'stale-after'].find(
+    (flag) => given.value(flag) !== undefined || given.on(flag),
+  )
   if (odd !== undefined) {
     throw new SottoError('usage', `--${odd} does not go with --dev`, {
       hint: 'A development server speaks plain HTTP on loopback and asks no tailscaled.',
     })
   }
-  const { host = '127.0.0.1', port } = parseAddress(given.value('listen') ?? '127.0.0.1:0')
+  const { host = '127.0.0.1', port } = parseAddress(
+    'listen',
+    given.value('listen') ?? '127.0.0.1:0',
+  )
   return {
     dev: true,
     tailnet: given.value('tailnet'),
@@ -180,11 +261,14 @@ function developmentConfig(given: SettingValues): DevelopmentConfig {
     ...keysAtHand(given),
     ...backendsConfig(given),
     ...backupsOf(given),
+    ...hostsOf(given),
+    ...watchersOf(given),
+    ...vaultConfig(given),
     listen: { host, port },
   }
 }
 
-function tailnetConfig(given: SettingValues): TailnetConfig {
+function tailnetConfig(given: Given): TailnetConfig {
   const stateDir = given.value('state-dir')
   if (stateDir === undefined) {
     throw new SottoError('usage', 'sotto server needs --state-dir', {
@@ -196,14 +280,52 @@ function tailnetConfig(given: SettingValues): TailnetConfig {
       hint: 'A development tailnet never decides who is calling in production.',
     })
   }
+  return { dev: false, stateDir, ...serving(given) }
+}
+
+/** What a server on a tailnet serves with. */
+function serving(given: Given): Omit<TailnetConfig, 'dev' | 'stateDir'> {
+  const file = given.file()
   return {
-    dev: false,
-    stateDir,
     ...keysAtHand(given),
     ...backendsConfig(given),
     ...backupsOf(given),
+    ...hostsOf(given),
+    ...watchersOf(given),
+    ...vaultConfig(given),
     tailscaled: tailscaledConfig(given),
     door: doorOf(given),
+    ...(file && { configFile: { path: file.path, count: file.settings.size } }),
+  }
+}
+
+function hostsOf({ value }: SettingValues): HostsConfig {
+  const hostNames = value('host-name')?.toLowerCase().split(',')
+  const odd = hostNames?.find((name) => !/^[\da-z_-]+(?:\.[\da-z_-]+)*$/.test(name))
+  if (odd === undefined) return hostNames === undefined ? {} : { hostNames }
+  throw new SottoError('usage', `Cannot use ${quote(odd)} as --host-name: it is not a name`, {
+    hint: 'Give it without a scheme, a port and a dot at its end, such as secrets.example.com.',
+  })
+}
+
+/** More than there can be connections. */
+const MOST_WATCHERS = 16_384
+
+function watchersOf({ value }: SettingValues): WatchersConfig {
+  const number = (flag: string): number | undefined => {
+    const text = value(flag)
+    if (text === undefined) return undefined
+    if (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= MOST_WATCHERS) return Number(text)
+    throw new SottoError(
+      'usage',
+      `Cannot use ${quote(text)} as --${flag}: it is not a number from 1 to ${MOST_WATCHERS}`,
+    )
+  }
+  const watchers = number('watchers')
+  const watchersPerNode = number('watchers-per-node')
+  return {
+    ...(watchers !== undefined && { watchers }),
+    ...(watchersPerNode !== undefined && { watchersPerNode }),
   }
 }
 
@@ -219,7 +341,8 @@ function tailscaledConfig({ value, on }: SettingValues): TailscaledConfig {
     socket: value('tailscaled-socket') ?? tailscaledSocket(),
     capabilities: capability === undefined ? defaultCapabilities : [capability],
     services: value('service-address')?.split(',') ?? [],
-    staleAfterMs: staleAfter === undefined ? undefined : parseTime('stale-after', staleAfter),
+    staleAfterMs:
+      staleAfter === undefined ? undefined : durationOf('stale-after', staleAfter, ['1s', '520w']),
     userspace: on('userspace'),
   }
 }
@@ -243,30 +366,8 @@ function doorOf({ value, on }: SettingValues): Door {
       hint: 'Behind `tailscale serve`, tailscaled listens and has the certificate.',
     })
   }
-  const { host, port } = parseAddress(value('listen') ?? (plain ? ':80' : ':443'))
-  if (host !== undefined) refuseWildcard(host)
+  const { host, port } = parseAddress('listen', value('listen') ?? (plain ? ':80' : ':443'))
+  if (host !== undefined) refuseWildcard(host, 'listen')
   const own = certificate !== undefined && key !== undefined ? { certificate, key } : 'tailnet'
   return { kind: 'addresses', host, port, tls: plain ? 'none' : own }
-}
-
-/** An address to listen on; without a host where the text has none. Throws `usage`. */
-function parseAddress(text: string): { host: string | undefined; port: number } {
-  const found = /^(?:\[([0-9a-f:]+)\]|([^:[\]]*)):(\d{1,5})$/i.exec(text)
-  const host = found?.[1] ?? found?.[2]
-  const port = Number(found?.[3])
-  if (host === undefined || port > 65_535) {
-    throw new SottoError('usage', `${quote(text)} is not an address such as :443 or 127.0.0.1:8080`)
-  }
-  return { host: host === '' ? undefined : host, port }
-}
-
-/** A length of time in milliseconds. Throws `usage`. */
-function parseTime(flag: string, text: string): number {
-  const [, count, unit] = /^(\d{1,6})(s|m|h|d)$/.exec(text) ?? []
-  const ms = Number(count) * ({ s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit ?? ''] ?? 0)
-  if (ms > 0) return ms
-  throw new SottoError(
-    'usage',
-    `Cannot use ${quote(text)} as --${flag}: it is not a time such as 10m`,
-  )
 }

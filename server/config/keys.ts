@@ -1,9 +1,11 @@
 /** Which keys of a store are available, read from their settings. */
 import { quote, SottoError } from '../../client/api/errors.ts'
+import { endpointOf } from './endpoints.ts'
+import { proxiesOf } from './proxies.ts'
 import type { AwsKmsKey } from '../crypto/aws-kms-failures.ts'
 import type { TransitKey } from '../crypto/openbao-transit-failures.ts'
 import type { Login } from '../openbao/login.ts'
-import { refuseNoUrl, setOf, type SettingValues } from './settings/setting.ts'
+import { setOf, type SettingValues } from './settings/setting.ts'
 
 /** The available keys. */
 export interface KeysAtHand {
@@ -36,9 +38,12 @@ export function keysAtHand(given: SettingValues): KeysAtHand {
 function kmsOf(given: SettingValues): AwsKmsKey | undefined {
   const key = given.value('kms-key')
   if (key === undefined) return undefined
-  refuseNoUrl(given, 'kms-endpoint')
-  const flags = { region: 'kms-region', endpoint: 'kms-endpoint', profile: 'kms-profile' }
-  return { key, ...setOf(given, flags) }
+  return {
+    key,
+    ...setOf(given, { region: 'kms-region', profile: 'kms-profile' }),
+    ...endpointOf(given, 'kms-endpoint', 'KMS'),
+    ...proxiesOf(given),
+  }
 }
 
 /** The key of Transit that the flags name; undefined without --transit-key. */
@@ -51,6 +56,7 @@ function transitOf(given: SettingValues): TransitKey | undefined {
     mount: given.value('transit-mount') ?? 'transit',
     ...setOf(given, { namespace: 'transit-namespace', caFile: 'transit-ca-file' }),
     ...(given.on('transit-insecure') && { insecure: true }),
+    ...proxiesOf(given),
     login: transitLogin(given),
   }
 }

@@ -1,23 +1,30 @@
 /** What went wrong with a call to AWS KMS, in words for an operator. */
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { type Finding, findingOf, originOf, partsOf, type Service } from '../aws/failures.ts'
+import type { Place } from '../aws/endpoint.ts'
+import {
+  type Finding,
+  findingOf,
+  ownWords,
+  type Parts,
+  partsOf,
+  type Service,
+  whereOf,
+} from '../aws/failures.ts'
 
-/** Which key of AWS KMS, and how it is reached; what is absent comes from where the AWS SDK looks. */
-export interface AwsKmsKey {
+/** Which key of AWS KMS, and how it is reached. An ARN says the region, where nothing else does. */
+export interface AwsKmsKey extends Place {
   /** An ARN, a key id, or an alias with `alias/` in front. */
   readonly key: string
-  /** Absent: that of the ARN, then of the profile or the environment. */
-  readonly region?: string
-  /** A URL. Absent: that of the region. */
-  readonly endpoint?: string
-  /** A profile of the AWS configuration files, which may name a role. */
-  readonly profile?: string
 }
 
 /** A call to KMS. */
 export interface Attempt extends AwsKmsKey {
   /** What was to be done, after "Cannot". */
   readonly attempted: string
+  /** The proxy that the call went through. Absent: none. */
+  readonly proxy?: string | undefined
+  /** The root key, where it was sent: nothing is passed on that repeats it. */
+  readonly sent?: Uint8Array
 }
 
 /**
@@ -25,29 +32,30 @@ export interface Attempt extends AwsKmsKey {
  * its key, and `key_missing` otherwise. It never holds the error of the SDK, which may show credentials.
  */
 export function kmsFailure(attempt: Attempt, error: unknown, waitMs: number): SottoError {
-  const { attempted, key, region, endpoint } = attempt
-  const where = [region && ` in region ${region}`, endpoint && ` at ${quote(originOf(endpoint))}`]
-  const { name, message } = partsOf(error)
-  const finding = byName[name]?.(attempt, message) ?? findingOf(serviceOf(attempt), error, waitMs)
-  const about = `Cannot ${attempted} with aws-kms key ${quote(key)}${where.filter(Boolean).join('')}`
+  const { attempted, key, sent } = attempt
+  const parts = partsOf(error, sent && Buffer.from(sent).toString('base64'))
+  const known = byName[parts.name]?.(attempt, parts)
+  const finding = known ?? findingOf(serviceOf(attempt), error, waitMs, parts)
+  const about = `Cannot ${attempted} with aws-kms key ${quote(key)}${whereOf(attempt)}`
   const { found, hint, code = 'key_missing' } = finding
   return new SottoError(code, `${about}: ${found}`, { hint })
 }
 
-function serviceOf({ profile }: Attempt): Service {
+function serviceOf({ profile, proxy, endpointFrom }: Attempt): Service {
   return {
     name: 'KMS',
-    where: '--kms-endpoint and --kms-region',
+    where: `${endpointFrom ?? '--kms-endpoint'} and --kms-region`,
+    proxy,
     profileFlag: '--kms-profile',
     profile,
-    page: 'docs/keys.md',
+    page: 'docs/guides/keys-kms.md',
     regionHint: 'Give the ARN of the key, or --kms-region.',
   }
 }
 
-type Explain = (attempt: Attempt, message: string) => Finding
+type Explain = (attempt: Attempt, parts: Parts) => Finding
 
-const absent: Explain = ({ region }, message) =>
+const absent: Explain = ({ region }, { message }) =>
   /invalid arn/i.test(message)
     ? {
         found: `the key is not of this region`,
@@ -63,18 +71,18 @@ const byName: Readonly<Record<string, Explain>> = {
     found: 'the key is disabled',
     hint: 'Enable it (aws kms enable-key), or use another key of the store.',
   }),
-  KMSInvalidStateException: (_attempt, message) =>
-    /pending ?deletion/i.test(message)
+  KMSInvalidStateException: (_attempt, parts) =>
+    /pending ?deletion/i.test(parts.message)
       ? {
           found: 'the key is pending deletion',
           hint: 'Stop that at once: aws kms cancel-key-deletion, then aws kms enable-key. A deleted key does not come back.',
         }
       : {
-          found: 'the key is in a state in which it cannot be used',
+          found: `the key is in a state in which it cannot be used${ownWords(parts)}`,
           hint: 'Look at its state: aws kms describe-key.',
         },
-  KeyUnavailableException: () => ({
-    found: 'KMS cannot use the key right now',
+  KeyUnavailableException: (_attempt, parts) => ({
+    found: `KMS cannot use the key right now${ownWords(parts)}`,
     hint: 'Try again in a while.',
   }),
   NotFoundException: absent,
@@ -83,9 +91,9 @@ const byName: Readonly<Record<string, Explain>> = {
     found: 'the key is not for encryption',
     hint: 'Sotto needs a symmetric key with the usage ENCRYPT_DECRYPT.',
   }),
-  ValidationException: () => ({
-    found: 'KMS does not understand the name of the key',
-    hint: 'Give its ARN, its id, or an alias with alias/ in front.',
+  ValidationException: (_attempt, parts) => ({
+    found: `KMS does not understand what it was asked${ownWords(parts)}`,
+    hint: 'Give the ARN of the key, its id, or an alias with alias/ in front.',
   }),
   IncorrectKeyException: () => ({
     code: 'key_wrong',

@@ -2,10 +2,15 @@
  * The `aws-kms` key provider: a symmetric key of AWS KMS, which never leaves it. The root key goes there
  * to be wrapped and comes back unwrapped, bound to the store by the encryption context.
  */
-import type { KMSClient } from '@aws-sdk/client-kms'
+import type { KeyMetadata, KMSClient } from '@aws-sdk/client-kms'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { clientSettings, refuseClear, within } from '../aws/call.ts'
+import { clientSettings, watchCalls, within } from '../aws/call.ts'
+import { configuredEndpoint } from '../aws/endpoint.ts'
+import { Lacking } from '../aws/failures.ts'
+import { demandProof } from '../aws/proof.ts'
+import { proxyFor } from '../platform/proxies.ts'
 import { type Attempt, type AwsKmsKey, kmsFailure } from './aws-kms-failures.ts'
+import { kmsProof } from './aws-kms-proof.ts'
 import { bindWrap, contextOf, unbindWrap } from './bound-wrap.ts'
 import { fingerprintOfPublic } from './derive.ts'
 import { KEY_BYTES } from './envelope.ts'
@@ -18,6 +23,8 @@ const WAIT_MS = 15_000
 
 const keyArn = /^arn:[a-z-]+:kms:([a-z0-9-]+):\d{12}:key\/[A-Za-z0-9-]+$/
 const arnRegion = /^arn:[^:]*:kms:([^:]+):/
+/** A key that has the same material in several regions: its replicas differ in the region of their ARNs alone. */
+const multiRegion = /:key\/mrk-/
 
 type Sdk = typeof import('@aws-sdk/client-kms')
 type Send<T> = (client: KMSClient, sdk: Sdk, signal: AbortSignal) => Promise<T>
@@ -32,25 +39,34 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
   const region = regionOf(given)
   let known = keyArn.test(given.key) ? given.key : undefined
 
-  function call<T>(attempted: string, send: Send<T>): Promise<T> {
-    return callKms({ ...given, ...(region !== undefined && { region }), attempted }, send, waitMs)
+  function call<T>(attempted: string, send: Send<T>, sent?: Uint8Array): Promise<T> {
+    const own = { ...given, ...(region !== undefined && { region }), ...(sent && { sent }) }
+    return callKms({ ...own, attempted }, send, waitMs)
+  }
+
+  function describe(attempted: string, KeyId: string): Promise<KeyMetadata> {
+    return call(attempted, async (client, { DescribeKeyCommand }, abortSignal) => {
+      const answer = await client.send(new DescribeKeyCommand({ KeyId }), { abortSignal })
+      return demand(answer.KeyMetadata, 'what was asked for')
+    })
   }
 
   /** The ARN of the key, which is asked for once where another name was given. */
   async function arn(): Promise<string> {
-    known ??= await call('find the key', async (client, { DescribeKeyCommand }, abortSignal) => {
-      const command = new DescribeKeyCommand({ KeyId: given.key })
-      const { KeyMetadata } = await client.send(command, { abortSignal })
-      return demand(KeyMetadata?.Arn, 'ARN')
-    })
+    known ??= demand((await describe('find the key', given.key)).Arn, 'the ARN of the key')
     return known
   }
 
   return Object.freeze({
     name: PROVIDER,
 
-    async fingerprint() {
-      return fingerprintOfPublic(await arn())
+    async fingerprint(wraps: readonly string[] = []) {
+      const own = await arn()
+      const named = fingerprintOfPublic(own)
+      if (wraps.length === 0 || wraps.includes(named) || !multiRegion.test(own)) return named
+      // A replica is the same key. KMS alone knows in which regions there are others.
+      const replicas = replicasIn(await describe('find the replicas of the key', own), own)
+      return replicas.map(fingerprintOfPublic).find((each) => wraps.includes(each)) ?? named
     },
 
     async wrap(rootKey: Uint8Array, storeId: string) {
@@ -61,8 +77,9 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
           const input = { KeyId, Plaintext: rootKey, EncryptionContext: contextOf(storeId) }
           const answer = await client.send(new EncryptCommand(input), { abortSignal })
           if (answer.KeyId !== KeyId) throw otherKey(KeyId, answer.KeyId)
-          return demand(answer.CiphertextBlob, 'wrap')
+          return demand(answer.CiphertextBlob, 'the wrap')
         },
+        rootKey,
       )
       return bindWrap(storeId, blob)
     },
@@ -75,7 +92,7 @@ export function awsKmsProvider(given: AwsKmsKey, waitMs: number = WAIT_MS): KeyP
       return call(attempted, async (client, { DecryptCommand }, abortSignal) => {
         const input = { KeyId, CiphertextBlob, EncryptionContext: contextOf(storeId) }
         const answer = await client.send(new DecryptCommand(input), { abortSignal })
-        const rootKey = demand(answer.Plaintext, 'root key')
+        const rootKey = demand(answer.Plaintext, 'the root key')
         if (answer.KeyId === KeyId && rootKey.length === KEY_BYTES) return rootKey
         rootKey.fill(0)
         if (answer.KeyId !== KeyId) throw otherKey(KeyId, answer.KeyId)
@@ -92,11 +109,14 @@ function regionOf({ key, region }: AwsKmsKey): string | undefined {
   throw new SottoError('usage', message, { hint: 'Leave out --kms-region: the ARN says it.' })
 }
 
-async function callKms<T>(attempt: Attempt, send: Send<T>, waitMs: number): Promise<T> {
+async function callKms<T>(given: Attempt, send: Send<T>, waitMs: number): Promise<T> {
   const sdk = await import('@aws-sdk/client-kms')
+  const found = given.endpoint === undefined && (await configuredEndpoint('KMS', given.profile))
+  const attempt = { ...given, ...found }
   const client = new sdk.KMSClient(clientSettings(attempt, waitMs))
-  refuseClear(client, clear)
-  let region = attempt.region
+  const sent = watchCalls(client, clear)
+  demandProof(client, kmsProof)
+  let { region } = attempt
   try {
     return await within(waitMs, async (signal) => {
       region = await client.config.region()
@@ -104,10 +124,21 @@ async function callKms<T>(attempt: Attempt, send: Send<T>, waitMs: number): Prom
     })
   } catch (error) {
     if (error instanceof SottoError) throw error
-    throw kmsFailure({ ...attempt, ...(region !== undefined && { region }) }, error, waitMs)
+    const proxy = sent.to && proxyFor(sent.to, attempt.proxies)
+    throw kmsFailure({ ...attempt, ...(region !== undefined && { region }), proxy }, error, waitMs)
   } finally {
     client.destroy()
   }
+}
+
+/** The ARNs of a key in other regions. */
+function replicasIn({ MultiRegionConfiguration: found }: KeyMetadata, own: string): string[] {
+  const all = [found?.PrimaryKey, ...(found?.ReplicaKeys ?? [])].flatMap((each) => each?.Arn ?? [])
+  return all.filter((each) => each !== own && withoutRegion(each) === withoutRegion(own))
+}
+
+function withoutRegion(arn: string): string {
+  return arn.split(':').toSpliced(3, 1).join(':')
 }
 
 function clear(host: string): SottoError {
@@ -117,7 +148,7 @@ function clear(host: string): SottoError {
 
 function demand<T>(value: T | undefined, what: string): T {
   if (value !== undefined) return value
-  throw new Error(`an answer without its ${what}`)
+  throw new Lacking(what)
 }
 
 function otherKey(asked: string, used: string | undefined): SottoError {

@@ -2,11 +2,19 @@
 import { quote } from '../../client/api/errors.ts'
 import { encode, type Field } from './encoding.ts'
 
-/** The version of every structure in docs/format.md. */
+/** The version of every structure in docs/internals/format.md. */
 export const FORMAT = 1
 
 /** Everything that is ever sealed. */
-export type Purpose = 'value' | 'reference' | 'data-key' | 'keyring-entry' | 'root-key' | 'backup'
+export type Purpose =
+  | 'value'
+  | 'reference'
+  | 'data-key'
+  | 'keyring-entry'
+  | 'lasting-key'
+  | 'previous-state'
+  | 'root-key'
+  | 'backup'
 
 /** Where a version of a secret belongs. */
 export interface Place {
@@ -45,9 +53,29 @@ export function dataKeyBinding(storeId: string, place: Place): Binding {
   return placeBinding('data-key', 'data key', storeId, place)
 }
 
-/** Binds the key of a keyring entry to all that the entry says of itself. */
-export function entryBinding(storeId: string, { id, createdAt, state }: EntryHead): Binding {
-  return bindingOf('keyring-entry', [storeId, id, createdAt, state], () => `keyring entry ${id}`)
+/**
+ * Binds the key of a keyring entry to all that the entry says of itself, and to the number of the root key:
+ * so a store cannot be made to take an earlier number for its own.
+ */
+export function entryBinding(storeId: string, head: EntryHead, rootNumber = 1): Binding {
+  const { id, createdAt, state } = head
+  const fields = [storeId, id, createdAt, state, ...(rootNumber === 1 ? [] : [rootNumber])]
+  return bindingOf('keyring-entry', fields, () => `keyring entry ${id}`)
+}
+
+/** Binds a key that outlives the root key to what it is for, and to its number. */
+export function lastingBinding(
+  storeId: string,
+  { purpose, number }: { readonly purpose: string; readonly number: number },
+): Binding {
+  const subject = (): string => `lasting key ${number} for ${quote(purpose)}`
+  return bindingOf('lasting-key', [storeId, purpose, number], subject)
+}
+
+/** Binds the key of the MACs that the root key before this one gave. */
+export function previousStateBinding(storeId: string, rootNumber: number): Binding {
+  const subject = (): string => `the key of MACs from before root key ${rootNumber}`
+  return bindingOf('previous-state', [storeId, rootNumber], subject)
 }
 
 /** Binds the root key of a store. */

@@ -1,6 +1,6 @@
 /** Bounds how long a key provider may take to answer. */
 import { SottoError } from '../../client/api/errors.ts'
-import { holdingTimers, orLate } from '../platform/timers.ts'
+import { holdingTimers, orLate } from '../../client/platform/timers.ts'
 import type { KeyProvider } from './provider.ts'
 
 /** How long one call may take, in milliseconds. */
@@ -22,7 +22,7 @@ export function bounded(provider: KeyProvider, waitMs: number = WAIT_MS): KeyPro
   }
   return {
     name,
-    fingerprint: () => answer(provider.fingerprint()),
+    fingerprint: (wraps) => answer(provider.fingerprint(wraps)),
     wrap: (rootKey, storeId) => answer(provider.wrap(rootKey, storeId)),
     unwrap: (wrapped, storeId) =>
       answer(provider.unwrap(wrapped, storeId), (rootKey) => void rootKey.fill(0)),

@@ -4,12 +4,14 @@ import { FORMAT, type Purpose } from './binding.ts'
 import { KEY_BYTES } from './envelope.ts'
 
 /**
- * What a derived key does: seal what the purpose names, authenticate the states of secrets, or fingerprint
- * values. There is none for values and references: a data key seals one of them, and is used as it is.
+ * What a derived key does: seal what the purpose names, or authenticate the states of secrets. The last two are
+ * of stores that have no lasting keys yet. There is none for values and references: a data key seals one of
+ * them, and is used as it is.
  */
-export type Use = Exclude<Purpose, 'value' | 'reference'> | 'state' | 'value-fingerprint'
+export type Use = Exclude<Purpose, 'value' | 'reference'> | 'state' | 'value-fingerprint' | 'audit'
 
 const FINGERPRINT_BYTES = 8
+const ROOT_FINGERPRINT_BYTES = 16
 
 /** The key of the store `storeId` for one use of `key`. */
 export function deriveKey(key: KeyObject, storeId: string, use: Use): KeyObject {
@@ -24,12 +26,20 @@ export function fingerprint(key: KeyObject, storeId: string): string {
   return expand(key, storeId, 'fingerprint', FINGERPRINT_BYTES).toString('hex')
 }
 
+/** Names the root key of a store in 32 hex digits, which may be public: no other root key has the same. */
+export function rootFingerprintOf(rootKey: Uint8Array | KeyObject, storeId: string): string {
+  const key = rootKey instanceof Uint8Array ? createSecretKey(rootKey) : rootKey
+  return expand(key, storeId, 'root-fingerprint', ROOT_FINGERPRINT_BYTES).toString('hex')
+}
+
 /** Names a key by what is public of it: the first 16 hex digits of the SHA-256 of `text`. */
 export function fingerprintOfPublic(text: string): string {
   return hash('sha256', text, 'hex').slice(0, 16)
 }
 
-function expand(key: KeyObject, salt: string, use: Use | 'fingerprint', size: number): Buffer {
+type Named = Use | 'fingerprint' | 'root-fingerprint'
+
+function expand(key: KeyObject, salt: string, use: Named, size: number): Buffer {
   return Buffer.from(hkdfSync('sha256', key, salt, `sotto/${FORMAT}/${use}`, size))
 }
 

@@ -1,7 +1,7 @@
 /** The entries of a keyring: each holds a key that wraps data keys, sealed under a key that the root key gives. */
 import type { KeyObject } from 'node:crypto'
 import { SottoError } from '../../client/api/errors.ts'
-import { type EntryHead, entryBinding } from './binding.ts'
+import { type Binding, type EntryHead, entryBinding } from './binding.ts'
 import { deriveKey, fingerprint, takeKey } from './derive.ts'
 import { openKey, type RandomSource, seal } from './envelope.ts'
 
@@ -28,22 +28,25 @@ export class EntrySealer {
   readonly #storeId: string
   readonly #key: KeyObject
   readonly #random: RandomSource
+  readonly #rootNumber: number
 
-  constructor(storeId: string, root: KeyObject, random: RandomSource) {
+  constructor(storeId: string, root: KeyObject, random: RandomSource, rootNumber = 1) {
     this.#storeId = storeId
+    this.#rootNumber = rootNumber
     this.#key = deriveKey(root, storeId, 'keyring-entry')
     this.#random = random
   }
 
   /** `raw` stays the caller's to overwrite. */
   seal(head: EntryHead, raw: Uint8Array): SealedEntry {
-    const sealed = seal(this.#key, entryBinding(this.#storeId, head), raw, this.#random)
-    return { ...head, sealed }
+    const { id, createdAt, state } = head
+    const sealed = seal(this.#key, this.#binding(head), raw, this.#random)
+    return { id, createdAt, state, sealed }
   }
 
   /** What was sealed, which the caller overwrites. Throws `store_damaged` when it does not open. */
   unseal(stored: SealedEntry): Buffer {
-    return openKey(this.#key, entryBinding(this.#storeId, stored), stored.sealed)
+    return openKey(this.#key, this.#binding(stored), stored.sealed)
   }
 
   /** Throws as `unseal`. */
@@ -54,6 +57,10 @@ export class EntrySealer {
       info: { id, createdAt, state, fingerprint: fingerprint(raw, this.#storeId) },
       key: deriveKey(raw, this.#storeId, 'data-key'),
     }
+  }
+
+  #binding(head: EntryHead): Binding {
+    return entryBinding(this.#storeId, head, this.#rootNumber)
   }
 }
 

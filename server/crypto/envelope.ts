@@ -1,4 +1,4 @@
-/** Seals bytes with AES-256-GCM, bound to a place, and opens them nowhere else: docs/format.md. */
+/** Seals bytes with AES-256-GCM, bound to a place, and opens them nowhere else: docs/internals/format.md. */
 import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
 import { SottoError } from '../../client/api/errors.ts'
 import { type Binding, FORMAT } from './binding.ts'

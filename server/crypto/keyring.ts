@@ -4,7 +4,7 @@
  */
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { SottoError } from '../../client/api/errors.ts'
-import { Authenticators } from './authenticators.ts'
+import { type AuthenticatorKeys, Authenticators } from './authenticators.ts'
 import {
   backupBinding,
   type Binding,
@@ -14,12 +14,16 @@ import {
   referenceBinding,
   valueBinding,
 } from './binding.ts'
-import { deriveKey, takeKey } from './derive.ts'
+import { deriveKey, rootFingerprintOf, takeKey } from './derive.ts'
 import { activeOf, type Entry, type EntryInfo, EntrySealer, type SealedEntry } from './entries.ts'
 import { KEY_BYTES, open, openKey, type RandomSource, seal } from './envelope.ts'
+import { LastingKeys, LastingSealer, type SealedLasting } from './lasting.ts'
+import { openPreviousState } from './previous-state.ts'
 import { decodeReference, encodeReference, type Reference } from './reference.ts'
 
+export { rootFingerprintOf } from './derive.ts'
 export type { EntryInfo, SealedEntry } from './entries.ts'
+export type { SealedLasting } from './lasting.ts'
 
 /** The data key of a version, wrapped. */
 export interface WrappedKey {
@@ -40,8 +44,22 @@ export interface Sealed extends WrappedKey {
   readonly sealed: Uint8Array
 }
 
+/** What a store keeps of its root key, in addition to the wraps. */
+export interface StoredRoot {
+  /** 1, then one more for each root key that replaced another. */
+  readonly number: number
+  /** The key of MACs that the root key before gave, sealed; absent once all are replaced. */
+  readonly previous?: Uint8Array
+}
+
+/** What a store keeps besides the entries of the keyring; absent where an earlier release made the store. */
+export interface KeyringRest {
+  readonly lasting?: readonly SealedLasting[]
+  readonly root?: StoredRoot
+}
+
 /** Where keys, nonces and times come from. */
-export interface KeyringOptions {
+export interface KeyringOptions extends KeyringRest {
   readonly random?: RandomSource
   readonly clock?: () => Date
 }
@@ -53,6 +71,7 @@ export interface Created {
   readonly rootKey: Buffer
   /** For the store to keep. */
   readonly keys: readonly SealedEntry[]
+  readonly lasting: readonly SealedLasting[]
 }
 
 /** What rotating a keyring gives. */
@@ -73,11 +92,17 @@ export class Keyring extends Authenticators {
   readonly #storeId: string
   #entries: ReadonlyMap<number, Entry>
   #active: Entry
-  readonly #backupKey: KeyObject
+  #backupKey: KeyObject
   readonly #random: RandomSource
 
-  private constructor(storeId: string, root: KeyObject, entries: Entry[], random: RandomSource) {
-    super(storeId, root)
+  private constructor(
+    storeId: string,
+    root: KeyObject,
+    keys: AuthenticatorKeys,
+    entries: Entry[],
+    random: RandomSource,
+  ) {
+    super(storeId, keys)
     this.#storeId = storeId
     this.#entries = new Map(entries.map((entry) => [entry.info.id, entry]))
     this.#active = activeOf(entries)
@@ -85,21 +110,25 @@ export class Keyring extends Authenticators {
     this.#random = random
   }
 
-  /** Makes the keys of a new store: a root key, and one active entry sealed under it. */
+  /** Makes the keys of a new store: a root key, one active entry and the lasting keys, sealed under it. */
   static create(storeId: string, options: KeyringOptions = {}): Created {
     const { random = randomBytes, clock = () => new Date() } = options
     const rootKey = random(KEY_BYTES)
     const raw = random(KEY_BYTES)
-    const head: EntryHead = { id: 1, createdAt: clock().toISOString(), state: 'active' }
-    const keys = [new EntrySealer(storeId, createSecretKey(rootKey), random).seal(head, raw)]
+    const root = createSecretKey(rootKey)
+    const createdAt = clock().toISOString()
+    const head: EntryHead = { id: 1, createdAt, state: 'active' }
+    const keys = [new EntrySealer(storeId, root, random).seal(head, raw)]
     raw.fill(0)
-    return { keyring: Keyring.open(storeId, rootKey, keys, { random }), rootKey, keys }
+    const lasting = new LastingSealer(storeId, root, random).make(1, createdAt)
+    const keyring = Keyring.open(storeId, rootKey, keys, { random, lasting })
+    return { keyring, rootKey, keys, lasting }
   }
 
   /**
    * Opens the keyring of the store `storeId`. The caller overwrites `rootKey` afterwards. Throws
-   * `store_damaged` when an entry does not open, when two have one id, and when not exactly one
-   * is active.
+   * `store_damaged` when an entry or a lasting key does not open, when two entries have one id, and when not
+   * exactly one is active.
    */
   static open(
     storeId: string,
@@ -114,10 +143,21 @@ export class Keyring extends Authenticators {
       )
     }
     const root = createSecretKey(rootKey)
-    const { random = randomBytes } = options
-    const sealer = new EntrySealer(storeId, root, random)
+    const {
+      random = randomBytes,
+      lasting = [],
+      root: { number, previous } = { number: 1 },
+    } = options
+    const sealer = new EntrySealer(storeId, root, random, number)
     const entries = storedKeys.map((stored) => sealer.open(stored))
-    return new Keyring(storeId, root, entries, random)
+    const keys: AuthenticatorKeys = {
+      rootNumber: number,
+      rootFingerprint: rootFingerprintOf(root, storeId),
+      state: deriveKey(root, storeId, 'state'),
+      ...(previous && { previous: openPreviousState(storeId, root, number, previous) }),
+      lasting: new LastingKeys(storeId, root, number, lasting),
+    }
+    return new Keyring(storeId, root, keys, entries, random)
   }
 
   /**
@@ -130,10 +170,10 @@ export class Keyring extends Authenticators {
     storedKeys: readonly SealedEntry[],
     options: KeyringOptions = {},
   ): Rotated {
-    const { random = randomBytes, clock = () => new Date() } = options
-    Keyring.open(storeId, rootKey, storedKeys, { random })
+    const { random = randomBytes, clock = () => new Date(), root } = options
+    Keyring.open(storeId, rootKey, storedKeys, options)
     const active = storedKeys.find(({ state }) => state === 'active') as SealedEntry
-    const sealer = new EntrySealer(storeId, createSecretKey(rootKey), random)
+    const sealer = new EntrySealer(storeId, createSecretKey(rootKey), random, root?.number)
     const old = sealer.unseal(active)
     const raw = random(KEY_BYTES)
     // An id is never given again: the newest entry is the active one, and that is never erased.
@@ -144,19 +184,20 @@ export class Keyring extends Authenticators {
     raw.fill(0)
     old.fill(0)
     const keys = [...storedKeys.map((each) => (each === active ? retired : each)), added]
-    return { keyring: Keyring.open(storeId, rootKey, keys, { random }), added, retired }
+    return { keyring: Keyring.open(storeId, rootKey, keys, options), added, retired }
   }
 
   /**
-   * Continues with the entries of `other`, a keyring of the same store that was opened later. Throws
-   * `internal` for one of another store, and then changes nothing.
+   * Continues with the keys of `other`, a keyring of the same store that was opened later, under the same
+   * root key or the next one. Throws `internal` for one of another store, and then changes nothing.
    */
   adopt(other: Keyring): void {
-    if (!this.isOfSameStore(other)) {
+    if (!this.continueAs(other)) {
       throw new SottoError('internal', 'Cannot continue with the keyring of another store')
     }
     this.#entries = other.#entries
     this.#active = other.#active
+    this.#backupKey = other.#backupKey
   }
 
   /** Lets go of the entry `id`. Throws `internal` for the active one, and then changes nothing. */
@@ -184,8 +225,12 @@ export class Keyring extends Authenticators {
 
   /** The same for a reference, where the value is in a backend. */
   sealReference(place: Place, reference: Reference): Sealed {
-    const binding = referenceBinding(this.#storeId, place)
-    return this.#sealAs(binding, place, encodeReference(reference))
+    const bytes = encodeReference(reference)
+    try {
+      return this.#sealAs(referenceBinding(this.#storeId, place), place, bytes)
+    } finally {
+      bytes.fill(0)
+    }
   }
 
   #sealAs(binding: Binding, place: Place, plain: Uint8Array): Sealed {
@@ -258,11 +303,23 @@ export class Keyring extends Authenticators {
 
   /**
    * Opens what a store keeps of the version at `place`: its value, or the reference to the backend that has
-   * it. Throws `store_damaged` when it does not open there.
+   * it, with the value that is kept besides. Throws `store_damaged` when it does not open there.
    */
-  prove(place: Place, { backend, ...version }: Sealed & { readonly backend?: number }): void {
-    if (backend === undefined) this.open(place, version).fill(0)
-    else this.openReference(place, this.unwrap(place, version), version.sealed)
+  prove(
+    place: Place,
+    {
+      backend,
+      kept,
+      ...version
+    }: Sealed & { readonly backend?: number; readonly kept?: Uint8Array },
+  ): void {
+    if (backend === undefined) return void this.open(place, version).fill(0)
+    const dataKey = this.unwrap(place, version)
+    const { kept: key } = this.openReference(place, dataKey, version.sealed)
+    if (key || kept) {
+      const keptKey = { ...dataKey, key: key ?? dataKey.key }
+      this.openSealed(place, keptKey, kept ?? new Uint8Array()).fill(0)
+    }
   }
 
   /** A new file key for a backup whose head has this hash, and the same sealed for that place. */

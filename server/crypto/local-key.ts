@@ -6,24 +6,28 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
 import { deriveKey, fingerprint, takeKey } from './derive.ts'
 import { KEY_BYTES, openKey, type RandomSource, seal } from './envelope.ts'
-import { readPrivateFile } from '../platform/private-file.ts'
 import type { KeyProvider } from './provider.ts'
-import { foldersOf, sync } from '../platform/durable.ts'
+import { foldersOf, sync } from '../../client/platform/durable.ts'
+import { refuseForeign } from '../../client/platform/owned.ts'
+import { errorCode, systemError } from '../../client/platform/system-error.ts'
+import { linesOf, readPrivateText } from '../../client/platform/text-file.ts'
 
 /** More bytes than any key file has. */
 const MAX_FILE_BYTES = 1024
 
-const pattern = /^sotto local key 1\nfingerprint ([0-9a-f]{16})\nkey ([A-Za-z0-9+/]{43}=)\n?$/
+const pattern = /^sotto local key 1\nfingerprint ([0-9a-f]{16})\nkey ([A-Za-z0-9+/]{43}=)$/
 
 /**
  * Writes a new key to a file at `path` that only its owner can read, makes the directory for it
  * where there is none, and resolves with the key's fingerprint once all of it is on disk. Throws
- * `local` when something is at `path` already, which is never replaced, or when writing fails.
+ * `local` when something is at `path` already, which is never replaced, or when writing fails, and `unsafe` where
+ * others could put something else in its place.
  */
 export async function createKeyFile(
   path: string,
   random: RandomSource = randomBytes,
 ): Promise<string> {
+  refuseForeign(dirname(path), `the folder of the key file ${quote(path)}`)
   const raw = random(KEY_BYTES)
   try {
     const id = fingerprint(createSecretKey(raw), '')
@@ -32,7 +36,11 @@ export async function createKeyFile(
     for (const folder of foldersOf(path, made)) await sync(folder)
     return id
   } catch (error) {
-    throw cannotCreate(path, error as NodeJS.ErrnoException)
+    throw systemError(error, 'create the key file', path, {
+      ...(errorCode(error) === 'EEXIST' && {
+        hint: 'A key file is never replaced: a store may depend on it.',
+      }),
+    })
   } finally {
     raw.fill(0)
   }
@@ -42,7 +50,8 @@ export async function createKeyFile(
  * The provider whose key is in the file at `path`. Every call reads the file again, and its
  * key is in memory only during one. Calls reject with `key_missing` when the file does not exist,
  * cannot be read, or is not a key file; with `key_exposed` when others than its owner have any right
- * to it, when it belongs to a user who is neither this one nor root, or is a symbolic link.
+ * to it, but for a group that may read a file of root, when it belongs to a user who is neither this one nor root, or
+ * others could put another in its place.
  */
 export function localKeyProvider(path: string, random: RandomSource = randomBytes): KeyProvider {
   return Object.freeze({
@@ -88,24 +97,13 @@ async function writeNew(path: string, text: string): Promise<void> {
   }
 }
 
-function cannotCreate(path: string, error: NodeJS.ErrnoException): SottoError {
-  const what = `Cannot create the key file ${quote(path)}`
-  if (error.code === 'EEXIST') {
-    return new SottoError('local', `${what}: something is there already`, {
-      hint: 'A key file is never replaced: a store may depend on it.',
-    })
-  }
-  return new SottoError('local', `${what}: ${error.message}`, { cause: error })
-}
-
 async function readKeyFile(path: string): Promise<KeyObject> {
-  return parse(path, await readPrivateFile(path, 'key file', MAX_FILE_BYTES))
+  return parse(path, await readPrivateText(path, 'key file', MAX_FILE_BYTES))
 }
 
-function parse(path: string, bytes: Buffer): KeyObject {
-  const [, id, text = ''] = pattern.exec(bytes.toString('latin1')) ?? []
+function parse(path: string, content: string): KeyObject {
+  const [, id, text = ''] = pattern.exec(linesOf(content).join('\n')) ?? []
   const raw = Buffer.from(text, 'base64')
-  bytes.fill(0)
   const about = `Cannot use the key file ${quote(path)}`
   if (id === undefined || raw.toString('base64') !== text) {
     throw new SottoError('key_missing', `${about}: it is not a Sotto local key`, {

@@ -32,12 +32,12 @@ export function keyMetrics(registry: Registry): KeyMetrics {
   return {
     calls: registry.counters({
       name: 'sotto_key_calls_total',
-      help: 'Calls to key providers, by what was asked and how it came out.',
+      help: 'Calls to key providers.',
       labels: { provider: providers, call: calls, result: results },
     }),
     seconds: registry.histograms({
       name: 'sotto_key_call_seconds',
-      help: 'How long key providers took to wrap and unwrap.',
+      help: 'Time of calls to key providers.',
       labels: { provider: providers },
       buckets: CALL_SECONDS,
     }),
@@ -67,7 +67,7 @@ export function measured(provider: KeyProvider, metrics: KeyMetrics): KeyProvide
   }
   return {
     name: provider.name,
-    fingerprint: () => note('fingerprint', provider.fingerprint()),
+    fingerprint: (wraps) => note('fingerprint', provider.fingerprint(wraps)),
     wrap: (rootKey, storeId) => note('wrap', provider.wrap(rootKey, storeId)),
     unwrap: (wrapped, storeId) => note('unwrap', provider.unwrap(wrapped, storeId)),
   }

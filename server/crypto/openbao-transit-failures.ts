@@ -75,10 +75,16 @@ function findingOf(attempt: Attempt, operation: TransitOperation, failure: Failu
   if (kind === 'denied') {
     // OpenBao says no more than this when the key is missing and the caller may not make one.
     const or = operation === 'encrypt' ? ', or there is no such key' : ''
-    return { found: `${found}${or}`, hint: `Allow ${right} the token: see docs/keys.md.` }
+    return {
+      found: `${found}${or}`,
+      hint: `Allow ${right} the token: see docs/guides/keys-transit.md.`,
+    }
   }
   if (kind === 'dead_token') {
-    return { found, hint: `Give a new token, or allow ${right} this one: see docs/keys.md.` }
+    return {
+      found,
+      hint: `Give a new token, or allow ${right} this one: see docs/guides/keys-transit.md.`,
+    }
   }
   if (kind === 'no_mount') {
     return {

@@ -9,9 +9,10 @@ export interface KeyProvider {
   readonly name: string
 
   /**
-   * Names the key, so that a wrong one is recognised: stable, and of no help in finding the key.
+   * Names the key, so that a wrong one is recognised: stable, and of no help in finding the key. `wraps` are the
+   * names of those that are looked for: of a key that has several names, the answer is the one among these.
    */
-  fingerprint(): Promise<string>
+  fingerprint(wraps?: readonly string[]): Promise<string>
 
   /**
    * Wraps the 32 bytes of the root key of the store `storeId`, bound to that id. It may need public

@@ -6,7 +6,7 @@ import { quote, SottoError } from '../../client/api/errors.ts'
 import { rootKeyBinding } from './binding.ts'
 import { fingerprintOfPublic } from './derive.ts'
 import { KEY_BYTES } from './envelope.ts'
-import { readPrivateFile } from '../platform/private-file.ts'
+import { linesOf, readPrivateText } from '../../client/platform/text-file.ts'
 import type { KeyProvider } from './provider.ts'
 
 /** More bytes than any identity file has: the comment may name a post-quantum recipient. */
@@ -114,16 +114,14 @@ function unbind(plain: Uint8Array, storeId: string, about: string): Uint8Array {
 }
 
 async function readIdentity(path: string): Promise<string> {
-  const bytes = await readPrivateFile(path, 'recovery identity', MAX_FILE_BYTES)
-  const text = bytes.toString('latin1')
-  bytes.fill(0)
+  const text = await readPrivateText(path, 'recovery identity', MAX_FILE_BYTES)
   const what = `Cannot use the recovery identity ${quote(path)}`
   if (/^(?:age-encryption\.org\/|-----BEGIN AGE )/.test(text)) {
     throw new SottoError('key_missing', `${what}: it is encrypted`, {
       hint: 'Decrypt it first, with age --decrypt, into a file of mode 0600 in memory.',
     })
   }
-  const lines = text.split(/\r?\n/).filter((line) => line !== '' && !line.startsWith('#'))
+  const lines = linesOf(text)
   const [line = ''] = lines
   if (lines.length === 1 && identityPattern.test(line)) return line
   throw new SottoError('key_missing', `${what}: it does not hold one age identity`, {

@@ -1,4 +1,5 @@
-/** Gets a store's root key back from whichever key provider has the right key. */
+/** Wraps a store's root key, and gets it back from whichever key provider has the right key. */
+import { timingSafeEqual } from 'node:crypto'
 import { SottoError } from '../../client/api/errors.ts'
 import { bounded } from './bounded.ts'
 import { KEY_BYTES } from './envelope.ts'
@@ -51,12 +52,45 @@ export async function openRootKey<W extends Wrap>(
   throw combined(failures) ?? wrongKey(storeId, wraps, 'and no key is given')
 }
 
+/** The root key, wrapped by `key`. Rejects as the provider does, within its bound. */
+export async function wrapRootKey(
+  key: KeyProvider,
+  rootKey: Uint8Array,
+  storeId: string,
+): Promise<Wrap> {
+  const asked = bounded(key)
+  const fingerprint = await asked.fingerprint()
+  return { provider: key.name, fingerprint, wrapped: await asked.wrap(rootKey, storeId) }
+}
+
+/** The same, opened again: permission to wrap does not imply permission to unwrap. */
+export async function provenWrap(
+  key: KeyProvider,
+  rootKey: Uint8Array,
+  storeId: string,
+): Promise<Wrap> {
+  const wrap = await wrapRootKey(key, rootKey, storeId)
+  const opened = await bounded(key).unwrap(wrap.wrapped, storeId)
+  const same = opened.length === rootKey.length && timingSafeEqual(opened, rootKey)
+  opened.fill(0)
+  if (same) return wrap
+  throw new SottoError(
+    'key_wrong',
+    `Cannot seal a store under ${key.name} key ${wrap.fingerprint}: it does not give back what it wrapped`,
+  )
+}
+
+/** The names of the keys of one provider that made `wraps`. */
+export function fingerprintsOf(wraps: readonly Wrap[], provider: string): string[] {
+  return wraps.filter((each) => each.provider === provider).map(({ fingerprint }) => fingerprint)
+}
+
 async function openWith<W extends Wrap>(
   provider: KeyProvider,
   wraps: readonly W[],
   storeId: string,
 ): Promise<{ rootKey: Uint8Array; wrap: W }> {
-  const given = await provider.fingerprint()
+  const given = await provider.fingerprint(fingerprintsOf(wraps, provider.name))
   const wrap = wraps.find((each) => each.provider === provider.name && each.fingerprint === given)
   if (wrap === undefined)
     throw wrongKey(storeId, wraps, `the given key is ${provider.name} key ${given}`)

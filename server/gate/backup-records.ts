@@ -25,9 +25,9 @@ export class BackupRecords {
     this.#target = target
   }
 
-  /** Records a backup before it is made: resolves once that is durable. Rejects with `audit_unavailable`. */
-  async announce(backup: string): Promise<void> {
-    const { id } = await this.#commits.log.append({ kind: 'backup', ...this.#of(backup) })
+  /** Records a backup under the root key of that fingerprint before it is made: resolves once that is durable. Rejects with `audit_unavailable`. */
+  async announce(backup: string, root: string): Promise<void> {
+    const { id } = await this.#commits.log.append({ kind: 'backup', ...this.#of(backup), root })
     this.#announced = id
   }
 

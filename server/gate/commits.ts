@@ -4,25 +4,29 @@
  * was changed.
  */
 import type { AuditLog } from '../../audit/log.ts'
-import type { Recovered } from '../../audit/recovery.ts'
+import type { NewestIntents } from '../../audit/newest-intents.ts'
+import type { Opening } from '../../audit/recovery.ts'
 import type { Receipt } from '../../audit/record.ts'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import type { Store } from '../store/contract.ts'
 import type { SecretCache } from '../catalog/cache.ts'
+import { Position, type ReadPosition } from './position.ts'
+import type { StoreMacs } from './store-macs.ts'
 
 /** How often the store is asked for an outcome that is not known yet, in milliseconds. */
 const RETRY_MS = 1000
 /** How often the head of the log is stored, in milliseconds. */
 const REMEMBER_MS = 10_000
 
-/** Opens the log. `accept` sees what was found before anything is written, and may reject. */
+/** Opens the log, whose batches have MACs from the record `macsFrom()` on. `accept` sees what was found before anything is written, and may reject. */
 export type OpenLog = (
   revision: () => number,
-  accept: (recovered: Recovered) => Promise<void>,
+  macsFrom: () => number,
+  accept: (found: Opening) => Promise<void>,
 ) => Promise<AuditLog>
 
-/** What a commit is about: the secret of that name, the backends, or the keys. */
-export type Subject = { readonly secret: string } | 'backends' | 'keys'
+/** What a commit is about: the secret of that name, the backends, the rotations, or the keys. */
+export type Subject = { readonly secret: string } | 'backends' | 'rotations' | 'keys'
 
 /** What log and store are kept in agreement with. */
 export interface CommitsParts {
@@ -31,14 +35,19 @@ export interface CommitsParts {
   readonly openLog: OpenLog
   /** The record `id` of the log; undefined where there is none. */
   readonly findRecord: (id: number) => Promise<Receipt | undefined>
+  /** The newest intents of the log. */
+  readonly newestIntents: () => Promise<NewestIntents>
+  /** Verifies the store, and has its changes authenticated. */
+  readonly openMacs: (found: Opening) => Promise<Pick<StoreMacs, 'from'>>
 }
 
 /** The log and the store of a running server. */
 export class Commits {
   readonly #store: Store
   readonly #cache: SecretCache
+  readonly #position: Position
   #log!: AuditLog
-  #revision = 0
+  #revision: number
   #remembered = 0
   #remembering: NodeJS.Timeout | undefined
   #closed = false
@@ -47,9 +56,11 @@ export class Commits {
   #doubts = 0
   readonly #unresolved = new Set<Promise<void>>()
 
-  private constructor(store: Store, cache: SecretCache) {
+  private constructor(store: Store, cache: SecretCache, revision: number) {
     this.#store = store
     this.#cache = cache
+    this.#revision = revision
+    this.#position = new Position(store.identity.branch, revision)
   }
 
   /**
@@ -58,19 +69,26 @@ export class Commits {
    * `store_behind` when the store lacks what is in the log; then nothing was written.
    */
   static async open(parts: CommitsParts): Promise<Commits> {
-    const { store, cache, openLog, findRecord } = parts
-    const commits = new Commits(store, cache)
-    const head = await store.head()
-    commits.#revision = head.revision
-    let recovered: Recovered | undefined
+    const { store, cache, openLog, openMacs } = parts
+    const { revision } = await store.head()
+    const commits = new Commits(store, cache, revision)
+    let recovered: Opening | undefined
+    let macs: Pick<StoreMacs, 'from'> | undefined
     commits.#log = await openLog(
       () => commits.#revision,
+      () => macs?.from ?? 0,
       async (found) => {
         recovered = found
-        await refuseDisagreement(store, found, findRecord)
+        await refuseDisagreement(parts, found)
+        macs = await openMacs(found)
       },
     )
-    await commits.#closeOpen(recovered?.open ?? [])
+    const { open = [], macsFrom, last = null } = recovered ?? {}
+    // A log that has them from its first record on says so in each segment.
+    if (macs && macsFrom === undefined && last !== null) {
+      await commits.#log.append({ kind: 'format', macsFrom: macs.from })
+    }
+    await commits.#closeOpen(open)
     commits.#remembering = setInterval(() => void commits.#remember(), REMEMBER_MS).unref()
     return commits
   }
@@ -78,6 +96,11 @@ export class Commits {
   /** The log that agrees with the store. */
   get log(): AuditLog {
     return this.#log
+  }
+
+  /** How far what is read from now on is, at least. */
+  get position(): ReadPosition {
+    return this.#position
   }
 
   /** Calls `listener`, which never throws, after each commit: also after one that is only found later. */
@@ -91,17 +114,24 @@ export class Commits {
    */
   async carryOut(subject: Subject, intent: Receipt, commit: () => Promise<number>): Promise<void> {
     let revision: number
+    this.#position.begin()
     try {
       revision = await commit()
     } catch (error) {
       const { code } = asSottoError(error)
       if (code === 'store_unavailable') this.#begin(this.#resolve(subject, intent))
-      else this.abandon(intent.id, code)
+      else {
+        this.abandon(intent.id, code)
+        this.#position.end()
+      }
+      // What it was computed from may be old.
+      if (typeof subject === 'object') this.#cache.drop(subject.secret)
       throw error
     }
     this.#revision = Math.max(this.#revision, revision)
     this.#log.settle(intent.id)
     if (typeof subject === 'object') this.#cache.drop(subject.secret)
+    this.#position.end(revision)
     this.#committed(subject)
   }
 
@@ -146,12 +176,14 @@ export class Commits {
       await this.#store.check()
       const committed = await this.#store.committed([intent.id])
       this.#revision = Math.max(this.#revision, (await this.#store.head()).revision)
+      this.#position.reached(this.#revision)
       if (name !== undefined) this.#cache.settle(name)
       happened = committed.has(intent.id)
       if (happened) this.#log.settle(intent.id)
       else this.abandon(intent.id, 'the store did not take it')
     })
     this.#doubts--
+    this.#position.end()
     if (happened) this.#committed(subject)
   }
 
@@ -189,10 +221,19 @@ export class Commits {
   }
 }
 
-async function refuseDisagreement(
-  store: Store,
-  { last, revision }: Recovered,
-  findRecord: CommitsParts['findRecord'],
+/**
+ * Compares what was found of the log with the store. Rejects with `audit_cut` when the log lacks what the store
+ * remembers, and with `store_behind` when the store lacks what is in the log.
+ */
+export async function refuseDisagreement(
+  {
+    store,
+    findRecord,
+    newestIntents,
+  }: Pick<CommitsParts, 'findRecord' | 'newestIntents'> & {
+    readonly store: Pick<Store, 'head' | 'committed'>
+  },
+  { last, revision, open }: Opening,
 ): Promise<void> {
   const head = await store.head()
   const known = head.audit
@@ -217,9 +258,39 @@ async function refuseDisagreement(
     throw refusal(
       'store_behind',
       `The audit log has revision ${revision}, and the store is at ${head.revision}: it was rolled back`,
-      'Put the newer store back. If it is lost, `sotto restore FILE --to DIR --audit LOG` continues from a backup on purpose, and gives no number twice.',
+      NEWER_STORE,
     )
   }
+  const newest = await newestIntents()
+  const committed = await store.committed(newest.intents.map(({ id }) => id))
+  const missing = firstMissing(newest, committed, new Set(open.map(({ id }) => id)))
+  if (missing !== undefined) {
+    throw refusal(
+      'store_behind',
+      `The audit log has the change of record ${missing}, and the store does not: it was rolled back`,
+      NEWER_STORE,
+    )
+  }
+  const due = newest.revisionWith(committed)
+  if (due > head.revision) {
+    throw refusal(
+      'store_behind',
+      `The audit log and the changes in the store make revision ${due}, and the store is at ${head.revision}: it was rolled back`,
+      NEWER_STORE,
+    )
+  }
+}
+
+const NEWER_STORE =
+  'Put the newer store back. If it is lost, `sotto restore FILE --to DIR --audit LOG` continues from a backup on purpose, and gives no number twice.'
+
+/** The first intent that was carried out, by what the log tells, and that the store does not have. */
+function firstMissing(
+  { intents }: NewestIntents,
+  committed: ReadonlySet<number>,
+  open: ReadonlySet<number>,
+): number | undefined {
+  return intents.find(({ id }) => !committed.has(id) && !open.has(id))?.id
 }
 
 function refusal(code: 'audit_cut' | 'store_behind', message: string, hint: string): SottoError {

@@ -2,46 +2,40 @@
  * The gate: the only place that decides access, writes audit records and opens sealed values. Every
  * verb of the service enters through `enter` and acts through the pass that it is given.
  */
-import { timingSafeEqual } from 'node:crypto'
-import type { AuditLog } from '../../audit/log.ts'
-import type { AccessEntry, BackendEntry, Result } from '../../audit/record.ts'
-import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
+import type { AccessEntry } from '../../audit/record.ts'
+import {
+  asSottoError,
+  type ErrorCode,
+  errorTable,
+  quote,
+  SottoError,
+} from '../../client/api/errors.ts'
 import type { Action } from '../../client/api/types.ts'
-import { allows, allowsEach, type Caller, type Grant, grantOf } from '../access.ts'
-import type { Values } from '../backends/values.ts'
-import type { OpenableVersion } from '../catalog/cache.ts'
-import type { ChangeStamp } from '../catalog/states.ts'
-import type { Place } from '../crypto/binding.ts'
-import type { Keyring } from '../crypto/keyring.ts'
-import type { KeyChange, SecretState } from '../store/contract.ts'
-import { BackupRecords } from './backup-records.ts'
-import type { Commits } from './commits.ts'
-import { type KeyActs, keyActs, type KeyIntent } from './key-acts.ts'
-import { recordIfPossible, Refusals } from './refusals.ts'
+import { allowing, allows, allowsEach, type Grant, grantOf, type Matcher } from '../access.ts'
+import { turns } from '../platform/turns.ts'
+import {
+  type Asked,
+  type Call,
+  type GateParts,
+  OperatorPass,
+  Pass,
+  type PassParts,
+} from './passes.ts'
+import { PlaceRecords } from './place-records.ts'
+import { recorded, recordIfPossible, Refusals } from './refusals.ts'
 
-/** One request of a caller that the network has named. */
-export interface Call {
-  readonly caller: Caller
-  /** The id in the header of the answer. */
-  readonly request: string
-}
+export type { Announced, Call, OperatorPass, Pass, Releases } from './passes.ts'
 
-/** What the gate works with. */
-export interface GateParts {
-  readonly log: AuditLog
-  readonly keyring: Keyring
-  readonly values: Values
-  readonly commits: Commits
-  readonly clock: () => Date
-}
+/** Errors that say where something of the server itself is kept. */
+const ofPlaces: ReadonlySet<string> = new Set<ErrorCode>([
+  'backup_damaged',
+  'key_missing',
+  'key_exposed',
+  'key_wrong',
+])
 
-/** What a pass works with. */
-interface PassParts extends GateParts {
-  readonly refusals: Refusals
-}
-
-/** What was asked for, as records have it. */
-type Asked = Omit<AccessEntry, 'authorized' | 'result'>
+/** Characters of what is said of a caller that could not be named. */
+const MAX_REASON = 500
 
 /** Decides, records, opens. */
 export class Gate {
@@ -58,34 +52,149 @@ export class Gate {
    */
   async enter(call: Call, action: Action, name: string, operation?: string): Promise<Pass> {
     const entry = { ...entryOf(call, action, name), ...(operation !== undefined && { operation }) }
-    if (allows(call.caller.rules, action, name)) return new Pass(this.#parts, entry, name)
+    if (allows(call.caller.rules, action, name)) return new Pass(this.#parts, call, entry, name)
     const why = call.caller.rules.length === 0 ? 'the caller has no rules' : 'no rule allows it'
-    return this.#refuse(entry, why, `${action} ${quote(name)}`)
+    return this.#refuse(call, entry, why, `${action} on ${quote(name)}`)
+  }
+
+  /**
+   * As `enter` for each of `names`, and resolves with the passes and the refusals in their order. All is decided before
+   * anything is looked up.
+   */
+  enterEach(
+    call: Call,
+    action: Action,
+    names: readonly string[],
+    operation: string,
+  ): Promise<(Pass | SottoError)[]> {
+    return Promise.all(
+      names.map((name) => this.enter(call, action, name, operation).catch(asSottoError)),
+    )
+  }
+
+  /**
+   * Which names `call` may watch. Records that it watches so many, and each of `names` that it may not, as `enter`
+   * does; nothing where that was recorded `lately`.
+   */
+  async watch(call: Call, names: readonly string[], lately: boolean): Promise<Matcher> {
+    const isAllowed = this.allowing(call, 'get')
+    if (lately) return isAllowed
+    const { log, refusals } = this.#parts
+    const operation = 'watch'
+    const reason = 'no rule allows it'
+    const denied = names.filter((name) => !isAllowed(name))
+    const records = denied.map((name) => {
+      const entry = { ...entryOf(call, 'get', name), operation }
+      return refusals.record({ ...entry, authorized: false, result: 'denied', reason })
+    })
+    if (denied.length < names.length) {
+      const asked = JSON.stringify({ Secrets: names.length })
+      const entry = { ...entryOf(call, 'get'), operation, asked }
+      records.push(recordIfPossible(log, { ...entry, authorized: true, result: 'ok' }))
+    }
+    await Promise.all(records)
+    return isAllowed
   }
 
   /**
    * Lets `call` ask for `operation`, which needs the operator's `action` and concerns no secret, or
-   * rejects with `denied`. What it does to a secret goes through `enter` like everything else.
+   * rejects with `denied`. What it does to a secret goes through `enter` like everything else. Records
+   * have `asked`: the names and patterns of the request, never more of it.
    */
-  async operate(call: Call, action: Action, operation: string): Promise<OperatorPass> {
+  async operate(
+    call: Call,
+    action: Action,
+    operation: string,
+    asked: Readonly<Record<string, unknown>> = {},
+  ): Promise<OperatorPass> {
+    const text = JSON.stringify(asked)
+    const entry = {
+      ...entryOf(call, action),
+      operation,
+      ...(text !== '{}' && { asked: cut(text) }),
+    }
+    if (allows(call.caller.rules, action, '')) return new OperatorPass(this.#parts, call, entry)
+    const needed = `${action} with a pattern that the empty name matches, such as *`
+    return this.#refuse(call, entry, 'no rule allows it on the empty name', needed)
+  }
+
+  /** As `operate`, and `denied` to all but operators of the host: what it takes, such as a path, is theirs to name. */
+  async operateOnHost(call: Call, action: Action, operation: string): Promise<OperatorPass> {
+    const pass = await this.operate(call, action, operation)
+    if (call.caller.onHost) return pass
     const entry = { ...entryOf(call, action), operation }
-    if (allows(call.caller.rules, action, '')) return new OperatorPass(this.#parts, entry)
-    return this.#refuse(entry, 'no rule allows it on the empty name', operation)
+    return this.#refuse(
+      call,
+      entry,
+      'only operators of the host may',
+      'it from outside of its host',
+    )
   }
 
   /**
    * Rejects with `denied` unless `call` may perform `action` on every secret whose name `pattern` matches,
-   * future ones included.
+   * future ones included. Not `told`, the caller does not learn the pattern.
    */
-  async demandEach(call: Call, action: Action, pattern: string): Promise<void> {
+  async demandEach(call: Call, action: Action, pattern: string, told: boolean): Promise<void> {
     if (allowsEach(call.caller.rules, action, pattern)) return
     const why = 'no rule allows it on every name of this pattern'
-    await this.#refuse(entryOf(call, action, pattern), why, `${action} each of ${quote(pattern)}`)
+    const entry = entryOf(call, action, pattern)
+    const names = told ? `each of ${quote(pattern)}` : 'every name that this concerns'
+    await this.#refuse(call, entry, why, `${action} on ${names}`)
+  }
+
+  /**
+   * Records how `call` failed where nothing of it is on the log yet: no end of what was let through leaves no
+   * trace. Never rejects.
+   */
+  async failed(call: Call, error: unknown): Promise<void> {
+    const { open } = call
+    if (open === undefined || open === 'recorded') return
+    const { code } = asSottoError(error)
+    const unable = errorTable[code].status >= 500 ? 'failed' : 'refused'
+    const result = code === 'not_found' ? 'not-found' : unable
+    await this.#parts.refusals.record({ ...open, authorized: true, result, reason: code })
+  }
+
+  /** Whether `call` may perform `action` on every name that `pattern` matches. */
+  seesEach(call: Call, action: Action, pattern: string): boolean {
+    return allowsEach(call.caller.rules, action, pattern)
+  }
+
+  /**
+   * What `call` may know of an error that was not its own: its message may name any secret, and say where a
+   * backend is.
+   */
+  told(call: Call, { code, message, onlyFor }: SottoError): string {
+    const { open, text } = errorTable[code]
+    const own = open && onlyFor === undefined && !ofPlaces.has(code)
+    const knows = onlyFor === undefined || this.sees(call, onlyFor, '')
+    return own || (knows && this.seesEach(call, 'info', '*')) ? message : text || 'it failed'
+  }
+
+  /**
+   * Rejects with `denied` where `call` may perform `action` on no name at all; then the name need not be read.
+   */
+  async demandAny(call: Call, action: Action): Promise<void> {
+    if (this.seesAny(call, action)) return
+    const why = 'no rule allows it on any name; the request was too long to be read'
+    await this.#refuse(call, entryOf(call, action), why, action)
   }
 
   /** Whether `call` may perform `action` on `name`; for filtering lists that are recorded as one. */
   sees(call: Call, action: Action, name: string): boolean {
     return allows(call.caller.rules, action, name)
+  }
+
+  /** Those of `names` on which `call` may perform `action`; others get their turn in between. */
+  async visible(call: Call, action: Action, names: readonly string[]): Promise<string[]> {
+    const isSeen = this.allowing(call, action)
+    return turns.collect(names, (name) => (isSeen(name) ? name : undefined))
+  }
+
+  /** What `sees` says of each of many names. */
+  allowing(call: Call, action: Action): Matcher {
+    return allowing(call.caller.rules, action)
   }
 
   /** The rule that lets `call` perform `action` on `name`, to be shown to the caller; undefined: there is none. */
@@ -108,9 +217,15 @@ export class Gate {
     await (secrets === 0 ? refusals.record(entry) : recordIfPossible(log, entry))
   }
 
+  /** Records what a job of the server does in backends, as the caller of `call`. */
+  places({ caller: { principal }, request }: Call): PlaceRecords {
+    return new PlaceRecords(this.#parts.commits, { principal, request })
+  }
+
   /** Records that a caller could not be named. Never rejects. */
   async unidentified(request: string, ip: string, reason: string): Promise<void> {
-    await this.#parts.refusals.record({ kind: 'unidentified', request, ip, reason })
+    const bounded = reason.slice(0, MAX_REASON)
+    await this.#parts.refusals.record({ kind: 'unidentified', request, ip, reason: bounded })
   }
 
   /** Writes what was only counted until now. */
@@ -118,176 +233,16 @@ export class Gate {
     await this.#parts.refusals.flush()
   }
 
-  async #refuse(entry: Asked, reason: string, wish: string): Promise<never> {
+  async #refuse(call: Call, entry: Asked, reason: string, rule: string): Promise<never> {
+    call.open = 'recorded'
     await this.#parts.refusals.record({ ...entry, authorized: false, result: 'denied', reason })
-    throw new SottoError('denied', `${entry.principal.hostname} may not ${wish}`)
+    const needed = call.caller.onHost
+      ? `${rule}, which no operator of the host has: ask from a node of the tailnet`
+      : rule
+    throw new SottoError('denied', `${entry.principal.hostname} has no rule that allows ${rule}`, {
+      callerHint: `It takes a rule that allows ${needed}.`,
+    })
   }
-}
-
-/** Permission to perform one action on one name: nothing else can be done with the name. */
-export class Pass {
-  readonly #parts: PassParts
-  readonly #entry: Asked
-  readonly #name: string
-
-  constructor(parts: PassParts, entry: Asked, name: string) {
-    this.#parts = parts
-    this.#entry = entry
-    this.#name = name
-  }
-
-  /**
-   * Opens exactly `sealed`, once the record of it is durable; a backend that has the value is asked only
-   * then. Rejects with `audit_unavailable`, and then nothing was opened; with `store_damaged` when the bytes
-   * fail their authentication; and as `Values.read`. The last two are recorded. The caller zeroes the value.
-   */
-  async reveal(secret: SecretState, sealed: OpenableVersion): Promise<Buffer> {
-    const { log, keyring, values, commits } = this.#parts
-    const receipt = await log.append(this.#access('ok', sealed.version))
-    const place = placeOf(secret, sealed)
-    try {
-      if (sealed.backend !== undefined) return await values.read(place, sealed)
-      return keyring.openSealed(place, sealed.dataKey, sealed.sealed)
-    } catch (error) {
-      commits.abandon(receipt.id, asSottoError(error).message)
-      throw error
-    }
-  }
-
-  /**
-   * Whether `value` is what `sealed` holds; no backend is asked. A yes reveals something about the value: it
-   * is recorded as `unchanged`, durable before the answer. Rejects with `audit_unavailable` and
-   * `store_damaged`.
-   */
-  async equals(secret: SecretState, sealed: OpenableVersion, value: Uint8Array): Promise<boolean> {
-    const { log, keyring, values } = this.#parts
-    const place = placeOf(secret, sealed)
-    let same: boolean
-    if (sealed.backend !== undefined) same = values.isSame(place, sealed, value)
-    else {
-      const stored = keyring.openSealed(place, sealed.dataKey, sealed.sealed)
-      same = stored.length === value.length && timingSafeEqual(stored, value)
-      stored.fill(0)
-    }
-    if (same) await log.append(this.#access('unchanged', sealed.version))
-    return same
-  }
-
-  /**
-   * Records an outcome that reveals no value; resolves also while the log is down. An outcome that gave the
-   * caller nothing is recorded as a refusal is, though the caller has the right: a program that waits for
-   * a secret asks again and again.
-   */
-  async record(result: Result, version?: number): Promise<void> {
-    const { log, refusals } = this.#parts
-    const entry = this.#access(result, version)
-    const nothing = result === 'not-found' || result === 'refused'
-    await (nothing ? refusals.record(entry) : recordIfPossible(log, entry))
-  }
-
-  /**
-   * Records the intent to change the secret, runs `commit` once the record is durable, and settles it.
-   * `version` is undefined where the whole secret is concerned. Rejects with `audit_unavailable`, and then
-   * `commit` did not run, or with what `commit` rejects with.
-   */
-  async change(
-    verb: string,
-    version: number | undefined,
-    commit: (stamp: ChangeStamp) => Promise<number>,
-  ): Promise<void> {
-    await changeSecret(this.#parts, this.#entry, { name: this.#name, verb, version }, commit)
-  }
-
-  #access(result: Result, version: number | undefined): AccessEntry {
-    return {
-      ...this.#entry,
-      authorized: true,
-      ...(version !== undefined && { secretVersion: version }),
-      result,
-    }
-  }
-}
-
-/** Permission to do one operation. */
-export class OperatorPass implements KeyActs {
-  readonly #parts: GateParts
-  readonly #entry: Asked
-
-  constructor(parts: GateParts, entry: Asked) {
-    this.#parts = parts
-    this.#entry = entry
-  }
-
-  /** Records the act before it is done: resolves once that is durable. Rejects with `audit_unavailable`. */
-  async announce(): Promise<void> {
-    await this.#parts.log.append({ ...this.#entry, authorized: true, result: 'ok' })
-  }
-
-  /** Records an outcome that reveals and changes nothing; resolves also while the log is down. */
-  async record(result: Result): Promise<void> {
-    await recordIfPossible(this.#parts.log, { ...this.#entry, authorized: true, result })
-  }
-
-  /** As `Pass.change`, for an operation that changes the whole secret `name`. */
-  async changeSecret(
-    verb: string,
-    name: string,
-    commit: (stamp: ChangeStamp) => Promise<number>,
-  ): Promise<void> {
-    await changeSecret(this.#parts, this.#entry, { name, verb, version: undefined }, commit)
-  }
-
-  /** Records what is done to the backups in `target`. */
-  backups(target: string): BackupRecords {
-    return new BackupRecords(this.#parts.commits, this.#entry.principal, target)
-  }
-
-  /**
-   * Records the intent to change a backend, runs `commit` once the record is durable, and settles it.
-   * Rejects with `audit_unavailable`, and then `commit` did not run, or with what `commit` rejects with.
-   */
-  async changeBackend(
-    verb: BackendEntry['verb'],
-    backend: string,
-    commit: (stamp: ChangeStamp) => Promise<number>,
-  ): Promise<void> {
-    const { log, commits, clock } = this.#parts
-    const { request, principal, action } = this.#entry
-    const intent = await log.append({ kind: 'backend', request, principal, action, verb, backend })
-    const stamp = { intent, by: principal, at: clock().toISOString() }
-    await commits.carryOut('backends', intent, () => commit(stamp))
-  }
-
-  /** Changes the keys by this call: see `KeyActs`. */
-  changeKeys(intent: KeyIntent, commit: (change: KeyChange) => Promise<number>): Promise<void> {
-    const { commits, clock } = this.#parts
-    const { request, principal } = this.#entry
-    return keyActs(commits, { request, principal }, clock).changeKeys(intent, commit)
-  }
-}
-
-async function changeSecret(
-  { log, commits, clock }: GateParts,
-  { request, principal: by, action }: Asked,
-  { name, verb, version }: { name: string; verb: string; version: number | undefined },
-  commit: (stamp: ChangeStamp) => Promise<number>,
-): Promise<void> {
-  const intent = await log.append({
-    kind: 'change',
-    request,
-    principal: by,
-    action,
-    authorized: true,
-    secret: name,
-    ...(version !== undefined && { secretVersion: version }),
-    verb,
-  })
-  const stamp = { intent, by, at: clock().toISOString() }
-  await commits.carryOut({ secret: name }, intent, () => commit(stamp))
-}
-
-function placeOf({ name, incarnation }: SecretState, { version }: OpenableVersion): Place {
-  return { name, incarnation, version }
 }
 
 function entryOf(call: Call, action: Action, name?: string): Asked {
@@ -296,6 +251,15 @@ function entryOf(call: Call, action: Action, name?: string): Asked {
     request: call.request,
     principal: call.caller.principal,
     action,
-    ...(name !== undefined && { secret: name }),
+    ...(call.via && { via: call.via }),
+    ...(call.account !== undefined && { account: call.account }),
+    ...(name !== undefined && recorded(name)),
   }
+}
+
+/** Characters that a record may have of what was asked. */
+const MAX_ASKED = 512
+
+function cut(text: string): string {
+  return text.length <= MAX_ASKED ? text : `${text.slice(0, MAX_ASKED)}…`
 }

@@ -1,10 +1,13 @@
 /** Changes of the keys: each is recorded in the audit log before the store is changed. */
-import type { KeyActor, KeyEntry, KeyringEntry } from '../../audit/record.ts'
+import type { KeyActor, KeyEntry, KeyringEntry, RootKeyEntry } from '../../audit/record.ts'
 import type { KeyChange } from '../store/contract.ts'
 import type { Commits } from './commits.ts'
 
 /** What the record of a change of the keys says, in addition to who makes it. */
-export type KeyIntent = Omit<KeyEntry, keyof KeyActor> | Omit<KeyringEntry, keyof KeyActor>
+export type KeyIntent =
+  | Omit<KeyEntry, keyof KeyActor>
+  | Omit<KeyringEntry, keyof KeyActor>
+  | Omit<RootKeyEntry, keyof KeyActor>
 
 /** What somebody who may change the keys can do. */
 export interface KeyActs {

@@ -7,6 +7,6 @@ import { nextRequestId } from '../platform/request-id.ts'
 export function systemCall(name: string, rules: readonly Rule[]): Call {
   return {
     caller: { principal: { hostname: '', ip: '', user: `system:${name}` }, rules },
-    request: nextRequestId(name),
+    request: nextRequestId(),
   }
 }

@@ -4,7 +4,13 @@ import { chmodSync, mkdirSync, statSync, unlinkSync } from 'node:fs'
 import { connect, type AddressInfo, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { errorCode } from '../platform/system-error.ts'
+import { refuseForeign } from '../../client/platform/owned.ts'
+import {
+  accessFault,
+  errorCode,
+  reasonOf,
+  systemError,
+} from '../../client/platform/system-error.ts'
 
 /** Where to listen. */
 export interface Address {
@@ -21,13 +27,14 @@ const FIRST_OPEN_PORT = 1024
  * and with `local` when the system refuses.
  */
 export async function bind(server: Server, address: Address): Promise<number> {
-  refuseWildcard(address.host)
+  refuseWildcard(address.host, 'listen')
   server.listen(address)
   try {
     await once(server, 'listening')
   } catch (cause) {
-    const code = errorCode(cause) ?? 'unknown'
-    throw new SottoError('local', `Cannot listen on ${addressText(address)} (${code})`, {
+    const code = errorCode(cause) ?? ''
+    const message = `Cannot listen on ${addressText(address)}: ${reasonOf(cause)}`
+    throw new SottoError('local', message, {
       cause,
       hint: hintFor(code, address.port),
     })
@@ -43,6 +50,7 @@ export async function bind(server: Server, address: Address): Promise<number> {
 export async function bindUnix(server: Server, path: string): Promise<void> {
   const directory = dirname(path)
   try {
+    refuseReachable(path)
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     refuseShared(directory)
     if (await isLeftOver(path)) unlinkSync(path)
@@ -51,10 +59,8 @@ export async function bindUnix(server: Server, path: string): Promise<void> {
     chmodSync(path, 0o600)
   } catch (cause) {
     if (cause instanceof SottoError) throw cause
-    throw new SottoError('local', `Cannot listen on ${quote(path)} (${errorCode(cause)})`, {
-      cause,
-      hint: 'Give a path in a directory that the user of the server can write to.',
-    })
+    const hint = 'Give a path in a directory that the user of the server can write to.'
+    throw systemError(cause, 'listen on', path, errorCode(cause) === 'EADDRINUSE' ? {} : { hint })
   }
 }
 
@@ -63,12 +69,46 @@ export function addressText({ host, port }: Address): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-/** Throws `unsafe` for an address that means all addresses of the machine. */
-export function refuseWildcard(host: string): void {
+/** Throws `unsafe` for an address, of `--flag`, that means all addresses of the machine. */
+export function refuseWildcard(host: string, flag: string): void {
   if (!/^(?:[0.]+|[0:]+|::ffff:[0.:]+|\*)$/i.test(host)) return
-  throw new SottoError('unsafe', `${quote(host)} means every address of this machine`, {
-    hint: 'Callers are known by their tailnet addresses alone, so those are listened on: give --listen a port, such as :443.',
-  })
+  throw new SottoError(
+    'unsafe',
+    `Cannot use ${quote(host)} as --${flag}: it means every address of this machine`,
+    {
+      hint: 'Callers are known by their tailnet addresses alone, so those are listened on: give a port alone, such as :443.',
+    },
+  )
+}
+
+/** Why `bindUnix` would reject at `path`, where no server of ours listens; undefined where it would not. Changes nothing. */
+export async function unixFault(path: string): Promise<Error | undefined> {
+  let directory = dirname(path)
+  try {
+    refuseReachable(path)
+    while (!statSync(directory, { throwIfNoEntry: false })) directory = dirname(directory)
+    const fault = accessFault(directory, true)
+    if (fault) throw fault
+    if (statSync(path, { throwIfNoEntry: false }) && !(await isLeftOver(path)))
+      throw systemFault('EADDRINUSE')
+    return undefined
+  } catch (error) {
+    return error instanceof SottoError ? error : systemError(error, 'listen on', path)
+  }
+}
+
+/** Throws `unsafe` where others could reach a socket at `path`, and the system's error where its folder is none. */
+function refuseReachable(path: string): void {
+  const directory = dirname(path)
+  refuseForeign(directory, `a socket in ${quote(directory)}`)
+  const found = statSync(directory, { throwIfNoEntry: false })
+  if (found && !found.isDirectory()) throw systemFault('ENOTDIR')
+  if (found) refuseShared(directory)
+}
+
+/** What the system would say. */
+function systemFault(code: string): Error {
+  return Object.assign(new Error(code), { code })
 }
 
 function refuseShared(directory: string): void {

@@ -5,12 +5,22 @@ import { SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
 import { UNCOUNTED_BYTES, type Exchange } from './exchange.ts'
 
+/** A body as it came. */
+export interface Body {
+  readonly chunks: readonly Buffer[]
+  readonly bytes: number
+}
+
+/** Pieces that a body may come in, in addition to one for each so many of its bytes: each costs as much as many bytes. */
+const PIECES = 256
+const BYTES_PER_PIECE = 512
+
 /**
  * Resolves with the whole body. Rejects with `too_large` as soon as more than 2 MiB are announced or
  * have come, with `overloaded` when the server cannot hold it, with `timeout` when it comes too
- * slowly, and with `bad_request` for a body cut short.
+ * slowly, and with `bad_request` for a body cut short, or in so many pieces that its connection is cut.
  */
-export function readBody(exchange: Exchange): Promise<Buffer> {
+export function readBody(exchange: Exchange): Promise<Body> {
   const { incoming } = exchange
   return new Promise((resolve, reject) => {
     if (announcedBytes(incoming) > MAX_BODY_BYTES) return reject(tooLarge())
@@ -36,10 +46,14 @@ export function readBody(exchange: Exchange): Promise<Buffer> {
         }
       }
       chunks.push(chunk)
+      if (chunks.length <= PIECES + bytes / BYTES_PER_PIECE) return
+      exchange.connection.cut()
+      refuse(cutShort())
     })
     incoming.on('end', () => {
       whole = true
-      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks))
+      // What listens here lives as long as the request, and the body need not.
+      resolve({ chunks: chunks.splice(0), bytes })
     })
     incoming.on('close', () => {
       // Every request is closed; to make an error of each would cost more than to read it.
@@ -49,7 +63,8 @@ export function readBody(exchange: Exchange): Promise<Buffer> {
 }
 
 /** The text of a body. Throws `bad_request` for bytes that are not UTF-8. */
-export function textOf(body: Buffer): string {
+export function textOf({ chunks }: Body): string {
+  const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
   if (isUtf8(body)) return body.toString('utf8')
   throw new SottoError('bad_request', 'Cannot read the request: it is not UTF-8')
 }

@@ -3,9 +3,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { SottoError } from '../../client/api/errors.ts'
 import type { Caller } from '../access.ts'
-import type { Peer } from '../identity/identity.ts'
+import type { AnyPeer, OperatorPeer } from '../identity/identity.ts'
+import { canonicalAddress } from '../identity/tailscale/addresses.ts'
 import { nextRequestId } from '../platform/request-id.ts'
-import { answerFor, rawAnswer } from './answer.ts'
+import { rawAnswer } from './answer.ts'
 import { Exchange, type ExchangeConnection, type ExchangeParts } from './exchange.ts'
 import type { AddressUsage } from './load.ts'
 import { onLastAnswer } from './node-socket.ts'
@@ -33,8 +34,10 @@ const full: AddressUsage = {
 export interface ConnectionParts extends ExchangeParts {
   /** Milliseconds within which the peer must take an answer. */
   readonly answerTimeout: number
-  /** Called when the connection was cut because too much was sent ahead. */
+  /** Called when the connection was cut because of what was sent on it. */
   readonly cut: (connection: Connection) => void
+  /** Whether a connection has one request alone. */
+  readonly single: boolean
 }
 
 /** A connection to the server. */
@@ -45,8 +48,8 @@ export class Connection implements ExchangeConnection {
   /** Sends what is written, and closes. */
   readonly #sendAndClose: () => void
   readonly #pin = new Pin()
-  /** Both ends, or undefined for a unix socket, whose requests come from many. */
-  readonly #ends: Peer | undefined
+  /** Both ends, or the operator; undefined for the socket of a proxy, whose requests come from many. */
+  readonly #ends: AnyPeer | undefined
   /** Requests whose answers were not taken yet. */
   #open = 0
   #latest: Exchange | undefined
@@ -64,11 +67,16 @@ export class Connection implements ExchangeConnection {
   readonly #untaken = new Set<() => void>()
 
   /** Counts the connection, unless `counted` says where it was counted. One too many has its first request refused. */
-  constructor(socket: Socket, parts: ConnectionParts, counted?: AddressUsage) {
+  constructor(
+    socket: Socket,
+    parts: ConnectionParts,
+    counted?: AddressUsage,
+    operator?: OperatorPeer,
+  ) {
     const usage = counted ?? parts.load.connect(socket.remoteAddress ?? '')
     this.#socket = socket
     this.#parts = parts
-    this.#ends = endsOf(socket)
+    this.#ends = operator ?? endsOf(socket)
     this.usage = usage ?? full
     if (!usage) setTimeout(() => socket.destroy(), LINGER_MS).unref()
     // Node begins to read after it has announced the connection.
@@ -88,18 +96,29 @@ export class Connection implements ExchangeConnection {
     }
     // Node makes requests of everything that it has read, so that a pause comes too late for these.
     if (this.#open >= MAX_AHEAD || this.#resting) {
-      if (!this.#socket.destroyed) this.#parts.load.metrics.cut.add()
-      this.#socket.destroy()
-      this.#parts.cut(this)
+      this.cut()
       return undefined
     }
     this.#open++
     this.#latest = new Exchange(this, incoming, outgoing, this.#parts)
+    if (this.#parts.single) this.#ending = true
     return this.#latest
   }
 
+  /** Whether nothing has come on it but `packet`. */
+  isFirst(packet: Buffer): boolean {
+    return !this.#latest && !this.#ending && this.#socket.bytesRead === packet.length
+  }
+
+  /** What the address that a request came from has in use: through a proxy, the one that it speaks for. */
+  usageOf(incoming: IncomingMessage): AddressUsage {
+    const peer = this.peerOf(incoming)
+    const address = 'unix' in peer && canonicalAddress(peer.forwardedFor ?? '')
+    return address ? this.#parts.load.of(address) : this.usage
+  }
+
   /** Where a request on the connection came from. */
-  peerOf(incoming: IncomingMessage): Peer {
+  peerOf(incoming: IncomingMessage): AnyPeer {
     // Node makes these maps when they are asked for.
     if (this.#ends) return this.#ends
     const [first, ...more] = incoming.headersDistinct['x-forwarded-for'] ?? []
@@ -124,6 +143,13 @@ export class Connection implements ExchangeConnection {
     this.#socket.destroy()
   }
 
+  /** Ends at once, and has the address rest: too much was sent ahead, or in too many pieces. */
+  cut(): void {
+    if (!this.#socket.destroyed) this.#parts.load.metrics.cut.add()
+    this.#socket.destroy()
+    this.#parts.cut(this)
+  }
+
   /** Whether the connection ends after the answer of `exchange`. */
   isLast(exchange: Exchange): boolean {
     if (this.#pin.broken) return true
@@ -135,7 +161,8 @@ export class Connection implements ExchangeConnection {
 
   /** Reads nothing for a while: a client that tries again at once costs as much as the request that is refused. */
   rest(): void {
-    if (this.#resting) return
+    // A proxy sends the next request of anybody on it.
+    if (this.#resting || !this.#ends) return
     this.#resting = true
     const socket = this.#socket
     // Node resumes a socket when it is done with a request.
@@ -159,7 +186,8 @@ export class Connection implements ExchangeConnection {
       this.#open--
       if (this.#lastWord && this.#open === 0) this.#end(this.#lastWord)
     }
-    if (this.#closed || outgoing.writableLength === 0) return leave()
+    const isWritten = outgoing.writableEnded && outgoing.writableLength === 0
+    if (this.#closed || isWritten) return leave()
     const late = setTimeout(() => this.#socket.destroy(), this.#parts.answerTimeout)
     const done = (): void => {
       if (!this.#untaken.delete(done)) return
@@ -212,7 +240,7 @@ export class Connection implements ExchangeConnection {
   #end(error: SottoError): void {
     const socket = this.#socket
     if (!socket.writable) return void socket.destroy()
-    const answer = answerFor(error)
+    const answer = this.#parts.refusal(error)
     socket.write(rawAnswer(nextRequestId(), answer))
     this.#parts.traffic.note('other', answer.code)
     this.#drain()
@@ -256,7 +284,7 @@ export class Connection implements ExchangeConnection {
   }
 }
 
-function endsOf(socket: Socket): Peer | undefined {
+function endsOf(socket: Socket): AnyPeer | undefined {
   const { remoteAddress, remotePort, localAddress, localPort } = socket
   if (remoteAddress === undefined || localAddress === undefined) return undefined
   return { remoteAddress, remotePort: remotePort ?? 0, localAddress, localPort: localPort ?? 0 }

@@ -7,6 +7,8 @@ export interface Fault {
   readonly request: string
   readonly code: ErrorCode
   readonly message: string
+  /** What to do about it. */
+  readonly hint?: string | undefined
 }
 
 /** Errors of a kind that are reported one by one in a window. */
@@ -31,7 +33,8 @@ export class ErrorLog {
     this.#timer ??= setTimeout(() => this.flush(), this.#windowMs).unref()
     const { count } = this.#counts.get(error.code) ?? { count: 0 }
     this.#counts.set(error.code, { count: count + 1, last: request })
-    if (count < LINES) this.#report({ request, code: error.code, message: messageOf(error) })
+    const { code, hint } = error
+    if (count < LINES) this.#report({ request, code, message: messageOf(error), hint })
   }
 
   /** Reports how many more there were in the window that ends. */
@@ -48,9 +51,9 @@ export class ErrorLog {
   }
 }
 
-/** What was attempted, why it failed, and what to do about it. */
-function messageOf({ message, cause, hint }: SottoError): string {
+/** What was attempted, and why it failed. */
+function messageOf({ message, cause }: SottoError): string {
   const hasCause = cause instanceof Error && !message.includes(cause.message)
   const reason = hasCause ? `: ${cause.name}: ${cause.message}` : ''
-  return `${message}${reason}${hint === undefined ? '' : `. ${hint}`}`
+  return `${message}${reason}`
 }

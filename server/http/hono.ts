@@ -9,7 +9,9 @@ import { SottoError } from '../../client/api/errors.ts'
 import type { AppParts } from './app.ts'
 import type { Exchange } from './exchange.ts'
 import { type Handler, refuse } from './handle.ts'
-import { openApiDocument } from './openapi.ts'
+import { ok } from './answer.ts'
+import { openApiText } from './openapi.ts'
+import { shared, turns } from '../platform/turns.ts'
 
 /** The app around `api`, as a handler on Node's own objects. */
 export function appHandler(parts: AppParts, api: ReadonlyMap<string, Handler>): Handler {
@@ -46,7 +48,10 @@ interface Bindings {
 /** Routes of a few lines, no middleware. Every answer has the headers that `appHandler` set before. */
 function makeApp(parts: AppParts, api: ReadonlyMap<string, Handler>): Hono<{ Bindings: Bindings }> {
   const app = new Hono<{ Bindings: Bindings }>()
-  let document: string | undefined
+  let document: Buffer[] | undefined
+  const description = shared(async () => [
+    Buffer.from(await turns.finish(openApiText(parts.version))),
+  ])
   const probe = shared(() => probeAll(parts.probes))
 
   for (const [path, handler] of api) {
@@ -55,9 +60,10 @@ function makeApp(parts: AppParts, api: ReadonlyMap<string, Handler>): Hono<{ Bin
       return RESPONSE_ALREADY_SENT
     })
   }
-  app.get('/api/openapi.json', () => {
-    document ??= JSON.stringify(openApiDocument(parts.version))
-    return new Response(document, { headers: { 'Content-Type': 'application/json' } })
+  app.get('/api/openapi.json', async ({ env }) => {
+    document ??= await description()
+    env.exchange.answer(ok(document))
+    return RESPONSE_ALREADY_SENT
   })
   app.get('/healthz', () => new Response('ok\n', { headers: text }))
   app.get('/readyz', async () => {
@@ -78,15 +84,6 @@ function makeApp(parts: AppParts, api: ReadonlyMap<string, Handler>): Hono<{ Bin
 }
 
 const text = { 'Content-Type': 'text/plain; charset=utf-8' }
-
-/** Callers that come while `task` runs share its end. */
-function shared<T>(task: () => Promise<T>): () => Promise<T> {
-  let running: Promise<T> | undefined
-  return function share() {
-    running ??= task().finally(() => (running = undefined))
-    return running
-  }
-}
 
 /** Each part's name with `ok` or `failed`: the reason is for the operator's log, not for the network. */
 async function probeAll(probes: AppParts['probes']): Promise<Record<string, 'ok' | 'failed'>> {

@@ -3,22 +3,26 @@ import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
-import { SottoError } from '../../client/api/errors.ts'
+import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import { MAX_BODY_BYTES } from '../../client/api/types.ts'
-import type { Gone } from '../identity/identity.ts'
-import type { AppParts } from './app.ts'
+import type { AnyPeer, Gone, Identity, OperatorPeer } from '../identity/identity.ts'
+import type { Operators } from '../identity/operators.ts'
+import { answerFor, type Refusal } from './answer.ts'
 import { type Address, addressText, bind, bindUnix } from './bind.ts'
 import { announcedBytes } from './body.ts'
 import type { Certificates } from './certificates/certificates.ts'
 import { Connection, type ConnectionParts, REST_MS } from './connection.ts'
 import { type Fault, ErrorLog } from './error-log.ts'
+import type { Gate } from '../gate/gate.ts'
+import { firstRequest } from './first-request.ts'
 import { refuse } from './handle.ts'
+import { checkHost, type IsOwnName } from './hosts.ts'
 import { Handshakes } from './handshakes.ts'
 import type { Load, AddressUsage } from './load.ts'
-import { readyMetrics, type RequestMetrics } from './metrics.ts'
+import { nextRequestId } from '../platform/request-id.ts'
+import type { RequestMetrics } from './metrics.ts'
 import { type NodeLimits, nodeServer } from './node-server.ts'
 import { FairQueue } from './fair-queue.ts'
-import { Routes } from './routes.ts'
 import { Traffic } from './traffic.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -40,9 +44,32 @@ export const listenerLimits: ListenerLimits = {
   stopTimeout: 10_000,
 }
 
+/** What answers the requests of a listener. */
+export interface Front {
+  /** Has a request answered. Never throws. */
+  serve(exchange: Exchange): void
+  /** What an error looks like. Absent: as the API has it. */
+  readonly refusal?: Refusal
+  /**
+   * A method that Node's parser does not know, which is served where it is the first on a connection. A connection has one
+   * request alone then, so that it always is. Absent: none.
+   */
+  readonly method?: string
+  /** Told when callers have left. */
+  gone?(who: Gone): void
+  /** Ends what goes on for as long as it likes. */
+  stop?(): void
+}
+
 /** What a listener is made of. */
-export interface ListenerParts extends Omit<AppParts, 'errorLog'> {
+export interface ListenerParts {
   readonly load: Load
+  readonly identity: Identity<AnyPeer>
+  readonly gate: Gate
+  /** Makes what answers; it gets the log of errors whose reason the caller does not see. */
+  readonly front: (errorLog: ErrorLog) => Front
+  /** By which names callers may reach it, in addition to addresses and `localhost`. Default: by none. */
+  readonly isOwnName?: IsOwnName
   /** What answers are noted in. */
   readonly requests: RequestMetrics
   /** Gets the errors whose reason the caller does not see, a few of each kind a minute. */
@@ -58,29 +85,39 @@ export class Listener {
   readonly #connectionParts: ConnectionParts
   readonly #errorLog: ErrorLog
   readonly #limits: ListenerLimits
+  readonly #isOwnName: IsOwnName
   /** By what they listen on. */
   readonly #servers = new Map<string, Server | TlsServer>()
   readonly #handshakes = new Set<Handshakes>()
   readonly #connections = new Map<Socket, Connection>()
+  readonly #operators = new WeakMap<Socket, OperatorPeer>()
+  readonly #gate: ListenerParts['gate']
   readonly #queue: FairQueue<Exchange>
+  readonly #front: Front
 
   constructor(
-    { load, requests, logFault, ...parts }: ListenerParts,
+    { load, identity, gate, front, isOwnName = () => false, requests, logFault }: ListenerParts,
     limits: Partial<ListenerLimits> = {},
   ) {
     this.#load = load
-    readyMetrics(parts.registry, parts.probes)
+    this.#isOwnName = isOwnName
+    this.#gate = gate
     this.#errorLog = new ErrorLog(logFault)
     this.#limits = { ...listenerLimits, ...limits }
+    this.#front = front(this.#errorLog)
     this.#connectionParts = {
       load,
       traffic: new Traffic(requests),
       answerTimeout: this.#limits.answerTimeout,
       cut: ({ usage }) => this.#restAll(usage),
+      refusal: this.#front.refusal ?? answerFor,
+      single: this.#front.method !== undefined,
     }
-    const routes = new Routes({ ...parts, errorLog: this.#errorLog })
-    this.#queue = new FairQueue((exchange) => routes.serve(exchange))
-    parts.identity.watch?.((who) => this.#hangUp(who))
+    this.#queue = new FairQueue((exchange) => this.#front.serve(exchange))
+    identity.watch?.((who) => {
+      this.#hangUp(who)
+      this.#front.gone?.(who)
+    })
   }
 
   /**
@@ -104,6 +141,25 @@ export class Listener {
     this.#servers.set(path, server)
   }
 
+  /** As `listenUnix`, for operators of the host, whose connections are served once they have proved who they are. */
+  async listenOperators(path: string, operators: Operators): Promise<void> {
+    const server = this.#server(undefined)
+    const serve = server.listeners('connection')
+    server.removeAllListeners('connection')
+    const admit = async (socket: Socket): Promise<void> => {
+      try {
+        this.#operators.set(socket, await operators.prove(socket))
+      } catch (error) {
+        return this.#gate.unidentified(nextRequestId(), '', asSottoError(error).message)
+      }
+      for (const each of serve) each.call(server, socket)
+      socket.resume()
+    }
+    server.on('connection', (socket: Socket) => void admit(socket))
+    await bindUnix(server, path)
+    this.#servers.set(path, server)
+  }
+
   /** Stops listening on `address` and cuts its connections: it no longer belongs to this node. */
   unlisten(address: Address): void {
     const server = this.#servers.get(addressText(address))
@@ -119,6 +175,7 @@ export class Listener {
     const closed = servers.map((server) => once(server, 'close'))
     for (const server of servers) server.close()
     for (const handshakes of this.#handshakes) handshakes.close()
+    this.#front.stop?.()
     for (const connection of this.#connections.values()) connection.endIfIdle()
     const late = setTimeout(() => {
       for (const server of servers) server.closeAllConnections()
@@ -155,15 +212,32 @@ export class Listener {
     })
     server.on('clientError', (error, socket) => {
       const connection = this.#connections.get(socket as Socket)
-      if (connection) connection.fail(faultOf(error))
       // A handshake that failed: no answer can be sent.
-      else socket.destroy()
+      if (!connection) socket.destroy()
+      else if (!this.#unknown(connection, socket as Socket, error)) connection.fail(faultOf(error))
     })
     return server
   }
 
+  /** Whether what Node's parser refuses is the method that the front knows: then it is served. */
+  #unknown(connection: Connection, socket: Socket, error: ParseError): boolean {
+    const { method } = this.#front
+    const { code, rawPacket } = error
+    if (method === undefined || code !== 'HPE_INVALID_METHOD' || !rawPacket) return false
+    if (rawPacket.length > this.#limits.maxHeaderSize) return false
+    const request = connection.isFirst(rawPacket) && firstRequest(socket, rawPacket, method)
+    if (!request) return false
+    this.#serve(...request)
+    return true
+  }
+
   #connect(socket: Socket, counted?: AddressUsage): void {
-    const connection = new Connection(socket, this.#connectionParts, counted)
+    const connection = new Connection(
+      socket,
+      this.#connectionParts,
+      counted,
+      this.#operators.get(socket),
+    )
     this.#connections.set(socket, connection)
     socket.once('close', () => this.#connections.delete(socket))
   }
@@ -193,10 +267,11 @@ export class Listener {
     try {
       exchange.enter()
       checkVersion(incoming)
+      checkHost(incoming, this.#isOwnName)
     } catch (error) {
       return refuse(this.#errorLog, exchange, error)
     }
-    this.#queue.add(exchange.connection.usage, exchange)
+    this.#queue.add(exchange.usage, exchange)
   }
 }
 
@@ -207,7 +282,10 @@ function checkVersion({ headers, httpVersionMajor, httpVersionMinor }: IncomingM
   throw new SottoError('bad_request', 'The Host header is missing')
 }
 
-function faultOf({ code }: NodeJS.ErrnoException): SottoError {
+/** What Node's parser says of what it refuses. */
+type ParseError = NodeJS.ErrnoException & { readonly rawPacket?: Buffer }
+
+function faultOf({ code }: ParseError): SottoError {
   if (code === 'HPE_HEADER_OVERFLOW') {
     return new SottoError('head_too_large', 'The request line and headers are too large')
   }

@@ -2,7 +2,8 @@
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import { addressText } from './bind.ts'
 import type { Certificates } from './certificates/certificates.ts'
-import type { Timers } from '../platform/timers.ts'
+import type { Logger } from '../platform/logger.ts'
+import type { Timers } from '../../client/platform/timers.ts'
 import type { Listener } from './listener.ts'
 
 /** What is kept open, and with what. */
@@ -15,8 +16,7 @@ export interface ListenersParts {
   /** Undefined for plain HTTP. */
   readonly certificates: Certificates | undefined
   readonly schedule: Timers['after']
-  /** Where lines for the operator go. */
-  readonly say: (line: string) => void
+  readonly logger: Logger
 }
 
 /** How soon an address that cannot be listened on is tried again, in milliseconds. */
@@ -66,14 +66,14 @@ export class Listeners {
 
   /** Resolves with the last problem, if there was one. */
   async #settle(): Promise<SottoError | undefined> {
-    const { listener, addresses, certificates, schedule, say } = this.#parts
+    const { listener, addresses, certificates, schedule, logger } = this.#parts
     const wanted = addresses()
     // While the network does not answer the listeners stay as they are: unknown callers are refused anyway.
     if (wanted.length === 0) return undefined
     for (const host of [...this.#open].filter((each) => !wanted.includes(each))) {
       listener.unlisten({ host, port: this.#port })
       this.#open.delete(host)
-      say(`no longer serving on ${addressText({ host, port: this.#port })}`)
+      logger.info(`no longer serving on ${addressText({ host, port: this.#port })}`)
     }
     let problem: SottoError | undefined
     for (const host of wanted.filter((each) => !this.#open.has(each))) {
@@ -81,11 +81,11 @@ export class Listeners {
         this.#port = await listener.listen({ host, port: this.#port }, certificates)
         this.#open.add(host)
         this.#failed.delete(host)
-        say(`serving on ${addressText({ host, port: this.#port })}`)
+        logger.info(`serving on ${addressText({ host, port: this.#port })}`)
       } catch (error) {
         problem = asSottoError(error)
-        const { message, hint = '' } = problem
-        if (!this.#failed.has(host)) say(`${message}; it is tried again. ${hint}`)
+        const { code, message, hint } = problem
+        if (!this.#failed.has(host)) logger.warn(`${message}; it is tried again`, { code, hint })
         this.#failed.add(host)
       }
     }

@@ -70,15 +70,20 @@ export class Load {
     metrics.bytesLimit.set(limits.bytes)
   }
 
+  /** What `address` has in use, which may have no connection of its own: it comes through a proxy. */
+  of(address: string): AddressUsage {
+    const unused = { address, connections: 0, requests: 0, bytes: 0, resting: false }
+    return this.#addresses.get(address) ?? unused
+  }
+
   /** Counts a connection of `address`; undefined, and nothing is counted, when it has too many. */
   connect(address: string): AddressUsage | undefined {
-    const known = this.#addresses.get(address)
-    const usage = known ?? { address, connections: 0, requests: 0, bytes: 0, resting: false }
+    const usage = this.of(address)
     if (!this.#take(usage, 'connections', 1)) {
       this.metrics.refused.add()
       return undefined
     }
-    if (!known) this.#addresses.set(address, usage)
+    this.#addresses.set(address, usage)
     return usage
   }
 
@@ -94,6 +99,7 @@ export class Load {
     if (!this.#take(usage, 'requests', 1)) {
       throw new SottoError('overloaded', `The server works on ${this.#total.requests} requests`)
     }
+    this.#addresses.set(usage.address, usage)
   }
 
   /** Counts one request less. */

@@ -1,5 +1,5 @@
 /** The metrics of what callers ask for and of what is in hand, and of the parts that answers need. */
-import { orLate, processTimers } from '../platform/timers.ts'
+import { orLate, processTimers } from '../../client/platform/timers.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
 import { callErrors } from '../../client/api/calls.ts'
 import type { Gauge } from '../metrics/instruments.ts'
@@ -28,12 +28,12 @@ export function requestMetrics(registry: Registry) {
   return {
     requests: registry.counters({
       name: 'sotto_requests_total',
-      help: 'Requests that were answered, by method (`other`: no method of the API) and by the code of the error, or `ok`.',
+      help: 'Answered requests, by method and by error code or `ok`.',
       labels: { method: subjects, code: outcomes },
     }),
     seconds: registry.histograms({
       name: 'sotto_request_seconds',
-      help: 'How long requests took from their head to their answer, the time of their bodies included.',
+      help: 'Time from the head of a request to its answer.',
       labels: { method: subjects },
       buckets: WAIT_SECONDS,
     }),
@@ -48,35 +48,35 @@ export function loadMetrics(registry = new Registry()) {
   return {
     connections: registry.gauge({
       name: 'sotto_connections',
-      help: 'Connections that are open, TLS handshakes among them.',
+      help: 'Open connections.',
     }),
     connectionsLimit: registry.gauge({
       name: 'sotto_connections_limit',
-      help: 'Connections that may be open at once, half of them of one address.',
+      help: 'Limit of open connections; half for one address.',
     }),
     requests: registry.gauge({
       name: 'sotto_requests_in_flight',
-      help: 'Requests that are worked on, or whose answers were not taken yet.',
+      help: 'Requests in work, or with an answer not yet taken.',
     }),
     requestsLimit: registry.gauge({
       name: 'sotto_requests_limit',
-      help: 'Requests that may be in flight at once, half of them of one address.',
+      help: 'Limit of requests in flight; half for one address.',
     }),
     bytes: registry.gauge({
       name: 'sotto_held_bytes',
-      help: 'Bytes of large bodies, and of large answers that were not taken yet.',
+      help: 'Bytes of large bodies, and of answers not yet taken.',
     }),
     bytesLimit: registry.gauge({
       name: 'sotto_held_bytes_limit',
-      help: 'Bytes that may be held so at once, half of them for one address.',
+      help: 'Limit of held bytes; half for one address.',
     }),
     refused: registry.counter({
       name: 'sotto_connections_refused_total',
-      help: 'Connections past a limit, which were answered 503 or closed.',
+      help: 'Connections refused at a limit.',
     }),
     cut: registry.counter({
       name: 'sotto_connections_cut_total',
-      help: 'Connections that were closed because too many requests were sent ahead of their answers.',
+      help: 'Connections closed because they sent too much ahead.',
     }),
   }
 }
@@ -84,11 +84,41 @@ export function loadMetrics(registry = new Registry()) {
 /** What the load is noted in. */
 export type LoadMetrics = ReturnType<typeof loadMetrics>
 
+/** Defines the metrics of watches. */
+export function watchMetrics(registry = new Registry()) {
+  return {
+    open: registry.gauge({
+      name: 'sotto_watches',
+      help: 'Open watches: streams, and blocking queries that wait.',
+    }),
+    limit: registry.gauge({
+      name: 'sotto_watches_limit',
+      help: 'Limit of open watches.',
+    }),
+    refused: registry.counter({
+      name: 'sotto_watches_refused_total',
+      help: 'Watches refused at a limit.',
+    }),
+    events: registry.counter({
+      name: 'sotto_watch_changes_total',
+      help: 'Changes told by streams.',
+    }),
+    byes: registry.counters({
+      name: 'sotto_watch_ends_total',
+      help: 'Streams that the server ended: for their age, since they did not take what was told, or since it stopped.',
+      labels: { reason: ['age', 'lag', 'stopping'] },
+    }),
+  }
+}
+
+/** What watches are noted in. */
+export type WatchMetrics = ReturnType<typeof watchMetrics>
+
 /** Defines when the certificate of the server ends; without one there is no sample. */
 export function certificateMetric(registry: Registry): Gauge {
   return registry.gauge({
     name: 'sotto_certificate_expires_timestamp_seconds',
-    help: 'When the certificate that is shown ends, in seconds since 1970.',
+    help: 'When the certificate expires.',
   })
 }
 
@@ -102,7 +132,7 @@ export function readyMetrics(
 ): void {
   const ready = registry.gauges({
     name: 'sotto_ready',
-    help: 'Whether each part of the server works, as `/readyz` reports.',
+    help: '1 if a part works, as in `/readyz`.',
     labels: { part: Object.keys(probes) },
   })
   registry.source([], async () => {

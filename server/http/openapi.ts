@@ -1,11 +1,12 @@
 /** The OpenAPI 3.1 document, generated from the schemas that the server decodes by. */
 import { z } from 'zod'
-import { callErrors } from '../../client/api/calls.ts'
+import { callErrors, type MethodShape } from '../../client/api/calls.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
+import { manyMethods } from '../../client/api/many.ts'
 import { operations } from '../../client/api/operations.ts'
 import { methods } from '../../client/api/wire.ts'
 
-const calls = { ...methods, ...operations }
+const calls = { ...methods, ...manyMethods, ...operations }
 type CallName = keyof typeof calls
 type Part = 'request' | 'response'
 
@@ -15,6 +16,7 @@ const common: readonly ErrorCode[] = [
   'content_type',
   'bad_request',
   'browser',
+  'wrong_host',
   'denied',
   'timeout',
   'too_large',
@@ -28,9 +30,10 @@ const common: readonly ErrorCode[] = [
   'internal',
 ]
 
-/** The document as a JSON value. `version` is the release of the program. */
-export function openApiDocument(version: string): Record<string, unknown> {
-  return {
+/** The document as JSON text. `version` is the release of the program. Yields where it may rest. */
+export function* openApiText(version: string): Generator<void, string> {
+  const schemas = yield* components()
+  const document = {
     openapi: '3.1.0',
     jsonSchemaDialect: 'https://json-schema.org/draft/2020-12/schema',
     info: {
@@ -42,13 +45,14 @@ export function openApiDocument(version: string): Record<string, unknown> {
     paths: Object.fromEntries(
       (Object.keys(calls) as CallName[]).map((name) => [`/api/${name}`, { post: operation(name) }]),
     ),
-    components: { schemas: components() },
+    components: { schemas },
   }
+  return JSON.stringify(document).replaceAll('"#/$defs/', '"#/components/schemas/')
 }
 
 function operation(name: CallName): Record<string, unknown> {
-  const { summary, action } = calls[name]
-  const place = name in operations ? 'the empty name' : 'the name'
+  const { summary, action, onName }: MethodShape = calls[name]
+  const place = onName ? 'the name' : placeOf(name)
   return {
     operationId: name,
     summary,
@@ -64,10 +68,19 @@ function operation(name: CallName): Record<string, unknown> {
     ],
     requestBody: { required: true, content: json(name, 'request') },
     responses: {
-      200: { description: 'Done.', headers, content: json(name, 'response') },
+      200: {
+        description: 'Done.',
+        headers: { ...headers, ...own[name] },
+        content: { ...json(name, 'response'), ...(name === 'watch' && stream) },
+      },
       ...failures([...common, ...callErrors[name]]),
     },
   }
+}
+
+function placeOf(name: CallName): string {
+  if (name in operations) return 'the empty name'
+  return name in manyMethods ? 'each name' : 'the name'
 }
 
 const headers = {
@@ -76,6 +89,33 @@ const headers = {
     description: 'Names the request in the audit log.',
   },
   'Cache-Control': { schema: { const: 'no-store' } },
+}
+
+const revision = {
+  'Sotto-Revision': {
+    schema: { type: 'string', pattern: '^[0-9a-f]{16}\\.[0-9]+$' },
+    description:
+      'The branch of the store and a revision of it: the answer has every change up to there.',
+  },
+}
+
+/** Headers of the answers of one method. */
+const own: { readonly [N in CallName]?: object } = {
+  get: revision,
+  'get-many': revision,
+  watch: revision,
+  put: {
+    'Sotto-Active': {
+      schema: { enum: ['yes', 'no'] },
+      description: 'Whether the version in the answer is the active one.',
+    },
+  },
+  info: {
+    'Sotto-Backend': {
+      schema: { type: 'string' },
+      description: 'The backend that keeps the secret, for callers with `backends:view`.',
+    },
+  },
 }
 
 function failures(codes: readonly ErrorCode[]): Record<string, unknown> {
@@ -96,7 +136,18 @@ function json(name: CallName, part: Part): Record<string, unknown> {
   return { 'application/json': { schema: { $ref: `#/components/schemas/${name}-${part}` } } }
 }
 
-function components(): Record<string, unknown> {
+/** The other form of the answer of a watch. */
+const stream = {
+  'text/event-stream': {
+    schema: {
+      type: 'string',
+      description:
+        'Events `change`, whose data is as an item of the other form; `synced` with `Revision`: everything up to there was told; and last `bye` with `Reason`.',
+    },
+  },
+}
+
+function* components(): Generator<void, Record<string, unknown>> {
   const all: Record<string, unknown> = {}
   for (const name of Object.keys(calls) as CallName[]) {
     for (const part of ['request', 'response'] as const) {
@@ -112,11 +163,10 @@ function components(): Record<string, unknown> {
       if (part === 'request') demandFields(schema, calls[name].request)
       all[`${name}-${part}`] = schema
       Object.assign(all, $defs)
+      yield
     }
   }
-  return JSON.parse(
-    JSON.stringify(all).replaceAll('"#/$defs/', '"#/components/schemas/'),
-  ) as Record<string, unknown>
+  return all
 }
 
 /** Fields whose default is refused must be given. */

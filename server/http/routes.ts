@@ -5,15 +5,25 @@
 import type { AppParts } from './app.ts'
 import type { Exchange } from './exchange.ts'
 import { type Handler, refuse } from './handle.ts'
+import type { Front } from './listener.ts'
+import type { Gone } from '../identity/identity.ts'
 
 /** The handlers of a server, by path. */
-export class Routes {
+export class Routes implements Front {
   readonly #parts: AppParts
   #api: ReadonlyMap<string, Handler> | undefined
   #app: Handler | undefined
 
   constructor(parts: AppParts) {
     this.#parts = parts
+  }
+
+  gone(who: Gone): void {
+    this.#parts.watching.watchers.gone(who)
+  }
+
+  stop(): void {
+    this.#parts.watching.watchers.stop()
   }
 
   /** Has the request answered. Exact paths of the API skip the app, which would serve them the same way. */

@@ -5,10 +5,12 @@
 import { SottoError } from '../../client/api/errors.ts'
 import type { Registry } from '../metrics/registry.ts'
 import { PAGE_TYPE } from '../metrics/text.ts'
+import { shared } from '../platform/turns.ts'
 import { type Handler, type HandlerParts, identify, refuse } from './handle.ts'
 
 /** Makes the handler of the page that `registry` makes. */
 export function scrapeHandler(parts: HandlerParts, registry: Registry): Handler {
+  const page = shared(() => registry.page())
   return async function scrape(exchange) {
     exchange.subject = 'metrics'
     try {
@@ -22,7 +24,7 @@ export function scrapeHandler(parts: HandlerParts, registry: Registry): Handler 
       }
       const caller = await identify(parts, exchange)
       await parts.gate.operate({ caller, request: exchange.id }, 'metrics', 'metrics')
-      exchange.answer({ status: 200, code: 'ok', type: PAGE_TYPE, body: await registry.page() })
+      exchange.answer({ status: 200, code: 'ok', type: PAGE_TYPE, body: await page() })
     } catch (error) {
       refuse(parts.errorLog, exchange, error)
     }

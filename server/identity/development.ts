@@ -2,13 +2,15 @@
  * The development tailnet: callers from a small file, told apart by the loopback address that they
  * connect from. It lets policies be tried on real sockets, with no header that could be forged later.
  */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { z } from 'zod'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import { actions, type Rule } from '../../client/api/types.ts'
 import type { Caller } from '../access.ts'
 import type { Peer, Identity } from './identity.ts'
 import { isLoopback } from '../platform/loopback.ts'
+import { reasonOf } from '../../client/platform/system-error.ts'
+import { readTextFileNow } from '../../client/platform/text-file.ts'
 import { canonicalAddress } from './tailscale/addresses.ts'
 
 const rule = z.strictObject({ action: z.array(z.string()), secret: z.array(z.string()) })
@@ -32,16 +34,14 @@ const tailnet = z.strictObject({
 /** What a development tailnet file holds: nodes by the loopback address that they call from. */
 export type TailnetFile = z.input<typeof tailnet>
 
-/** The tailnet of a server that was given no file: 127.0.0.1 is the developer and may do everything. */
-const defaultTailnet: TailnetFile = {
-  nodes: {
-    '127.0.0.1': {
-      name: 'localhost',
-      user: 'developer@localhost',
-      rules: [{ action: [...actions], secret: ['*'] }],
-    },
-  },
+const developer = {
+  name: 'localhost',
+  user: 'developer@localhost',
+  rules: [{ action: [...actions], secret: ['*'] }],
 }
+
+/** The tailnet of a server that was given no file: what `localhost` is, is the developer and may do everything. */
+const defaultTailnet: TailnetFile = { nodes: { '127.0.0.1': developer, '::1': developer } }
 
 /** Callers by address and by the port of their own, if they have one. */
 interface Callers {
@@ -125,7 +125,7 @@ export class DevelopmentTailnet implements Identity {
       if (stampOf(this.#file) !== this.#stamp) this.#callers = this.#read(this.#file)
     } catch (error) {
       this.#stamp = undefined
-      const reason = error instanceof Error ? error.message : 'unknown'
+      const reason = reasonOf(error)
       throw new SottoError('unidentified', `The development tailnet cannot be read: ${reason}`)
     }
     return this.#callers
@@ -142,15 +142,9 @@ export class DevelopmentTailnet implements Identity {
 }
 
 function parse(file: string): TailnetFile {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new SottoError('local', `Cannot read the development tailnet ${quote(file)}`, {
-      cause,
-      hint: 'Name an existing file with --tailnet, or leave it out for the default tailnet.',
-    })
-  }
+  const text = readTextFileNow(file, 'development tailnet', {
+    hint: 'Name an existing file with --tailnet, or leave it out for the default tailnet.',
+  })
   const result = tailnet.safeParse(parseJson(file, text))
   if (result.success) return result.data
   const issue = result.error.issues[0]
@@ -172,7 +166,8 @@ function parseJson(file: string, text: string): unknown {
 function build(file: TailnetFile): Callers {
   const byAddress = new Map<string, Caller>()
   const byPort = new Map<number, Caller>()
-  for (const [ip, each] of Object.entries(file.nodes)) {
+  for (const [written, each] of Object.entries(file.nodes)) {
+    const ip = canonicalAddress(written) ?? written
     const rules: readonly Rule[] = each.rules ?? []
     const who = each.tags ? { tags: each.tags } : { user: each.user ?? '' }
     const caller = { principal: { hostname: each.name, ip, ...who }, rules }

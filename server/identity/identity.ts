@@ -19,20 +19,30 @@ export interface ServedPeer {
   readonly forwardedFor: string | undefined
 }
 
-/** Where a request came from. */
+/** A connection through the operators' socket, whose other end has proved to be a process of that user. */
+export interface OperatorPeer {
+  readonly uid: number
+  /** Whom it says to act for; nobody has looked whether that is so. */
+  readonly claimed: string | undefined
+}
+
+/** Where a request from the network came from. */
 export type Peer = TcpPeer | ServedPeer
+
+/** Where a request came from. */
+export type AnyPeer = Peer | OperatorPeer
 
 /** Whose connections are to be closed: nodes by their StableID, or everybody's. */
 export type Gone = { readonly nodes: readonly string[] } | 'everybody'
 
 /** A source of identity. Asked again for every request; an answer is never kept. */
-export interface Identity {
+export interface Identity<P = Peer> {
   /**
    * Names `peer`. Rejects with `unidentified` when it cannot, whatever the
    * reason: an error on the way to an identity is a refusal. Rejects with `overloaded` when too many
    * are being named.
    */
-  identify(peer: Peer): Promise<Caller>
+  identify(peer: P): Promise<Caller>
 
   /** Resolves when callers can be named; rejects with what is in the way. */
   check(): Promise<void>

@@ -3,6 +3,9 @@ import { Registry } from '../metrics/registry.ts'
 
 const results = ['ok', 'failed'] as const
 
+/** What can be odd about backups: held back, lost, not what its name says, dated as it cannot be, of another branch. */
+export const backupFindings = ['held', 'lost', 'stranger', 'dated', 'other', 'skipped'] as const
+
 /** What is measured of runs. */
 export type JobMetrics = ReturnType<typeof jobMetrics>
 
@@ -14,17 +17,17 @@ export function jobMetrics(registry: Registry = new Registry()) {
     names,
     runs: registry.counters({
       name: 'sotto_job_runs_total',
-      help: 'Runs of each job of the server that have ended, by how they ended.',
+      help: 'Runs of a job that ended.',
       labels: { job: names, result: results },
     }),
     running: registry.gauges({
       name: 'sotto_job_running',
-      help: 'Whether each job runs now.',
+      help: '1 while a job runs.',
       labels: { job: names },
     }),
     lastSuccess: registry.gauges({
       name: 'sotto_job_last_success_timestamp_seconds',
-      help: 'When the last run of each job that succeeded had ended, in seconds since 1970; none since the start of the server: no number.',
+      help: 'End of the last success since the start.',
       labels: { job: names },
     }),
   }
@@ -38,12 +41,17 @@ export function backupMetrics(registry: Registry = new Registry()) {
   return {
     newest: registry.gauge({
       name: 'sotto_backup_newest_timestamp_seconds',
-      help: 'When the newest backup was made, in seconds since 1970; none is known: no number.',
+      help: 'When the newest backup was made.',
     }),
     size: registry.gauge({ name: 'sotto_backup_bytes', help: 'Bytes of the newest backup.' }),
+    findings: registry.gauges({
+      name: 'sotto_backup_findings',
+      help: 'Findings about the backups, by kind.',
+      labels: { kind: backupFindings },
+    }),
     proven: registry.gauge({
       name: 'sotto_backup_proven_timestamp_seconds',
-      help: 'When a backup was last restored and opened whole, in seconds since 1970; never: no number.',
+      help: 'When a backup last passed a restore test.',
     }),
   }
 }

@@ -2,8 +2,10 @@
  * Runs the jobs of the server: each by itself from time to time, one run at a time, for a bounded time. Keeps
  * how the last run ended and when the next one is due.
  */
-import { orLate, processTimers, type Timers } from '../platform/timers.ts'
-import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
+import { type Logger, silentLogger } from '../platform/logger.ts'
+import { described } from '../../client/platform/system-error.ts'
+import { orLate, processTimers, type Timers } from '../../client/platform/timers.ts'
+import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Action, Rule } from '../../client/api/types.ts'
 import type { Call } from '../gate/gate.ts'
 import { systemCall } from '../gate/system.ts'
@@ -27,7 +29,7 @@ export interface Job {
   readonly rules: readonly Rule[]
   /** From the end of a run to the next. */
   readonly everyMs: number
-  /** From the start of the server to the first run. Absent: `everyMs`. */
+  /** From the start of the scheduler to the first run. Absent: `everyMs`. */
   readonly firstMs?: number
   /** From the end of a run to one that `wake` asks for. Absent: 0. */
   readonly restMs?: number
@@ -50,9 +52,11 @@ export interface JobState {
   readonly lastResult?: 'ok' | 'failed'
   /** The line of the last run, or why it failed. */
   readonly lastMessage?: string
+  /** What it failed of. */
+  readonly lastError?: SottoError
   /** The end of the last run that succeeded. */
   readonly lastSuccess?: string
-  /** Absent while it runs, and once the scheduler is closed. */
+  /** Absent while it runs, before the scheduler is started, and once it is closed. */
   readonly nextRun?: string
 }
 
@@ -62,8 +66,7 @@ export interface SchedulerWorld {
   readonly timers?: Timers
   /** From 0 to 1. */
   readonly random?: () => number
-  /** Where words for the operator go, a line at a time. */
-  readonly say?: (line: string) => void
+  readonly logger?: Logger
   readonly metrics?: JobMetrics
 }
 
@@ -78,22 +81,31 @@ const WAIT_MS = 20_000
 export class Scheduler {
   readonly #world: Required<SchedulerWorld>
   readonly #entries = new Map<string, Entry>()
+  #started = false
 
   constructor(world: SchedulerWorld = {}) {
     this.#world = {
       clock: () => new Date(),
       timers: processTimers,
       random: Math.random,
-      say: () => {},
+      logger: silentLogger,
       metrics: jobMetrics(),
       ...world,
     }
   }
 
-  /** Adds a job. Its first run comes by itself. */
+  /** Adds a job. Its first run comes by itself, once the scheduler is started. */
   add(job: Job): void {
     if (this.#entries.has(job.name)) throw new Error(`Two jobs are named ${job.name}`)
-    this.#entries.set(job.name, new Entry(job, this.#world))
+    const entry = new Entry(job, this.#world)
+    this.#entries.set(job.name, entry)
+    if (this.#started) entry.start()
+  }
+
+  /** From now on jobs run by themselves: before that, also one that was woken waits. */
+  start(): void {
+    this.#started = true
+    for (const entry of this.#entries.values()) entry.start()
   }
 
   /** Every job, in the order in which they were added. */
@@ -116,9 +128,11 @@ export class Scheduler {
     return this.#after(name, (entry) => entry.wait())
   }
 
-  /** Asks for a run soon, since there is something to do: `restMs` after the last one. */
-  wake(name: string): void {
-    this.#named(name).wake()
+  /** Asks for a run soon, since there is something to do: `restMs` after the last one. With `inMs`, not before that. */
+  wake(name: string, inMs = 0): void {
+    const entry = this.#named(name)
+    if (inMs === 0) entry.wake()
+    else entry.wakeIn(inMs)
   }
 
   /** Aborts every run, waits a bounded time for their end, and begins no other. */
@@ -149,22 +163,32 @@ class Entry {
   readonly #world: Required<SchedulerWorld>
   #running: Running | undefined
   #last: Omit<JobState, 'name' | 'action' | 'running' | 'nextRun'> = {}
+  /** When the last run that succeeded had ended, by the timers. */
+  #succeeded: number | undefined
   #failures = 0
   /** Whether a run that was aborted has not ended. */
   #stuck = false
   #cancel: (() => void) | undefined
+  #cancelWake: (() => void) | undefined
   /** When the next run is due, by the timers. */
   #due = Infinity
   #restsUntil = 0
   /** Whether there is work that the run under way may have missed. */
   #awake = false
+  /** Whether the scheduler was not started yet. */
+  #waits = true
   #closed = false
 
   constructor(job: Job, world: Required<SchedulerWorld>) {
     this.#job = job
     this.#world = world
     this.#noteAs(job.name)
-    this.#plan(this.#jittered(job.firstMs ?? job.everyMs))
+  }
+
+  start(): void {
+    this.#waits = false
+    this.#plan(this.#jittered(this.#job.firstMs ?? this.#job.everyMs))
+    if (this.#awake) this.wake()
   }
 
   state(): JobState {
@@ -197,14 +221,23 @@ class Entry {
 
   wake(): void {
     this.#awake = true
-    if (this.#running || this.#closed) return
+    if (this.#running || this.#waits || this.#closed) return
     const { timers } = this.#world
     const soon = Math.max(0, this.#restsUntil - timers.now())
     if (timers.now() + soon < this.#due) this.#plan(soon)
   }
 
+  /** One alarm at a time: the run that it asks for does what came to be since, too. */
+  wakeIn(ms: number): void {
+    this.#cancelWake ??= this.#world.timers.after(ms, () => {
+      this.#cancelWake = undefined
+      this.wake()
+    })
+  }
+
   async close(): Promise<void> {
     this.#closed = true
+    this.#cancelWake?.()
     this.#drop()
     if (!this.#running) return
     const { done, abort } = this.#running
@@ -217,9 +250,11 @@ class Entry {
     names.push(job)
     for (const result of ['ok', 'failed'] as const) runs.with({ job, result })
     running.with({ job }).follow(() => (this.#running ? 1 : 0))
+    const { clock, timers } = this.#world
+    // By its age: a date from a clock that was ahead would pass for fresh for as long as it was.
     lastSuccess.with({ job }).follow(() => {
-      const { lastSuccess: at } = this.#last
-      return at === undefined ? undefined : Date.parse(at) / 1000
+      if (this.#succeeded === undefined) return undefined
+      return (clock().getTime() - (timers.now() - this.#succeeded)) / 1000
     })
   }
 
@@ -232,7 +267,7 @@ class Entry {
 
   async #carryOut(abort: AbortController): Promise<void> {
     const { name, rules, maxMs, run } = this.#job
-    const { clock, timers, say } = this.#world
+    const { clock, timers, logger } = this.#world
     this.#last = { ...this.#last, lastStart: clock().toISOString() }
     const stop = timers.after(maxMs, () => {
       abort.abort(new SottoError('local', `it took longer than ${maxMs} ms`))
@@ -243,10 +278,12 @@ class Entry {
       this.#failures = 0
       this.#ended('ok', said)
     } catch (error) {
-      const known = asSottoError(abort.signal.aborted ? abort.signal.reason : error)
+      const known = described(abort.signal.aborted ? abort.signal.reason : error)
       this.#failures++
-      this.#ended('failed', known.message)
-      if (!this.#closed) say(`job ${name} failed: ${known.code}: ${known.message}`)
+      this.#ended('failed', known.message, known)
+      const { code, message } = known
+      if (!this.#closed)
+        logger.error(`job ${name} failed: ${code}: ${message}`, { code, job: name })
     } finally {
       stop()
       this.#running = undefined
@@ -273,12 +310,15 @@ class Entry {
     }
   }
 
-  #ended(lastResult: 'ok' | 'failed', lastMessage: string): void {
-    const { clock, metrics } = this.#world
+  #ended(lastResult: 'ok' | 'failed', lastMessage: string, lastError?: SottoError): void {
+    const { clock, timers, metrics } = this.#world
     const lastEnd = clock().toISOString()
+    if (lastResult === 'ok') this.#succeeded = timers.now()
     metrics.runs.with({ job: this.#job.name, result: lastResult }).add()
     const success = lastResult === 'ok' && { lastSuccess: lastEnd }
-    this.#last = { ...this.#last, lastEnd, lastResult, lastMessage, ...success }
+    const { lastError: _before, ...last } = this.#last
+    const failure = lastError && { lastError }
+    this.#last = { ...last, lastEnd, lastResult, lastMessage, ...failure, ...success }
   }
 
   #planNext(): void {

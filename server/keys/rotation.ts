@@ -4,14 +4,16 @@
  * store, so that a rotation that was cut short continues from there.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { processTimers, type Timers } from '../platform/timers.ts'
+import { processTimers, type Timers } from '../../client/platform/timers.ts'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import { type EntryInfo, Keyring } from '../crypto/keyring.ts'
-import type { MovedKey, Store, WrappedVersion } from '../store/contract.ts'
+import type { MovedKey, Store, StoredKeys, WrappedVersion } from '../store/contract.ts'
 import type { Gate } from '../gate/gate.ts'
 import type { KeyActs } from '../gate/key-acts.ts'
 import type { Job } from '../jobs/scheduler.ts'
-import type { OpenedKeyring } from './wraps.ts'
+import type { KeyProvider } from '../crypto/provider.ts'
+import { RootRotation, type RootRotationParts } from './root-rotation.ts'
+import { type OpenedKeyring, openKeyring } from './wraps.ts'
 
 /** Versions whose data keys move in one transaction, while no other change is done. */
 const BATCH_VERSIONS = 100
@@ -23,13 +25,7 @@ const TURN_VERSIONS = 10
 const REST = 2
 
 /** What a keyring is rotated with. */
-export interface RotationParts {
-  readonly store: Store
-  /** The keyring in use. */
-  readonly keyring: Keyring
-  /** Opens the root key again, with what the store has now. */
-  readonly openAnew: () => Promise<OpenedKeyring>
-  readonly clock: () => Date
+export interface RotationParts extends RootRotationParts {
   readonly timers?: Timers
   /** Whether others use the store at the same time, who come first. Default: yes. */
   readonly shared?: boolean
@@ -43,14 +39,26 @@ export interface EntryUse extends Omit<EntryInfo, 'fingerprint'> {
   readonly versions: number
 }
 
-/** The rotation of one keyring. */
+/** The root key, as an operator may see it. */
+export interface RootInfo {
+  /** 1 for the first of a store, then one more for each that replaced another. */
+  readonly number: number
+  /** Absent while the keyring is not open. */
+  readonly fingerprint?: string
+  /** While MACs by the one before are being replaced: of how many secrets they were. */
+  readonly remade?: number
+}
+
+/** The rotation of one keyring, and of the root key that it is sealed under. */
 export class Rotation {
   readonly #parts: Required<RotationParts>
-  #beginning: Promise<boolean> | undefined
+  readonly #root: RootRotation
+  #turns: Promise<unknown> = Promise.resolve()
   #failure: SottoError | undefined
 
   constructor(parts: RotationParts) {
     this.#parts = { timers: processTimers, shared: true, ...parts }
+    this.#root = new RootRotation(parts)
   }
 
   /** Why the last `run` failed; undefined where it did not. */
@@ -63,16 +71,32 @@ export class Rotation {
     return entriesOf(this.#parts.store, this.#parts.keyring)
   }
 
+  /** The root key. */
+  get root(): RootInfo {
+    const { rootNumber: number, rootFingerprint: fingerprint } = this.#parts.keyring
+    const { remade } = this.#root
+    return { number, fingerprint, ...(remade !== undefined && { remade }) }
+  }
+
   /**
    * Begins a rotation: from then on a new entry seals, and `run` has something to do. Resolves with
-   * whether it did; it does not while one is under way. Rejects with what `openAnew` rejects with, and
-   * then changed nothing.
+   * whether it did; it does not while one is under way. Rejects as `openKeyring`, and then changed nothing.
    */
   async begin(acts: KeyActs): Promise<boolean> {
-    this.#beginning ??= this.#begin(acts).finally(() => {
-      this.#beginning = undefined
+    return this.#inTurn(() => this.#begin(acts))
+  }
+
+  /**
+   * The same with a new root key, which a rotation of the keyring alone that is under way does not keep from
+   * beginning. Rejects as `RootRotation.begin`.
+   */
+  async beginRoot(acts: KeyActs, recipients: readonly KeyProvider[]): Promise<boolean> {
+    return this.#inTurn(async () => {
+      await this.#catchUp()
+      if (this.#parts.keyring.takesPrevious) return false
+      await this.#root.begin(acts, recipients)
+      return true
     })
-    return this.#beginning
   }
 
   /**
@@ -91,13 +115,19 @@ export class Rotation {
     }
   }
 
+  /** Runs `task` after those that were called before: the entries are the same from its beginning to its end. */
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const turn = this.#turns.then(task, task)
+    this.#turns = turn
+    return turn
+  }
+
   async #begin(acts: KeyActs): Promise<boolean> {
-    const { store, keyring, openAnew, clock } = this.#parts
+    const { store, keyring, clock } = this.#parts
     await this.#catchUp()
-    if (retiring(keyring).length > 0) return false
-    const opened = await openAnew()
-    const { keys } = await store.keys()
-    const rotated = rotate(store.identity.id, opened, keys, clock)
+    if (retiring(keyring).length > 0 || keyring.takesPrevious) return false
+    const opened = await this.#open()
+    const rotated = rotate(store.identity.id, opened, await store.keys(), clock)
     const { id: entry, fingerprint } = rotated.keyring.active()
     await acts.changeKeys({ kind: 'keyring', verb: 'add', entry, fingerprint }, (change) =>
       store.addKey(change, rotated.added, rotated.retired),
@@ -111,33 +141,37 @@ export class Rotation {
 
   async #run(acts: KeyActs, signal: AbortSignal | undefined): Promise<number | undefined> {
     const { store, keyring } = this.#parts
-    await this.#catchUp()
+    await this.#inTurn(() => this.#catchUp())
     let moved: number | undefined
-    for (const { id, fingerprint } of retiring(keyring)) {
+    // Looked up again each time: the root key may be replaced meanwhile, which retires the active one.
+    for (let [entry] = retiring(keyring); entry; [entry] = retiring(keyring)) {
+      const { id, fingerprint } = entry
       moved = (moved ?? 0) + (await this.#empty(id, acts, signal))
-      await acts.changeKeys({ kind: 'keyring', verb: 'erase', entry: id, fingerprint }, (change) =>
-        store.eraseKey(change, id),
-      )
-      keyring.forget(id)
+      const intent = { kind: 'keyring', verb: 'erase', entry: id, fingerprint } as const
+      await this.#inTurn(async () => {
+        await acts.changeKeys(intent, (change) => store.eraseKey(change, id))
+        keyring.forget(id)
+      })
     }
+    if (keyring.takesPrevious) moved ??= 0
+    await this.#root.run(acts, (work) => this.#paced(signal, work))
     return moved
   }
 
   /** Moves all that the entry `id` wraps to the active one. Resolves with how many it moved. */
   async #empty(id: number, acts: KeyActs, signal: AbortSignal | undefined): Promise<number> {
-    const { store, timers, shared } = this.#parts
+    const { store } = this.#parts
     const damage: SottoError[] = []
     let moved = 0
     let cursor = 0
     for (;;) {
-      signal?.throwIfAborted()
-      const begun = timers.now()
-      const page = await store.wrappedBy(id, cursor, BATCH_VERSIONS)
-      const last = page.at(-1)
-      if (last === undefined) break
-      cursor = last.cursor
-      moved += await this.#move(await this.#rewrap(page, damage), acts)
-      if (shared) await rest(timers, REST * (timers.now() - begun), signal)
+      const isEmpty = await this.#paced(signal, async () => {
+        const page = await store.wrappedBy(id, cursor, BATCH_VERSIONS)
+        cursor = page.at(-1)?.cursor ?? cursor
+        moved += await this.#inTurn(async () => this.#move(await this.#rewrap(page, damage), acts))
+        return page.length === 0
+      })
+      if (isEmpty) break
     }
     const [first] = damage
     if (first === undefined) return moved
@@ -180,19 +214,36 @@ export class Rotation {
     return moves
   }
 
+  /** Does `work`, then leaves the store to others for a multiple of the time that it took. */
+  async #paced<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    signal?.throwIfAborted()
+    const { timers, shared } = this.#parts
+    const begun = timers.now()
+    const result = await work()
+    if (shared) await rest(timers, REST * (timers.now() - begun), signal)
+    return result
+  }
+
+  /** Opens the root key again, with what the store has now. */
+  async #open(): Promise<OpenedKeyring> {
+    const { store, providers } = this.#parts
+    return openKeyring(store.identity.id, await store.keys(), await providers())
+  }
+
   /** Makes the keyring in use equal to the store's: the outcome of a change of it may not have been known. */
   async #catchUp(): Promise<void> {
-    const { store, keyring, openAnew } = this.#parts
-    const { keys } = await store.keys()
+    const { store, keyring } = this.#parts
+    const { keys, root } = await store.keys()
     const here = keyring.fingerprints()
     const known = keys.every(({ id, state }) =>
       here.some((entry) => entry.id === id && entry.state === state),
     )
-    if (!known) {
-      const opened = await openAnew()
+    if (!known || root.number !== keyring.rootNumber) {
+      const opened = await this.#open()
       opened.rootKey.fill(0)
       keyring.adopt(opened.keyring)
     }
+    if (root.previous === undefined) keyring.forgetPrevious()
     for (const { id } of keyring.fingerprints()) {
       if (!keys.some((entry) => entry.id === id)) keyring.forget(id)
     }
@@ -236,11 +287,11 @@ export async function entriesOf(store: Store, keyring?: Keyring): Promise<EntryU
 function rotate(
   storeId: string,
   { rootKey }: OpenedKeyring,
-  keys: Parameters<typeof Keyring.rotate>[2],
+  { keys, lasting, root }: StoredKeys,
   clock: () => Date,
 ): ReturnType<typeof Keyring.rotate> {
   try {
-    return Keyring.rotate(storeId, rootKey, keys, { clock })
+    return Keyring.rotate(storeId, rootKey, keys, { clock, lasting, root })
   } finally {
     rootKey.fill(0)
   }

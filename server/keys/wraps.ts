@@ -6,8 +6,8 @@ import { SottoError } from '../../client/api/errors.ts'
 import { bounded } from '../crypto/bounded.ts'
 import { Keyring } from '../crypto/keyring.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
-import { openRootKey, type OpenedRootKey } from '../crypto/root-key.ts'
-import type { KeyChange, Store, StoredKey, StoredWrap } from '../store/contract.ts'
+import { fingerprintsOf, openRootKey, type OpenedRootKey, type Wrap } from '../crypto/root-key.ts'
+import type { KeyChange, Store, StoredKeys, StoredWrap } from '../store/contract.ts'
 import type { KeyActs } from '../gate/key-acts.ts'
 
 /** What the wraps are changed with. */
@@ -23,6 +23,20 @@ export interface WrapsParts {
 /** A wrap as an operator may see it. */
 export type WrapInfo = Omit<StoredWrap, 'wrapped'>
 
+/** A key to add. */
+export interface NewKey {
+  readonly target: KeyProvider
+  /** The same key, as it can be proven. */
+  readonly prover?: KeyProvider
+  /** Makes it, where it is not there yet. */
+  readonly make?: () => Promise<void>
+}
+
+/** A wrap that was added, and the root key that it is of. */
+export interface AddedWrap extends WrapInfo {
+  readonly rootFingerprint: string
+}
+
 /** What `check` found of a wrap. */
 export interface WrapProof {
   readonly wrap: WrapInfo
@@ -31,6 +45,8 @@ export interface WrapProof {
   /** Why it was not proven. */
   readonly reason?: string
   readonly hint?: string
+  /** Whether another key of its provider is here. */
+  readonly otherGiven?: true
 }
 
 /** A keyring, and where its root key came from. */
@@ -44,12 +60,12 @@ export interface OpenedKeyring extends OpenedRootKey<StoredWrap> {
  */
 export async function openKeyring(
   storeId: string,
-  { keys, wraps }: { readonly keys: readonly StoredKey[]; readonly wraps: readonly StoredWrap[] },
+  { wraps, keys, ...rest }: StoredKeys,
   providers: readonly KeyProvider[],
 ): Promise<OpenedKeyring> {
   const opened = await openRootKey(providers, wraps, storeId)
   try {
-    return { ...opened, keyring: Keyring.open(storeId, opened.rootKey, keys) }
+    return { ...opened, keyring: Keyring.open(storeId, opened.rootKey, keys, rest) }
   } catch (error) {
     opened.rootKey.fill(0)
     throw error
@@ -70,12 +86,19 @@ export class Wraps {
     return wraps.map(infoOf)
   }
 
+  /** Rejects as `openKeyring` where no key that is here opens the store. */
+  async demandOpen(): Promise<void> {
+    const { store, providers } = this.#parts
+    const { rootKey } = await openKeyring(store.identity.id, await store.keys(), providers)
+    rootKey.fill(0)
+  }
+
   /** Opens each wrap whose key is here, and notes that it was proven. */
   async check(): Promise<WrapProof[]> {
-    const { keys, wraps } = await this.#parts.store.keys()
-    const given = await Promise.all(this.#parts.providers.map(asGiven))
+    const stored = await this.#parts.store.keys()
+    const given = await allGiven(this.#parts.providers, stored.wraps)
     const proofs: WrapProof[] = []
-    for (const wrap of wraps) proofs.push(await this.#prove(wrap, keys, given))
+    for (const wrap of stored.wraps) proofs.push(await this.#prove(wrap, stored, given))
     return proofs
   }
 
@@ -84,13 +107,13 @@ export class Wraps {
    * first where it is given. Rejects with `local` when that key has a wrap already; with what
    * `openKeyring` rejects with when no key that is here opens the store.
    */
-  async add(key: KeyProvider, prover?: KeyProvider): Promise<WrapInfo> {
+  async add(key: KeyProvider, prover?: KeyProvider): Promise<AddedWrap> {
     const target = bounded(key)
     const { store, providers, clock } = this.#parts
     const { id } = store.identity
     const stored = await store.keys()
-    const fingerprint = await target.fingerprint()
     const { name: provider } = target
+    const fingerprint = await target.fingerprint(fingerprintsOf(stored.wraps, provider))
     const named = { provider, fingerprint }
     if (
       stored.wraps.some((each) => each.provider === provider && each.fingerprint === fingerprint)
@@ -101,10 +124,12 @@ export class Wraps {
     try {
       const wrapped = await target.wrap(opened.rootKey, id)
       const at = clock().toISOString()
-      if (prover) await demandProof({ ...named, createdAt: at, wrapped }, stored.keys, prover, id)
+      if (prover) await demandProof({ ...named, createdAt: at, wrapped }, stored, prover, id)
       const wrap = { ...named, createdAt: at, ...(prover && { provenAt: at }), wrapped }
-      await this.#change(opened, 'add', named, (change) => store.addWrap(change, wrap))
-      return infoOf(wrap)
+      await this.#change(opened, 'add', named, (change) =>
+        store.addWrap(change, wrap, stored.root.number),
+      )
+      return { ...infoOf(wrap), rootFingerprint: opened.keyring.rootFingerprint }
     } finally {
       opened.rootKey.fill(0)
     }
@@ -122,8 +147,7 @@ export class Wraps {
     const wrap = select(stored.wraps, selector)
     const rest = stored.wraps.filter((each) => each !== wrap)
     refuseTooFew(wrap, rest, recoveryAlone)
-    const others = { keys: stored.keys, wraps: rest }
-    const opening = openKeyring(store.identity.id, others, providers)
+    const opening = openKeyring(store.identity.id, { ...stored, wraps: rest }, providers)
     const opened = await opening.catch((error: unknown) => {
       if (!(error instanceof SottoError)) throw error
       const { code, message, hint, cause } = error
@@ -151,7 +175,7 @@ export class Wraps {
     const { store, providers } = this.#parts
     const { wraps } = await store.keys()
     const asked = selector === undefined ? wraps : [select(wraps, selector)]
-    const given = await Promise.all(providers.map(asGiven))
+    const given = await allGiven(providers, wraps)
     const done: WrapInfo[] = []
     for (const wrap of asked) {
       const { own, right } = keysOf(wrap, given)
@@ -167,15 +191,15 @@ export class Wraps {
   async #rewrap(old: StoredWrap, key: KeyProvider): Promise<WrapInfo> {
     const { store, clock } = this.#parts
     const { id } = store.identity
-    const { keys } = await store.keys()
+    const stored = await store.keys()
     const { provider, fingerprint } = old
     // From the wrap itself: the new one must open to the same key.
-    const opened = await openKeyring(id, { keys, wraps: [old] }, [key])
+    const opened = await openKeyring(id, { ...stored, wraps: [old] }, [key])
     try {
       const wrapped = await bounded(key).wrap(opened.rootKey, id)
       const at = clock().toISOString()
       const wrap = { provider, fingerprint, createdAt: at, provenAt: at, wrapped }
-      await demandProof(wrap, keys, key, id)
+      await demandProof(wrap, stored, key, id)
       await this.#change(opened, 'rewrap', wrap, (change) =>
         store.replaceWrap(change, wrap, old.wrapped),
       )
@@ -185,17 +209,13 @@ export class Wraps {
     }
   }
 
-  async #prove(
-    wrap: StoredWrap,
-    keys: readonly StoredKey[],
-    given: readonly Given[],
-  ): Promise<WrapProof> {
+  async #prove(wrap: StoredWrap, stored: StoredKeys, given: readonly Given[]): Promise<WrapProof> {
     const { store, clock } = this.#parts
     const info = infoOf(wrap)
     const { own, right } = keysOf(wrap, given)
     if (right === undefined) return { wrap: info, ...whyUntried(wrap, own) }
     try {
-      await demandProof(wrap, keys, right.provider, store.identity.id)
+      await demandProof(wrap, stored, right.provider, store.identity.id)
     } catch (error) {
       if (!(error instanceof SottoError)) throw error
       return { wrap: info, ...failed(error) }
@@ -224,15 +244,25 @@ export class Wraps {
 type Named = Pick<WrapInfo, 'provider' | 'fingerprint'>
 
 /** A key that was given, or why it cannot be used. */
-interface Given {
+export interface Given {
   readonly provider: KeyProvider
   readonly fingerprint?: string
   readonly error?: SottoError
 }
 
-async function asGiven(provider: KeyProvider): Promise<Given> {
+/** What `providers` are among the keys that made `wraps`. */
+export function allGiven(
+  providers: readonly KeyProvider[],
+  wraps: readonly Wrap[],
+): Promise<Given[]> {
+  return Promise.all(providers.map((each) => asGiven(each, wraps)))
+}
+
+/** `provider` as the one that made one of `wraps`, where it did. */
+async function asGiven(provider: KeyProvider, wraps: readonly Wrap[]): Promise<Given> {
+  const made = fingerprintsOf(wraps, provider.name)
   try {
-    return { provider, fingerprint: await bounded(provider).fingerprint() }
+    return { provider, fingerprint: await bounded(provider).fingerprint(made) }
   } catch (error) {
     if (!(error instanceof SottoError)) throw error
     return { provider, error }
@@ -240,7 +270,7 @@ async function asGiven(provider: KeyProvider): Promise<Given> {
 }
 
 /** Those of the provider that made `wrap`, and the one that did. */
-function keysOf(wrap: StoredWrap, given: readonly Given[]): { own: Given[]; right?: Given } {
+export function keysOf(wrap: StoredWrap, given: readonly Given[]): { own: Given[]; right?: Given } {
   const own = given.filter(({ provider }) => provider.name === wrap.provider)
   const right = own.find(({ fingerprint }) => fingerprint === wrap.fingerprint)
   return { own, ...(right && { right }) }
@@ -248,22 +278,22 @@ function keysOf(wrap: StoredWrap, given: readonly Given[]): { own: Given[]; righ
 
 async function demandProof(
   wrap: StoredWrap,
-  keys: readonly StoredKey[],
+  stored: StoredKeys,
   prover: KeyProvider,
   storeId: string,
 ): Promise<void> {
-  const { rootKey } = await openKeyring(storeId, { keys, wraps: [wrap] }, [prover])
+  const { rootKey } = await openKeyring(storeId, { ...stored, wraps: [wrap] }, [prover])
   rootKey.fill(0)
 }
 
-function whyUntried(wrap: StoredWrap, own: readonly Given[]): Omit<WrapProof, 'wrap'> {
+export function whyUntried(wrap: StoredWrap, own: readonly Given[]): Omit<WrapProof, 'wrap'> {
   const error = own.find((each) => each.error)?.error
   if (error) return failed(error)
   const reason = 'its key was not given'
   const other = own.find(({ fingerprint }) => fingerprint)
   if (other) {
     const given = `the given ${wrap.provider} key is ${other.fingerprint}`
-    return { state: 'untried', reason: `${reason}: ${given}` }
+    return { state: 'untried', reason: `${reason}: ${given}`, otherGiven: true }
   }
   if (wrap.provider !== 'recovery') return { state: 'untried', reason }
   const hint = 'With its identity it can be proven: --recovery-identity FILE'

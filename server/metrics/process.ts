@@ -18,7 +18,7 @@ export function processMetrics(registry: Registry, { version, node }: Release): 
   registry
     .gauges({
       name: 'sotto_build_info',
-      help: 'Which release runs: always 1.',
+      help: 'The running release; always 1.',
       labels: { version: [version], node: [node] },
     })
     .with({ version, node })
@@ -26,20 +26,20 @@ export function processMetrics(registry: Registry, { version, node }: Release): 
   registry
     .gauge({
       name: 'process_start_time_seconds',
-      help: 'When the process began, in seconds since 1970.',
+      help: 'When the process started.',
     })
     .set(Date.now() / 1000 - process.uptime())
   registry
     .counter({
       name: 'process_cpu_seconds_total',
-      help: 'Processor time that the process used, in its own code and in the kernel.',
+      help: 'Processor time used.',
     })
     .follow(() => {
       const { user, system } = process.cpuUsage()
       return (user + system) / 1e6
     })
   registry
-    .gauge({ name: 'process_resident_memory_bytes', help: 'Memory that the process holds.' })
+    .gauge({ name: 'process_resident_memory_bytes', help: 'Resident memory.' })
     .follow(() => process.memoryUsage.rss())
   countOpenFiles(registry)
   return watchEventLoop(registry)
@@ -49,7 +49,7 @@ export function processMetrics(registry: Registry, { version, node }: Release): 
 function countOpenFiles(registry: Registry): void {
   const open = registry.gauge({
     name: 'process_open_fds',
-    help: 'Files and sockets that the process has open.',
+    help: 'Open files and sockets.',
   })
   registry.source([open], async () => {
     // One of them is the folder that is being read.
@@ -69,12 +69,12 @@ function watchEventLoop(registry: Registry): () => void {
   registry
     .counter({
       name: 'sotto_event_loop_active_seconds_total',
-      help: 'Time in which the event loop did work instead of waiting for some.',
+      help: 'Busy time of the event loop.',
     })
     .follow(() => performance.eventLoopUtilization().active / 1000)
   const delays = registry.gauges({
     name: 'sotto_event_loop_delay_seconds',
-    help: 'How late the event loop was in the last minute or more: at worst, and within what 99 of 100 looks stayed.',
+    help: 'Delay of the event loop in the last minute.',
     labels: { quantile: ['0.99', '1'] },
   })
   const watched = monitorEventLoopDelay({ resolution: LOOK_MS })

@@ -14,7 +14,7 @@ type CounterName = `${Name}_total`
 /** What a metric is called and for. */
 interface Spec<N extends Name = Name> {
   readonly name: N
-  /** One sentence, for the page and for docs/metrics.md. */
+  /** One sentence, for the page and for docs/reference/metrics.md. */
   readonly help: string
 }
 

@@ -16,6 +16,8 @@ export interface Seen {
   readonly revision: number
   /** What of ours it is; absent where it is not ours, or was deleted. */
   readonly ours?: Shown | undefined
+  /** Whether it is marked as of this store, but of a branch or a copy that this server is not. */
+  readonly branched?: boolean
   /** Whether its newest revision was deleted. */
   readonly deleted: boolean
   /** When the backend deletes it by itself. Absent: never. UTC. */
@@ -23,7 +25,7 @@ export interface Seen {
 }
 
 /** What someone else did. */
-export type Drift = 'foreign' | 'edited' | 'deleted' | 'removed' | 'recreated'
+export type Drift = 'foreign' | 'edited' | 'deleted' | 'removed' | 'recreated' | 'branched'
 
 /** What to do. */
 export type Decision =
@@ -45,11 +47,13 @@ export const driftReasons: Readonly<Record<Drift, string>> = {
   deleted: 'someone else deleted it there',
   removed: 'someone else removed it there, with its history',
   recreated: 'someone else removed it there and recreated it',
+  branched: 'another branch or a copy of this store wrote it there',
 }
 
 /**
  * Decides. `wanted` is undefined where the secret is deleted here, `seen` where nothing is in the backend.
- * What someone else wrote is never removed; one that was never ours is only overwritten by `adopt`.
+ * What someone else wrote is never removed; what was never ours, or is of another branch, is only overwritten by
+ * `adopt`.
  */
 export function decide(
   wanted: Wanted | undefined,
@@ -73,7 +77,8 @@ export function decide(
     if (!isWanted) return { act: 'write', expected: seen.revision }
     return { act: 'nothing', shown: ours, ...(expires !== undefined && { expires }) }
   }
-  const undo = onDrift === 'adopt' || (onDrift === 'overwrite' && drift !== 'foreign')
+  const isStrange = drift === 'foreign' || drift === 'branched'
+  const undo = onDrift === 'adopt' || (onDrift === 'overwrite' && !isStrange)
   if (!undo) return { act: 'report', drift }
   return { act: 'write', expected: seen?.revision ?? 0, undoes: drift }
 }
@@ -85,6 +90,7 @@ export function driftIn(decision: Decision): Drift | undefined {
 }
 
 function driftOf(shown: Shown | undefined, seen: Seen): Drift {
+  if (seen.branched === true) return 'branched'
   if (!shown) return 'foreign'
   if (seen.revision < shown.revision) return 'recreated'
   return seen.deleted ? 'deleted' : 'edited'

@@ -1,7 +1,8 @@
 /** Reads for a mirror what changed in the store: the secrets that it is for become due. */
 import { SottoError } from '../../client/api/errors.ts'
-import { matches } from '../access.ts'
+import { type Matcher, matcherOf } from '../access.ts'
 import type { MirrorHead } from '../store/mirrors.ts'
+import type { Lag } from './lag.ts'
 import type { MirrorParts, MirrorSetup } from './parts.ts'
 
 const PAGE = 200
@@ -10,15 +11,19 @@ const PAGE = 200
 export class Feed {
   readonly #parts: MirrorParts
   readonly #setup: MirrorSetup
+  readonly #lag: Lag
+  readonly #isFor: Matcher
 
-  constructor(parts: MirrorParts, setup: MirrorSetup) {
+  constructor(parts: MirrorParts, setup: MirrorSetup, lag: Lag) {
     this.#parts = parts
     this.#setup = setup
+    this.#lag = lag
+    this.#isFor = matcherOf(setup.spec.secrets)
   }
 
   /** Whether the mirror is for the secret `name`. */
   isFor(name: string): boolean {
-    return this.#setup.spec.secrets.some((pattern) => matches(pattern, name))
+    return this.#isFor(name)
   }
 
   /**
@@ -36,7 +41,8 @@ export class Feed {
   async #readChanges(): Promise<void> {
     const { store } = this.#parts
     let head = await this.#head()
-    const scope = JSON.stringify(this.#setup.spec.secrets)
+    const { secrets, path } = this.#setup.spec
+    const scope = JSON.stringify(path === undefined ? secrets : { path, secrets })
     if (head.scope !== scope) return this.#all(head, scope)
     for (;;) {
       const { names, revision } = await store.changedSince(head.cursor, 1000)
@@ -50,6 +56,7 @@ export class Feed {
   async #all(before: MirrorHead, scope: string): Promise<void> {
     const { store } = this.#parts
     const { revision: cursor } = await store.head()
+    if (pathIn(before.scope) !== pathIn(scope)) await this.#forgetAll()
     let after: string | undefined
     for (;;) {
       const rows = await store.states(after)
@@ -63,6 +70,20 @@ export class Feed {
     await this.#store({ ...before, cursor, scope })
   }
 
+  /** What is known of the entries at another path says nothing of those at this one. */
+  async #forgetAll(): Promise<void> {
+    const { store } = this.#parts
+    const { backend } = this.#setup
+    for (;;) {
+      const page = await store.mirrored(backend, 0, PAGE)
+      if (page.length === 0) return
+      for (const { name } of page) {
+        await store.dropMirrored(backend, name)
+        this.#lag.settled(name)
+      }
+    }
+  }
+
   /** Nothing is removed because a setting changed. */
   async #leaveOthers(): Promise<void> {
     const { store } = this.#parts
@@ -71,10 +92,11 @@ export class Feed {
       const page = await store.mirrored(backend, cursor, PAGE)
       for (const each of page) {
         if (this.isFor(each.name) || each.state === 'left') continue
-        const { cursor: _cursor, retryAt: _retryAt, ...kept } = each
+        const { cursor: _cursor, retries: _retries, ...kept } = each
         const reason = 'the mirror is not for it any more'
         const left = { ...kept, state: 'left', reason, since: this.#now(), attempts: 0 } as const
         await store.saveMirrored(backend, left)
+        this.#lag.settled(each.name)
       }
       const last = page.at(-1)
       if (!last) return
@@ -112,8 +134,9 @@ export class Feed {
     return (await this.#parts.store.mirrorHead(this.#setup.backend)) ?? { cursor: 0, scope: '' }
   }
 
-  #store(head: MirrorHead, due: readonly string[] = []): Promise<void> {
-    return this.#parts.store.takeUp(this.#setup.backend, head, due, this.#now())
+  async #store(head: MirrorHead, due: readonly string[] = []): Promise<void> {
+    await this.#parts.store.takeUp(this.#setup.backend, head, due, this.#now())
+    for (const name of due) this.#lag.waits(name)
   }
 
   #place(): Promise<string> {
@@ -123,4 +146,10 @@ export class Feed {
   #now(): string {
     return this.#parts.clock().toISOString()
   }
+}
+
+/** The template in a scope; undefined: the default one. */
+function pathIn(scope: string): string | undefined {
+  const known: unknown = scope === '' ? [] : JSON.parse(scope)
+  return Array.isArray(known) ? undefined : (known as { path?: string }).path
 }

@@ -1,5 +1,6 @@
 /** The metrics of mirrors. */
 import type { Registry } from '../metrics/registry.ts'
+import type { Lag } from './lag.ts'
 import { type MirrorCounts, mirroredStates } from '../store/mirrors.ts'
 
 /** What is measured of mirrors. */
@@ -14,30 +15,27 @@ export class MirrorMetrics {
     const backend = this.#names
     this.#lag = registry.gauges({
       name: 'sotto_mirror_lag_seconds',
-      help: 'How long the oldest change waits to be mirrored to each backend; 0 where none does.',
+      help: 'Age of the oldest change not yet mirrored.',
       labels: { backend },
     })
     this.#secrets = registry.gauges({
       name: 'sotto_mirror_secrets',
-      help: 'Secrets in the mirror of each backend, by how they stand after its last run.',
+      help: 'Secrets in a mirror, by state.',
       labels: { backend, state: mirroredStates },
     })
     this.#ok = registry.gauges({
       name: 'sotto_mirror_ok',
-      help: 'Whether the last run of the mirror of each backend came to its end.',
+      help: '1 if the last run of a mirror completed.',
       labels: { backend },
     })
   }
 
-  /** Notes the state of the mirror of the backend `name` after a run; `now` is the time, in milliseconds. */
-  note(name: string, { states, waitsSince }: MirrorCounts, ok: boolean, now: () => number): void {
+  /** Notes the state of the mirror of the backend `name` after a run. */
+  note(name: string, counts: MirrorCounts, ok: boolean, lag: Lag): void {
     if (!this.#names.includes(name)) this.#names.push(name)
-    const since = waitsSince === undefined ? undefined : Date.parse(waitsSince)
-    this.#lag
-      .with({ backend: name })
-      .follow(() => (since === undefined ? 0 : Math.max(0, (now() - since) / 1000)))
+    this.#lag.with({ backend: name }).follow(() => lag.ms / 1000)
     for (const state of mirroredStates) {
-      this.#secrets.with({ backend: name, state }).set(states[state] ?? 0)
+      this.#secrets.with({ backend: name, state }).set(counts[state] ?? 0)
     }
     this.#ok.with({ backend: name }).set(ok ? 1 : 0)
   }

@@ -3,6 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { asSottoError, SottoError } from '../../client/api/errors.ts'
 import { contentOf } from '../backends/content.ts'
 import type { Backend } from '../backends/contract.ts'
+import { nameAt } from '../backends/names.ts'
+import type { PlaceAct, PlaceRecords } from '../gate/place-records.ts'
 import { systemCall } from '../gate/system.ts'
 import type { SecretRow } from '../store/contract.ts'
 import type { Mirrored, Shown } from '../store/mirrors.ts'
@@ -10,6 +12,8 @@ import { Comparison, type Planned } from './compare.ts'
 import { type Decision, driftReasons } from './decide.ts'
 import type { MirrorParts, MirrorSetup } from './parts.ts'
 import { Feed } from './feed.ts'
+import type { Lag } from './lag.ts'
+import type { Retries } from './retries.ts'
 
 /** What a run did, in secrets. */
 export interface Tally {
@@ -18,7 +22,21 @@ export interface Tally {
   removed: number
   failed: number
   drifted: number
+  /**
+   * Paths of what someone else made among ours, of names that the mirror does not have; at most `MAX_FOREIGN`.
+   * Absent: it was not looked for, or may not be listed.
+   */
+  foreign?: readonly string[]
 }
+
+/** What is known of a mirror from one run to the next. */
+export interface MirrorMemory {
+  readonly retries: Retries
+  readonly lag: Lag
+}
+
+/** How many foreign entries are looked for: the tree of a mirror may be a whole mount of others. */
+export const MAX_FOREIGN = 1000
 
 /** What is new of a secret; what is left out stays, but for the reason and the attempts. */
 type News = Pick<Mirrored, 'state'> & Partial<Omit<Mirrored, 'name' | 'since'>>
@@ -36,14 +54,13 @@ const AT_ONCE = 8
 const AT_ONCE_GENTLE = 2
 const PAGE = 200
 const ATTEMPTS = 3
-const FIRST_RETRY_MS = 30_000
-const MAX_RETRY_MS = 3_600_000
 /** Refusals in a row that end a run: the reason is not with single secrets. */
 const MAX_REFUSALS = 10
 
 /** Errors that concern every secret, and end a run. */
 const ending: ReadonlySet<string> = new Set([
   'backend_unavailable',
+  'not_adopted',
   'audit_unavailable',
   'store_unavailable',
   'overloaded',
@@ -56,13 +73,17 @@ export class Mirror {
   readonly #setup: MirrorSetup
   readonly #feed: Feed
   readonly #comparison: Comparison
+  readonly #memory: MirrorMemory
+  readonly #records: PlaceRecords
   readonly #tally: Tally = { checked: 0, written: 0, removed: 0, failed: 0, drifted: 0 }
   #refusals = 0
 
-  constructor(parts: MirrorParts, setup: MirrorSetup) {
+  constructor(parts: MirrorParts, setup: MirrorSetup, memory: MirrorMemory) {
     this.#parts = parts
     this.#setup = setup
-    this.#feed = new Feed(parts, setup)
+    this.#memory = memory
+    this.#records = parts.gate.places(systemCall('mirror', []))
+    this.#feed = new Feed(parts, setup, memory.lag)
     this.#comparison = new Comparison(parts, setup)
   }
 
@@ -71,15 +92,18 @@ export class Mirror {
    * or with the server; what is wrong with a single secret is kept in its row.
    */
   async run({ signal, check, gentle = false }: RunOptions): Promise<Tally> {
-    await this.#feed.run()
+    await this.#begin()
     await this.#through(signal, check, gentle ? AT_ONCE_GENTLE : AT_ONCE)
-    if (check && !signal.aborted) await this.#feed.checked()
+    if (check && !signal.aborted) {
+      await this.#lookForForeign(signal)
+      await this.#feed.checked()
+    }
     return this.#tally
   }
 
   /** Syncs the named secrets at once, also those in drift and those that wait for another attempt. */
   async runOn(names: readonly string[]): Promise<Tally> {
-    await this.#feed.run()
+    await this.#begin()
     for (const name of names) {
       const mirrored = await this.#parts.store.findMirrored(this.#setup.backend, name)
       if (mirrored) await this.#sync(mirrored)
@@ -102,15 +126,43 @@ export class Mirror {
     await this.#feed.acceptPlace()
   }
 
+  /** An entry of ours has its row before it is written, so that what has none is not ours. */
+  async #lookForForeign(signal: AbortSignal): Promise<void> {
+    const { store, use } = this.#parts
+    const { backend: id } = this.#setup
+    const foreign: string[] = []
+    try {
+      await use(id, async (backend) => {
+        for await (const path of backend.projections()) {
+          const name = nameAt(path)
+          if (name !== undefined && (await store.findMirrored(id, name))) continue
+          foreign.push(path)
+          if (foreign.length >= MAX_FOREIGN || signal.aborted) return
+        }
+      })
+      this.#tally.foreign = foreign
+    } catch (error) {
+      // A policy may allow everything but to list.
+      if (asSottoError(error).code !== 'backend_refused') throw error
+    }
+  }
+
+  async #begin(): Promise<void> {
+    await this.#feed.run()
+    // Also where nothing is to be written, the operator learns that another server writes there now.
+    await this.#parts.change(this.#setup.backend, async () => {})
+  }
+
   async #through(signal: AbortSignal, check: boolean, atOnce: number): Promise<void> {
     const { store } = this.#parts
-    const dueBy = check ? undefined : this.#now()
     for (let cursor = 0; !signal.aborted; ) {
-      const page = await store.mirrored(this.#setup.backend, cursor, PAGE, dueBy)
+      const page = await store.mirrored(this.#setup.backend, cursor, PAGE, !check)
       const last = page.at(-1)
       if (!last) return
       cursor = last.cursor
-      const waiting = page.filter(({ state }) => state !== 'left').values()
+      const isNow = ({ name, state }: Mirrored): boolean =>
+        state !== 'left' && (check || state === 'due' || !this.#memory.retries.waits(name))
+      const waiting = page.filter(isNow).values()
       const worker = async (): Promise<void> => {
         for (const each of waiting) {
           if (signal.aborted) return
@@ -126,6 +178,7 @@ export class Mirror {
     this.#tally.checked++
     try {
       await this.#settle(mirrored)
+      this.#memory.retries.settled(mirrored.name)
       this.#refusals = 0
     } catch (error) {
       const known = asSottoError(error)
@@ -176,10 +229,12 @@ export class Mirror {
   async #remove(mirrored: Mirrored, expected: number | undefined): Promise<void> {
     const { name } = mirrored
     if (expected !== undefined) {
-      await this.#use((backend) => backend.removeProjection(name, expected))
+      const act = { verb: 'hide', backend: this.#setup.name, secret: name } as const
+      await this.#change(act, (backend) => backend.removeProjection(name, expected))
       this.#tally.removed++
     }
     await this.#parts.store.dropMirrored(this.#setup.backend, name)
+    this.#memory.lag.settled(name)
   }
 
   async #write(row: SecretRow, mirrored: Mirrored, expected: number): Promise<void> {
@@ -189,12 +244,17 @@ export class Mirror {
     value.fill(0)
     try {
       const place = { name, incarnation, version }
-      const fingerprint = this.#parts.keyring.mirrorFingerprint(place, content.bytes)
-      const mark = { incarnation, version, fingerprint }
+      const { keyring, adoption } = this.#parts
+      const { start } = adoption
+      const { number: key, fingerprint } = keyring.mirrorFingerprint(place, content.bytes)
+      const mark = { incarnation, version, key, fingerprint }
       const intended = { ...mark, revision: expected + 1 }
       await this.#parts.store.saveMirrored(this.#setup.backend, { ...mirrored, intended })
-      const { revision, expires } = await this.#use((backend) =>
-        backend.writeProjection(name, { content, mark }, expected),
+      const act = { verb: 'show', backend: this.#setup.name, secret: name } as const
+      const next = { content, mark: { ...mark, start: start.number } }
+      const { revision, expires } = await this.#change(
+        { ...act, secretVersion: version },
+        (backend) => backend.writeProjection(name, next, expected),
       )
       this.#tally.written++
       await this.#shows(mirrored, { ...mark, revision }, expires)
@@ -221,10 +281,9 @@ export class Mirror {
 
   async #failed(mirrored: Mirrored, { code, message }: SottoError): Promise<void> {
     const attempts = mirrored.attempts + 1
-    const waitMs = Math.min(FIRST_RETRY_MS * 2 ** (attempts - 1), MAX_RETRY_MS)
-    const retryAt = new Date(this.#parts.clock().getTime() + waitMs).toISOString()
+    this.#memory.retries.failed(mirrored.name, attempts)
     // Too large again: nothing is tried before the secret changes.
-    const again = code === 'backend_too_large' ? {} : { retryAt }
+    const again = code === 'backend_too_large' ? {} : ({ retries: true } as const)
     // What was saved on the way, such as an intention, stays.
     const latest = await this.#latest(mirrored)
     await this.#save(latest, { state: 'failed', reason: message, attempts, ...again })
@@ -251,15 +310,23 @@ export class Mirror {
     }
     if (isDeepStrictEqual(after, before)) return
     await this.#parts.store.saveMirrored(this.#setup.backend, after)
+    if (waits(after)) this.#memory.lag.waits(name)
+    else this.#memory.lag.settled(name)
   }
 
-  #use<T>(act: (backend: Backend) => Promise<T>): Promise<T> {
-    return this.#parts.use(this.#setup.backend, act)
+  /** Changes what other readers see, which leaves a record. */
+  #change<T>(act: PlaceAct, run: (backend: Backend) => Promise<T>): Promise<T> {
+    return this.#records.during(act, () => this.#parts.change(this.#setup.backend, run))
   }
 
   #now(): string {
     return this.#parts.clock().toISOString()
   }
+}
+
+/** Whether other readers do not see of a secret what they should. */
+export function waits({ state }: Pick<Mirrored, 'state'>): boolean {
+  return state === 'due' || state === 'failed'
 }
 
 /** Waits for all of them, and rejects as the first did that rejected. */

@@ -2,6 +2,7 @@
 import { quote } from '../../client/api/errors.ts'
 import { pathOf } from '../backends/names.ts'
 import type { BackendRegistry } from '../backends/registry.ts'
+import type { Logger } from '../platform/logger.ts'
 import type { Store } from '../store/contract.ts'
 
 /**
@@ -11,7 +12,7 @@ import type { Store } from '../store/contract.ts'
 export async function reportStaleCopies(
   store: Store,
   registry: Pick<BackendRegistry, 'all'>,
-  say: (line: string) => void,
+  { warn }: Pick<Logger, 'warn'>,
 ): Promise<void> {
   const copies = await store.staleCopies()
   if (copies.length === 0) return
@@ -19,13 +20,13 @@ export async function reportStaleCopies(
     const ours = copies.filter(({ backend }) => backend === id)
     if (ours.length === 0) continue
     const count = ours.reduce((sum, { versions }) => sum + versions.length, 0)
-    say(
+    warn(
       `backend ${quote(name)} has ${count} copies of versions that its mirror kept; nothing reads them, and Sotto leaves them there`,
     )
     const folder = `${config.pathPrefix}/versions`
-    say(`each is removed with: bao kv metadata delete -mount=${config.mount} PATH/VERSION`)
+    warn(`each is removed with: bao kv metadata delete -mount=${config.mount} PATH/VERSION`)
     for (const { name: secret, versions } of ours) {
-      say(`PATH ${folder}/${pathOf(secret)}: VERSION ${versions.join(', ')}`)
+      warn(`PATH ${folder}/${pathOf(secret)}: VERSION ${versions.join(', ')}`)
     }
   }
   await store.forgetStaleCopies()

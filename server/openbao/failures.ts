@@ -1,5 +1,7 @@
 /** What can go wrong with a call to OpenBao: its kind, and words for an operator. */
 import { quote } from '../../client/api/errors.ts'
+import { refusedByProxy, through } from '../platform/proxies.ts'
+import { said } from '../platform/said.ts'
 
 /** Every way in which a call can fail. Only `not_found` and `deleted` say that something is not there. */
 export type FailureKind =
@@ -53,6 +55,8 @@ export interface Failure {
   readonly reasons: readonly string[]
   /** The JSON of the answer, where there was any. */
   readonly body?: unknown
+  /** Whether it is the login of an inline login that failed. */
+  readonly atLogin?: boolean
 }
 
 /** An answer, before it is understood. */
@@ -76,8 +80,18 @@ export const passing: ReadonlySet<FailureKind> = new Set([
   'failed',
 ])
 
-/** Maximum length of a message of OpenBao that is passed on, in characters. */
-const MAX_REASON = 300
+/** Kinds that say nothing of the token, or of what logs in. */
+export const unjudged: ReadonlySet<FailureKind> = new Set([
+  'unreachable',
+  'late',
+  'tls',
+  'bad_answer',
+  'redirected',
+  'sealed',
+  'uninitialised',
+  'standby',
+  'rate_limited',
+])
 
 /** What `answer`, whose status is no 2xx, says. `method` is that of the request. */
 export function refusal(method: string, answer: RawAnswer): Failure {
@@ -87,9 +101,22 @@ export function refusal(method: string, answer: RawAnswer): Failure {
   return { kind, found, hint, status, reasons, ...(body !== undefined && { body }) }
 }
 
-/** What it means that no answer came: `error` is what undici rejected with. */
-export function breakdown(error: unknown, waitMs: number): Failure {
-  return ownFailure(...explainError(error, waitMs))
+/** What it means that no answer came, by `proxy` where there is one: `error` is what undici rejected with. */
+export function breakdown(error: unknown, waitMs: number, proxy?: string): Failure {
+  const refused = proxy === undefined ? undefined : tunnelStatus(error)
+  if (proxy !== undefined && refused !== undefined) {
+    const { found, hint } = refusedByProxy(proxy, refused)
+    return ownFailure('unreachable', found, hint)
+  }
+  const [kind, found, hint] = explainError(error, waitMs)
+  return ownFailure(kind, `${found}${through(proxy)}`, hint)
+}
+
+/** What a proxy answered in place of a tunnel, or to a call in the clear. */
+function tunnelStatus(error: unknown): number | undefined {
+  const { message = '' } = (error ?? {}) as { message?: string }
+  const [, status] = /^Proxy \D*\((\d{3})\)/.exec(message) ?? []
+  return status === undefined ? undefined : Number(status)
 }
 
 /** A failure that OpenBao was not asked for. */
@@ -106,9 +133,10 @@ export const uninitialised: Failure = ownFailure(
 
 type Explanation = readonly [kind: FailureKind, found: string, hint: string]
 
-function explain(method: string, answer: RawAnswer, said: string): Explanation {
+function explain(method: string, answer: RawAnswer, words: string): Explanation {
   const { status, body, location } = answer
-  const told = said === '' ? `status ${status}` : quote(said.slice(0, MAX_REASON))
+  const told = words === '' ? `status ${status}` : said(words)
+  const more = words === '' ? '' : `: ${said(words)}`
   if (status >= 300 && status < 400) {
     return [
       'redirected',
@@ -120,12 +148,12 @@ function explain(method: string, answer: RawAnswer, said: string): Explanation {
   if (status === 429) {
     return [
       'rate_limited',
-      'it takes no more requests at present (rate limit or lease quota)',
+      `it takes no more requests at present (rate limit or lease quota)${more}`,
       'Wait a moment and try again; `bao list sys/quotas/rate-limit` shows the quotas.',
     ]
   }
   if (status === 412 || status === 472 || status === 473) return standby
-  if (status === 413) return tooLarge
+  if (status === 413) return tooLarge(more)
   if (status >= 500) return fault(status, told)
   if (body === undefined && !(status === 404 && method === 'PATCH' && answer.empty)) {
     return [
@@ -134,15 +162,17 @@ function explain(method: string, answer: RawAnswer, said: string): Explanation {
       'Look at the address, and at what stands in front of it.',
     ]
   }
-  if (status === 404) return absent(body, said)
+  if (status === 404) return absent(body, words)
   if (status === 403) {
-    if (!/invalid token/i.test(said)) {
-      return ['denied', 'permission denied', 'Allow it in a policy of the token.']
+    if (!/invalid token/i.test(words)) {
+      // Most often it says no more than that.
+      const why = /^(?:1 error occurred:\s*\* )?permission denied\s*$/.test(words) ? '' : more
+      return ['denied', `permission denied${why}`, 'Allow it in a policy of the token.']
     }
     const dead = 'the token is not valid: it has expired or was revoked'
     return ['dead_token', dead, 'Give another token.']
   }
-  if (/check-and-set parameter did not match/i.test(said)) {
+  if (/check-and-set parameter did not match/i.test(words)) {
     return ['conflict', told, 'Somebody else wrote in between: look at what is there now.']
   }
   return ['refused', `it refuses the request: ${told}`, 'Look at the log of OpenBao.']
@@ -154,11 +184,13 @@ const standby: Explanation = [
   'Look at the cluster: `bao operator raft list-peers`.',
 ]
 
-const tooLarge: Explanation = [
-  'too_large',
-  'what was sent is too large for it',
-  'Its limits are max_request_size of the listener and max_entry_size of the storage.',
-]
+function tooLarge(more: string): Explanation {
+  return [
+    'too_large',
+    `what was sent is too large for it${more}`,
+    'Its limits are max_request_size of the listener and max_entry_size of the storage.',
+  ]
+}
 
 function unavailable(status: number, told: string): Explanation {
   if (status === 501 || /not (?:yet )?initiali[sz]ed|uninitiali[sz]ed/i.test(told)) {
@@ -175,28 +207,29 @@ function unavailable(status: number, told: string): Explanation {
 }
 
 function fault(status: number, told: string): Explanation {
-  if (/too large/i.test(told)) return tooLarge
+  if (/too large/i.test(told)) return tooLarge(`: ${told}`)
   if (/active (?:cluster )?node not found|standby/i.test(told)) return standby
   return ['failed', `it failed (status ${status}): ${told}`, 'Look at the log of OpenBao.']
 }
 
 /** A 404 has many meanings, and only two of them are about what was asked for. */
-function absent(body: unknown, said: string): Explanation {
-  if (/namespace not found/i.test(said)) {
+function absent(body: unknown, words: string): Explanation {
+  if (/namespace not found/i.test(words)) {
     return ['no_namespace', 'there is no such namespace', 'Look at the name: `bao namespace list`.']
   }
   const { data, warnings } = (body ?? {}) as { data?: { metadata?: unknown }; warnings?: unknown }
   if (data?.metadata !== undefined) {
     return ['deleted', 'that version was deleted', 'Undelete it, or write a new one.']
   }
-  if (/no handler for route|unsupported path/i.test(said) || Array.isArray(warnings)) {
+  if (/no handler for route|unsupported path/i.test(words) || Array.isArray(warnings)) {
     return [
       'no_mount',
       'nothing of this kind is mounted there',
       'Look at the mounts: `bao secrets list`, `bao auth list`.',
     ]
   }
-  if (said !== '') return ['refused', `it refuses the request: ${quote(said)}`, 'Look at the path.']
+  if (words !== '')
+    return ['refused', `it refuses the request: ${said(words)}`, 'Look at the path.']
   return ['not_found', 'it is not there', 'Look at its name.']
 }
 

@@ -1,8 +1,8 @@
 /** The ways to get a token of OpenBao. What logs in is read again each time, and kept nowhere. */
-import { readFile } from 'node:fs/promises'
 import { quote, SottoError } from '../../client/api/errors.ts'
-import { readPrivateFile } from '../platform/private-file.ts'
-import type { OpenBaoConnection } from './connection.ts'
+import { said } from '../platform/said.ts'
+import { cleanText, readPrivateText, readTextFile } from '../../client/platform/text-file.ts'
+import type { InlineLogin, OpenBaoConnection } from './connection.ts'
 import { type Failure, type FailureKind, ownFailure } from './failures.ts'
 
 /** Where a secret comes from: a file that only its owner may read, or a function of the caller. */
@@ -32,7 +32,7 @@ export type Login =
     }
 
 /** A login that OpenBao is asked for. */
-type Proven = Exclude<Login, { method: 'token' }>
+export type Proven = Exclude<Login, { method: 'token' }>
 
 /** A token, and how long it lives. */
 export interface Token {
@@ -63,24 +63,28 @@ const kinds = {
 
 /** Gets a token. Never rejects for what OpenBao does, nor for a file that cannot be used. */
 export async function logIn(connection: OpenBaoConnection, login: Login): Promise<LoginOutcome> {
-  let proof: string
-  try {
-    proof = await proofOf(login)
-  } catch (error) {
-    if (!(error instanceof SottoError)) throw error
-    return { ok: false, failure: unreadable(error) }
-  }
+  const proof = await proofOf(login)
+  if (typeof proof === 'object') return { ok: false, failure: proof }
   if (login.method === 'token') {
     return { ok: true, token: { value: proof, renewable: true, own: false } }
   }
-  const { path, body } = requestOf(login, proof)
+  const { path, parameters: body } = requestOf(login, proof)
   const answer = await connection.call({ method: 'POST', path, body })
-  if (!answer.ok) return { ok: false, failure: refused(login, answer.failure) }
+  if (!answer.ok) return { ok: false, failure: atLogin(login, answer.failure) }
   const token = tokenIn(answer.body)
   if (token !== undefined) return { ok: true, token: { ...token, own: true } }
   const found = `its login at ${quote(mountOf(login))} gave no token`
   const failure = ownFailure('bad_answer', found, 'Look at what answers at the address.')
   return { ok: false, failure }
+}
+
+/** What logs in with a call itself. Never rejects for a file that cannot be used. */
+export async function inlineLogin(
+  login: Proven,
+): Promise<{ ok: true; inline: InlineLogin } | { ok: false; failure: Failure }> {
+  const proof = await proofOf(login)
+  if (typeof proof === 'object') return { ok: false, failure: proof }
+  return { ok: true, inline: requestOf(login, proof) }
 }
 
 /** The token in the answer to a login or a renewal; undefined where there is none. */
@@ -92,51 +96,56 @@ export function tokenIn(body: unknown): Omit<Token, 'own'> | undefined {
   return { value, ...ttl, renewable: renewable === true }
 }
 
-function requestOf(login: Proven, proof: string): { path: string; body: object } {
+function requestOf(login: Proven, proof: string): InlineLogin {
   const path = `auth/${mountOf(login)}/login`
   if (login.method === 'approle') {
-    return { path, body: { role_id: login.roleId, secret_id: proof } }
+    return { path, parameters: { role_id: login.roleId, secret_id: proof } }
   }
   if (login.method === 'userpass') {
-    return { path: `${path}/${login.username}`, body: { password: proof } }
+    return { path: `${path}/${login.username}`, parameters: { password: proof } }
   }
-  return { path, body: { role: login.role, jwt: proof } }
+  return { path, parameters: { role: login.role, jwt: proof } }
 }
 
 function mountOf(login: Proven): string {
   return login.mount ?? login.method
 }
 
-async function proofOf(login: Login): Promise<string> {
+/** What logs in, or why it cannot be used. */
+async function proofOf(login: Login): Promise<string | Failure> {
+  try {
+    return await readProof(login)
+  } catch (error) {
+    if (error instanceof SottoError) return unreadable(error)
+    throw error
+  }
+}
+
+function readProof(login: Login): Promise<string> {
   const kind = kinds[login.method]
   if (login.method === 'token') return read(kind, login.token)
   if (login.method === 'approle') return read(kind, login.secretId)
   if (login.method === 'userpass') return read(kind, login.password)
-  return checked(kind, login.jwtFile, await readShared(kind, login.jwtFile))
+  return readJwt(kind, login.jwtFile)
+}
+
+async function readJwt(kind: string, file: string): Promise<string> {
+  return checked(kind, file, await readTextFile(file, kind, { code: 'key_missing' }))
 }
 
 async function read(kind: string, credential: Credential): Promise<string> {
   if ('read' in credential) return checked(kind, undefined, await credential.read())
-  const bytes = await readPrivateFile(credential.file, `OpenBao ${kind} file`, MAX_CREDENTIAL_BYTES)
-  try {
-    return checked(kind, credential.file, bytes.toString('latin1'))
-  } finally {
-    bytes.fill(0)
-  }
-}
-
-async function readShared(kind: string, path: string): Promise<string> {
-  try {
-    return await readFile(path, 'latin1')
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new SottoError('key_missing', `Cannot read the ${kind} ${quote(path)} (${code})`)
-  }
+  const { file } = credential
+  return checked(
+    kind,
+    file,
+    await readPrivateText(file, `OpenBao ${kind} file`, MAX_CREDENTIAL_BYTES),
+  )
 }
 
 /** One line of visible characters, as a header needs it. */
 function checked(kind: string, path: string | undefined, text: string): string {
-  const line = text.replace(/\r?\n$/, '')
+  const line = cleanText(text).trimEnd()
   if (/^[\x21-\x7e]+$/.test(line) && line.length < MAX_CREDENTIAL_BYTES) return line
   const where = path === undefined ? `the OpenBao ${kind}` : `the ${kind} of ${quote(path)}`
   const reason = line === '' ? 'empty' : 'not one line of visible characters'
@@ -152,7 +161,7 @@ function unreadable({ code, message, hint }: SottoError): Failure {
 }
 
 /** What a login met, in words of logins. */
-function refused(login: Proven, failure: Failure): Failure {
+export function atLogin(login: Proven, failure: Failure): Failure {
   const where = quote(`auth/${mountOf(login)}`)
   const { kind } = failure
   if (kind === 'no_mount') {
@@ -180,8 +189,8 @@ function refused(login: Proven, failure: Failure): Failure {
 const judged: ReadonlySet<FailureKind> = new Set(['denied', 'dead_token', 'refused', 'not_found'])
 
 function told({ reasons }: Failure): string {
-  const said = reasons.join('; ')
-  return said === '' ? '' : `: ${quote(said.slice(0, 300))}`
+  const words = reasons.join('; ')
+  return words === '' ? '' : `: ${said(words)}`
 }
 
 const locked = 'After several failed logins OpenBao refuses right ones, too, for 15 minutes.'

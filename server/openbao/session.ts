@@ -1,11 +1,9 @@
-/**
- * Calls to OpenBao with a token that is kept fresh: renewed, or replaced by a new login, before it dies.
- * Logins that are refused are repeated too seldom for OpenBao to lock them out.
- */
-import { processTimers, type Timers } from '../platform/timers.ts'
+/** Calls to OpenBao with a token that is kept fresh: renewed, or replaced by a new login, before it dies. */
+import { processTimers, type Timers } from '../../client/platform/timers.ts'
 import type { Answer, OpenBaoConnection, OpenBaoRequest } from './connection.ts'
-import type { Failure, FailureKind } from './failures.ts'
+import { type Failure, type FailureKind, unjudged } from './failures.ts'
 import { type Login, logIn, type LoginOutcome, type Token, tokenIn } from './login.ts'
+import { LoginPauses, PAUSE_MS, soon } from './login-pauses.ts'
 
 /** What a session works with. */
 export interface SessionOptions {
@@ -18,7 +16,7 @@ export interface SessionOptions {
   readonly random?: () => number
 }
 
-/** Numbers for metrics, since the session began. */
+/** Numbers since the session began, for metrics, and the state of its login. Times are milliseconds ago. */
 export interface SessionStatus {
   /** Until the token dies, in milliseconds; absent where there is none, or its end is not known. */
   readonly tokenTtlMs?: number
@@ -26,22 +24,36 @@ export interface SessionStatus {
   readonly failedLogins: number
   readonly renewals: number
   readonly failedRenewals: number
+  /** When the token was got that is used now; of logins with each call, when one last succeeded. */
+  readonly loggedInMs?: number
+  /** When that token was last renewed. */
+  readonly renewedMs?: number
   /** What the last attempt to get or renew a token met; absent when it succeeded. */
   readonly failure?: Failure
+  /** What the last attempt met that failed, also where one succeeded since. */
+  readonly lastFailure?: { readonly ms: number; readonly failure: Failure }
 }
+
+/** A way to make calls to one OpenBao, logged in. */
+export interface OpenBaoCalls {
+  /** Scheme, host and port of the OpenBao. */
+  readonly origin: string
+  /** Whether each call logs in by itself. */
+  readonly isInline: boolean
+  readonly status: SessionStatus
+  /** Makes a call. Never rejects for what OpenBao or the network does. */
+  call(request: UnprovenRequest): Promise<Answer>
+  /** Lets go of all connections, and of what logged in. */
+  close(): Promise<void>
+}
+
+/** A call without what proves who calls. */
+export type UnprovenRequest = Omit<OpenBaoRequest, 'token' | 'inline'>
 
 /** The token is renewed when this part of its life is over. */
 const RENEW_AT = 2 / 3
 /** A renewal that gives less than this, or than a tenth of the first life, is the last one. */
 const SHORT_MS = 10 * 60_000
-/** Between attempts that failed without a verdict on the token: doubled each time, up to the second. */
-const PAUSE_MS = 1000
-const MAX_PAUSE_MS = 30_000
-/**
- * After the first, second and each further login that was refused. OpenBao locks out at the fifth in
- * a row, and starts counting again after 15 minutes without one; so one or two are left for a restart.
- */
-const REFUSED_PAUSES_MS: readonly [number, number, number] = [30_000, 300_000, 960_000]
 /** Between two logins for tokens that may be dead: a token without the default policy cannot be checked. */
 const DENIAL_MS = 60_000
 /** For giving the token back at the end. */
@@ -52,6 +64,9 @@ interface Held extends Token {
   readonly until: number
   /** The life that its login gave it. */
   readonly firstTtlMs: number
+  /** By the timers' clock. */
+  readonly since: number
+  readonly renewed?: number
 }
 
 type Holding =
@@ -59,8 +74,10 @@ type Holding =
   | { readonly ok: false; readonly failure: Failure }
 
 /** A session with one OpenBao. */
-export class Session {
+export class Session implements OpenBaoCalls {
+  readonly isInline = false
   readonly #parts: Required<SessionOptions>
+  readonly #pauses: LoginPauses
   readonly #counts = { logins: 0, failedLogins: 0, renewals: 0, failedRenewals: 0 }
   #held: Held | undefined
   /** The login that is under way: there is never more than one. */
@@ -70,28 +87,32 @@ export class Session {
   /** A token that could not look at itself. */
   #dead: string | undefined
   #failure: Failure | undefined
-  #failures = 0
-  #refusals = 0
-  #nextLogin = Number.NEGATIVE_INFINITY
+  #lastFailure: { readonly at: number; readonly failure: Failure } | undefined
   #nextDoubt = Number.NEGATIVE_INFINITY
   #stopTimer: () => void = () => {}
   #closed = false
 
   constructor(options: SessionOptions) {
     this.#parts = { keep: true, timers: processTimers, random: Math.random, ...options }
+    this.#pauses = new LoginPauses(this.#parts.timers, this.#parts.random)
   }
 
-  /** Scheme, host and port of the OpenBao. */
   get origin(): string {
     return this.#parts.connection.origin
   }
 
   get status(): SessionStatus {
-    const left = (this.#held?.until ?? Number.POSITIVE_INFINITY) - this.#parts.timers.now()
+    const now = this.#parts.timers.now()
+    const { until = Number.POSITIVE_INFINITY, since, renewed } = this.#held ?? {}
+    const left = until - now
+    const last = this.#lastFailure
     return {
       ...this.#counts,
       ...(Number.isFinite(left) && { tokenTtlMs: Math.max(0, left) }),
+      ...(since !== undefined && { loggedInMs: now - since }),
+      ...(renewed !== undefined && { renewedMs: now - renewed }),
       ...(this.#failure && { failure: this.#failure }),
+      ...(last && { lastFailure: { ms: now - last.at, failure: last.failure } }),
     }
   }
 
@@ -99,15 +120,18 @@ export class Session {
    * Makes a call with the token, after a login where there is none. When the token turns out to be dead
    * there is one new login, and the call is repeated. Never rejects for what OpenBao or the network does.
    */
-  async call(request: Omit<OpenBaoRequest, 'token'>): Promise<Answer> {
+  async call(request: UnprovenRequest): Promise<Answer> {
     const holding = await this.#hold()
     if (!holding.ok) return holding
     const { held } = holding
     const answer = await this.#callWith(held, request)
     if (answer.ok || !doubtful.has(answer.failure.kind)) return answer
     if (this.#held === held) await (this.#doubting ??= this.#doubt(held, answer.failure))
-    if (this.#held === undefined && this.#failure) return { ok: false, failure: this.#failure }
-    if (this.#held && this.#held.value !== held.value) return this.#callWith(this.#held, request)
+    if (this.#held === undefined) {
+      const next = await this.#hold()
+      return next.ok ? this.#callWith(next.held, request) : next
+    }
+    if (this.#held.value !== held.value) return this.#callWith(this.#held, request)
     return this.#dead === held.value ? { ok: false, failure: unsure(answer.failure) } : answer
   }
 
@@ -133,16 +157,35 @@ export class Session {
     return this.#callWith(token, { method, path: `auth/token/${what}`, ...more })
   }
 
-  #callWith({ value }: Token, request: Omit<OpenBaoRequest, 'token'>): Promise<Answer> {
+  #callWith({ value }: Token, request: UnprovenRequest): Promise<Answer> {
     return this.#parts.connection.call({ ...request, token: value })
   }
 
   async #hold(): Promise<Holding> {
-    const held = this.#held
-    if (held && this.#parts.timers.now() < held.until) return { ok: true, held }
-    const waitMs = this.#nextLogin - this.#parts.timers.now()
-    if (waitMs > 0 && this.#failure) return { ok: false, failure: soon(this.#failure, waitMs) }
+    const live = this.#live()
+    if (live) return { ok: true, held: live }
+    // Began before this call: that it succeeds is good to know, that it fails is not an answer to this call.
+    const begun = await this.#loggingIn
+    if (begun?.ok === true) return begun
+    const { waitMs, refusal } = this.#pauses
+    if (refusal) return { ok: false, failure: soon(refusal, waitMs) }
+    if (waitMs > 0 && this.#failure) {
+      await this.#pause(Math.min(waitMs, PAUSE_MS))
+      const held = this.#live()
+      if (held) return { ok: true, held }
+      if (this.#closed) return { ok: false, failure: this.#failure }
+    }
     return this.#logInOnce()
+  }
+
+  /** The token, unless it is dead by now. */
+  #live(): Held | undefined {
+    const held = this.#held
+    return held && this.#parts.timers.now() < held.until ? held : undefined
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#parts.timers.after(ms, resolve))
   }
 
   #logInOnce(): Promise<Holding> {
@@ -156,10 +199,10 @@ export class Session {
     const measured = keep ? await this.#measured(outcome.token) : outcome
     if (!measured.ok) return this.#failed(measured)
     const { token } = measured
-    const held = { ...token, ...this.#life(token), firstTtlMs: token.ttlMs ?? 0 }
+    const since = this.#parts.timers.now()
+    const held = { ...token, ...this.#life(token), firstTtlMs: token.ttlMs ?? 0, since }
     this.#counts.logins += 1
-    this.#failures = 0
-    this.#refusals = 0
+    this.#pauses.succeeded(true)
     this.#failure = undefined
     this.#held = held
     this.#refreshAt(held)
@@ -168,19 +211,14 @@ export class Session {
 
   #failed({ failure }: Extract<LoginOutcome, { ok: false }>): Holding {
     this.#counts.failedLogins += 1
-    this.#failure = failure
-    this.#nextLogin = this.#parts.timers.now() + this.#pauseAfter(failure)
+    this.#met(failure)
+    this.#pauses.failed(failure)
     return { ok: false, failure }
   }
 
-  #pauseAfter({ kind }: Failure): number {
-    if (kind === 'login_refused') {
-      this.#refusals += 1
-      return REFUSED_PAUSES_MS[Math.min(this.#refusals, 3) - 1] ?? 0
-    }
-    this.#failures += 1
-    const pause = Math.min(PAUSE_MS * 2 ** (this.#failures - 1), MAX_PAUSE_MS)
-    return pause * (0.5 + this.#parts.random() / 2)
+  #met(failure: Failure): void {
+    this.#failure = failure
+    this.#lastFailure = { at: this.#parts.timers.now(), failure }
   }
 
   /** A token from a file has no known end: OpenBao says when it ends, if the token may ask. */
@@ -219,9 +257,8 @@ export class Session {
     const held = this.#held
     if (held === undefined || this.#closed) return
     if (held.renewable && (await this.#renewed(held))) return
-    const waitMs = this.#nextLogin - this.#parts.timers.now()
-    const holding = waitMs > 0 ? undefined : await this.#logInOnce()
-    if (holding?.ok !== true) this.#alarm(Math.max(0, this.#nextLogin - this.#parts.timers.now()))
+    const holding = this.#pauses.waitMs > 0 ? undefined : await this.#logInOnce()
+    if (holding?.ok !== true) this.#alarm(this.#pauses.waitMs)
   }
 
   /** Whether there is nothing more to do for now. */
@@ -230,17 +267,18 @@ export class Session {
     if (this.#held !== held) return true
     if (!answer.ok) {
       this.#counts.failedRenewals += 1
-      this.#failure = answer.failure
+      this.#met(answer.failure)
       if (!unjudged.has(answer.failure.kind)) return false
-      this.#alarm(this.#pauseAfter(answer.failure))
+      this.#alarm(this.#pauses.after(answer.failure))
       return true
     }
     const token = tokenIn(answer.body)
     if (token?.ttlMs === undefined) return false
     this.#counts.renewals += 1
-    this.#failures = 0
+    this.#pauses.succeeded(false)
     this.#failure = undefined
-    const renewed = { ...held, ...this.#life(token), renewable: token.renewable }
+    const at = this.#parts.timers.now()
+    const renewed = { ...held, ...this.#life(token), renewable: token.renewable, renewed: at }
     this.#held = renewed
     // A token near the end of what it may live is renewed, for less and less.
     if (token.ttlMs < Math.min(SHORT_MS, held.firstTtlMs / 10)) return false
@@ -271,19 +309,6 @@ export class Session {
 /** What a token that died is answered with, and one that is not permitted something. */
 const doubtful: ReadonlySet<FailureKind> = new Set(['denied', 'dead_token'])
 
-/** Failures that say nothing of the token. */
-const unjudged: ReadonlySet<FailureKind> = new Set([
-  'unreachable',
-  'late',
-  'tls',
-  'bad_answer',
-  'redirected',
-  'sealed',
-  'uninitialised',
-  'standby',
-  'rate_limited',
-])
-
 /** Node fires an alarm at once that is further away. */
 const MAX_ALARM_MS = 2 ** 31 - 1
 
@@ -295,9 +320,4 @@ function unsure(failure: Failure): Failure {
     found: 'the token was refused: it has expired, was revoked, or is not permitted this',
     hint: 'Give a new token, or allow this in a policy of the token.',
   }
-}
-
-function soon(failure: Failure, waitMs: number): Failure {
-  const seconds = Math.ceil(waitMs / 1000)
-  return { ...failure, found: `${failure.found}; the next login is in ${seconds} s` }
 }

@@ -3,11 +3,13 @@
  * the files as any program could, so that no question delays a caller of a secret.
  */
 import { Worker } from 'node:worker_threads'
-import { orLate, processTimers } from '../platform/timers.ts'
+import { orLate, processTimers } from '../../client/platform/timers.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import type { Call, Gate } from '../gate/gate.ts'
-import type { Asked } from './audit-thread.ts'
+import type { TakenBackIn } from '../../audit/outcomes.ts'
+import { auditWords } from '../../audit/vocabulary.ts'
+import type { Asked, Found } from './audit-thread.ts'
 import { type ThreadAnswer, threadScript } from '../platform/thread.ts'
 
 /**
@@ -40,6 +42,7 @@ export class AuditQueries {
   /** Resolves when the thread of the last question is gone. */
   #last: Promise<void> = Promise.resolve()
   #waiting = 0
+  #takenBack: TakenBackIn = new Map()
   #thread: Worker | undefined
   #closed = false
 
@@ -53,14 +56,18 @@ export class AuditQueries {
    * and with `internal` when the files cannot be read in time.
    */
   async ask(call: Call, request: OperationRequest<'audit-query'>): Promise<AuditPage> {
-    const pass = await this.#parts.gate.operate(call, 'audit', 'audit-query')
+    const pass = await this.#parts.gate.operate(call, 'audit', 'audit-query', request)
+    const { Action } = request
+    if (Action !== undefined && !auditWords.includes(Action)) {
+      throw new SottoError('bad_request', `No audit record is about ${quote(Action)}`)
+    }
     if (this.#waiting >= MAX_WAITING) {
       throw new SottoError('overloaded', `${MAX_WAITING} questions wait for the audit log already`)
     }
     this.#waiting++
     try {
       await pass.announce()
-      return await this.#inTurn({ directory: this.#parts.directory, request })
+      return await this.#inTurn(request)
     } finally {
       this.#waiting--
     }
@@ -73,25 +80,28 @@ export class AuditQueries {
   }
 
   /** One thread at a time: a slow disk must not make one of them into many. */
-  async #inTurn(asked: Asked): Promise<AuditPage> {
+  async #inTurn(request: OperationRequest<'audit-query'>): Promise<AuditPage> {
     const before = this.#last
     const gone = Promise.withResolvers<void>()
     this.#last = gone.promise
     try {
       const bound = { timers: processTimers, ms: this.#parts.waitMs }
       if ((await orLate(before, bound)) === 'late') throw this.#late()
-      return await this.#answer(asked)
+      const { directory } = this.#parts
+      const found = await this.#answer({ directory, request, takenBack: this.#takenBack })
+      this.#takenBack = found.takenBack
+      return found.page
     } finally {
       const thread = this.#thread
       void before.then(() => thread?.terminate()).then(() => gone.resolve())
     }
   }
 
-  async #answer(asked: Asked): Promise<AuditPage> {
+  async #answer(asked: Asked): Promise<Found> {
     if (this.#closed) throw new SottoError('shutting_down', 'The server answers no more questions')
     const thread = new Worker(script, { workerData: asked, env: {}, name: 'audit-question' })
     this.#thread = thread
-    const answered = new Promise<ThreadAnswer<AuditPage>>((resolve, reject) => {
+    const answered = new Promise<ThreadAnswer<Found>>((resolve, reject) => {
       thread.once('message', resolve)
       thread.once('error', reject)
       thread.once('exit', () => reject(new Error('The thread ended without an answer')))

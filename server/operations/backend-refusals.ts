@@ -13,42 +13,66 @@ export function configOf({ Name, Type, Config }: BackendSpec): OpenBaoConfig {
   throw new SottoError('bad_request', found, { hint: `It is ${quote(STORE_BACKEND)}.` })
 }
 
-/** Throws `backend_in_use` for a change after which the values that are kept would not be found. */
-export function refuseLosing(before: BackendRecord, config: OpenBaoConfig): void {
-  const { name, secrets, orphans } = before
+/**
+ * Throws `backend_in_use` for a change after which the values that are kept would not be found. `counted`: the
+ * caller may know how many there are.
+ */
+export function refuseLosing(before: BackendRecord, config: OpenBaoConfig, counted: boolean): void {
+  const { name, secrets, orphans, copies } = before
   const moved = (['mount', 'pathPrefix', 'namespace'] as const).find(
     (field) => before.config[field] !== config[field],
   )
-  if (moved === undefined || secrets + orphans === 0) return
-  const message = `Cannot change the ${moved} of backend ${quote(name)}: ${secrets} secrets are kept there`
-  const hint = 'Set up another backend, and migrate the secrets to it.'
+  if (moved === undefined || secrets + orphans + copies === 0) return
+  const kept = counted && secrets > 0 ? numbered(secrets, 'secret') : 'secrets'
+  const [why, hint] =
+    counted && secrets === 0
+      ? [
+          'values are left there',
+          'Run `sotto job run backends`. What a move kept there is removed by the same move without --keep-source.',
+        ]
+      : [`it keeps ${kept}`, 'Set up another backend, and migrate the secrets to it.']
+  const message = `Cannot change the ${moved} of backend ${quote(name)}: ${why}`
   throw new SottoError('backend_in_use', message, { hint })
 }
 
-/** Throws `backend_in_use` where `found`, undefined being the store itself, has to stay. */
+/** Throws `backend_in_use` where `found`, undefined being the store itself, has to stay. `counted`: as above. */
 export function refuseInUse(
   found: BackendRecord | undefined,
   leaveValues: boolean,
+  counted: boolean,
 ): asserts found is BackendRecord {
   if (!found) {
     throw new SottoError('backend_in_use', `The backend ${quote(STORE_BACKEND)} stays`, {
       hint: 'It keeps what the other backends log in with.',
     })
   }
-  const { name, secrets, orphans, isDefault } = found
+  const { name, secrets, orphans, copies, isDefault } = found
   const refuse = (reason: string, hint: string): never => {
     const message = `Cannot delete backend ${quote(name)}: ${reason}`
     throw new SottoError('backend_in_use', message, { hint })
   }
   if (secrets > 0) {
-    const kept = `it keeps ${secrets} ${secrets === 1 ? 'secret' : 'secrets'}`
-    refuse(kept, 'Migrate them first: see `sotto help migrate secrets`.')
+    refuse(
+      `it keeps ${counted ? numbered(secrets, 'secret') : 'secrets'}`,
+      'Migrate them first: see `sotto help migrate secrets`.',
+    )
   }
   if (isDefault) refuse('new secrets are kept there', 'Make another one the default first.')
-  if (orphans > 0 && !leaveValues) {
+  if (leaveValues) return
+  if (orphans > 0) {
     refuse(
-      `${orphans} values that were deleted here wait to be removed there`,
+      `${counted ? numbered(orphans, 'value') : 'values'} of deleted or moved secrets must be removed there first`,
       'Run `sotto job run backends`, or leave them there: --leave-values.',
     )
   }
+  if (copies > 0) {
+    refuse(
+      `it has values of ${counted ? numbered(copies, 'secret') : 'secrets'} kept elsewhere`,
+      `Run \`sotto migrate secrets --from ${name} --to BACKEND\` to remove them, or leave them there: --leave-values.`,
+    )
+  }
+}
+
+function numbered(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? '' : 's'}`
 }

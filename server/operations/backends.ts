@@ -4,12 +4,14 @@ import {
   type BackendSpec,
   credentialsOf,
   masked,
-  type OpenBaoConfig,
   STORE_BACKEND,
 } from '../../client/api/backends.ts'
 import { asSottoError, quote, SottoError } from '../../client/api/errors.ts'
 import type { OperationRequest, OperationResponse } from '../../client/api/operations.ts'
 import type { Store } from '../store/contract.ts'
+import { countsSeen } from './backend-counts.ts'
+import { loginOf } from './backend-login.ts'
+import { patternsNeeded } from './backend-rights.ts'
 import { configOf, refuseInUse, refuseLosing } from './backend-refusals.ts'
 import type { SecretCache } from '../catalog/cache.ts'
 import type { Call, Gate, OperatorPass } from '../gate/gate.ts'
@@ -33,7 +35,7 @@ export interface BackendsParts {
 }
 
 type BackendInfo = OperationResponse<'backend-describe'>
-type Named = OperationRequest<'backend-describe' | 'backend-test'>
+type Named = OperationRequest<'backend-describe' | 'backend-secrets' | 'backend-test'>
 type Applied = OperationResponse<'backend-apply'>
 
 /** The backends of a server, as callers with rules see them. */
@@ -46,32 +48,52 @@ export class Backends {
     this.#parts = parts
   }
 
-  /** Every backend, the store itself first. Needs `backends:view`. */
+  /**
+   * Every backend, the store itself first, with how many there are of the secrets that the caller has `info`
+   * on. Needs `backends:view`.
+   */
   async list(call: Call): Promise<BackendInfo[]> {
     const pass = await this.#parts.gate.operate(call, 'backends:view', 'backend-list')
-    const backends = await this.#all()
+    const backends = await this.#all(call)
     await pass.record('ok')
     return backends
   }
 
-  /** One backend. Needs `backends:view`. Rejects with `not_found`. */
+  /**
+   * One backend, as `list` shows it, and how the server is logged in there. Needs `backends:view`. Rejects with
+   * `not_found`.
+   */
   async describe(call: Call, { Name }: Named): Promise<BackendInfo> {
-    const pass = await this.#parts.gate.operate(call, 'backends:view', 'backend-describe')
-    const found = (await this.#all()).find((each) => each.Name === Name)
-    await pass.record(found ? 'ok' : 'not-found')
-    if (found) return found
-    throw missingBackend(Name)
+    const { gate, registry, open, clock } = this.#parts
+    const pass = await gate.operate(call, 'backends:view', 'backend-describe', { Name })
+    const found = await this.#described(call, Name)
+    const record = await registry.named(Name)
+    const Login = record && loginOf(record, open.status(record), { call, gate, now: clock() })
+    await pass.record('ok')
+    return { ...found, ...(Login && { Login }) }
+  }
+
+  /** The secrets that a backend keeps, of those that the caller has `info` on. Needs `backends:view`. Rejects with `not_found`. */
+  async secrets(call: Call, { Name }: Named): Promise<OperationResponse<'backend-secrets'>> {
+    const { gate, registry, store } = this.#parts
+    const pass = await gate.operate(call, 'backends:view', 'backend-secrets', { Name })
+    const record = await registry.named(Name)
+    // Reading all names is work that a caller without rights cannot ask for.
+    const names = gate.seesAny(call, 'info') ? await store.homed(record?.id ?? null) : []
+    const Secrets = await gate.visible(call, 'info', names)
+    await pass.record('ok')
+    return { Secrets }
   }
 
   /**
-   * Sets up a backend. Needs `backends:create`, and `get` on each secret that it names to log in with or to
-   * mirror.
-   * Rejects with `backend_exists`, with `backend_not_allowed` for an address that the server's settings do
-   * not allow, and with `not_found` for a secret that is not there.
+   * Sets up a backend. Needs `backends:create`, and `get` on each secret that it names to log in with, and on
+   * every name that `patternsNeeded` gives. Rejects with `backend_exists`, with `backend_not_allowed` for what
+   * the server's settings do not allow, and with `not_found` for a secret that is not there.
    */
   async create(call: Call, spec: BackendSpec): Promise<BackendInfo> {
-    const pass = await this.#parts.gate.operate(call, 'backends:create', 'backend-create')
-    return this.#alone(pass, () => this.#create(call, pass, spec))
+    const { Name } = spec
+    const pass = await this.#parts.gate.operate(call, 'backends:create', 'backend-create', { Name })
+    return this.#alone(() => this.#create(call, pass, spec))
   }
 
   /**
@@ -81,41 +103,43 @@ export class Backends {
    */
   async apply(call: Call, spec: BackendSpec): Promise<Applied> {
     const { gate, registry } = this.#parts
-    const pass = await gate.operate(call, 'backends:edit', 'backend-apply')
-    return this.#alone(pass, async () => {
+    const { Name } = spec
+    const pass = await gate.operate(call, 'backends:edit', 'backend-apply', { Name })
+    return this.#alone(async () => {
       const { backends } = await registry.read()
-      if (spec.Name === STORE_BACKEND) return this.#applyToStore(pass, spec, backends)
-      const before = backends.find(({ name }) => name === spec.Name)
+      if (Name === STORE_BACKEND) return this.#applyToStore(call, pass, spec, backends)
+      const before = backends.find(({ name }) => name === Name)
       if (!before) {
-        const creating = await gate.operate(call, 'backends:create', 'backend-apply')
+        const creating = await gate.operate(call, 'backends:create', 'backend-apply', { Name })
         return { Result: 'created', Backend: await this.#create(call, creating, spec) }
       }
-      const config = configOf(spec)
-      await this.#demandAllowed(call, config)
-      refuseLosing(before, config)
       const { id, createdAt } = before
-      const after = { ...this.#settingsOf(spec, config, id), createdAt }
-      if (isDeepStrictEqual(after, settingsIn(before))) return this.#unchanged(pass, spec.Name)
+      const after = { ...this.#settingsOf(spec, id), createdAt }
+      await this.#demandAllowed(call, before, after)
+      refuseLosing(before, after.config, gate.seesEach(call, 'info', '*'))
+      if (isDeepStrictEqual(after, settingsIn(before))) return this.#unchanged(call, pass, Name)
+      await this.#parts.open.places.refuseShared(after, before)
       await this.#save(pass, 'edit', after, backends)
-      return { Result: 'changed', Backend: await this.#described(spec.Name) }
+      return { Result: 'changed', Backend: await this.#described(call, Name) }
     })
   }
 
   /**
    * Deletes a backend. Needs `backends:delete`. Rejects with `not_found`, and with `backend_in_use` for
-   * the store itself, for the default, and while it keeps secrets, or values that wait to be removed
-   * (unless `LeaveValues`).
+   * the store itself, for the default, and while it keeps secrets, or (unless `LeaveValues`) values that wait to
+   * be removed, or that a move kept there.
    */
   async delete(
     call: Call,
     { Name, LeaveValues }: OperationRequest<'backend-delete'>,
   ): Promise<OperationResponse<'backend-delete'>> {
     const { gate, registry, store } = this.#parts
-    const pass = await gate.operate(call, 'backends:delete', 'backend-delete')
-    return this.#alone(pass, async () => {
+    const pass = await gate.operate(call, 'backends:delete', 'backend-delete', { Name })
+    return this.#alone(async () => {
       const found = (await registry.read()).backends.find(({ name }) => name === Name)
       if (!found && Name !== STORE_BACKEND) throw missingBackend(Name)
-      refuseInUse(found, LeaveValues)
+      await this.#demandNeeded(call, found, undefined)
+      refuseInUse(found, LeaveValues, gate.seesEach(call, 'info', '*'))
       await pass.changeBackend('delete', Name, (stamp) =>
         registry.changing(() => store.removeBackend(stamp, found.id, found.mac)),
       )
@@ -126,7 +150,7 @@ export class Backends {
   /** Whether a backend is reached and permits what is needed. Needs `backends:view`. */
   async test(call: Call, { Name }: Named): Promise<OperationResponse<'backend-test'>> {
     const { gate, registry, open } = this.#parts
-    const pass = await gate.operate(call, 'backends:view', 'backend-test')
+    const pass = await gate.operate(call, 'backends:view', 'backend-test', { Name })
     const found = await registry.named(Name)
     await pass.announce()
     if (!found) return { Ok: true, Product: 'Sotto', Notes: [] }
@@ -140,18 +164,9 @@ export class Backends {
     }
   }
 
-  /** Runs `change` after all others. A refusal is recorded. */
-  #alone<T>(pass: OperatorPass, change: () => Promise<T>): Promise<T> {
-    return this.#locks.withLock('the backends', async () => {
-      try {
-        return await change()
-      } catch (error) {
-        const { code } = asSottoError(error)
-        if (code === 'not_found') await pass.record('not-found')
-        else if (refusing.has(code)) await pass.record('refused')
-        throw error
-      }
-    })
+  /** Runs `change` after all others. */
+  #alone<T>(change: () => Promise<T>): Promise<T> {
+    return this.#locks.withLock('the backends', change)
   }
 
   async #create(call: Call, pass: OperatorPass, spec: BackendSpec): Promise<BackendInfo> {
@@ -162,39 +177,43 @@ export class Backends {
         hint: 'Give another name, or change it with `sotto backend apply`.',
       })
     }
-    const config = configOf(spec)
-    await this.#demandAllowed(call, config)
-    await this.#save(pass, 'create', this.#settingsOf(spec, config, nextId), backends)
-    return this.#described(spec.Name)
+    const settings = this.#settingsOf(spec, nextId)
+    await this.#demandAllowed(call, undefined, settings)
+    await this.#parts.open.places.refuseShared(settings)
+    await this.#save(pass, 'create', settings, backends)
+    return this.#described(call, spec.Name)
   }
 
-  async #all(): Promise<BackendInfo[]> {
+  async #all(call: Call): Promise<BackendInfo[]> {
     const { registry, store } = this.#parts
     const { backends } = await registry.read()
+    const seen = await countsSeen(this.#parts, call, backends)
     const own: BackendInfo = {
       Name: STORE_BACKEND,
       Type: 'sotto',
       Default: backends.every(({ isDefault }) => !isDefault),
       Description: 'The encrypted store of this server.',
-      Secrets: (await store.homed(null)).length,
+      Secrets: seen ? (seen.get(null)?.secrets ?? 0) : (await store.homed(null)).length,
       Leftovers: 0,
+      Copies: seen ? (seen.get(null)?.copies ?? 0) : (await store.copied(null)).length,
     }
-    return [own, ...backends.map(infoOf)]
+    return [own, ...backends.map((each) => infoOf({ ...each, ...seen?.get(each.id) }))]
   }
 
-  async #described(name: string): Promise<BackendInfo> {
-    const found = (await this.#all()).find((each) => each.Name === name)
+  async #described(call: Call, name: string): Promise<BackendInfo> {
+    const found = (await this.#all(call)).find((each) => each.Name === name)
     if (found) return found
     throw missingBackend(name)
   }
 
-  async #unchanged(pass: OperatorPass, name: string): Promise<Applied> {
+  async #unchanged(call: Call, pass: OperatorPass, name: string): Promise<Applied> {
     await pass.record('unchanged')
-    return { Result: 'unchanged', Backend: await this.#described(name) }
+    return { Result: 'unchanged', Backend: await this.#described(call, name) }
   }
 
   /** Of the store itself, only whether it is the default can be set. */
   async #applyToStore(
+    call: Call,
     pass: OperatorPass,
     spec: BackendSpec,
     backends: readonly BackendRecord[],
@@ -210,9 +229,11 @@ export class Backends {
       const hint = 'Make another backend the default instead.'
       throw new SottoError('backend_in_use', message, { hint })
     }
-    if (!spec.Default || !other) return this.#unchanged(pass, spec.Name)
-    await this.#save(pass, 'edit', { ...settingsIn(other), isDefault: false }, backends)
-    return { Result: 'changed', Backend: await this.#described(spec.Name) }
+    if (!spec.Default || !other) return this.#unchanged(call, pass, spec.Name)
+    const demoted = { ...settingsIn(other), isDefault: false }
+    await this.#demandNeeded(call, other, demoted)
+    await this.#save(pass, 'edit', demoted, backends)
+    return { Result: 'changed', Backend: await this.#described(call, spec.Name) }
   }
 
   async #save(
@@ -224,7 +245,12 @@ export class Backends {
     const { registry, store } = this.#parts
     const before = backends.find(({ id }) => id === settings.id)
     const other = backends.find(({ id, isDefault }) => isDefault && id !== settings.id)
-    const saved = { backend: registry.sealed(settings), expected: before?.mac ?? null }
+    const saved = {
+      backend: registry.sealed(settings),
+      expected: before?.mac ?? null,
+      // What this takes was decided by that: see `patternsNeeded`.
+      unused: before !== undefined && before.secrets + before.orphans + before.copies === 0,
+    }
     const demoted =
       settings.isDefault && other
         ? {
@@ -237,18 +263,36 @@ export class Backends {
     )
   }
 
+  /** Rejects with `denied` unless `call` may `get` whatever the change could let out. */
+  async #demandNeeded(...[call, before, after]: [Call, ...Parameters<typeof patternsNeeded>]) {
+    const { gate } = this.#parts
+    const own = ['*', ...(after?.config.mirror?.secrets ?? [])]
+    for (const pattern of patternsNeeded(before, after)) {
+      // What is mirrored now is for those who may see backends.
+      const told = own.includes(pattern) || gate.sees(call, 'backends:view', '')
+      await gate.demandEach(call, 'get', pattern, told)
+    }
+  }
+
   /** A caller may not send the server to just any address, nor have it use a secret that the caller may not read. */
-  async #demandAllowed(call: Call, config: OpenBaoConfig): Promise<void> {
+  async #demandAllowed(
+    call: Call,
+    before: BackendRecord | undefined,
+    after: BackendSettings,
+  ): Promise<void> {
     const { open, gate, cache } = this.#parts
-    open.demandAllowed(config.url)
-    for (const pattern of config.mirror?.secrets ?? []) await gate.demandEach(call, 'get', pattern)
-    for (const { name } of credentialsOf(config)) {
+    const { config } = after
+    await this.#demandNeeded(call, before, after)
+    open.demandAllowed(config)
+    for (const { name, key } of credentialsOf(config)) {
       await gate.enter(call, 'get', name)
       const found = await cache.read(name, 0)
       const version = found?.versions.get(found.row.active)
       if (!version) {
         throw new SottoError('not_found', `There is no secret ${quote(name)} to log in with`, {
-          hint: 'Put the credential into a secret first.',
+          hint:
+            (key === undefined ? await this.#fieldHint(call, name) : undefined) ??
+            'Put the credential into a secret first.',
         })
       }
       if (version.backend !== undefined) {
@@ -259,19 +303,23 @@ export class Backends {
     }
   }
 
-  #settingsOf(spec: BackendSpec, config: OpenBaoConfig, id: number): BackendSettings {
+  /** What to give instead where `name` is a secret that the caller may get, a slash, and a field of it. */
+  async #fieldHint(call: Call, name: string): Promise<string | undefined> {
+    const { gate, cache } = this.#parts
+    const [, secret = '', key = ''] = /^(.+)\/([^/]+)$/.exec(name) ?? []
+    if (secret === '' || !gate.sees(call, 'get', secret)) return undefined
+    if (!((await cache.row(secret))?.active ?? 0)) return undefined
+    const [of, field] = [quote(secret), quote(key)]
+    return `For the field ${field} of the secret ${of} give --token-secret ${of} --token-key ${field}, or {name: ${of}, key: ${field}} in a file.`
+  }
+
+  #settingsOf(spec: BackendSpec, id: number): BackendSettings {
+    const config = configOf(spec)
     const { Name: name, Description: description, Default: isDefault } = spec
     const createdAt = this.#parts.clock().toISOString()
     return { id, name, type: 'openbao', description, isDefault, config, createdAt }
   }
 }
-
-/** Errors that say that a change is not permitted as things are. */
-const refusing: ReadonlySet<string> = new Set([
-  'backend_exists',
-  'backend_in_use',
-  'backend_not_allowed',
-])
 
 function settingsIn(record: BackendRecord): BackendSettings {
   const { id, name, type, description, isDefault, config, createdAt } = record
@@ -279,7 +327,7 @@ function settingsIn(record: BackendRecord): BackendSettings {
 }
 
 function infoOf(record: BackendRecord): BackendInfo {
-  const { name, type, description, isDefault, config, createdAt, secrets, orphans } = record
+  const { name, type, description, isDefault, config, createdAt } = record
   return {
     Name: name,
     Type: type,
@@ -287,7 +335,8 @@ function infoOf(record: BackendRecord): BackendInfo {
     Description: description,
     CreatedAt: createdAt,
     Config: masked(config),
-    Secrets: secrets,
-    Leftovers: orphans,
+    Secrets: record.secrets,
+    Leftovers: record.orphans,
+    Copies: record.copies,
   }
 }

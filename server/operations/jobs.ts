@@ -3,6 +3,8 @@ import type { OperationRequest, OperationResponse } from '../../client/api/opera
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { Call, Gate } from '../gate/gate.ts'
 import type { JobState, Scheduler } from '../jobs/scheduler.ts'
+import { MIRROR_JOB } from '../mirror/job.ts'
+import { ORPHANS_JOB } from '../secrets/orphans.ts'
 
 type ShownJob = OperationResponse<'job-run'>
 
@@ -20,21 +22,22 @@ export class Jobs {
   async status(call: Call): Promise<ShownJob[]> {
     const visible = this.#visible(call)
     await this.#gate.listed(call, visible.length)
-    return visible.map(shown)
+    return visible.map((state) => shown(this.#gate, call, state))
   }
 
   /**
    * Runs a job, or joins its run, and resolves with how it ended, or with that it still runs. With
-   * `Started`, the start of an earlier run, it only waits for that one's end. Needs the action of the job. Rejects
-   * with `not_found`, also for a job that the caller may not see.
+   * `Started`, the start of an earlier run, it only waits for that one's end. Needs the action of the job; where
+   * there is none of that name, `backup`: only jobs of backups may be absent. Rejects with `not_found`.
    */
   async run(call: Call, { Name, Started }: OperationRequest<'job-run'>): Promise<ShownJob> {
-    const job = this.#visible(call).find(({ name }) => name === Name)
+    const job = this.#scheduler.states().find(({ name }) => name === Name)
+    const asked = { Name, Started }
+    const pass = await this.#gate.operate(call, job?.action ?? 'backup', 'job-run', asked)
     if (!job) throw new SottoError('not_found', `There is no job ${quote(Name)}`)
-    if (Started !== undefined) return shown(await this.#scheduler.wait(Name))
-    const pass = await this.#gate.operate(call, job.action, 'job-run')
     await pass.announce()
-    return shown(await this.#scheduler.run(Name))
+    const waits = Started === undefined ? this.#scheduler.run(Name) : this.#scheduler.wait(Name)
+    return shown(this.#gate, call, await waits)
   }
 
   #visible(call: Call): JobState[] {
@@ -42,9 +45,10 @@ export class Jobs {
   }
 }
 
-/** A state of a job as operators see it. */
-export function shown(state: JobState): ShownJob {
-  const { name, running, lastStart, lastEnd, lastResult, lastMessage, lastSuccess, nextRun } = state
+/** A state of a job as `call` may see it. */
+export function shown(gate: Gate, call: Call, state: JobState): ShownJob {
+  const { name, running, lastStart, lastEnd, lastResult, lastSuccess, nextRun } = state
+  const lastMessage = messageFor(gate, call, state)
   return {
     Name: name,
     Running: running,
@@ -55,4 +59,14 @@ export function shown(state: JobState): ShownJob {
     ...(lastSuccess !== undefined && { LastSuccess: lastSuccess }),
     ...(nextRun !== undefined && { NextRun: nextRun }),
   }
+}
+
+/** Jobs whose line counts some of the secrets, and not what the store has as a whole. */
+const counting: ReadonlySet<string> = new Set([MIRROR_JOB, ORPHANS_JOB])
+
+/** Counts and failures are about secrets of any name. */
+function messageFor(gate: Gate, call: Call, state: JobState): string | undefined {
+  const { name, lastMessage, lastError } = state
+  if (lastError) return gate.told(call, lastError)
+  return counting.has(name) && !gate.seesEach(call, 'info', '*') ? undefined : lastMessage
 }

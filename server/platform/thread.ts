@@ -1,7 +1,8 @@
 /** Worker threads: where their scripts are, how errors leave them, and those that answer one question. */
 import { getPriority, setPriority } from 'node:os'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { asSottoError, type ErrorCode, SottoError } from '../../client/api/errors.ts'
+import { type ErrorCode, SottoError } from '../../client/api/errors.ts'
+import { described } from '../../client/platform/system-error.ts'
 
 /** Sources run as they are; the published program is a bundle, and this is in its folder dist/chunks/. */
 const fromSource = import.meta.url.endsWith('.ts')
@@ -131,7 +132,7 @@ export async function answerQuestion<T>(
   try {
     post(port, { value: await answer(workerData as never, asker) })
   } catch (error) {
-    post(port, { error: toPlain(asSottoError(error)) })
+    post(port, { error: toPlain(described(error)) })
   }
 }
 

@@ -3,6 +3,6 @@ import { readFileSync } from 'node:fs'
 
 /** Such as `0.1.0`. */
 export const { version } = JSON.parse(
-  // Two folders up in the sources, and in the published program, where this is in dist/chunks/.
+  // The build writes the version in place of this module: .ci/build.ts.
   readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
 ) as { readonly version: string }

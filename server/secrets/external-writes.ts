@@ -3,7 +3,7 @@
  * value is written: a write that failed, or half of one, leaves its number unused and blocks nobody.
  */
 import type { Keyring } from '../crypto/keyring.ts'
-import type { SecretRow, Store } from '../store/contract.ts'
+import type { Orphan, SecretRow, Store } from '../store/contract.ts'
 import type { Pass } from '../gate/gate.ts'
 import type { Values } from '../backends/values.ts'
 import { type Addition, changeOf, filled, nextIncarnation, reserved } from '../catalog/states.ts'
@@ -21,8 +21,8 @@ export interface ExternalWritesParts {
   readonly store: Store
   readonly keyring: Keyring
   readonly values: Values
-  /** Called when a value may have been written that no version has. */
-  readonly left: () => void
+  /** Called when a value may have been written, or may be yet, that no version has. */
+  readonly doubtful: (place: Orphan) => void
 }
 
 /** Puts values into backends. */
@@ -48,23 +48,26 @@ export class ExternalWrites {
     before: SecretRow | undefined,
     { verb, value, ...addition }: NewVersion,
   ): Promise<void> {
-    const { store, keyring, values, left } = this.#parts
+    const { store, keyring, values, doubtful } = this.#parts
     const { name, version } = addition
-    const taken = reserved(before, addition)
+    const taken = reserved(before, { ...addition, home: id })
     const next = filled(taken, addition)
     const place = { name, incarnation: taken.incarnation, version }
     const sealed = values.refer(id, place, value)
-    await pass.change('reserve', version, (stamp) =>
-      store.reserve(changeOf(keyring, stamp, before, taken), version, id),
-    )
+    // With the MAC that is stored: the root key may be rotated in the meantime.
+    let row: SecretRow | undefined
+    await pass.change('reserve', version, (stamp) => {
+      const change = changeOf(keyring, stamp, before, taken)
+      row = change.next
+      return store.reserve(change, version, id)
+    })
     try {
       await values.write(id, place, value)
     } catch (error) {
       await pass.record('failed', version)
-      left()
+      doubtful({ backend: id, ...place })
       throw error
     }
-    const row = { ...taken, mac: keyring.mac(taken) }
     await pass.change(verb, version, (stamp) => {
       // An entry that was retired in the meantime may get no new versions: it is erased once it has none.
       const current = { version, backend: id, ...keyring.upToDate(place, sealed) }

@@ -5,12 +5,14 @@
 import { logMetrics } from '../../audit/metrics.ts'
 import { BackendMetrics } from '../backends/metrics.ts'
 import { cacheMetrics } from '../catalog/metrics.ts'
+import { consumerMetrics } from '../consumers/metrics.ts'
 import { keyMetrics } from '../crypto/metrics.ts'
-import { certificateMetric, loadMetrics, requestMetrics } from '../http/metrics.ts'
+import { certificateMetric, loadMetrics, requestMetrics, watchMetrics } from '../http/metrics.ts'
 import { whoIsMetrics } from '../identity/tailscale/metrics.ts'
 import { backupMetrics, jobMetrics } from '../jobs/metrics.ts'
 import type { Registry } from '../metrics/registry.ts'
 import { MirrorMetrics } from '../mirror/metrics.ts'
+import { rotationMetrics } from '../rotation/metrics.ts'
 import { storeMetrics } from '../store/metrics.ts'
 
 /** What the parts of a server note into. */
@@ -21,13 +23,16 @@ export function instruments(registry: Registry) {
   return {
     requests: requestMetrics(registry),
     load: loadMetrics(registry),
+    watches: watchMetrics(registry),
     log: logMetrics(registry),
     store: storeMetrics(registry),
     cache: cacheMetrics(registry),
+    consumers: consumerMetrics(registry),
     keys: keyMetrics(registry),
     whoIs: whoIsMetrics(registry),
     backends: new BackendMetrics(registry),
     mirrors: new MirrorMetrics(registry),
+    rotations: rotationMetrics(registry),
     jobs: jobMetrics(registry),
     backups: backupMetrics(registry),
     certificate: certificateMetric(registry),

@@ -3,11 +3,17 @@ import { BACKUP_JOB } from '../backup/schedule/names.ts'
 import type { BackupsConfig } from '../config/backups.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import { Rotation, rotationJob } from '../keys/rotation.ts'
-import { openKeyring } from '../keys/wraps.ts'
 import { Backups } from '../operations/backups.ts'
 import { MirrorJob } from '../mirror/job.ts'
 import { Mirrors } from '../operations/mirrors.ts'
-import { processTimers, type Timers } from '../platform/timers.ts'
+import { Rotations } from '../operations/rotations.ts'
+import type { Logger } from '../platform/logger.ts'
+import { processTimers, type Timers } from '../../client/platform/timers.ts'
+import { ROTATIONS_JOB, rotationsJob } from '../rotation/job.ts'
+import { kindOf } from '../rotation/kinds/kinds.ts'
+import { RotationRegistry } from '../rotation/registry.ts'
+import { Runs } from '../rotation/runs.ts'
+import { openSchedule, type Schedule } from '../rotation/schedule.ts'
 import { orphansJob } from '../secrets/orphans.ts'
 import type { StateDirectory } from '../store/directory.ts'
 import type { Services } from './services.ts'
@@ -17,8 +23,10 @@ export interface JobsWorld {
   readonly state: StateDirectory
   /** The keys that are available, in the order in which they are tried. */
   readonly providers: () => Promise<KeyProvider[]>
-  readonly say: (line: string) => void
+  readonly logger: Logger
   readonly timers?: Timers
+  /** From 0 to 1. */
+  readonly random?: () => number
 }
 
 /** What operators can ask of jobs. */
@@ -26,9 +34,10 @@ export interface Jobs {
   readonly rotation: Rotation
   readonly mirrors: Mirrors
   readonly backups: Backups
+  readonly rotations: Rotations
 }
 
-/** Adds every job; from then on they run by themselves. Rejects where the backups cannot be set up. */
+/** Adds every job; they run by themselves once the scheduler is started. Rejects where the backups cannot be set up. */
 export async function addJobs(
   services: Services,
   backups: BackupsConfig | undefined,
@@ -39,15 +48,23 @@ export async function addJobs(
     rotation: addRotation(services, world),
     mirrors: addMirrors(services, world),
     backups: await addBackups(services, backups, world),
+    rotations: addRotations(services, world),
   }
 }
 
 function addRotation(
-  { store, keyring, gate, scheduler, clock }: Services,
+  { gate, scheduler, locks, cache, registry, ...services }: Services,
   { providers, timers }: JobsWorld,
 ): Rotation {
-  const openAnew = async () => openKeyring(store.identity.id, await store.keys(), await providers())
-  const rotation = new Rotation({ store, keyring, openAnew, clock, ...(timers && { timers }) })
+  const rotation = new Rotation({
+    ...services,
+    providers,
+    alone: (of, task) => {
+      if (of === 'backends') return registry.changing(task)
+      return locks.withLock(of.secret, () => task().finally(() => cache.drop(of.secret)))
+    },
+    ...(timers && { timers }),
+  })
   scheduler.add(rotationJob(rotation, gate))
   return rotation
 }
@@ -59,17 +76,46 @@ function addMirrors(services: Services, { timers = processTimers }: JobsWorld): 
     timers,
     metrics: metrics.mirrors,
     use: (id, act) => open.use(id, act),
+    change: (id, act) => open.change(id, act),
   })
   scheduler.add(job.job())
   commits.whenCommitted((subject) => void job.committed(subject))
   return new Mirrors({ ...services, timers, job })
 }
 
+/** The rotations of secrets. What reads schedules is loaded for the first of them that has one. */
+function addRotations(
+  { adoption, scheduler, metrics, ...services }: Services,
+  { timers = processTimers, random = Math.random }: JobsWorld,
+): Rotations {
+  let schedule: Promise<Schedule> | undefined
+  const rotations = new RotationRegistry(services.store, services.keyring)
+  const runs = new Runs({ ...services, registry: rotations, kindOf, timers, random })
+  const { adopted } = adoption
+  const parts = {
+    ...services,
+    adopted,
+    runs,
+    kindOf,
+    schedule: () => (schedule ??= openSchedule()),
+  }
+  scheduler.add(
+    rotationsJob({
+      ...parts,
+      registry: rotations,
+      timers,
+      metrics: metrics.rotations,
+      wakeIn: (ms) => scheduler.wake(ROTATIONS_JOB, ms),
+    }),
+  )
+  return new Rotations({ ...parts, rotations, begun: () => scheduler.wake(ROTATIONS_JOB) })
+}
+
 /** The jobs that make and prove backups. Their rooms are loaded only where backups are made. */
 async function addBackups(
   services: Services,
   config: BackupsConfig | undefined,
-  { state, providers, say }: JobsWorld,
+  { state, providers, logger, timers = processTimers }: JobsWorld,
 ): Promise<Backups> {
   const { gate, scheduler, commits, metrics } = services
   if (config === undefined) return new Backups(gate, undefined)
@@ -78,17 +124,17 @@ async function addBackups(
   const { BackupJob } = await import('../backup/schedule/job.ts')
   const { place, keep, rehearsal } = config
   const target = targetAt(place)
-  const memory = await BackupMemory.open(state.backups)
-  const parts = { ...services, target, memory }
-  const job = new BackupJob({ ...parts, keep, say, log: commits.log, auditDirectory: state.audit })
+  const memory = await BackupMemory.open(state.backups, target.description, timers)
+  const parts = { ...services, target, memory, timers, keep, logger }
+  const job = new BackupJob({ ...parts, log: commits.log, auditDirectory: state.audit })
   scheduler.add(job.job())
   commits.whenCommitted(() => scheduler.wake(BACKUP_JOB))
   if (rehearsal) {
     const { rehearsalJob } = await import('../backup/schedule/rehearsal.ts')
     const { everyMs, directory = state.path } = rehearsal
-    scheduler.add(rehearsalJob({ ...parts, providers, directory, everyMs }))
+    scheduler.add(rehearsalJob({ ...parts, job, providers, directory, everyMs }))
   }
-  const backups = new Backups(gate, { scheduler, job, target, keep, memory })
+  const backups = new Backups(gate, { scheduler, job, target, keep, memory, clock: services.clock })
   backups.follow(metrics.backups)
   return backups
 }

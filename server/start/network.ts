@@ -23,9 +23,10 @@ export async function openNetwork(
 }
 
 /** Rejects with `unsafe` where a development tailnet would take others for the developer. */
-export async function refuseUnsafeDevelopment({ listen }: DevelopmentConfig): Promise<void> {
-  const { host } = listen
-  if (!isLoopbackHost(host)) {
+export async function refuseUnsafeDevelopment({ listen, vault }: DevelopmentConfig): Promise<void> {
+  const hosts = [listen.host, vault?.listen.host ?? listen.host]
+  const host = hosts.find((each) => !isLoopbackHost(each))
+  if (host !== undefined) {
     throw new SottoError(
       'unsafe',
       `--dev listens on loopback only, and ${quote(host)} is not loopback`,
@@ -43,5 +44,7 @@ function developmentNetwork(config: DevelopmentConfig): Network {
     for (const own of identity.ports) await listener.listen({ host, port: own })
     return `http://${addressText({ host, port })}`
   }
-  return { identity, open }
+  const openMore: Network['openMore'] = async (listener, { host: own = host, port }) =>
+    `http://${addressText({ host: own, port: await listener.listen({ host: own, port }) })}`
+  return { identity, isOwnName: () => false, open, openMore }
 }

@@ -1,12 +1,11 @@
 /** Makes a new store, sealed under the keys that are given. */
-import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { quote, SottoError } from '../../client/api/errors.ts'
 import type { InitConfig } from '../config/config.ts'
-import { bounded } from '../crypto/bounded.ts'
 import { Keyring } from '../crypto/keyring.ts'
 import { createKeyFile, localKeyProvider } from '../crypto/local-key.ts'
-import type { KeyProvider } from '../crypto/provider.ts'
-import type { Wrap } from '../crypto/root-key.ts'
+import { provenWrap, type Wrap, wrapRootKey } from '../crypto/root-key.ts'
+import { newStanding } from '../gate/store-macs.ts'
 import { servicesOf } from './providers.ts'
 import { madeStateDirectory, type StateDirectory } from '../store/directory.ts'
 import { lockDirectory } from '../store/lock.ts'
@@ -15,6 +14,8 @@ import { createStore } from '../store/sqlite/store.ts'
 /** A store that was just made, and what opens it. */
 export interface NewStore {
   readonly store: string
+  /** Names the root key, in 32 hex digits, which may be public. */
+  readonly rootFingerprint: string
   /** The keys of key services, each named by its provider and fingerprint. */
   readonly services: readonly Pick<Wrap, 'provider' | 'fingerprint'>[]
   /** Absent where no local key opens it. */
@@ -24,14 +25,14 @@ export interface NewStore {
 /**
  * Makes a new store, sealed under the key of AWS KMS that is given, and under a new local key where one
  * is named or no other is given. Rejects with `store_exists` when the directory has anything in it, and as
- * the key provider does, and then made no store.
+ * the key provider does, and with the reason of the signal, and then made no store.
  */
-export async function initialise(config: InitConfig): Promise<NewStore> {
+export async function initialise(config: InitConfig, signal?: AbortSignal): Promise<NewStore> {
   const state = madeStateDirectory(config.stateDir)
   refuseOccupied(state)
   const lock = lockDirectory(state.path)
   try {
-    return await makeStore(state, config, false)
+    return await makeStore(state, config, false, signal)
   } finally {
     lock.release()
   }
@@ -45,24 +46,35 @@ export async function makeStore(
   state: StateDirectory,
   given: Omit<InitConfig, 'stateDir'>,
   development: boolean,
+  signal?: AbortSignal,
 ): Promise<NewStore> {
   const id = randomBytes(16).toString('hex')
   const createdAt = new Date().toISOString()
-  const { rootKey, keys } = Keyring.create(id)
+  const { keyring, rootKey, keys, lasting } = Keyring.create(id)
   try {
     // First: if a key service cannot be used, no store is made.
     const services: Wrap[] = []
     for (const service of servicesOf(given)) {
-      services.push(await provenWrap(bounded(service), rootKey, id))
+      services.push(await provenWrap(service, rootKey, id))
     }
+    signal?.throwIfAborted()
     const path = given.keyFile ?? (services.length > 0 ? undefined : state.keyFile)
     const local = path === undefined ? undefined : await localWrap(path, rootKey, id)
     const wraps = [
       ...services.map((wrap) => ({ ...wrap, createdAt, provenAt: createdAt })),
       ...(local ? [{ ...local, createdAt }] : []),
     ]
-    createStore(state.store, { identity: { id, development, createdAt }, keys, wraps })
-    return { store: state.store, services, ...(path !== undefined && { keyFile: path }) }
+    const branch = randomBytes(8).toString('hex')
+    const identity = { id, development, createdAt, branch }
+    const standing = newStanding(keyring, identity)
+    createStore(state.store, { identity, standing, keys, wraps, lasting })
+    const { rootFingerprint } = keyring
+    return {
+      store: state.store,
+      rootFingerprint,
+      services,
+      ...(path !== undefined && { keyFile: path }),
+    }
   } finally {
     rootKey.fill(0)
   }
@@ -70,25 +82,7 @@ export async function makeStore(
 
 async function localWrap(path: string, rootKey: Uint8Array, storeId: string): Promise<Wrap> {
   await createKeyFile(path)
-  return wrapWith(localKeyProvider(path), rootKey, storeId)
-}
-
-/** A wrap that was opened again: permission to wrap does not imply permission to unwrap. */
-async function provenWrap(key: KeyProvider, rootKey: Uint8Array, storeId: string): Promise<Wrap> {
-  const wrap = await wrapWith(key, rootKey, storeId)
-  const opened = await key.unwrap(wrap.wrapped, storeId)
-  const same = opened.length === rootKey.length && timingSafeEqual(opened, rootKey)
-  opened.fill(0)
-  if (same) return wrap
-  throw new SottoError(
-    'key_wrong',
-    `Cannot seal a store under ${key.name} key ${wrap.fingerprint}: it does not give back what it wrapped`,
-  )
-}
-
-async function wrapWith(key: KeyProvider, rootKey: Uint8Array, storeId: string): Promise<Wrap> {
-  const fingerprint = await key.fingerprint()
-  return { provider: key.name, fingerprint, wrapped: await key.wrap(rootKey, storeId) }
+  return wrapRootKey(localKeyProvider(path), rootKey, storeId)
 }
 
 function refuseOccupied({ path, empty, orphans }: StateDirectory): void {

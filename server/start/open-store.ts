@@ -1,6 +1,7 @@
 /** Opens a store and what belongs to it: its keyring, and the audit log in agreement with it. */
 import type { FileSystem } from '../../audit/files.ts'
 import { AuditLog } from '../../audit/log.ts'
+import { newestIntents } from '../../audit/newest-intents.ts'
 import { findRecord } from '../../audit/recovery.ts'
 import type { LogMetrics } from '../../audit/metrics.ts'
 import { quote, SottoError } from '../../client/api/errors.ts'
@@ -10,9 +11,11 @@ import type { KeyMetrics } from '../crypto/metrics.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import { measuredAll, providersOf } from './providers.ts'
 import { Commits } from '../gate/commits.ts'
+import { StoreMacs } from '../gate/store-macs.ts'
 import type { SecretCache } from '../catalog/cache.ts'
 import { openKeyring } from '../keys/wraps.ts'
-import type { Store, StoredWrap } from '../store/contract.ts'
+import type { Logger } from '../platform/logger.ts'
+import type { Store, StoredWrap, StoreIdentity } from '../store/contract.ts'
 import {
   madeStateDirectory,
   type StateDirectory,
@@ -58,11 +61,20 @@ export async function openOwnStore(
   refuseUnfinished(state)
   const store = await openStore(state.store, { metrics, ...(waitMs !== undefined && { waitMs }) })
   undo.defer(() => store.close())
-  const { development } = store.identity
-  if (config.dev === development) return store
+  refuseOtherMode(state, store.identity, config.dev)
+  return store
+}
+
+/** Throws `store_foreign` where a store was made for development and is not used so, or the other way round. */
+export function refuseOtherMode(
+  { path }: StateDirectory,
+  { development }: StoreIdentity,
+  dev: boolean,
+): void {
+  if (dev === development) return
   const made = development ? 'was made' : 'was not made'
-  throw new SottoError('store_foreign', `The store in ${quote(state.path)} ${made} by --dev`, {
-    hint: config.dev
+  throw new SottoError('store_foreign', `The store in ${quote(path)} ${made} by --dev`, {
+    hint: dev
       ? 'Give --dev a directory of its own; it never opens a production store.'
       : 'Make a production store with `sotto init --state-dir DIR`.',
   })
@@ -76,15 +88,17 @@ export async function openKeys(
   config: ServerConfig,
   state: StateDirectory,
   store: Store,
-  { say, metrics }: { readonly say: (line: string) => void; readonly metrics: KeyMetrics },
+  { logger, metrics }: { readonly logger: Logger; readonly metrics: KeyMetrics },
 ): Promise<{ keyring: Keyring; wrap: StoredWrap }> {
   const stored = await store.keys()
   const providers = measuredAll(providersOf(config, state, stored.wraps), metrics)
   const opened = await openKeyring(store.identity.id, stored, providers)
   const { keyring, rootKey, wrap, failures } = opened
   rootKey.fill(0)
-  for (const { message } of failures) say(`a key did not open the store: ${message}`)
-  say(`the store was opened with ${wrap.provider} key ${wrap.fingerprint}`)
+  for (const { code, message } of failures) {
+    logger.warn(`a key did not open the store: ${message}`, { code })
+  }
+  logger.info(`the store was opened with ${wrap.provider} key ${wrap.fingerprint}`)
   return { keyring, wrap }
 }
 
@@ -110,6 +124,7 @@ export async function openFiles(
 export async function openCommits(
   state: StateDirectory,
   store: Store,
+  keyring: Keyring,
   cache: SecretCache,
   { auditFiles, clock, waitMs, metrics }: LogWorld & { readonly metrics?: LogMetrics },
   undo: AsyncDisposableStack,
@@ -118,11 +133,14 @@ export async function openCommits(
     store,
     cache,
     findRecord: (id) => findRecord(state.audit, id, auditFiles),
-    openLog: (revision, accept) =>
+    newestIntents: () => newestIntents(state.audit, auditFiles),
+    openMacs: (found) => StoreMacs.open(store, keyring, found),
+    openLog: (revision, macsFrom, accept) =>
       AuditLog.open({
         directory: state.audit,
         logId: store.identity.id,
         revision,
+        macs: { keys: keyring, branch: store.identity.branch, from: macsFrom },
         accept,
         ...(auditFiles && { files: auditFiles }),
         ...(clock && { clock }),
@@ -135,8 +153,8 @@ export async function openCommits(
   return commits
 }
 
-/** A restore that was cut short left no store, and this is not the place for a new one. */
-function refuseUnfinished({ path, restoring, entries }: StateDirectory): void {
+/** Throws `no_store` where a restore that was cut short left none, and this is not the place for a new one. */
+export function refuseUnfinished({ path, restoring, entries }: StateDirectory): void {
   if (restoring.length === 0 || entries.includes('sotto.db')) return
   throw new SottoError('no_store', `There is no store in ${quote(path)}: a restore was cut short`, {
     hint: `Run the same \`sotto restore FILE --to ${path}\` again.`,

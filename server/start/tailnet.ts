@@ -5,25 +5,43 @@ import { addressText } from '../http/bind.ts'
 import type { Certificates } from '../http/certificates/certificates.ts'
 import { openCertificates } from '../http/certificates/tls.ts'
 import type { Listener } from '../http/listener.ts'
+import type { IsOwnName } from '../http/hosts.ts'
 import { Listeners } from '../http/listeners.ts'
 import { TailscaleIdentity } from '../identity/tailscale/identity.ts'
 import { LocalApi } from '../identity/tailscale/local-api.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { WhoIsMetrics } from '../identity/tailscale/metrics.ts'
-import { processTimers, type Timers } from '../platform/timers.ts'
+import { type Logger, silentLogger } from '../platform/logger.ts'
+import { processTimers, type Timers } from '../../client/platform/timers.ts'
 
 /** Where callers come from. */
 export interface Network {
   readonly identity: Identity
   readonly certificates?: Certificates
+  /** Whether the network calls the server by that name. */
+  readonly isOwnName: IsOwnName
+  /** The StableID of the node that callers call; absent where there is none. */
+  readonly node?: string
   /** Lets callers in, and resolves with the URL that they use. */
   readonly open: (listener: Listener, undo: AsyncDisposableStack) => Promise<string>
+  /** As `open`, for another listener at another port. Absent: behind a proxy there is none. */
+  readonly openMore?: (
+    listener: Listener,
+    at: Listening,
+    undo: AsyncDisposableStack,
+  ) => Promise<string>
+}
+
+/** Where to listen; without a host on every address of the node. */
+export interface Listening {
+  readonly host: string | undefined
+  readonly port: number
 }
 
 /** What surrounds a network; each part has a default. */
 export interface NetworkWorld {
   /** Receives lines for the operator's log. Default: they are dropped. */
-  readonly say?: (line: string) => void
+  readonly logger?: Logger
   readonly clock?: () => Date
   /** Timers of certificates and of addresses. */
   readonly schedule?: Timers['after']
@@ -37,7 +55,12 @@ export interface NetworkWorld {
  */
 export async function tailnetNetwork(
   { tailscaled, door }: TailnetConfig,
-  { say = () => {}, clock = () => new Date(), schedule = processTimers.after, whoIs }: NetworkWorld,
+  {
+    logger = silentLogger,
+    clock = () => new Date(),
+    schedule = processTimers.after,
+    whoIs,
+  }: NetworkWorld,
   undo: AsyncDisposableStack,
 ): Promise<Network> {
   const localApi = new LocalApi({ path: tailscaled.socket, ...(whoIs && { metrics: whoIs }) })
@@ -51,7 +74,7 @@ export async function tailnetNetwork(
     served: door.kind === 'socket',
     ...(staleAfterMs !== undefined && { staleAfterMs }),
     clock,
-    log: say,
+    logger,
   })
   undo.defer(() => identity.close())
   if (door.kind === 'socket') {
@@ -60,19 +83,23 @@ export async function tailnetNetwork(
       await listener.listenUnix(path)
       return `unix:${path}`
     }
-    return { identity, open }
+    return { identity, node: identity.node, isOwnName: ownNames(identity, services), open }
   }
-  const { host, port, tls } = door
-  if (host !== undefined) refuseForeignAddress(host, [...identity.addresses, ...services])
-  const certificates = await openCertificates(tls, identity, localApi, { say, clock, schedule })
+  const { tls } = door
+  const refuseForeign = (host: string | undefined): void => {
+    if (host !== undefined) refuseForeignAddress(host, [...identity.addresses, ...services])
+  }
+  refuseForeign(door.host)
+  const certificates = await openCertificates(tls, identity, localApi, { logger, clock, schedule })
   if (certificates) undo.defer(() => certificates.close())
-  const addresses = (): readonly string[] => {
-    if (host !== undefined) return [host]
-    const own = identity.addresses
-    return own.length === 0 ? [] : [...own, ...services]
-  }
-  const open = async (listener: Listener, opened: AsyncDisposableStack): Promise<string> => {
-    const listeners = new Listeners({ listener, addresses, port, certificates, schedule, say })
+  const openMore: Network['openMore'] = async (listener, { host, port }, opened) => {
+    refuseForeign(host)
+    const addresses = (): readonly string[] => {
+      if (host !== undefined) return [host]
+      const own = identity.addresses
+      return own.length === 0 ? [] : [...own, ...services]
+    }
+    const listeners = new Listeners({ listener, addresses, port, certificates, schedule, logger })
     opened.defer(() => listeners.close())
     const bound = await listeners.open()
     identity.onChange(() => listeners.follow())
@@ -80,10 +107,35 @@ export async function tailnetNetwork(
     const at = { host: identity.name || (addresses()[0] ?? ''), port: bound }
     return `${scheme}://${bound === (certificates ? 443 : 80) ? at.host : addressText(at)}`
   }
-  return { identity, ...(certificates && { certificates }), open }
+  const isTailnetName = ownNames(identity, services)
+  const isOwnName: IsOwnName = (name) =>
+    isTailnetName(name) || certificates?.current.covers(name) === true
+  const { node } = identity
+  const open: Network['open'] = (listener, opened) => openMore(listener, door, opened)
+  return { identity, node, ...(certificates && { certificates }), isOwnName, open, openMore }
 }
 
-function refuseForeignAddress(host: string, addresses: readonly string[]): void {
+/**
+ * Full and short name of the node, those of its certificates, and where it answers for Services, whose names
+ * tailscaled does not say, all of its domain. They count on while tailscaled does not answer.
+ */
+function ownNames(identity: TailscaleIdentity, services: readonly string[]): IsOwnName {
+  const read = (): string[] =>
+    [identity.name, ...identity.domains].map((each) => each.toLowerCase())
+  let names = read()
+  identity.onChange(() => {
+    if (identity.name !== '') names = read()
+  })
+  return (name) => {
+    const [full = ''] = names
+    const dot = full.indexOf('.')
+    const isService = services.length > 0 && dot > 0 && name.endsWith(full.slice(dot))
+    return names.includes(name) || (dot > 0 && name === full.slice(0, dot)) || isService
+  }
+}
+
+/** Throws `unsafe` where `host` is not one of the addresses of the node. */
+export function refuseForeignAddress(host: string, addresses: readonly string[]): void {
   if (addresses.includes(host)) return
   throw new SottoError('unsafe', `${quote(host)} is not an address of this node on its tailnet`, {
     hint: `Only there can callers be identified: ${addresses.join(', ')}. Leave the host out of --listen for all of them.`,

@@ -26,12 +26,16 @@ export interface BackendInUse extends StoredBackend {
   readonly secrets: number
   /** How many places of it may hold a value that should not be there. */
   readonly orphans: number
+  /** Of how many secrets it may have values besides, which stay while their versions are there. */
+  readonly copies: number
 }
 
 /** A backend to be stored, and the MAC of the row that it replaces; null for a new one. */
 export interface SavedBackend {
   readonly backend: StoredBackend
   readonly expected: Uint8Array | null
+  /** Whether nothing may be kept there: that is why its caller was permitted to make the change. */
+  readonly unused?: boolean
 }
 
 /** What a change of the backends carries. */
@@ -58,12 +62,19 @@ export interface BackendStore {
   /** The names of the secrets that `backend` keeps (null: the store itself), in byte order. */
   homed(backend: number | null): Promise<string[]>
 
+  /**
+   * The names of the secrets of which `backend` (null: the store itself) has values besides, while they are kept
+   * elsewhere, in byte order; with `name`, that one or none.
+   */
+  copied(backend: number | null, name?: string): Promise<string[]>
+
   /** The first `limit` places after `cursor` (0: from the first on) that are to be cleared, oldest first. */
   orphans(cursor: number, limit: number): Promise<(Orphan & { readonly cursor: number })[]>
 
   /**
    * Stores a backend, and with it the one that is no longer the default. Resolves with the new revision.
-   * Rejects with `conflict` when a row is not as expected, or the name is another one's.
+   * Rejects with `conflict` when a row is not as expected, the name is another one's, or something is kept where
+   * nothing may be.
    */
   saveBackend(change: BackendChange, saved: SavedBackend, demoted?: SavedBackend): Promise<number>
 

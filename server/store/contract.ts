@@ -4,18 +4,34 @@
  * the clear and never imports crypto; `mac` and `sealed` are bytes to it.
  */
 import type { BackendStore } from './backends.ts'
-import type { AuditMark, StoreHead } from './head.ts'
-import type { KeyStore, StoredKey, StoredWrap } from './keys.ts'
+import type {
+  AuditMark,
+  RevisionMac,
+  Sign,
+  ChangeRows,
+  NewestChange,
+  NewestStates,
+  StandingChange,
+  StoredChange,
+  StoredStanding,
+  StoreHead,
+} from './head.ts'
+import type { KeyStore, StoredKey, StoredLasting, StoredWrap } from './keys.ts'
 import type { MirrorStore } from './mirrors.ts'
+import type { RotationStore } from './rotations.ts'
 import type { SecretStore } from './secrets.ts'
 
 export type * from './backends.ts'
 export type * from './head.ts'
 export type * from './keys.ts'
 export type * from './mirrors.ts'
+export type * from './rotations.ts'
 export type * from './secrets.ts'
 
-/** What a store is, fixed when it was made. */
+/**
+ * What a store is, as it was opened. `former` and what is above it are fixed; the rest is as of then, and
+ * changes with `started` and `adopt`.
+ */
 export interface StoreIdentity {
   /** 32 hex digits, random. */
   readonly id: string
@@ -23,6 +39,16 @@ export interface StoreIdentity {
   readonly development: boolean
   /** UTC. */
   readonly createdAt: string
+  /** 16 hex digits, random, given when it was made and at each restore; zeros in one of an early release. */
+  readonly branch: string
+  /** The branches that it was before its restores, each once. */
+  readonly former: readonly string[]
+  /** Whether it may change what is outside of it: not after a restore, until an operator adopts it. */
+  readonly adopted: boolean
+  /** How many servers have started on it. */
+  readonly starts: number
+  /** Names where the last of them ran, or where it was adopted; empty before the first. */
+  readonly host: string
   /** How it came back from a backup, the last time; absent where it never did. */
   readonly restored?: Restored
 }
@@ -35,6 +61,8 @@ export interface Restored {
   readonly takenAt: string
   /** The revision that the backup has. */
   readonly takenRevision: number
+  /** The revision that the restore is. */
+  readonly revision: number
   /** Who restored it: a user of the machine. */
   readonly by: string
   /** UTC. */
@@ -44,6 +72,10 @@ export interface Restored {
    * not know.
    */
   readonly floor: number
+  /** The branch that it began. */
+  readonly branch: string
+  /** The branch that the backup was of. */
+  readonly former: string
 }
 
 /** How much a store holds. */
@@ -66,11 +98,15 @@ export interface StoreCounts {
   readonly tombstones: number
 }
 
-/** What a new store is made with. */
+/** What a new store is made with. No server has started on it. */
 export interface StoreSeed {
-  readonly identity: StoreIdentity
+  readonly identity: Omit<StoreIdentity, 'former' | 'adopted' | 'starts' | 'host' | 'restored'>
+  /** What it is, authenticated; absent: that is made when it is first opened. */
+  readonly standing?: StoredStanding
   readonly keys: readonly StoredKey[]
   readonly wraps: readonly StoredWrap[]
+  /** Absent in stores as earlier releases made them. */
+  readonly lasting?: readonly StoredLasting[]
 }
 
 /** How a snapshot is taken. */
@@ -92,6 +128,8 @@ export interface Snapshot extends AsyncDisposable {
   readonly counts: StoreCounts
   readonly keys: readonly StoredKey[]
   readonly wraps: readonly StoredWrap[]
+  /** The number of its root key. */
+  readonly rootNumber: number
 }
 
 /**
@@ -107,7 +145,7 @@ export interface Snapshot extends AsyncDisposable {
  * `invalid_name` for a name that is not well-formed Unicode. Names are otherwise any text, compared
  * by their bytes in UTF-8.
  */
-export interface Store extends SecretStore, KeyStore, BackendStore, MirrorStore {
+export interface Store extends SecretStore, KeyStore, BackendStore, MirrorStore, RotationStore {
   readonly identity: StoreIdentity
 
   /** The committed revision and the newest audit record that the store has. */
@@ -125,6 +163,50 @@ export interface Store extends SecretStore, KeyStore, BackendStore, MirrorStore 
 
   /** Keeps `mark` as the newest audit record known. Older than the one known: nothing happens. */
   remember(mark: AuditMark): Promise<void>
+
+  /** How it came back from backups, oldest first. */
+  restores(): Promise<Restored[]>
+
+  /** What of its identity changes, as it is now. */
+  standing(): Promise<StoredStanding>
+
+  /** The changes after the revision `after`, in order: a page, empty at the end. */
+  changes(after: number): Promise<StoredChange[]>
+
+  /** The rows of the changes after the revision `after` up to `until`, in order: a page. */
+  changeRows(after: number, until: number): Promise<ChangeRows>
+
+  /** What the secrets after that place are, and their newest changes: a page. */
+  newestStates(after: number): Promise<NewestStates>
+
+  /**
+   * How many secrets have changes, the newest change of each backend and of each rotation, by id, and the newest that
+   * says what the keys are.
+   */
+  newest(): Promise<{
+    readonly secrets: number
+    readonly backends: ReadonlyMap<number, NewestChange>
+    readonly rotations: ReadonlyMap<number, NewestChange>
+    readonly keys?: NewestChange
+  }>
+
+  /** Has what is changed from now on authenticated by `sign`. */
+  authenticate(sign: Sign): void
+
+  /** Stores MACs of changes that have none. */
+  signChanges(macs: readonly RevisionMac[]): Promise<void>
+
+  /** Stores what authenticates the store itself. */
+  signStore(standing: StoredStanding): Promise<void>
+
+  /** Notes the start of a server at `host`. Resolves with its number: 1 for the first, then one more. */
+  started(change: StandingChange, host: string): Promise<number>
+
+  /** Whether `started` noted the start whose record has that id and hash, with a blank between them. */
+  isOwnStart(record: string): Promise<boolean>
+
+  /** Notes that an operator lets the store at `host` change what is outside of it. */
+  adopt(change: StandingChange, host: string): Promise<void>
 
   /**
    * Copies everything that is committed, as of one moment after the call, into a file that only its

@@ -23,6 +23,32 @@ export interface StoredWrap {
   readonly wrapped: Uint8Array
 }
 
+/** A key that outlives the root key, sealed under it. */
+export interface StoredLasting {
+  readonly purpose: string
+  readonly number: number
+  readonly createdAt: string
+  readonly sealed: Uint8Array
+}
+
+/** What is known of the root key, in addition to its wraps. */
+export interface StoredRoot {
+  /** 1, then one more for each root key that replaced another. */
+  readonly number: number
+  /** The sealed key of MACs that the root key before gave; absent once all are replaced. */
+  readonly previous?: Uint8Array
+}
+
+/** All keys of a store. */
+export interface StoredKeys {
+  /** The keyring. */
+  readonly keys: StoredKey[]
+  /** The root key, in the order in which the wraps were added. */
+  readonly wraps: StoredWrap[]
+  readonly lasting: StoredLasting[]
+  readonly root: StoredRoot
+}
+
 /** What a change of the keys carries. */
 export interface KeyChange {
   /** The durable record of the intent. No two changes share one, whatever they change. */
@@ -46,6 +72,23 @@ export interface MovedKey extends VersionPlace {
   readonly expected: Uint8Array
 }
 
+/** All keys of a store, sealed under a new root key. */
+export interface NewRoot extends Omit<StoredKeys, 'root'> {
+  readonly root: Required<StoredRoot>
+}
+
+/** What has a MAC by the root key. */
+export type MacOwner = 'secret' | 'backend' | 'rotation'
+
+/** A MAC of a record under the current root key, which replaces another. */
+export interface RemadeMac {
+  /** Of the secret, the backend, or the rotation. */
+  readonly name: string
+  /** Replaces `expected`. */
+  readonly mac: Uint8Array
+  readonly expected: Uint8Array
+}
+
 /** The outcome of moving data keys to another entry. */
 export interface Moved {
   readonly revision: number
@@ -55,8 +98,8 @@ export interface Moved {
 
 /** The verbs of a store about keys, as the contract says. */
 export interface KeyStore {
-  /** The keyring and the wraps of the root key, in the order in which they were added. */
-  keys(): Promise<{ keys: StoredKey[]; wraps: StoredWrap[] }>
+  /** All keys, as of one moment. */
+  keys(): Promise<StoredKeys>
 
   /** How many versions have their data key wrapped by each entry; an entry that wraps none is absent. */
   keyUse(): Promise<Map<number, number>>
@@ -68,10 +111,10 @@ export interface KeyStore {
   wrappedBy(keyId: number, cursor: number, limit: number): Promise<WrappedVersion[]>
 
   /**
-   * Adds a wrap of the root key. Resolves with the new revision. Rejects with `conflict` when the
-   * provider's key of that fingerprint has a wrap already.
+   * Adds a wrap of the root key, whose number is `root`. Resolves with the new revision. Rejects with `conflict`
+   * when the provider's key of that fingerprint has a wrap already, and when the root key was replaced meanwhile.
    */
-  addWrap(change: KeyChange, wrap: StoredWrap): Promise<number>
+  addWrap(change: KeyChange, wrap: StoredWrap, root: number): Promise<number>
 
   /**
    * Erases the wrap of a provider's key. Resolves with the new revision. Rejects with `conflict` when
@@ -107,4 +150,21 @@ export interface KeyStore {
    * version.
    */
   eraseKey(change: KeyChange, keyId: number): Promise<number>
+
+  /**
+   * Stores `next` in place of `expected`: the same wraps, remade; every entry, retiring, and a new one
+   * that is active; and the lasting keys. Resolves with the new revision. Rejects with `conflict` when
+   * `expected` is not what is stored, or MACs are still to be replaced; with `internal` when `next` does
+   * not follow from it.
+   */
+  rotateRoot(change: KeyChange, next: NewRoot, expected: StoredKeys): Promise<number>
+
+  /** Replaces MACs of secrets, backends or rotations; what is gone, or not as expected, is skipped. */
+  remakeMacs(of: MacOwner, remade: readonly RemadeMac[]): Promise<void>
+
+  /**
+   * Erases the key of the MACs that the root key before `number` gave, once all are replaced. Resolves with
+   * the new revision. Rejects with `conflict` when there is none, or an entry is retiring.
+   */
+  settleRoot(change: KeyChange, number: number): Promise<number>
 }

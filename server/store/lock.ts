@@ -1,8 +1,14 @@
 /** One owner of a state directory at a time, by a lock that the kernel lets go with the process. */
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import Database from 'better-sqlite3'
-import { SottoError } from '../../client/api/errors.ts'
+import { quote, SottoError } from '../../client/api/errors.ts'
+import {
+  accessFault,
+  isSystemError,
+  reasonOf,
+  systemError,
+} from '../../client/platform/system-error.ts'
 
 /** A lock that is held. */
 export interface DirectoryLock {
@@ -48,23 +54,48 @@ export function lockDirectory(path: string): DirectoryLock {
   }
 }
 
-function lockError(error: unknown, directory: string, pidFile: string): SottoError {
+/** The process that holds the lock of the directory at `path`, or 0 where that is not known; undefined for none. */
+export function lockOwner(path: string): number | undefined {
+  const lock = join(resolve(path), 'lock')
+  if (!existsSync(lock)) return undefined
+  let db: Database.Database | undefined
+  try {
+    db = new Database(lock, { readonly: true, timeout: 0 })
+    db.pragma('user_version')
+    return undefined
+  } catch (error) {
+    if (!isHeld(error)) return undefined
+    return readPid(join(resolve(path), 'lock.pid')) ?? 0
+  } finally {
+    db?.close()
+  }
+}
+
+function isHeld(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')
+}
+
+function lockError(error: unknown, directory: string, pidFile: string): Error {
   // What better-sqlite3 throws for a directory that is missing.
   if (error instanceof TypeError) {
     return new SottoError('no_store', `Cannot lock "${directory}": there is no such directory`, {
       hint: 'Make a store with `sotto init`, or give the directory that has one.',
     })
   }
-  if (error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')) {
+  if (isHeld(error)) {
     const pid = readPid(pidFile)
     const owner = pid === undefined ? 'another process' : `process ${pid}`
     return new SottoError('store_locked', `Cannot use "${directory}": ${owner} is using it`, {
       hint: 'Ask the running server instead, or stop it first.',
     })
   }
-  const reason = error instanceof Error ? error.message : String(error)
-  return new SottoError('local', `Cannot lock "${directory}": ${reason}`, {
-    hint: 'Look at the permissions of the directory, and at the file system that holds it.',
+  // Nothing may open the lock, but its rights can be looked at.
+  const lock = join(directory, 'lock')
+  const denied = accessFault(directory, true) ?? (existsSync(lock) ? accessFault(lock) : undefined)
+  const cause = denied ?? error
+  if (isSystemError(cause)) return systemError(cause, 'lock', directory)
+  return new SottoError('local', `Cannot lock ${quote(directory)}: ${reasonOf(cause)}`, {
+    hint: 'Look at the file system that holds the directory.',
     cause: error,
   })
 }

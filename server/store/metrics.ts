@@ -23,37 +23,37 @@ export interface StoreMetrics {
 export function storeMetrics(registry: Registry = new Registry()): StoreMetrics {
   const changes = registry.counters({
     name: 'sotto_store_changes_total',
-    help: 'Changes by how they came out: done, refused and not made, or unknown to the server so far.',
+    help: 'Changes: done, refused, or unknown so far.',
     labels: { result: results },
   })
   for (const result of results) changes.with({ result })
   const bytes = registry.gauges({
     name: 'sotto_store_bytes',
-    help: 'Bytes of the file of the store, and of its log of changes.',
+    help: 'Size of the store, and of its write-ahead log.',
     labels: { file: ['database', 'wal'] },
   })
   return {
     commits: registry.counter({
       name: 'sotto_store_commits_total',
-      help: 'Transactions that the writer of the store committed, each with one sync for all who waited.',
+      help: 'Transactions of the store.',
     }),
     commitSeconds: registry.histogram({
       name: 'sotto_store_commit_seconds',
-      help: 'How long the writer of the store took for such a transaction, its sync included.',
+      help: 'Time of a transaction of the store, with its sync.',
       buckets: WAIT_SECONDS,
     }),
     changes,
     waiting: registry.gauge({
       name: 'sotto_store_waiting_changes',
-      help: 'Work that the writer of the store has not answered yet.',
+      help: 'Changes that wait for the store.',
     }),
     secrets: registry.gauge({
       name: 'sotto_store_secrets',
-      help: 'Secrets that have a version.',
+      help: 'Secrets with a version.',
     }),
     versions: registry.gauge({
       name: 'sotto_store_versions',
-      help: 'Versions that have a value.',
+      help: 'Versions with a value.',
     }),
     databaseBytes: bytes.with({ file: 'database' }),
     logBytes: bytes.with({ file: 'wal' }),

@@ -6,6 +6,8 @@ export interface Shown {
   readonly revision: number
   readonly incarnation: number
   readonly version: number
+  /** The number of the lasting key of the fingerprint; absent: 1. */
+  readonly key?: number
   /** Of what is seen: keyed, so that it reveals nothing about the value. */
   readonly fingerprint: string
 }
@@ -27,8 +29,8 @@ export interface Mirrored {
   readonly since: string
   /** Attempts in a row that failed. */
   readonly attempts: number
-  /** When one that failed is tried again; absent: once the secret changes, or everything is checked. */
-  readonly retryAt?: string
+  /** Whether one that failed is tried again by itself; absent: only once it changes, or everything is checked. */
+  readonly retries?: true
   /** The last that was written. */
   readonly shown?: Shown
   /** What is about to be written, or was when the server stopped. */
@@ -48,11 +50,7 @@ export interface MirrorHead {
 }
 
 /** How many secrets of a mirror are in each state; a state without secrets is absent. */
-export interface MirrorCounts {
-  readonly states: Partial<Record<Mirrored['state'], number>>
-  /** Since when the oldest one waits that is due or failed; absent where none does. UTC. */
-  readonly waitsSince?: string
-}
+export type MirrorCounts = Partial<Record<Mirrored['state'], number>>
 
 /** Versions of a secret that a mirror of an earlier release copied to its backend, where they still lie. */
 export interface StaleCopies {
@@ -84,14 +82,14 @@ export interface MirrorStore {
   takeUp(backend: number, head: MirrorHead, due: readonly string[], at: string): Promise<void>
 
   /**
-   * Secrets of a mirror, the first `limit` of those after `cursor` (0: from the first on). With `dueBy`
-   * only those that are due, and those that failed and are tried again by that time.
+   * Secrets of a mirror, the first `limit` of those after `cursor` (0: from the first on). With `waiting`
+   * only those that are due, and those that failed and are tried again.
    */
   mirrored(
     backend: number,
     cursor: number,
     limit: number,
-    dueBy?: string,
+    waiting?: boolean,
   ): Promise<(Mirrored & { readonly cursor: number })[]>
 
   /** One secret of a mirror; undefined where the mirror does not have it. */

@@ -15,6 +15,8 @@ export interface SecretState {
   readonly versions: readonly number[]
   /** Tombstones: numbers that once had a value, of any incarnation, ascending. */
   readonly removed: readonly number[]
+  /** What the secret is set to, as canonical bytes; absent where it is set to nothing. */
+  readonly settings?: Uint8Array
 }
 
 /** A state with the MAC that its writer computed over it. */
@@ -32,6 +34,8 @@ export interface SealedVersion {
   readonly sealed: Uint8Array
   /** The id of the backend that keeps the value; absent: the store itself does. */
   readonly backend?: number
+  /** The sealed value that the store keeps besides the reference; its data key is in the reference. */
+  readonly kept?: Uint8Array
 }
 
 /** What `read` finds: the state of the secret, and the version if it has a value. */
@@ -73,6 +77,15 @@ export interface HistoryItem {
   readonly at: string
   /** The id of the audit record of the intent. */
   readonly audit: number
+  /** A digest of the shape of the secret after it, in hex; absent where that is not told. */
+  readonly state?: string
+}
+
+/** When a secret was last changed. */
+export interface LastChange {
+  readonly name: string
+  /** UTC; absent where no change of it is known. */
+  readonly at?: string
 }
 
 /** Where a version is: the cursor of a page, which begins after it. */
@@ -100,6 +113,9 @@ export interface SecretStore {
 
   /** In one snapshot, every secret that has versions, by name in byte order. */
   list(): Promise<SecretRow[]>
+
+  /** In one snapshot, when each secret that has versions was last changed, by name in byte order. */
+  lastChanges(): Promise<LastChange[]>
 
   /** The state of each name that was ever used, in byte order, after `after`: a page, empty at the end. */
   states(after: string | undefined): Promise<SecretRow[]>
@@ -139,8 +155,10 @@ export interface SecretStore {
 
   /**
    * Stores `versions`, every version of the secret, and erases what was there; `next`
-   * is the stored state. Where they were kept in a backend before, its places are orphans; with
-   * `keepSource` only once their versions are removed. Resolves with the new revision.
+   * is the stored state. Where they were kept in another backend before, its places are orphans; with
+   * `keepSource` only once their versions are removed. Where the store itself kept them, it keeps the sealed
+   * values besides with `keepSource`, until the secret moves back to it, or again to where it is and without
+   * `keepSource`. `kept` of what is given is not looked at. Resolves with the new revision.
    */
   rehome(change: Change, versions: readonly SealedVersion[], keepSource: boolean): Promise<number>
 }

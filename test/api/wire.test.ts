@@ -2,11 +2,16 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
-import { decodeRequest, type MethodName } from '../../client/api/wire.ts'
+import { decodeRequest, type MethodName, type Request } from '../../client/api/wire.ts'
+import { finished } from '../support/finished.ts'
+
+function decode<M extends MethodName>(method: M, body: string): Request<M> {
+  return finished(decodeRequest(method, body))
+}
 
 function failure(method: MethodName, body: string): string {
   try {
-    decodeRequest(method, body)
+    decode(method, body)
   } catch (error) {
     if (error instanceof SottoError) return error.code
     throw error
@@ -37,7 +42,7 @@ describe('trap: Go decodes leniently, and clients lean on it', () => {
     ['space before the first value', ' \t\r\n{"Name":"a"}', { Name: 'a', Version: 0 }],
     ['escapes in names', '{"N\\u0061me":"\\u0061"}', { Name: 'a', Version: 0 }],
   ])('%s', (_, body, expected) => {
-    expect(decodeRequest('get', body)).toEqual({ UpdateIfChanged: false, ...expected })
+    expect(decode('get', body)).toEqual({ UpdateIfChanged: false, ...expected })
   })
 
   test.each([
@@ -61,7 +66,7 @@ describe('trap: Go decodes leniently, and clients lean on it', () => {
 
   test('nesting within the limit is passed over', () => {
     const body = `{"x":${'['.repeat(9000)}${']'.repeat(9000)},"Name":"a"}`
-    expect(decodeRequest('info', body)).toEqual({ Name: 'a' })
+    expect(decode('info', body)).toEqual({ Name: 'a' })
   })
 })
 
@@ -83,7 +88,7 @@ describe('trap: a version is an unsigned 32-bit integer, spelled as one', () => 
   })
 
   test('takes the largest', () => {
-    expect(decodeRequest('get', '{"Version":4294967295}').Version).toBe(4_294_967_295)
+    expect(decode('get', '{"Version":4294967295}').Version).toBe(4_294_967_295)
   })
 })
 
@@ -96,16 +101,16 @@ describe('values', () => {
     ['null', 'null', ''],
     ['nothing', '""', ''],
   ])('takes %s', (_, value, expected) => {
-    const request = decodeRequest('put', `{"Name":"a","Value":${value}}`)
+    const request = decode('put', `{"Name":"a","Value":${value}}`)
     expect(Buffer.from(request.Value).toString()).toBe(expected)
   })
 
   test('an absent value is the empty one', () => {
-    expect(decodeRequest('put', '{"Name":"a"}').Value).toHaveLength(0)
+    expect(decode('put', '{"Name":"a"}').Value).toHaveLength(0)
   })
 
   test('null empties an earlier value, as it does a byte slice in Go', () => {
-    expect(decodeRequest('put', '{"Name":"a","Value":"aGk=","value":null}').Value).toHaveLength(0)
+    expect(decode('put', '{"Name":"a","Value":"aGk=","value":null}').Value).toHaveLength(0)
   })
 
   test.each([
@@ -129,7 +134,7 @@ describe('values', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         const text = Buffer.from(bytes).toString('base64')
-        const request = decodeRequest('put', JSON.stringify({ Name: 'a', Value: text }))
+        const request = decode('put', JSON.stringify({ Name: 'a', Value: text }))
         expect(Buffer.from(request.Value).equals(Buffer.from(bytes))).toBe(true)
       }),
     )
@@ -174,7 +179,7 @@ describe('invariant 9: names are 1 to 512 bytes of UTF-8 without control charact
 
   test('names keep every character: no folding, trimming or normalising', () => {
     for (const name of [' a ', 'A', 'e\u0301', '\u00e9', 'a/./b']) {
-      expect(decodeRequest('put', JSON.stringify({ Name: name })).Name).toBe(name)
+      expect(decode('put', JSON.stringify({ Name: name })).Name).toBe(name)
     }
   })
 
@@ -204,7 +209,7 @@ test('B5: no error of the decoder echoes what was sent', () => {
   ]) {
     let thrown: unknown
     try {
-      decodeRequest('put', body)
+      decode('put', body)
     } catch (error) {
       thrown = error
     }
@@ -219,7 +224,7 @@ test('decoding agrees with JSON.parse on plain objects', () => {
       fc.pre(name.isWellFormed())
       const rest = Object.entries(extra).filter(([key]) => !/^name$/iu.test(key))
       const body = JSON.stringify({ ...Object.fromEntries(rest), Name: name })
-      expect(decodeRequest('info', body)).toEqual({ Name: name })
+      expect(decode('info', body)).toEqual({ Name: name })
     }),
   )
 })

@@ -1,8 +1,8 @@
 /**
- * Verifies a log as docs/audit-format.md says, from that page alone and with nothing of the program,
+ * Verifies a log as docs/internals/audit-format.md says, from that page alone and with nothing of the program,
  * so that the page is known to say enough.
  */
-import { createHash } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 
 interface Found {
   readonly id: number
@@ -30,7 +30,12 @@ interface Segment {
 /** Whether the log in these files is whole. */
 export function isWhole(
   files: ReadonlyMap<string, Buffer>,
-  given: { head?: Found; after?: Found; single?: boolean } = {},
+  given: {
+    head?: Found
+    after?: Found
+    single?: boolean
+    keys?: Readonly<Record<string, string>>
+  } = {},
 ): boolean {
   const segments = [...files]
     .filter(([name]) => /^\d{20}\.jsonl$/.test(name))
@@ -41,6 +46,7 @@ export function isWhole(
   let records = new Map<number, string>()
   let loose = 0
   let known = given.head === undefined
+  const macs = new MacRules(given.keys)
 
   for (const { first, size, lines } of segments) {
     const [top] = lines
@@ -54,6 +60,7 @@ export function isWhole(
     if (own['kind'] !== 'segment' || own['format'] !== 1 || own['id'] !== first) return false
     if (header !== undefined && own['log'] !== header['log']) return false
     if (!(given.single === true) && !isLinked(own, header, last, records, loose)) return false
+    if (!macs.begin(own)) return false
     header = own
     records = new Map()
     loose = 0
@@ -65,6 +72,7 @@ export function isWhole(
       }
       const { id, prev } = line.fields
       if (line !== top && (id !== last.id + 1 || prev !== last.hash)) return false
+      if (!macs.take(line)) return false
       last = { id: id as number, hash: line.hash }
       records.set(last.id, last.hash)
       if (last.id === given.head?.id) {
@@ -72,8 +80,66 @@ export function isWhole(
         known = true
       }
     }
+    macs.end()
   }
-  return known && loose <= 1024 * 1024
+  return known && loose <= 1024 * 1024 && (given.keys === undefined || macs.unproven === 0)
+}
+
+/** Rules 5 to 7, and that of batches; the keys are by number, in hex. */
+class MacRules {
+  from = Number.POSITIVE_INFINITY
+  newestKey = 0
+  key: number | undefined
+  /** Records since the last that had a MAC, and whether one of them has what is none. */
+  open = 0
+  strange = false
+  unproven = 0
+  hashes: Buffer[] = []
+  readonly keys: Readonly<Record<string, string>> | undefined
+
+  constructor(keys: Readonly<Record<string, string>> | undefined) {
+    this.keys = keys
+  }
+
+  begin(own: Fields): boolean {
+    const { id, macsFrom, unproven = 0 } = own as Record<string, number>
+    const key = own['key'] as number | undefined
+    this.from = Math.min(this.from, macsFrom ?? this.from)
+    this.key = key
+    this.open = 0
+    this.hashes = []
+    this.strange = false
+    if (key === undefined) {
+      this.unproven = 0
+      return Number(id) < this.from
+    }
+    if (this.unproven > unproven || key < this.newestKey) return false
+    this.newestKey = key
+    return true
+  }
+
+  take({ bytes, fields }: Line): boolean {
+    if (this.key === undefined) return true
+    this.open++
+    const mac = fields?.['mac']
+    const ending = `,"mac":"${mac as string}"}`
+    const text = bytes.toString()
+    const bare = text.endsWith(ending) ? `${text.slice(0, -ending.length)}}` : text
+    this.hashes.push(createHash('sha256').update(bare).digest())
+    if (mac === undefined) return true
+    const hashes = Buffer.concat(this.hashes.splice(0))
+    const key = Buffer.from(this.keys?.[this.key] ?? '', 'hex')
+    const due =
+      this.keys === undefined ? mac : createHmac('sha256', key).update(hashes).digest('hex')
+    if (bare === text || mac !== due) this.strange = true
+    else if (this.strange) return false
+    else this.open = this.unproven = 0
+    return true
+  }
+
+  end(): void {
+    this.unproven += this.open
+  }
 }
 
 /** Rules 1 to 4 for the first line of a segment. */
@@ -134,6 +200,8 @@ function fieldsOf(text: Buffer): Fields | undefined {
     return undefined
   }
   if (!/^[0-9a-f]{64}$/.test(prev) || Number(id) < 1) return undefined
+  const { mac = prev } = fields as Fields
+  if (typeof mac !== 'string' || !/^[0-9a-f]{64}$/.test(mac)) return undefined
   const otherFormat = kind === 'segment' && (fields as Fields)['format'] !== 1
   const wanted = otherFormat ? '' : (kinds[kind] ?? '')
   const fits = wanted.split(' ').every((name) => hasField(fields as Fields, name))
@@ -146,12 +214,16 @@ const kinds: Readonly<Record<string, string>> = {
   change: 'request principal action !authorized secret #secretVersion? verb',
   key: 'verb provider fingerprint operator? request? principal?',
   keyring: 'verb #entry fingerprint #versions? operator? request? principal?',
+  place: 'request principal verb backend secret #secretVersion?',
+  adopt: 'request principal action branch',
+  'root-key': 'verb #number fingerprint operator? request? principal?',
   abandoned: '#of reason',
   unidentified: 'request ip reason',
   refusals: 'principal? ip #count first last',
   start: 'version provider? fingerprint?',
   stop: 'version',
-  segment: '#format log #after #before #torn *open #lost',
+  segment: '#format log #after #before #torn *open #lost branch? #key? #macsFrom? #unproven?',
+  format: '#macsFrom',
 }
 
 function hasField(fields: Fields, wanted: string): boolean {

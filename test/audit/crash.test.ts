@@ -3,7 +3,7 @@ import type { AuditLog } from '../../audit/log.ts'
 import type { Entry, Receipt } from '../../audit/record.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { MemoryDisk, systemError } from './disk.ts'
-import { access, change, chance, ManualTimers, openLog, readAll } from './fixtures.ts'
+import { access, change, chance, ManualTimers, openLog, readAll, hastyTimers } from './fixtures.ts'
 
 /** Losses of power, and kills of the process, that are tried. */
 const CUTS = 1000
@@ -104,7 +104,11 @@ async function check(disk: MemoryDisk, promises: Promises, run: string): Promise
   const recovered = new Set(log.recovered.open.map(({ id }) => id))
   const forgotten = [...open].filter((id) => !recovered.has(id))
   const head = acknowledged.at(-1)
-  const report = await verifyLog('/log', { files: disk, ...(head && { head }) })
+  const report = await verifyLog('/log', {
+    files: disk,
+    timers: hastyTimers,
+    ...(head && { head }),
+  })
   const none: unknown[] = []
   expect({ run, repeated, missing, forgotten, damage: report.damage }).toEqual({
     run,

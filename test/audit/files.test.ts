@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   mkdirSync,
   readdirSync,
@@ -11,7 +12,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { nodeFiles } from '../../audit/files.ts'
 import { LineReader } from '../../audit/line-reader.ts'
-import { errorCode } from '../../server/platform/system-error.ts'
+import { errorCode } from '../../client/platform/system-error.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
 test('a created file is written to, durably with each write, by its maker alone', async () => {
@@ -141,3 +142,12 @@ function fileOf(content: () => Buffer, onRead: (bytes: number) => void = () => {
     close: async () => {},
   }
 }
+
+test('C7: a named pipe in the place of a segment is waited for by nobody', async () => {
+  using folder = temporaryDirectory()
+  const path = join(folder.path, 'pipe')
+  execFileSync('mkfifo', [path])
+  const file = await nodeFiles.open(path)
+  await expect(file.read(Buffer.alloc(8), 0)).rejects.toThrow('ESPIPE')
+  await file.close()
+})

@@ -1,11 +1,15 @@
 /** What the audit tests share: entries, chance that can be repeated, time that a test drives. */
+import { createHmac } from 'node:crypto'
+import type { BatchKeys, BatchMacs } from '../../audit/batches.ts'
 import type { AuditLogOptions } from '../../audit/log.ts'
 import { AuditLog } from '../../audit/log.ts'
 import type { AccessEntry, ChangeEntry } from '../../audit/record.ts'
 import { readLog } from '../../audit/reader.ts'
 import type { Located } from '../../audit/damage.ts'
-import type { Timers } from '../../server/platform/timers.ts'
+import type { Timers } from '../../client/platform/timers.ts'
 import type { FileSystem } from '../../audit/files.ts'
+
+export { ManualTimers } from '../../server/testing/manual-timers.ts'
 
 /** The store whose log the tests write. */
 export const logId: string = 'c0ffee'.padEnd(32, '0')
@@ -38,6 +42,33 @@ export function change(name: string | number): ChangeEntry {
   }
 }
 
+/** Timers of one who does not wait. */
+export const hastyTimers: Timers = {
+  now: () => 0,
+  after(_ms, act) {
+    setImmediate(act)
+    return () => {}
+  },
+}
+
+/** Keys of batches as a store has them: the numbers that are given, the newest first. */
+export function batchKeys(...auditKeys: number[]): BatchKeys {
+  return {
+    auditKeys,
+    auditMac(hashes, number = auditKeys[0] ?? 0) {
+      const hmac = createHmac('sha256', `audit key ${number}`)
+      for (const hash of hashes) hmac.update(hash, 'hex')
+      return { number, mac: hmac.digest('hex') }
+    },
+  }
+}
+
+/** What logs of a store whose newest audit key is `key` make MACs with. */
+export function macsOf(key: number, from = 1): BatchMacs {
+  const numbers = Array.from({ length: key }, (_, index) => key - index)
+  return { keys: batchKeys(...numbers), branch: 'b0b1b2b3b4b5b6b7', from: () => from }
+}
+
 /** Opens a log in `/log` of `files`, with what else is given. */
 export function openLog(
   files: FileSystem,
@@ -49,6 +80,7 @@ export function openLog(
     revision: () => 1,
     roomBytes: 0,
     files,
+    macs: macsOf(1),
     ...options,
   })
 }
@@ -68,37 +100,6 @@ export function chance(seed: number): () => number {
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
-
-/** Time that only goes on when told to. */
-export class ManualTimers implements Timers {
-  #now = 0
-  #alarms: { readonly at: number; readonly act: () => void }[] = []
-
-  now(): number {
-    return this.#now
-  }
-
-  after(ms: number, act: () => void): () => void {
-    const alarm = { at: this.#now + ms, act }
-    this.#alarms.push(alarm)
-    return () => {
-      this.#alarms = this.#alarms.filter((other) => other !== alarm)
-    }
-  }
-
-  /** Lets time pass, and the alarms of that time go off in order. */
-  advance(ms: number): void {
-    const end = this.#now + ms
-    for (;;) {
-      const next = this.#alarms.toSorted((a, b) => a.at - b.at)[0]
-      if (next === undefined || next.at > end) break
-      this.#alarms = this.#alarms.filter((other) => other !== next)
-      this.#now = next.at
-      next.act()
-    }
-    this.#now = end
   }
 }
 

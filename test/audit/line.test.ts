@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { nextRequestId, nextSalt } from '../../server/platform/request-id.ts'
 import {
   beginning,
   decodeLine,
@@ -102,6 +103,12 @@ const entry: fc.Arbitrary<Entry | SegmentEntry> = fc.oneof(
     fingerprint: text,
     versions: number,
   }),
+  withActor({
+    kind: fc.constant('root-key' as const),
+    verb: fc.constantFrom('rotate' as const, 'settle' as const),
+    number,
+    fingerprint: text,
+  }),
   fc.record({ kind: fc.constant('stop' as const), version: text }),
   fc.record(
     { kind: fc.constant('start' as const), version: text, provider: text, fingerprint: text },
@@ -119,8 +126,10 @@ const entry: fc.Arbitrary<Entry | SegmentEntry> = fc.oneof(
   }),
 )
 
+const noSalt = (): undefined => undefined
+
 function lineOf(item: Entry | SegmentEntry): string {
-  return encodeLine(encodeEntry(item), stamp)
+  return encodeLine(encodeEntry(item, noSalt), stamp)
 }
 
 test('every entry comes back from its line as it was, in one line', () => {
@@ -149,9 +158,21 @@ test('the shortest record of each kind has the fields in their order', () => {
   expect(lineOf({ kind: 'stop', version: '1' })).toBe(
     `{"id":7,"time":"2026-02-03T04:05:06.789Z","kind":"stop","version":"1","revision":3,"prev":"${'ab'.repeat(32)}"}`,
   )
-  expect(encodeEntry(access('a'))).toBe(
+  expect(encodeEntry(access('a'), () => 'never asked')).toBe(
     '"kind":"access","request":"request-a","principal":{"hostname":"app-1","ip":"100.64.0.7","tags":["tag:app"]},"action":"get","authorized":true,"secret":"prod/a","secretVersion":3,"result":"ok"',
   )
+})
+
+test('C2: a record has what nobody can guess: the id of a request, or salt', () => {
+  expect(encodeEntry({ kind: 'stop', version: '1' }, () => '0123456789abcdef')).toBe(
+    '"kind":"stop","version":"1","salt":"0123456789abcdef"',
+  )
+  const ids = new Set(Array.from({ length: 2000 }, nextRequestId))
+  expect(ids.size).toBe(2000)
+  for (const id of ids) expect(id).toMatch(/^[0-9a-f]{24}$/)
+  const salts = new Set(Array.from({ length: 2000 }, nextSalt))
+  expect(salts.size).toBe(2000)
+  for (const salt of salts) expect(salt).toMatch(/^[0-9a-f]{16}$/)
 })
 
 test('the hash is the SHA-256 of the bytes of a line', () => {

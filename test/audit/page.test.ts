@@ -41,8 +41,9 @@ async function allPages(
   const pages: Page[] = []
   let records: AuditRecord[] = []
   let cursor: { after: number; before?: number } | undefined = { after: 0 }
+  const kept = { ...bounds, takenBack: new Map() }
   while (cursor) {
-    const page: Page = await pageOf(path, { ...question, ...cursor }, bounds)
+    const page: Page = await pageOf(path, { ...question, ...cursor }, kept)
     pages.push(page)
     records = question.newest ? [...page.records, ...records] : [...records, ...page.records]
     if (page.after !== undefined) cursor = { after: page.after }
@@ -53,7 +54,7 @@ async function allPages(
 
 async function whole(filter: Filter): Promise<AuditRecord[]> {
   const found: AuditRecord[] = []
-  for await (const { record } of queryLog(path, filter)) found.push(record)
+  for await (const record of queryLog(path, filter)) found.push(record)
   return found
 }
 

@@ -11,7 +11,7 @@ const log = new URL('../vectors/audit/whole/orderly/log', import.meta.url).pathn
 
 async function ask(filter: Filter, path = log): Promise<AuditRecord[]> {
   const records: AuditRecord[] = []
-  for await (const { record } of queryLog(path, filter)) records.push(record)
+  for await (const record of queryLog(path, filter)) records.push(record)
   return records
 }
 
@@ -44,9 +44,11 @@ test.each<[string, Filter, number[]]>([
   ['what nodes with a tag did', { principal: 'tag:prod' }, [3, 8, 10, 15]],
   ['what a node did', { principal: 'app-1' }, [3, 8, 10, 15]],
   ['what came from an address', { principal: '100.64.0.9' }, [9]],
+  ['U21: a login in another case', { principal: 'Alice@Example.COM' }, [4, 5]],
+  ['U21: a node in another case', { principal: 'APP-1' }, [3, 8, 10, 15]],
   ['nobody', { principal: 'bob@example.com' }, []],
   ['an action', { action: 'put' }, [4, 8]],
-  ['how it came out', { result: 'denied' }, [8]],
+  ['how it came out', { outcome: 'denied' }, [8]],
   ['kinds', { kinds: ['start', 'stop'] }, [2, 7, 11, 13, 16]],
   ['since', { since: new Date('2026-02-03T04:05:20.789Z') }, [14, 15, 16]],
   ['until', { until: new Date('2026-02-03T04:05:09.789Z') }, [1, 2]],
@@ -79,7 +81,7 @@ test('segments that end before the time that is asked for are not opened', async
   }
   const found: unknown[] = []
   const since = new Date(Date.UTC(2026, 0, 1, 3))
-  for await (const { record } of queryLog('/log', { since, kinds: ['access'] }, { files })) {
+  for await (const record of queryLog('/log', { since, kinds: ['access'] }, { files })) {
     found.push(record.kind === 'access' && record.secret)
   }
   expect(found).toEqual(['prod/3', 'prod/4'])

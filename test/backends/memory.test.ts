@@ -1,14 +1,20 @@
 import { canonical } from '../../server/backends/content.ts'
 import { backendContract } from '../contract/backend.ts'
-import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
+import { MemoryBackend, ownerOf, SharedMemory } from '../support/memory-backend.ts'
 
 backendContract('the memory of a test', async () => {
   const shared = new SharedMemory()
   const revisionOf = (name: string): number => shared.projections.get(name)?.revision ?? 0
   return {
-    backend: new MemoryBackend('one', shared),
-    again: new MemoryBackend('one', shared),
-    other: new MemoryBackend('two', shared),
+    backend: new MemoryBackend(ownerOf('one'), shared),
+    again: new MemoryBackend(ownerOf('one'), shared),
+    sibling: new MemoryBackend(ownerOf('one', { backend: 2 }), shared),
+    successor: new MemoryBackend(
+      ownerOf('one', { branch: 'c'.repeat(16), former: ['b'.repeat(16)] }),
+      shared,
+    ),
+    stray: new MemoryBackend(ownerOf('one', { branch: 'd'.repeat(16) }), shared),
+    other: new MemoryBackend(ownerOf('two'), shared),
     marks: true,
     takesBytes: 760 * 1024,
     secrets: [],

@@ -24,7 +24,7 @@ test('a mirror that was set up with onDrift adopt opens, and overwrites', async 
     config: adopting as OpenBaoConfig,
   })
   expect(sealed.config).toContain('"adopt"')
-  const backends = [{ ...sealed, secrets: 0, orphans: 0 }]
+  const backends = [{ ...sealed, secrets: 0, orphans: 0, copies: 0 }]
   const store: Pick<Store, 'backends'> = { backends: async () => ({ backends, nextId: 3 }) }
   const [found] = await new BackendRegistry(store as Store, keyring).all()
   expect(found?.config).toEqual(config)

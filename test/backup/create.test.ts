@@ -12,12 +12,15 @@ import { directoryTarget } from '../../server/backup/targets/directory.ts'
 import { Keyring } from '../../server/crypto/keyring.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
 import { openRootKey } from '../../server/crypto/root-key.ts'
+import { rotateRoot } from '../../server/crypto/root-rotation.ts'
 import type { Gate } from '../../server/gate/gate.ts'
 import { systemCall } from '../../server/gate/system.ts'
 import type { Store } from '../../server/store/contract.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
+import { ManualTimers } from '../audit/fixtures.ts'
 import { startService } from '../support/service.ts'
 import { type MadeState, madeState } from './made.ts'
+import { silentLogger } from '../../server/platform/logger.ts'
 
 let made: MadeState
 let store: Store
@@ -58,10 +61,23 @@ const left = (): string[] => [
   ...readdirSync(made.state).filter((name) => name.endsWith('.snapshot')),
 ]
 
+test('A5: a backup whose root key was rotated while it was made is not made, and leaves nothing', async () => {
+  const stored = await store.keys()
+  const { id } = store.identity
+  const { rootKey } = await openRootKey([localKeyProvider(made.keyFile)], stored.wraps, id)
+  const { abandoned, outcome } = await create(async () => {
+    keyring.adopt(rotateRoot(id, rootKey, stored).keyring)
+  })
+  expect(outcome).toMatchObject({ code: 'conflict' })
+  expect(abandoned).toEqual([expect.stringContaining('the root key was rotated meanwhile')])
+  expect(left()).toEqual([])
+})
+
 test('a run of the job lists its target once', async () => {
   const target = directoryTarget(made.backups)
   let lists = 0
   const clock = { now: Date.UTC(2026, 0, 1) }
+  const timers = new ManualTimers()
   const job = new BackupJob({
     store,
     keyring,
@@ -79,9 +95,11 @@ test('a run of the job lists its target once', async () => {
     auditDirectory: join(made.state, 'audit'),
     target: { ...target, list: () => (lists++, target.list()) },
     keep: { last: 1, daily: 0, weekly: 0, monthly: 0 },
-    memory: await BackupMemory.open(join(made.state, 'backups.json')),
+    memory: await BackupMemory.open(join(made.state, 'backups.json'), target.description, timers),
     clock: () => new Date(clock.now),
-    say: () => {},
+    timers,
+    adoption: { adopted: () => true, start: { number: 1, record: `1 ${'0'.repeat(64)}` } },
+    logger: silentLogger,
   })
   const run = async (): Promise<string> => {
     job.want()
@@ -91,10 +109,15 @@ test('a run of the job lists its target once', async () => {
   }
   expect(await run()).not.toContain('deleted')
   expect(lists).toBe(1)
-  // The second follows the first, and replaces it.
+  // The second follows the first, which stays until another one follows the second.
+  expect(await run()).not.toContain('deleted')
   expect(await run()).toContain('; 1 deleted that were not to be kept')
-  expect(lists).toBe(2)
-  expect(readdirSync(made.backups)).toEqual([expect.stringContaining('sotto-20260103T')])
+  expect(lists).toBe(3)
+  expect(readdirSync(made.backups)).toEqual([
+    expect.stringContaining('sotto-20260103T'),
+    expect.stringContaining('sotto-20260104T'),
+    expect.stringContaining('sotto-target-'),
+  ])
 })
 
 test('what is broken off leaves nothing, and rejects with the reason', async () => {

@@ -160,15 +160,15 @@ async function makeLive(path: string): Promise<
   )
   const service = await startService({}, { state, tailnet: { nodes } })
   const store = await openStore(join(state, 'sotto.db'))
-  const { keys, wraps } = await store.keys()
+  const stored = await store.keys()
   const { id } = store.identity
   const local = localKeyProvider(join(state, 'local.key'))
-  const { rootKey } = await openRootKey([local], wraps, id)
+  const { rootKey } = await openRootKey([local], stored.wraps, id)
   const backups = join(path, 'backups')
   mkdirSync(backups)
   return {
     store,
-    keyring: Keyring.open(id, rootKey, keys),
+    keyring: Keyring.open(id, rootKey, stored.keys, stored),
     clients: Object.keys(nodes).map((from) => service.client(from)),
     audit: join(state, 'audit'),
     backups,

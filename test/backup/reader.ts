@@ -1,5 +1,5 @@
 /**
- * Reads what docs/backup-format.md describes, written from that page and docs/format.md alone: nothing
+ * Reads what docs/internals/backup-format.md describes, written from that page and docs/internals/format.md alone: nothing
  * of the server is in it, and its cryptography is WebCrypto's.
  */
 import type { Reason } from '../vectors/backup/backup-vector.ts'
@@ -30,12 +30,14 @@ const utf8 = new TextEncoder()
 export async function readBackup(file: Bytes, rootKey: Bytes): Promise<Contents> {
   if (new TextDecoder().decode(file.subarray(0, 12)) !== 'sotto backup') throw new Refusal('magic')
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
-  if (view.getUint32(12) !== 1) throw new Refusal('format')
+  const format = view.getUint32(12)
+  if (format !== 1 && format !== 2) throw new Refusal('format')
   const fieldsEnd = 20 + view.getUint32(16)
   const body = fieldsEnd + 61
   if (body > file.length) throw new Refusal('head')
-  const { store, chunks, last, end } = readFields(view, fieldsEnd)
-  if (end !== fieldsEnd) throw new Refusal('head')
+  const { store, chunks, last, root, end } = readFields(view, fieldsEnd, format)
+  // What follows the fields of format 2 is of a later release.
+  if (format === 1 && end !== fieldsEnd) throw new Refusal('head')
   const size = (chunks - 1) * 65_536 + last
   if (file.length !== body + size + 16 * chunks) throw new Refusal('size')
 
@@ -51,6 +53,8 @@ export async function readBackup(file: Bytes, rootKey: Bytes): Promise<Contents>
     'file-key',
     associated,
   )
+  const named = hex((await derive(rootKey, store, 'root-fingerprint')).slice(0, 16))
+  if (format === 2 && root !== named) throw new Refusal('root')
   const key = await aes(fileKey)
   const content = new Uint8Array(size)
   for (let index = 0, at = body; index < chunks; index++) {
@@ -62,14 +66,15 @@ export async function readBackup(file: Bytes, rootKey: Bytes): Promise<Contents>
     content.set(await open(key, nonce, file.slice(at, at + length), 'chunk'), index * 65_536)
     at += length
   }
-  return readContent(content)
+  return readContent(content, format)
 }
 
 /** The fields in the clear, and where they end. */
 function readFields(
   view: DataView,
   limit: number,
-): { store: string; chunks: number; last: number; end: number } {
+  format: number,
+): { store: string; chunks: number; last: number; root: string | undefined; end: number } {
   let at = 20
   const take = (): number => {
     if (at + 4 > limit) throw new Refusal('head')
@@ -89,27 +94,31 @@ function readFields(
   const chunks = take()
   const last = take()
   for (let left = take() * 3; left > 0; left--) word()
-  return { store, chunks, last, end: at }
+  const root = format === 1 ? undefined : word()
+  return { store, chunks, last, root, end: at }
 }
 
-async function readContent(content: Bytes): Promise<Contents> {
+async function readContent(content: Bytes, format: number): Promise<Contents> {
   const length = new DataView(content.buffer).getUint32(0)
   const manifest = JSON.parse(new TextDecoder().decode(content.subarray(4, 4 + length))) as {
     format?: unknown
     log?: unknown
-    parts?: { name: string; size: number; sha256: string }[]
+    logs?: { after?: unknown; last?: unknown }[]
+    parts?: { name: string; size: number; sha256?: string }[]
   }
   const named = manifest.parts ?? []
   const total = named.reduce((sum, part) => sum + part.size, 4 + length)
   const sound = named.every(({ name }) => /^(sotto\.db|audit\/\d{20}\.jsonl)$/.test(name))
-  const whole = manifest.format === 1 && manifest.log !== undefined && total === content.length
+  const logs = format === 1 ? manifest.log !== undefined : manifest.logs?.every(({ last }) => last)
+  const whole = manifest.format === format && logs === true && total === content.length
   if (!whole || !sound || named[0]?.name !== 'sotto.db') throw new Refusal('manifest')
   const parts: Contents['parts'] = []
   let at = 4 + length
   for (const { name, size, sha256 } of named) {
     const bytes = content.slice(at, at + size)
     at += size
-    if (hex(new Uint8Array(await subtle.digest('SHA-256', bytes))) !== sha256) {
+    const found = hex(new Uint8Array(await subtle.digest('SHA-256', bytes)))
+    if (format === 1 && found !== sha256) {
       throw new Refusal('part')
     }
     parts.push([name, bytes])

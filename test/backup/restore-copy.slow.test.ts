@@ -112,7 +112,7 @@ test('what is broken off leaves no store, at the terminal too', async () => {
     stderr: output,
     now: Date.now,
     onInterrupt(act) {
-      act()
+      act('SIGINT')
       return { [Symbol.dispose]() {} }
     },
   }

@@ -1,5 +1,6 @@
 /** A store comes back from a backup as it was, gives no number twice, and says what happened. */
 import {
+  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -11,6 +12,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { encodeEntry, encodeLine, macEnding } from '../../audit/line.ts'
+import type { Entry } from '../../audit/record.ts'
+import { findRecord } from '../../audit/recovery.ts'
 import { verifyLog } from '../../audit/verify.ts'
 import { directoryTarget } from '../../server/backup/targets/directory.ts'
 import { previewRestore } from '../../server/backup/restore/preview.ts'
@@ -92,11 +96,14 @@ test('every secret, version, pointer, tombstone and author comes back, and the k
   expect(restored).toMatchObject({ skipped: NUMBERS_SKIPPED, lost: [], logAfter: { id: 0 } })
   const store = await openStore(join(to, 'sotto.db'))
   expect(store.identity.restored).toEqual({
+    branch: restored.branch,
+    revision: backup.manifest.store.revision + 1001,
     backup: backup.name,
     takenAt: '2026-05-06T07:08:09.010Z',
     takenRevision: backup.manifest.store.revision,
     by: 'op',
     at: '2026-06-07T08:09:10.011Z',
+    former: backup.manifest.store.branch,
     floor: 1000,
   })
   await store.close()
@@ -250,6 +257,62 @@ test('a log that is not the one behind the backup is refused, and nothing is mad
     })
   }
   expect(existsSync(to) ? readdirSync(to) : []).not.toContain('sotto.db')
+})
+
+test('A6: a log of another branch is refused: it gave the same numbers to other values', async () => {
+  const early = await made.backUp()
+  await restore(made.pathOf(early))
+  const drill = join(made.path, 'drill')
+  renameSync(to, drill)
+  {
+    await using copy = await startService({}, { state: drill })
+    await copy.client().put('prod/a', bytes('of the drill'))
+  }
+  const { branch } = early.manifest.store
+  const refused = { code: 'store_foreign', message: expect.stringContaining(`of branch ${branch}`) }
+  const audit = join(drill, 'audit')
+  await expect(restore(made.pathOf(early), { audit })).rejects.toMatchObject(refused)
+  using keys = made.keys()
+  const source = await fileSource(made.pathOf(early))
+  await expect(previewRestore({ source, keys, audit })).rejects.toMatchObject(refused)
+  // With a backup of its own it continues.
+  const own = await backUp(
+    { stateDir: drill, keyFile: undefined },
+    { operator: 'op' },
+    { target: directoryTarget(made.backups) },
+  )
+  expect(await restore(made.pathOf(own), { audit })).toMatchObject({ skipped: 0 })
+})
+
+test('B6: a log that others wrote on is refused, with whatever MAC', async () => {
+  const backup = await made.backUp()
+  const { last } = backup.manifest.log ?? {}
+  const audit = join(made.state, 'audit')
+  const folder = join(made.path, 'log')
+  const entry = { ...recordsIn(audit).find(({ kind }) => kind === 'change') }
+  for (const key of ['id', 'time', 'revision', 'prev', 'mac', 'salt']) delete entry[key]
+  const line = encodeEntry({ ...entry, secretVersion: 900 } as unknown as Entry, () => '')
+  const head = recordsIn(audit).at(-1)?.['id'] as number
+  const known = await findRecord(audit, head)
+  const stamp = { id: head + 1, time: '2026-05-06T07:08:10.000Z', revision: 0 }
+  const forged = encodeLine(line, { ...stamp, prev: known?.hash ?? '' })
+  expect(head).toBeGreaterThan(last?.id ?? Infinity)
+  const withLine = (text: string): ReturnType<typeof restore> => {
+    rmSync(folder, { recursive: true, force: true })
+    cpSync(audit, folder, { recursive: true })
+    const newest = readdirSync(folder).toSorted().at(-1) ?? ''
+    appendFileSync(join(folder, newest), `${text}\n`)
+    return restore(made.pathOf(backup), { audit: folder })
+  }
+  await expect(withLine(forged.slice(0, -1) + macEnding('ab'.repeat(32)))).rejects.toMatchObject({
+    code: 'audit_damaged',
+    message: expect.stringMatching(/no valid MAC/),
+    hint: expect.stringContaining('Restore without --audit'),
+  })
+  // Without a MAC it is in no batch, as what a crash leaves: left out.
+  expect((await withLine(forged)).lost).toEqual([])
+  await using service = await startService({}, { state: to })
+  expect(await service.client().put('prod/a', bytes('four'))).toBe(4)
 })
 
 test('the log comes back whole out of several backups, and else begins behind what is known', async () => {

@@ -29,6 +29,7 @@ import {
   processorSeconds,
   sottoProgram,
   residentBytes,
+  servingSeconds,
   setec,
   sotto,
 } from './servers.ts'
@@ -120,18 +121,25 @@ async function compareLoad(what: string, shot: Shot): Promise<Row[]> {
   }
   for (const connections of [1, 16, 64]) {
     const costs = new Map<Contestant, number[]>(all.map((each) => [each, []]))
+    const serving = new Map<Contestant, number[]>(all.map((each) => [each, []]))
     const rates = await alternate(all, async (each) => {
       const before = processorSeconds(each.pid)
+      const servingBefore = servingSeconds(each.pid)
       const options = { connections, seconds: SECONDS, scratch: scratch.path }
       const served = await serve(each.url, shot, options)
       const seconds = processorSeconds(each.pid) - before
       costs.get(each)?.push((seconds / served.answers) * 1e6)
+      const ofThread = servingSeconds(each.pid) - servingBefore
+      serving.get(each)?.push((ofThread / served.answers) * 1e6)
       return rateOf(served)
     })
     const [own, ...others] = all
     for (const other of others) {
       const head = `${what}, ${connections} connection${connections === 1 ? '' : 's'}`
       rows.push(row(`${head}: processor time`, own, other, costs, 'µs'))
+      if (other.name === 'base') {
+        rows.push(row(`${head}: processor time of the serving thread`, own, other, serving, 'µs'))
+      }
       rows.push(row(`${head}: rate`, own, other, rates, 'req/s'))
     }
   }

@@ -8,11 +8,15 @@ import { configureWriter } from '../../server/store/sqlite/open.ts'
 import { createStore } from '../../server/store/sqlite/store.ts'
 
 const VALUE_BYTES = 1024
-/** No record of a server that serves the store later has such an id. */
-const FIRST_AUDIT = 2 ** 40
+/** No record of a server that serves the store later has such an id, and each is newer. */
+const FIRST_AUDIT = -(2 ** 40)
 
-/** Makes a store of `--dev` with `count` secrets of 1 KiB, `fill/0` and so on, in `directory`. */
-export async function makeFilled(directory: string, count: number): Promise<void> {
+/** Makes a store of `--dev` with `count` secrets of 1 KiB, or so many bytes, `fill/1` and so on, in `directory`. */
+export async function makeFilled(
+  directory: string,
+  count: number,
+  bytes: number = VALUE_BYTES,
+): Promise<void> {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const id = '00112233445566778899aabbccddeeff'
   const createdAt = '2026-01-01T00:00:00.000Z'
@@ -23,7 +27,11 @@ export async function makeFilled(directory: string, count: number): Promise<void
   const wrapped = await key.wrap(rootKey, id)
   const wrap = { provider: key.name, fingerprint: await key.fingerprint(), createdAt, wrapped }
   const path = join(directory, 'sotto.db')
-  createStore(path, { identity: { id, development: true, createdAt }, keys, wraps: [wrap] })
+  createStore(path, {
+    identity: { id, development: true, createdAt, branch: '0'.repeat(16) },
+    keys,
+    wraps: [wrap],
+  })
   const db = new Database(path)
   configureWriter(db)
   const secret = db.prepare(`
@@ -39,7 +47,7 @@ export async function makeFilled(directory: string, count: number): Promise<void
     for (let at = 1; at <= count; at++) {
       const name = `fill/${at}`
       const state = { name, incarnation: 1, active: 1, highest: 1, versions: [1], removed: [] }
-      const value = Buffer.alloc(VALUE_BYTES, String(at))
+      const value = Buffer.alloc(bytes, String(at))
       const { keyId, wrappedKey, sealed } = keyring.seal(
         { name, incarnation: 1, version: 1 },
         value,

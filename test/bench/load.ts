@@ -53,7 +53,7 @@ export async function serve(
 ): Promise<Served> {
   const script = join(scratch, 'shot.lua')
   writeFileSync(script, luaFor(shot))
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, url]
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', script, url]
   const { stdout } = await run('wrk', args)
   return servedIn(stdout, url)
 }

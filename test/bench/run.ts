@@ -1,13 +1,16 @@
 /**
- * Runs a bench: `npm run bench [-- SECTION…]` compares servers, and `npm run bench -- copy`, `mirror [COUNT]` or
- * `tailnet` is one of the others.
+ * Runs a bench: `npm run bench [-- SECTION…]` compares servers, and `npm run bench -- copy`, `flood`, `holdings [COUNT]`,
+ * `mirror [COUNT]`, `watch [SECTION…]` or `tailnet` is one of the others.
  */
 import { spawnSync } from 'node:child_process'
 
 const others: Readonly<Record<string, string>> = {
   copy: 'copy.ts',
+  flood: 'flood.ts',
+  holdings: 'holdings.ts',
   mirror: 'mirror.ts',
   tailnet: '../tailnet/bench.ts',
+  watch: 'watch.ts',
 }
 
 const args = process.argv.slice(2)

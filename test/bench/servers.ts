@@ -71,7 +71,16 @@ export function residentBytes(pid: number): number {
 
 /** Seconds of processor time that all threads of the process used, in their own code and in the kernel. */
 export function processorSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return secondsIn(`/proc/${pid}/stat`)
+}
+
+/** The same of the first thread alone, which serves. */
+export function servingSeconds(pid: number): number {
+  return secondsIn(`/proc/${pid}/task/${pid}/stat`)
+}
+
+function secondsIn(path: string): number {
+  const stat = readFileSync(path, 'utf8')
   // The name of the program comes before these, in parentheses, and may hold spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND

@@ -1,8 +1,6 @@
 /** Plays transcripts: runs each step, and compares what it answers with what the file says. */
-import { isUtf8 } from 'node:buffer'
 import { expect } from 'vitest'
-import type { Io, Output } from '../../cli/terminal/io.ts'
-import { run } from '../../cli/run.ts'
+export { inProcess } from './in-process.ts'
 import { mismatch, type Step, splitWords, substitute, type Variables } from './transcript.ts'
 
 /** What a step answered. */
@@ -54,47 +52,17 @@ export async function play(
   expect(answered, `${file}:${step.line}: ${step.command}`).toEqual(wanted)
 }
 
-/** The variables that the field `env` sets, one a line. */
-export function environmentOf({ field }: Pick<Played, 'field'>): Record<string, string> {
+/** `env`, changed by the lines of the field `env`: `NAME=VALUE` sets a variable, `NAME` alone removes one. */
+export function environmentOf(
+  { field }: Pick<Played, 'field'>,
+  env: Readonly<Record<string, string>> = {},
+): Record<string, string> {
   const lines = field('env').split('\n').filter(Boolean)
-  return Object.fromEntries(
-    lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
-  )
-}
-
-/** Runs the command line inside this process: the same code over the same sockets, without a start-up each. */
-export async function inProcess(
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-  input: Uint8Array = new Uint8Array(0),
-  now: () => number = Date.now,
-): Promise<Answered> {
-  const stdout = collector()
-  const stderr = collector()
-  const io: Io = {
-    stdin: {
-      isTTY: false,
-      chunks: async function* chunks() {
-        yield input
-      },
-    },
-    stdout,
-    stderr,
-    now,
-    onInterrupt: () => ({ [Symbol.dispose]: () => {} }),
-  }
-  const exit = String(await run(args, io, env))
-  return { stdout: stdout.text(), stderr: stderr.text(), exit }
-}
-
-function collector(): Output & { text(): string } {
-  const parts: Buffer[] = []
-  return {
-    isTTY: false,
-    write: async (data) => void parts.push(Buffer.from(data as string)),
-    text: () => {
-      const all = Buffer.concat(parts)
-      return all.toString(isUtf8(all) ? 'utf8' : 'hex')
-    },
-  }
+  const removed = lines.filter((line) => !line.includes('='))
+  const set = lines.flatMap((line) => {
+    const [, name = '', value = ''] = /^([^=]+)=(.*)$/.exec(line) ?? []
+    return name === '' ? [] : [[name, value] as const]
+  })
+  const kept = Object.entries(env).filter(([name]) => !removed.includes(name))
+  return Object.fromEntries([...kept, ...set])
 }

@@ -57,6 +57,19 @@ const tailnet = {
       tags: ['tag:audit'],
       rules: [{ action: ['audit'], secret: ['*'] }],
     },
+    '127.0.0.6': {
+      name: 'rotator',
+      user: 'rotator@example.com',
+      rules: [
+        { action: ['rotation:view', 'rotation:edit', 'rotation:run'], secret: ['*'] },
+        { action: ['get', 'info', 'put', 'activate'], secret: ['rotated/*'] },
+      ],
+    },
+    '127.0.0.7': {
+      name: 'app-2',
+      tags: ['tag:app', 'tag:prod'],
+      rules: [{ action: ['info'], secret: ['rolled/*'] }],
+    },
     '127.0.0.4': { name: 'stranger', user: 'nobody@example.com', rules: [] },
   },
 }
@@ -72,6 +85,9 @@ beforeAll(async () => {
   writeFileSync(file, JSON.stringify(tailnet))
   writeFileSync(join(directory.path, 'identity'), identity, { mode: 0o600 })
   await makeLogs(directory.path)
+  mkdirSync(join(directory.path, 'lint/deploy'), { recursive: true })
+  writeFileSync(join(directory.path, 'lint/deploy/.env'), 'PORT=${PORT:-80}\nAPI_TOKEN=abcd\n')
+  writeFileSync(join(directory.path, 'lint/README.md'), 'Nothing to see.\n')
   const backups = join(directory.path, 'backups')
   mkdirSync(backups)
   const broken = 'sotto-20260102T030405.006Z-00112233445566778899aabbccddeeff-r7.backup'
@@ -97,7 +113,8 @@ const noTerminal =
     : undefined
 if (noTerminal) console.warn(`Transcripts of the terminal are skipped: ${noTerminal}`)
 
-test.concurrent.for(files)('%s', { timeout: 60_000 }, async (file, { skip }) => {
+// They run at the same time: each takes as long as all of them together.
+test.concurrent.for(files)('%s', { timeout: 180_000 }, async (file, { skip }) => {
   if (noTerminal && file.startsWith('terminal')) skip(noTerminal)
   const steps = readTranscript(readFileSync(join(here, file), 'utf8'))
   const variables: Variables = new Map([
@@ -116,7 +133,7 @@ function act(clock: { now: number }, where: string): (played: Played) => Promise
   return async (played) => {
     const { program, args, field, has } = played
     if (program !== 'sotto') throw new Error(`${where} runs ${program}, not sotto`)
-    const env = { SOTTO_SERVER: server.url, ...environmentOf(played) }
+    const env = environmentOf(played, { SOTTO_SERVER: server.url })
     clock.now += Number(field('clock')) * 1000
     if (has('dialog')) return onTerminal(args, env, field('dialog'))
     const input = has('stdin-hex')

@@ -6,6 +6,7 @@ import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { Client, ServerError } from '../../client/client.ts'
 import { SottoError } from '../../client/api/errors.ts'
+import { makePair } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 import { listening, type Received, type Scripted, scripted, scriptedBytes } from './scripted.ts'
 
@@ -192,6 +193,29 @@ test.each([
   expect(error).toBeInstanceOf(ServerError)
   expect({ code: error.code, message: error.message }).toEqual({ code, message })
   expect(error).toMatchObject({ status })
+})
+
+test('an answer says how long to wait, in seconds', async () => {
+  const after = async (header: string): Promise<number | undefined> => {
+    await using server = await answering(503, { 'Retry-After': header }, '')
+    const error = await failure(new Client({ server: server.url }).get('a'))
+    return (error as ServerError).retryAfterMs
+  }
+  expect(await after('7')).toBe(7000)
+  expect(await after('0')).toBe(0)
+  expect(await after('Wed, 21 Oct 2026 07:28:00 GMT')).toBeUndefined()
+  expect(await after('-1')).toBeUndefined()
+})
+
+test('U17: what may come from something in front of the server is told as such', async () => {
+  const hintFor = async (status: number, headers: Record<string, string> = {}) => {
+    await using server = await answering(status, headers, '<html>')
+    return (await failure(new Client({ server: server.url }).get('a'))).hint
+  }
+  const hint = 'A proxy or a load balancer may have answered, and not the server: look at both.'
+  for (const status of [407, 502, 503, 504, 511]) expect(await hintFor(status)).toBe(hint)
+  expect(await hintFor(503, { 'Sotto-Error': 'overloaded' })).toBeUndefined()
+  expect(await hintFor(500)).toBeUndefined()
 })
 
 test('a redirect is not followed; the hint names where to go', async () => {
@@ -408,6 +432,17 @@ test('https to a server of plain http says so', async () => {
   })
 })
 
+test('V10: http to a server that speaks TLS says so', async () => {
+  const { certificate: cert, key } = makePair(['localhost'])
+  await using server = await listening(createServer({ cert, key }))
+  const error = await failure(new Client({ server: server.url }).get('a'))
+  expect(error).toMatchObject({
+    code: 'unreachable',
+    message: expect.stringContaining('closed the connection without an answer'),
+    hint: 'Check whether the URL should begin with https://.',
+  })
+})
+
 const openssl = 'openssl'
 const hasOpenssl = spawnSync(openssl, ['version']).status === 0
 
@@ -424,6 +459,8 @@ test.skipIf(!hasOpenssl)('a certificate that nobody vouches for is not trusted',
   expect(await failure(new Client({ server: url }).delete('a'))).toMatchObject({
     code: 'unreachable',
     message: `Cannot delete "a": the certificate of ${url} is not trusted (DEPTH_ZERO_SELF_SIGNED_CERT)`,
+    // U21: the variables of Node, which it reads before the program begins.
+    hint: expect.stringMatching(/NODE_EXTRA_CA_CERTS=FILE.*NODE_USE_SYSTEM_CA=1/) as string,
   })
   expect(calls).toBe(0)
 })

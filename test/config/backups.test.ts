@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { asSottoError } from '../../client/api/errors.ts'
 import { DEFAULT_KEEP } from '../../server/backup/retention.ts'
 import { readBackupPlace, readServerConfig } from '../../server/config/config.ts'
-import type { Environment } from '../../server/config/settings/given.ts'
+import type { Environment } from '../../client/api/given.ts'
 
 const state = ['--state-dir', '/s']
 const DAY_MS = 24 * 3600 * 1000
@@ -49,7 +49,7 @@ test('a bucket is reached as it is said', () => {
   }
   expect(backupsOf([], env)).toEqual({ place, keep: undefined, rehearsal: undefined })
   const { SOTTO_BACKUP_TO: where, ...others } = env
-  const flags = { value: () => undefined, on: () => false }
+  const flags = () => undefined
   expect(readBackupPlace(where, flags, others)).toEqual(place)
   expect(readBackupPlace('/mnt', flags, others)).toEqual({ kind: 'directory', path: '/mnt' })
 })
@@ -78,7 +78,9 @@ test('an endpoint in the clear is used on this machine, and where it is allowed'
   expect(near?.place).not.toHaveProperty('clear')
   const far = [...bucket, '--backup-endpoint', 'http://minio:9000']
   expect(backupsOf([...far, '--backup-insecure'])?.place).toMatchObject({ clear: true })
-  expect(refusal(far)).toMatch(/^unsafe: .*"minio": backups would cross the network in the clear/)
+  expect(refusal(far)).toMatch(
+    /^unsafe: Cannot use "minio" as --backup-endpoint: backups would cross the network in the clear/,
+  )
 })
 
 describe('refused with what to do', () => {
@@ -94,9 +96,12 @@ describe('refused with what to do', () => {
     ],
     [
       ['--backup-to', 'https://x/y'],
-      /Cannot keep backups at "https:\/\/x\/y"\. It is a directory, or/,
+      /Cannot keep backups at "https:\/\/x\/y", as --backup-to says: only s3:\/\/ is known\. It is a directory, or/,
     ],
-    [['--backup-to', 's3://'], /Cannot keep backups at "s3:\/\/"/],
+    [
+      ['--backup-to', 's3://'],
+      /Cannot keep backups at "s3:\/\/", as --backup-to says: it names no bucket/,
+    ],
     [['--backup-to', 's3://UPPER'], /Cannot keep backups at/],
     [['--backup-to', 's3://bucket//x'], /Cannot keep backups at/],
     [['--backup-to', 's3://bucket/a b'], /Cannot keep backups at/],
@@ -109,11 +114,11 @@ describe('refused with what to do', () => {
       [...bucket, '--backup-lock', 'governance:0d'],
       /as --backup-lock\. It looks like governance:30d/,
     ],
+    [[...bucket, '--backup-keep', '7'], /Cannot read "7" as --backup-keep\. It looks like/],
     [
-      [...bucket, '--backup-keep', '7'],
-      /Cannot read "7" as what to keep of backups\. It looks like/,
+      [...bucket, '--rehearse-every', '30d'],
+      /Cannot use "30d" as --rehearse-every: expected 1m to 20d\. .* or never/,
     ],
-    [[...bucket, '--rehearse-every', '30d'], /Cannot use "30d" as --rehearse-every\. .* or never/],
     [[...bucket, '--rehearse-every', '0m'], /Cannot use "0m" as --rehearse-every/],
   ])('%s', (args, reason) => {
     expect(refusal(args)).toMatch(reason)

@@ -78,6 +78,19 @@ test('where backends may be is an origin each, and nothing more', () => {
   }
 })
 
+test('A2: what the identity of the server may be used for is a role each, and nothing by default', () => {
+  const of = (given: string): unknown =>
+    readServerConfig(['--dev', '--backend-jwt-role', given], {}).backendJwtRoles
+  expect(readServerConfig(['--dev'], {}).backendJwtRoles).toBeUndefined()
+  expect(of('https://a/v1/auth/jwt/role/one, http://127.0.0.1:1/v1/ns/auth/k8s/role/two')).toEqual([
+    { origin: 'https://a', namespace: '', mount: 'jwt', role: 'one' },
+    { origin: 'http://127.0.0.1:1', namespace: 'ns', mount: 'k8s', role: 'two' },
+  ])
+  for (const wrong of ['', 'sotto', 'https://a', 'https://a/v1/auth/jwt/role/a,']) {
+    expect(() => of(wrong), wrong).toThrow(/--backend-jwt-role/)
+  }
+})
+
 test('the environment stands in for flags, switches too, and flags go before it', () => {
   const env = {
     SETEC_STATE_DIR: '/from-setec',
@@ -178,9 +191,18 @@ test('without settings, setec’s capability is read under both of its names', (
 describe('refused with what to do', () => {
   test.each([
     [[], /usage: sotto server needs --state-dir\. .*sotto init/],
-    [[...state, '--listen', '0.0.0.0:443'], /^unsafe: "0\.0\.0\.0" means every address/],
-    [[...state, '--listen', '[::]:443'], /^unsafe: "::" means every address/],
-    [[...state, '--listen', '443'], /"443" is not an address such as :443/],
+    [
+      [...state, '--listen', '0.0.0.0:443'],
+      /^unsafe: Cannot use "0\.0\.0\.0" as --listen: it means every address/,
+    ],
+    [
+      [...state, '--listen', '[::]:443'],
+      /^unsafe: Cannot use "::" as --listen: it means every address/,
+    ],
+    [
+      [...state, '--listen', '443'],
+      /Cannot use "443" as --listen: it is not an address such as :443/,
+    ],
     [[...state, '--listen', ':65536'], /is not an address/],
     [[...state, '--tls-cert', 'c'], /--tls-cert and --tls-key go together/],
     [[...state, '--tls-cert', 'c', '--tls-key', 'k', '--plain-http'], /--plain-http does not go/],
@@ -201,17 +223,24 @@ describe('refused with what to do', () => {
     [[...state, '--tailnet', 'x'], /--tailnet goes with --dev alone/],
     [['--dev', '--plain-http'], /--plain-http does not go with --dev/],
     [['--dev', '--tls-cert', 'c'], /--tls-cert does not go with --dev/],
-    [[...state, '--hostname', 'x'], /Unknown option '--hostname'\. .*tailscale set --hostname/],
-    [[...state, '--login-server', 'x'], /Unknown option '--login-server'\. .*tailscale up/],
+    [
+      [...state, '--hostname', 'x'],
+      /There is no such flag: --hostname\. .*tailscale set --hostname/,
+    ],
+    [[...state, '--login-server', 'x'], /There is no such flag: --login-server\. .*tailscale up/],
     [[...state, '--kms-key', 'k', '--kms-endpoint', 'x'], /Cannot use "x" as --kms-endpoint/],
-    [['--dev', '--kms-key', 'k'], /--kms-key does not go with --dev/],
-    [['--dev', '--transit-key', 'k'], /--transit-key does not go with --dev/],
     [[...state, '--transit-key', 'k'], /--transit-key needs --transit-url/],
     [[...transit], /--transit-auth token needs --transit-token-file/],
     [[...transit, '--transit-auth', 'approle'], /approle needs --transit-role-id/],
     [[...transit, '--transit-auth', 'jwt'], /--transit-auth jwt needs --transit-role\./],
     [[...transit, '--transit-auth', 'x'], /Cannot log in by "x": .*It is token, approle/],
-    [[...state, '--nope'], /Unknown option '--nope'\. See `sotto help server`/],
+    [[...state, '--nope'], /There is no such flag: --nope\. See `sotto help server`/],
+    // V10
+    [[...state, '--listne', ':1'], /There is no such flag: --listne\. Did you mean --listen\?/],
+    [
+      [...state, '--listen'],
+      /The flag --listen needs a value: \[HOST\]:PORT\. See `sotto help server`/,
+    ],
   ])('%s', (args, reason) => {
     expect(refusal(args)).toMatch(reason)
   })

@@ -13,6 +13,12 @@ export interface BackendFixture extends AsyncDisposable {
   readonly again: Backend
   /** The same place, opened by another store. */
   readonly other: Backend
+  /** The same place, opened as another backend of the same store. */
+  readonly sibling: Backend
+  /** The same backend after a restore of the store: its branch is another, and the first one its former. */
+  readonly successor: Backend
+  /** The same backend of a branch that neither of them knows. */
+  readonly stray: Backend
   /** Whether marks can be kept. */
   readonly marks: boolean
   /** Bytes that a leaf may have at least. */
@@ -93,7 +99,10 @@ export function backendContract(kind: string, make: () => Promise<BackendFixture
 
     function next(text: string, version = 1, incarnation = 1): NewProjection {
       const fingerprint = Buffer.from(text).toString('hex').slice(0, 64).padEnd(64, '0')
-      return { content: contentOf(Buffer.from(text)), mark: { incarnation, version, fingerprint } }
+      return {
+        content: contentOf(Buffer.from(text)),
+        mark: { incarnation, version, fingerprint, start: 7 },
+      }
     }
 
     async function codeOf(attempt: Promise<unknown>): Promise<string> {
@@ -187,6 +196,43 @@ export function backendContract(kind: string, make: () => Promise<BackendFixture
       expect(await backend.readLeaf(same)).toEqual(value)
     })
 
+    test('A1: a leaf of another backend of the store is not taken for its own, nor removed', async () => {
+      const leaf = leafOf(fresh())
+      const value = Buffer.from('of the first')
+      await backend.writeLeaf(leaf, value)
+      expect(await codeOf(fixture.sibling.readLeaf(leaf))).toBe('backend_altered')
+      expect(await codeOf(fixture.sibling.writeLeaf(leaf, value))).toBe('conflict')
+      expect(await codeOf(fixture.sibling.removeLeaf(leaf))).toBe('conflict')
+      expect(await backend.readLeaf(leaf)).toEqual(value)
+    })
+
+    test('A6: a leaf is removed by its branch and by those that follow it, and by no other', async () => {
+      const leaf = leafOf(fresh())
+      const value = Buffer.from('of the first')
+      await backend.writeLeaf(leaf, value)
+      for (const other of [fixture.stray, fixture.successor]) {
+        expect(await other.readLeaf(leaf)).toEqual(value)
+        expect(await codeOf(other.writeLeaf(leaf, value))).toBe('conflict')
+      }
+      expect(await codeOf(fixture.stray.removeLeaf(leaf))).toBe('conflict')
+      await fixture.successor.removeLeaf(leaf)
+      expect(await backend.readLeaf(leaf)).toBeUndefined()
+      await fixture.successor.writeLeaf(leaf, value)
+      expect(await codeOf(backend.removeLeaf(leaf))).toBe('conflict')
+    })
+
+    test('A6: the place says who wrote there last, by compare-and-set', async () => {
+      expect(await backend.readClaim()).toBeUndefined()
+      const claim = { store: 'one', backend: 1, branch: 'b'.repeat(16), start: 3, record: '9 abc' }
+      await backend.writeClaim(claim, 0)
+      expect(await fixture.other.readClaim()).toEqual({ revision: 1, claim })
+      const later = { ...claim, start: 4, record: '12 def' }
+      expect(await codeOf(fixture.again.writeClaim(later, 0))).toBe('conflict')
+      await fixture.again.writeClaim(later, 1)
+      expect(await codeOf(backend.writeClaim(claim, 1))).toBe('conflict')
+      expect(await backend.readClaim()).toEqual({ revision: 2, claim: later })
+    })
+
     test('leaves are listed by number', async () => {
       const name = fresh()
       expect(await backend.leaves(name)).toEqual([])
@@ -256,7 +302,8 @@ export function backendContract(kind: string, make: () => Promise<BackendFixture
       const ours = await fixture.again.readProjection(name)
       const theirs = await fixture.other.readProjection(name)
       const { store = '' } = ours?.mark ?? {}
-      expect(ours?.mark).toEqual(fixture.marks ? { ...mark, store } : undefined)
+      const owner = { store, backend: 1, branch: 'b'.repeat(16) }
+      expect(ours?.mark).toEqual(fixture.marks ? { ...mark, ...owner } : undefined)
       expect(theirs?.mark).toEqual(ours?.mark)
       await fixture.write(name, { value: 'edited' })
       expect(await backend.readProjection(name)).toMatchObject({ revision: 2 })

@@ -45,7 +45,7 @@ const edited = (from: StoredBackend, to: StoredBackend): SavedBackend => ({
   backend: to,
   expected: from.mac,
 })
-const unused = { secrets: 0, orphans: 0 }
+const unused = { secrets: 0, orphans: 0, copies: 0 }
 
 /** A version whose value is in the backend `id`. */
 function reference(version: number, id: number): SealedVersion {
@@ -207,6 +207,20 @@ export function backendChanges(current: () => Store, reopen: () => Promise<Store
     const uses = async (): Promise<number[][]> =>
       (await store.backends()).backends.map(({ secrets, orphans }) => [secrets, orphans])
 
+    test('A2: what is to be unused is not changed once something is kept there, or about to be', async () => {
+      const moved = { ...edited(backend(1), backend(1, { config: '{}' })), unused: true }
+      const other = { ...edited(backend(2), backend(2, { config: '{}' })), unused: true }
+      const refused = async (saved: SavedBackend): Promise<void> =>
+        expect(store.saveBackend(change(next()), saved)).rejects.toMatchObject({ code: 'conflict' })
+      await put('app/key', 1, 1)
+      await refused(moved)
+      await store.noteWritten([place('app/key', 1, 2)])
+      await refused(other)
+      await store.forgetOrphan(place('app/key', 1, 2))
+      await store.saveBackend(change(next()), other)
+      await store.saveBackend(change(next()), { ...moved, unused: false })
+    })
+
     test('a number is taken first, and is burnt when nothing follows', async () => {
       const reserved = await reserve('a')
       expect(await row('a')).toEqual(reserved)
@@ -364,10 +378,27 @@ export function backendChanges(current: () => Store, reopen: () => Promise<Store
       const moved = [reference(1, 1), reference(2, 1)]
       await refused('conflict', moved, { ...to, expected: bytes('other') })
       await refused('internal', moved, { ...to, next: afterActivate(known, 2) })
-      await store.rehome(to, moved, false)
-      hand.intent++
-      const again = changeTo(hand.intent + 1, known, known)
-      await expect(store.rehome(again, moved, false)).rejects.toMatchObject({ code: 'internal' })
+    })
+
+    test('R1: sealed values are kept besides the references until a move says otherwise', async () => {
+      await hand.append('a')
+      await hand.append('a')
+      const found = (await store.find('a')) as SecretRow
+      const at = (id: number) => [reference(1, id), reference(2, id)]
+      const move = (moved: SealedVersion[], keeps: boolean) =>
+        store.rehome(changeTo(next(), found, found), moved, keeps)
+      const kept = async () =>
+        (await store.versions(undefined)).map((each) => each.kept !== undefined)
+      await move(at(1), true)
+      expect([await kept(), await store.copied(null)]).toEqual([[true, true], ['a']])
+      const value = (await store.read('a', 1))?.version?.kept
+      expect(Buffer.from(value ?? [])).toEqual(Buffer.from(sealedVersion(1).sealed))
+      await move(at(2), false)
+      expect([await kept(), await store.copied(null, 'a')]).toEqual([[true, true], ['a']])
+      await hand.removeVersion('a', 2)
+      expect(await kept()).toEqual([true])
+      await hand.remove('a')
+      expect(await store.copied(null)).toEqual([])
     })
 
     test('what a move wrote waits for the next attempt, unless its version is removed', async () => {
@@ -381,7 +412,7 @@ export function backendChanges(current: () => Store, reopen: () => Promise<Store
       await hand.remove('b')
       expect(await left()).toEqual([place('a', 2), place('b', 1)])
       expect(await uses()).toEqual([
-        [0, 3],
+        [0, 2],
         [0, 0],
       ])
     })

@@ -18,6 +18,7 @@ export const seed: StoreSeed = {
     id: '0123456789abcdef0123456789abcdef',
     development: false,
     createdAt: '2026-01-02T03:04:05.678Z',
+    branch: 'b0b1b2b3b4b5b6b7',
   },
   keys: [
     { id: 1, createdAt: '2026-01-02T03:04:05.678Z', state: 'retiring', sealed: bytes('key 1') },
@@ -64,8 +65,16 @@ export function sealedVersion(version: number, text = `value ${version}`): Seale
 
 /** `state` with its MAC. */
 export function withMac(state: SecretState): SecretRow {
-  const { name, incarnation, active, highest, versions, removed } = state
-  const covered = JSON.stringify([name, incarnation, active, highest, versions, removed])
+  const { name, incarnation, active, highest, versions, removed, settings = [] } = state
+  const covered = JSON.stringify([
+    name,
+    incarnation,
+    active,
+    highest,
+    versions,
+    removed,
+    ...settings,
+  ])
   return { ...state, mac: new Uint8Array(createHash('sha256').update(covered).digest()) }
 }
 

@@ -28,7 +28,7 @@ export function wrapChanges(current: () => Store, reopen: () => Promise<Store>):
       (await from.keys()).wraps.map(({ provider, fingerprint }) => `${provider} ${fingerprint}`)
 
     test('are added behind those that are there, and stay', async () => {
-      expect(await store.addWrap(wrapChange(1), recovery)).toBe(1)
+      expect(await store.addWrap(wrapChange(1), recovery, 1)).toBe(1)
       const wraps = [...seed.wraps, recovery]
       expect((await store.keys()).wraps).toEqual(wraps)
       await store.close()
@@ -37,10 +37,20 @@ export function wrapChanges(current: () => Store, reopen: () => Promise<Store>):
       expect(await again.head()).toEqual({ revision: 1, audit: { id: 1, hash: hashOf(1) } })
     })
 
+    test('are of the root key that there is: one of the key before is not added', async () => {
+      for (const number of [0, 2]) {
+        await expect(store.addWrap(wrapChange(1), recovery, number)).rejects.toMatchObject({
+          code: 'conflict',
+          message: expect.stringContaining('the root key was replaced') as string,
+        })
+      }
+      expect((await store.keys()).wraps).toEqual(seed.wraps)
+    })
+
     test('are erased one by one, and added anew', async () => {
       expect(await store.removeWrap(wrapChange(1), 'local', 'f-local')).toBe(1)
       expect(await names()).toEqual(['age f-age'])
-      expect(await store.addWrap(wrapChange(2), seed.wraps[0] as StoredWrap)).toBe(2)
+      expect(await store.addWrap(wrapChange(2), seed.wraps[0] as StoredWrap, 1)).toBe(2)
       expect(await names()).toEqual(['age f-age', 'local f-local'])
     })
 
@@ -66,7 +76,7 @@ export function wrapChanges(current: () => Store, reopen: () => Promise<Store>):
     test('share revisions and intents with the changes of secrets', async () => {
       const hand = new Hand(store)
       expect(await hand.append('a')).toBe(1)
-      expect(await store.addWrap(wrapChange(2), recovery)).toBe(2)
+      expect(await store.addWrap(wrapChange(2), recovery, 1)).toBe(2)
       const after = new Hand(store, 2)
       expect(await after.append('a')).toBe(3)
       expect(await store.committed([1, 2, 3, 4])).toEqual(new Set([1, 2, 3]))
@@ -78,7 +88,9 @@ export function wrapChanges(current: () => Store, reopen: () => Promise<Store>):
 
     test('of one key is one: a second is refused, and so is the removal of none', async () => {
       const other = { ...recovery, provider: 'local', fingerprint: 'f-local' }
-      await expect(store.addWrap(wrapChange(1), other)).rejects.toMatchObject({ code: 'conflict' })
+      await expect(store.addWrap(wrapChange(1), other, 1)).rejects.toMatchObject({
+        code: 'conflict',
+      })
       for (const [provider, fingerprint] of [
         ['local', 'f-age'],
         ['age', 'f-local'],
@@ -110,13 +122,13 @@ export function wrapChanges(current: () => Store, reopen: () => Promise<Store>):
       expect(local).toEqual(seed.wraps[0])
       expect(age).toEqual({ ...seed.wraps[1], provenAt: timeOf(6) })
       expect((await store.head()).revision).toBe(0)
-      await store.addWrap(wrapChange(1), { ...recovery, provenAt: timeOf(8) })
+      await store.addWrap(wrapChange(1), { ...recovery, provenAt: timeOf(8) }, 1)
       expect((await store.keys()).wraps[2]).toEqual({ ...recovery, provenAt: timeOf(8) })
     })
 
     test('are taken over when they are given', async () => {
       const wrapped = bytes('wrapped by recovery')
-      const adding = store.addWrap(wrapChange(1), { ...recovery, wrapped })
+      const adding = store.addWrap(wrapChange(1), { ...recovery, wrapped }, 1)
       wrapped.fill(0)
       await adding
       expect((await store.keys()).wraps[2]).toEqual(recovery)

@@ -3,26 +3,30 @@
  * `storeContract` with a way to make a store and adds what only that engine can be asked.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Store, StoreSeed } from '../../server/store/contract.ts'
+import type { SecretRow, Store, StoreSeed } from '../../server/store/contract.ts'
 import { backendChanges } from './store-backends.ts'
 import { bytesAndNames } from './store-bytes.ts'
 import { everything, Hand } from './store-hand.ts'
 import { keyringChanges } from './store-keyring.ts'
+import { rootChanges } from './store-root.ts'
 import { manyAtOnce } from './store-many.ts'
 import { mirrors } from './store-mirrors.ts'
 import { snapshots } from './store-snapshot.ts'
 import { wrapChanges } from './store-wraps.ts'
+import { rotations } from './store-rotations.ts'
 import { storeProperties } from './store-properties.ts'
 import { refusals } from './store-refusals.ts'
 import {
   afterAppend,
   alice,
   app,
+  bytes,
   changeTo,
   hashOf,
   sealedVersion,
   seed,
   timeOf,
+  withMac,
 } from './store-states.ts'
 
 // Bytes are bytes, whichever class an engine reads them into.
@@ -62,8 +66,15 @@ export function storeContract(engine: string, make: MakeStore): void {
     afterEach(() => made.dispose())
 
     test('a new store is empty and has what it was made with', async () => {
-      expect(store.identity).toEqual(seed.identity)
-      expect(await store.keys()).toEqual({ keys: seed.keys, wraps: seed.wraps })
+      expect(store.identity).toEqual({
+        ...seed.identity,
+        former: [],
+        adopted: true,
+        starts: 0,
+        host: '',
+      })
+      const { keys, wraps, lasting = [] } = seed
+      expect(await store.keys()).toEqual({ keys, wraps, lasting, root: { number: 1 } })
       expect(await store.head()).toEqual({ revision: 0, audit: null })
       expect(await store.list()).toEqual([])
       expect(await store.find('a')).toBeUndefined()
@@ -78,6 +89,38 @@ export function storeContract(engine: string, make: MakeStore): void {
       const other = await make({ ...seed, identity: { ...seed.identity, development: true } })
       expect(other.store.identity.development).toBe(true)
       await other.dispose()
+    })
+
+    test('a start is counted, with where it was, and is no revision', async () => {
+      const start = (id: number, host: string) =>
+        store.started({ intent: { id, hash: hashOf(id) } }, host)
+      expect(await start(1, 'here')).toBe(1)
+      expect(await start(2, 'there')).toBe(2)
+      expect(await store.head()).toEqual({ revision: 0, audit: { id: 2, hash: hashOf(2) } })
+      const again = await made.reopen()
+      expect(await again.isOwnStart(`2 ${hashOf(2)}`)).toBe(true)
+      expect(await again.isOwnStart(`2 ${hashOf(3)}`)).toBe(false)
+      expect(again.identity).toMatchObject({ adopted: true, starts: 2, host: 'there' })
+      await again.adopt({ intent: { id: 3, hash: hashOf(3) } }, 'elsewhere')
+      expect(await again.head()).toEqual({ revision: 0, audit: { id: 3, hash: hashOf(3) } })
+      const adopted = await made.reopen()
+      expect(adopted.identity).toMatchObject({ adopted: true, starts: 2, host: 'elsewhere' })
+    })
+
+    test('what a secret is set to is kept with its state', async () => {
+      await hand.append('a')
+      const row = await store.find('a')
+      const next = withMac({
+        ...(row as SecretRow),
+        active: 2,
+        highest: 2,
+        versions: [1, 2],
+        settings: bytes('set'),
+      })
+      await store.append(changeTo(++hand.intent, row, next), sealedVersion(2))
+      expect(await store.find('a')).toEqual(next)
+      expect(await store.list()).toEqual([next])
+      expect(await store.states(undefined)).toEqual([next])
     })
 
     test('append adds versions and read finds each, 0 standing for the active one', async () => {
@@ -177,6 +220,10 @@ export function storeContract(engine: string, make: MakeStore): void {
       () => store,
       () => made.reopen(),
     )
+    rootChanges(
+      () => store,
+      () => made.reopen(),
+    )
     keyringChanges(
       () => store,
       () => made.reopen(),
@@ -186,6 +233,10 @@ export function storeContract(engine: string, make: MakeStore): void {
       () => made.reopen(),
     )
     backendChanges(
+      () => store,
+      () => made.reopen(),
+    )
+    rotations(
       () => store,
       () => made.reopen(),
     )
@@ -206,6 +257,18 @@ export function storeContract(engine: string, make: MakeStore): void {
         { ...line(5), verb: 'remove-version', incarnation: 1, version: 1, by: alice },
         { ...line(6), verb: 'remove', incarnation: 1, by: alice },
         { ...line(7), verb: 'append', incarnation: 2, version: 10, by: alice },
+      ])
+    })
+
+    test('the last change of each secret that there is', async () => {
+      await hand.append('b')
+      await hand.append('a')
+      await hand.append('gone')
+      await hand.append('a')
+      await hand.remove('gone')
+      expect(await store.lastChanges()).toEqual([
+        { name: 'a', at: timeOf(4) },
+        { name: 'b', at: timeOf(1) },
       ])
     })
 
@@ -290,7 +353,7 @@ export function storeContract(engine: string, make: MakeStore): void {
       const keys = await store.keys()
       await store.close()
       const again = await made.reopen()
-      expect(again.identity).toEqual(seed.identity)
+      expect(again.identity).toEqual(store.identity)
       expect(await again.keys()).toEqual(keys)
       expect(await everything(again, ['a', 'b'])).toEqual(before)
       const more = new Hand(again, 100)

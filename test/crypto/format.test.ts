@@ -7,7 +7,7 @@ import * as base from '../vectors/crypto/base.ts'
 import { states } from '../vectors/crypto/states.ts'
 import { fields, stateFields } from './reader.ts'
 
-const page = readFileSync(new URL('../../docs/format.md', import.meta.url), 'utf8')
+const page = readFileSync(new URL('../../docs/internals/format.md', import.meta.url), 'utf8')
 
 /** The hex in the block under the heading of an example, line by line, without its remarks. */
 function example(name: string): string[] {

@@ -147,7 +147,14 @@ test('a root key of another length is told as such', () => {
 
 test('a keyring that is shown tells no key', () => {
   const shown = inspect(keyring, { depth: Infinity, showHidden: true, getters: true })
-  expect(shown).toBe('Keyring {}')
+  const { rootFingerprint } = keyring
+  expect(shown.match(/\[\w+\]: .*/g)).toEqual([
+    '[rootNumber]: [Getter: 1],',
+    `[rootFingerprint]: [Getter: '${rootFingerprint}'],`,
+    '[takesPrevious]: [Getter: false],',
+    '[auditKeys]: [Getter] [ 1, [length]: 1 ]',
+  ])
+  expect(shown.split('\n')).toHaveLength(6)
 })
 
 test('the MAC fits the state that it was made of', () => {

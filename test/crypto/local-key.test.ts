@@ -117,7 +117,7 @@ test('a key file that is not there is key_missing', async () => {
   })
 })
 
-test.each([0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o777])(
+test.each([0o604, 0o620, 0o602, 0o610, 0o644, 0o777])(
   'a key file of mode %o is key_exposed, and the message says how to close it',
   async (mode) => {
     const path = await keyFile()
@@ -125,7 +125,7 @@ test.each([0o640, 0o604, 0o620, 0o602, 0o610, 0o644, 0o777])(
     await expect(localKeyProvider(path).wrap(randomBytes(32), 'store')).rejects.toMatchObject({
       code: 'key_exposed',
       message: expect.stringContaining(`(mode 0${mode.toString(8)})`),
-      hint: `chmod 600 ${JSON.stringify(path)}`,
+      hint: expect.stringContaining('chmod 600'),
     })
   },
 )
@@ -145,12 +145,18 @@ test.runIf(process.getuid?.() === 0)('a key file of another user is key_exposed'
   })
 })
 
-test('a symbolic link to a key file is key_exposed', async () => {
+test('U6: a symbolic link to a key file is read where only root or we can change it', async () => {
   const path = await keyFile()
   symlinkSync(path, `${path}.link`)
-  await expect(localKeyProvider(`${path}.link`).fingerprint()).rejects.toMatchObject({
+  expect(await localKeyProvider(`${path}.link`).fingerprint()).toMatch(/^[0-9a-f]{16}$/)
+  const open = join(temporary(), 'open')
+  mkdirSync(open)
+  chmodSync(open, 0o777)
+  symlinkSync(path, join(open, 'link'))
+  symlinkSync(join(open, 'link'), `${path}.far`)
+  await expect(localKeyProvider(`${path}.far`).fingerprint()).rejects.toMatchObject({
     code: 'key_exposed',
-    message: `Cannot read the key file ${JSON.stringify(`${path}.link`)}: it is a symbolic link`,
+    message: `Cannot use the key file ${JSON.stringify(`${path}.far`)}: others can write to ${JSON.stringify(open)}`,
   })
 })
 
@@ -170,8 +176,7 @@ const malformed: [why: string, change: (text: string) => string][] = [
   ['empty', () => ''],
   ['cut short', (text) => text.slice(0, -4)],
   ['of another format', (text) => text.replace('key 1', 'key 2')],
-  ['followed by more', (text) => `${text}\n`],
-  ['with lines ended as on Windows', (text) => text.replaceAll('\n', '\r\n')],
+  ['followed by more', (text) => `${text}key`],
   ['with a key in another alphabet', (text) => text.replace(/^key .{4}/m, 'key -_-_')],
   ['with stray bits after the key', (text) => text.replace(/.=$/m, 'B=')],
   ['of endless size', (text) => text + 'x'.repeat(1_000_000)],

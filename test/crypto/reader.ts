@@ -1,5 +1,5 @@
 /**
- * Reads what docs/format.md describes, written from that page alone: nothing of the server is in
+ * Reads what docs/internals/format.md describes, written from that page alone: nothing of the server is in
  * it, and its cryptography is WebCrypto's and, for files of age, that of its library. What it and the server agree on, the page says.
  */
 import { Decrypter } from 'age-encryption'
@@ -12,6 +12,7 @@ import type {
   RecoveryWrapVector,
   ReferenceVector,
   RootKeyVector,
+  RootVector,
   StateVector,
   TransitWrapVector,
   Vector,
@@ -37,6 +38,7 @@ export function read(vector: Vector): Promise<Record<string, unknown>> {
   if (vector.structure === 'state') return readState(vector)
   if (vector.structure === 'reference') return readReference(vector)
   if (vector.structure === 'backend') return readBackend(vector)
+  if (vector.structure === 'root') return readRoot(vector)
   if (vector.structure === 'root-key') return readRootKey(vector)
   if (vector.structure === 'recovery-wrap') return readRecoveryWrap(vector)
   if (vector.structure === 'kms-wrap') return readKmsWrap(vector)
@@ -63,15 +65,67 @@ async function readReference(vector: ReferenceVector): Promise<Record<string, un
   const associated = fields('reference', 1, storeId, name, incarnation, version)
   const dataKey = await dataKeyOf(vector)
   const held = await open('reference', dataKey, associated, bytes(vector.sealed))
-  if (held.length !== 36) throw new Refusal('reference', 'length')
+  if (held.length !== 36 && held.length !== 40) throw new Refusal('reference', 'length')
+  const view = new DataView(held.buffer)
+  const number = held.length === 36 ? 1 : view.getUint32(36)
+  // The number 1 is never written.
+  if (held.length === 40 && number < 2) throw new Refusal('reference', 'length')
   const before = fields('value-fingerprint', 1, storeId, name, incarnation, version)
-  const key = await derive(bytes(vector.rootKey), storeId, 'value-fingerprint')
+  const { rootKey, rootNumber = 1, lasting = [] } = vector
+  const keys = await lastingKeys({ storeId, rootKey, rootNumber, lasting }, 'value-fingerprint')
+  const key = keys.find((each) => each.number === number)?.key
+  if (key === undefined) throw new Refusal('reference', 'unknown-key')
   const given = Uint8Array.from([...before, ...bytes(vector.value)])
-  if (!(await authenticates(key, given, held.slice(4)))) {
+  if (!(await authenticates(bytes(key), given, held.slice(4, 36)))) {
     throw new Refusal('reference', 'fingerprint')
   }
-  const backend = new DataView(held.buffer).getUint32(0)
-  return { backend, fingerprint: hex(held.slice(4)) }
+  const written = number === 1 ? {} : { number }
+  return { backend: view.getUint32(0), ...written, fingerprint: hex(held.slice(4, 36)) }
+}
+
+async function readRoot(vector: RootVector): Promise<Record<string, unknown>> {
+  const { storeId, rootNumber, previous } = vector
+  const root = bytes(vector.rootKey)
+  const found: Record<string, unknown> = {
+    fingerprint: hex(await derive(root, storeId, 'root-fingerprint', 16)),
+    keys: {
+      'value-fingerprint': await lastingKeys(vector, 'value-fingerprint'),
+      mirror: await lastingKeys(vector, 'mirror'),
+      audit: await lastingKeys(vector, 'audit'),
+    },
+  }
+  if (previous === undefined) return found
+  const key = await derive(root, storeId, 'previous-state')
+  const associated = fields('previous-state', 1, storeId, rootNumber)
+  return {
+    ...found,
+    previousKey: hex(await openKey('previous-state', key, associated, bytes(previous))),
+  }
+}
+
+/** The keys for a purpose, the newest first, in hex. */
+async function lastingKeys(
+  {
+    storeId,
+    rootKey,
+    rootNumber,
+    lasting,
+  }: Pick<RootVector, 'storeId' | 'rootKey' | 'rootNumber' | 'lasting'>,
+  purpose: 'value-fingerprint' | 'mirror' | 'audit',
+): Promise<{ number: number; key: string }[]> {
+  const opening = await derive(bytes(rootKey), storeId, 'lasting-key')
+  const found: { number: number; key: string }[] = []
+  for (const { number, sealed } of lasting.filter((each) => each.purpose === purpose)) {
+    const associated = fields('lasting-key', 1, storeId, purpose, number)
+    found.push({
+      number,
+      key: hex(await openKey('lasting-key', opening, associated, bytes(sealed))),
+    })
+  }
+  found.sort((one, other) => other.number - one.number)
+  if (found[0]?.number === rootNumber) return found
+  const use = purpose === 'mirror' ? 'state' : purpose
+  return [{ number: rootNumber, key: hex(await derive(bytes(rootKey), storeId, use)) }, ...found]
 }
 
 async function readBackend(vector: BackendVector): Promise<Record<string, never>> {
@@ -99,11 +153,12 @@ async function authenticates(key: Bytes, input: Bytes, mac: Bytes): Promise<bool
 }
 
 async function dataKeyOf(vector: VersionVector | ReferenceVector): Promise<Bytes> {
-  const { storeId, place, keyring, keyId } = vector
+  const { storeId, place, keyring, keyId, rootNumber = 1 } = vector
   const opening = await derive(bytes(vector.rootKey), storeId, 'keyring-entry')
   const keys = new Map<number, Bytes>()
   for (const { id, createdAt, state, sealed } of keyring) {
-    const associated = fields('keyring-entry', 1, storeId, id, createdAt, state)
+    const number = rootNumber === 1 ? [] : [rootNumber]
+    const associated = fields('keyring-entry', 1, storeId, id, createdAt, state, ...number)
     const key = await openKey('keyring-entry', opening, associated, bytes(sealed))
     if (keys.has(id)) throw new Refusal('keyring', 'same-id')
     keys.set(id, key)
@@ -210,9 +265,11 @@ async function readKeyFile(
 
 /** The input of a state's MAC. */
 export function stateFields({ storeId, state }: StateVector): Bytes {
-  const { name, incarnation, active, highest, versions, removed } = state
+  const { name, incarnation, active, highest, versions, removed, settings = '' } = state
   const lists = [...list(versions), ...list(removed)]
-  return fields('state', 1, storeId, name, incarnation, active, highest, ...lists)
+  const before = fields('state', 1, storeId, name, incarnation, active, highest, ...lists)
+  const set = bytes(settings)
+  return set.length === 0 ? before : Uint8Array.from([...before, ...u32(set.length), ...set])
 }
 
 function list(numbers: readonly number[]): number[] {

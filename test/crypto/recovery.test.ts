@@ -100,17 +100,17 @@ test('an identity in the place of a recipient is not repeated', async () => {
   expect(inspect(error)).not.toContain(identity.slice(20, 40))
 })
 
-test('an identity file that others can read, or a link to one, is key_exposed', async () => {
+test('an identity file that others can read is key_exposed, by way of a link too', async () => {
   const path = write(join(temporary(), 'identity'), await generateX25519Identity())
   symlinkSync(path, `${path}.link`)
+  chmodSync(path, 0o644)
   await expect(identityProvider(`${path}.link`).fingerprint()).rejects.toMatchObject({
     code: 'key_exposed',
   })
-  chmodSync(path, 0o640)
   await expect(identityProvider(path).fingerprint()).rejects.toMatchObject({
     code: 'key_exposed',
     message: expect.stringContaining(`the recovery identity ${JSON.stringify(path)}: others`),
-    hint: `chmod 600 ${JSON.stringify(path)}`,
+    hint: `chmod 600 "${path}", or in a volume of Kubernetes: defaultMode: 0400.`,
   })
 })
 

@@ -121,7 +121,7 @@ test('a root key that comes too late is overwritten', async () => {
   const wraps = [await wrapBy(provider)]
   const answer = Promise.withResolvers<Uint8Array>()
   const slow: KeyProvider = { ...provider, unwrap: () => answer.promise }
-  await expect(openRootKey([slow], wraps, storeId, 20)).rejects.toMatchObject({
+  await expect(openRootKey([slow], wraps, storeId, 500)).rejects.toMatchObject({
     code: 'key_missing',
   })
   const late = Uint8Array.from(rootKey)

@@ -1,4 +1,4 @@
-import { createSecretKey } from 'node:crypto'
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -8,8 +8,10 @@ import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { afterAll, expect, onTestFinished, test, vi } from 'vitest'
 import { type ErrorCode, quote, SottoError } from '../../client/api/errors.ts'
-import { fingerprint } from '../../server/crypto/derive.ts'
-import { Keyring, type SealedEntry } from '../../server/crypto/keyring.ts'
+import { fingerprint, rootFingerprintOf } from '../../server/crypto/derive.ts'
+import { Keyring } from '../../server/crypto/keyring.ts'
+import { LastingKeys, type LastingPurpose, lastingPurposes } from '../../server/crypto/lasting.ts'
+import { openPreviousState } from '../../server/crypto/previous-state.ts'
 import { awsKmsProvider } from '../../server/crypto/aws-kms.ts'
 import { openbaoTransitProvider } from '../../server/crypto/openbao-transit.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
@@ -21,6 +23,7 @@ import {
   type KmsWrapVector,
   type Reason,
   type ReferenceVector,
+  type RootVector,
   type TransitWrapVector,
   type Vector,
   vectorSchema,
@@ -48,9 +51,9 @@ test('the files are what the generator makes', () => {
 })
 
 test('no case is lost: their number is known, and each has a name of its own', () => {
-  expect([good.length, bad.length]).toEqual([27, 193])
-  expect(new Set(all.map(([name]) => name)).size).toBe(220)
-  expect(files.filter(([path]) => path.startsWith('valid/'))).toHaveLength(9)
+  expect([good.length, bad.length]).toEqual([35, 241])
+  expect(new Set(all.map(([name]) => name)).size).toBe(276)
+  expect(files.filter(([path]) => path.startsWith('valid/'))).toHaveLength(10)
 })
 
 test('a file with a key that nobody knows is refused', () => {
@@ -96,7 +99,12 @@ function resultOf(vector: Vector): Record<string, unknown> {
   if (vector.structure === 'version') return { value: vector.value }
   if (vector.structure === 'state' || vector.structure === 'backend') return {}
   if (vector.structure === 'reference') {
-    return { backend: vector.backend, fingerprint: vector.fingerprint }
+    const { backend, number, fingerprint: of } = vector
+    return { backend, ...(number !== undefined && { number }), fingerprint: of }
+  }
+  if (vector.structure === 'root') {
+    const { fingerprint: of, keys, previousKey } = vector
+    return { fingerprint: of, keys, ...(previousKey !== undefined && { previousKey }) }
   }
   if (vector.structure === 'root-key' || vector.structure === 'recovery-wrap') {
     return { rootKey: vector.rootKey }
@@ -128,9 +136,12 @@ async function readByServer(vector: Vector): Promise<Record<string, unknown>> {
     return {}
   }
   if (vector.structure === 'state') {
-    keyringUnder(vector).verify(vector.state, bytes(vector.mac))
+    const { settings, ...state } = vector.state
+    const given = settings === undefined ? state : { ...state, settings: bytes(settings) }
+    keyringUnder(vector).verify(given, bytes(vector.mac))
     return {}
   }
+  if (vector.structure === 'root') return readRoot(vector)
   const path = join(scratch, 'local.key')
   if (vector.structure === 'root-key') {
     writeKeyFile(path, keyFileOf(bytes(vector.localKey)))
@@ -168,11 +179,33 @@ async function readReference(vector: ReferenceVector): Promise<Record<string, un
     wrappedKey: bytes(vector.wrappedKey),
   })
   const reference = keyring.openReference(vector.place, dataKey, bytes(vector.sealed))
-  const due = keyring.fingerprintOf(vector.place, bytes(vector.value))
+  const due = keyring.fingerprintOf(vector.place, bytes(vector.value), reference.number).fingerprint
   if (!due.equals(reference.fingerprint)) throw new SottoError('backend_altered', 'other')
+  const { number } = reference
   return {
     backend: reference.backend,
+    ...(number !== 1 && { number }),
     fingerprint: Buffer.from(reference.fingerprint).toString('hex'),
+  }
+}
+
+function readRoot({
+  storeId,
+  previous,
+  rootNumber,
+  ...vector
+}: RootVector): Record<string, unknown> {
+  const root = createSecretKey(bytes(vector.rootKey))
+  const lasting = new LastingKeys(storeId, root, rootNumber, vector.lasting.map(unhexed))
+  const hex = (key: KeyObject): string => key.export().toString('hex')
+  const keysFor = (purpose: LastingPurpose) =>
+    lasting.all(purpose).map(({ number, key }) => ({ number, key: hex(key) }))
+  return {
+    fingerprint: rootFingerprintOf(root, storeId),
+    keys: Object.fromEntries(lastingPurposes.map((purpose) => [purpose, keysFor(purpose)])),
+    ...(previous !== undefined && {
+      previousKey: hex(openPreviousState(storeId, root, rootNumber, bytes(previous))),
+    }),
   }
 }
 
@@ -236,11 +269,17 @@ function writeKeyFile(path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o600 })
 }
 
-function openKeyring({ storeId, rootKey, keyring }: VersionVector | ReferenceVector): Keyring {
-  const stored = keyring.map(
-    ({ sealed, ...head }): SealedEntry => ({ ...head, sealed: bytes(sealed) }),
-  )
-  return Keyring.open(storeId, bytes(rootKey), stored)
+function openKeyring(vector: VersionVector | ReferenceVector): Keyring {
+  const { storeId, rootKey, rootNumber: number = 1, keyring } = vector
+  const lasting = vector.structure === 'reference' ? (vector.lasting ?? []) : []
+  return Keyring.open(storeId, bytes(rootKey), keyring.map(unhexed), {
+    lasting: lasting.map(unhexed),
+    root: { number },
+  })
+}
+
+function unhexed<T extends { readonly sealed: string }>({ sealed, ...head }: T) {
+  return { ...head, sealed: bytes(sealed) }
 }
 
 /** Code and message of an error, then those of its cause, and so on. */
@@ -262,9 +301,14 @@ function expectedErrors(vector: Vector, { of, because }: Refused): Pattern[] {
     const why = 'it was altered outside Sotto or moved from another place'
     return [pattern('store_damaged', `Cannot trust the record of backend "[^"]*": ${why}`)]
   }
+  if (of === 'reference' && because === 'unknown-key') {
+    const why = 'it needs lasting key 3, which the store does not have'
+    return [pattern('store_damaged', `Cannot verify the value of "[^"]*": ${why}`)]
+  }
   if (of === 'reference' && because === 'fingerprint') return [pattern('backend_altered', 'other')]
-  if (vector.comment === 'What is sealed lacks its last byte.') {
-    const why = 'it has 35 bytes where 36 are due'
+  if (vector.structure === 'reference' && because === 'length' && vector.sealed.length > 120) {
+    const length = vector.sealed.length / 2 - 29
+    const why = `it has ${length} bytes where 36, 40 or 72 are due`
     return [pattern('store_damaged', `Cannot read ${subject(vector, of)}: ${why}`)]
   }
   if (of === 'state') {
@@ -314,6 +358,8 @@ const reasons: Partial<Record<Reason, string>> = {
 }
 
 function subject(vector: Vector, of: string): string {
+  if (of === 'lasting-key') return 'lasting key \\d+ for "[a-z-]+"'
+  if (of === 'previous-state') return 'the key of MACs from before root key 2'
   if (vector.structure === 'root-key') return `the root key of store ${vector.storeId}`
   if (vector.structure !== 'version' && vector.structure !== 'reference')
     throw new Error(`Nothing is sealed in a ${vector.structure}`)

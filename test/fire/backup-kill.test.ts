@@ -11,7 +11,7 @@ import { startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 import { build, type Program } from './support-crash/build.ts'
 
-const ROUNDS = depth({ usual: 20, full: 40 })
+const ROUNDS = depth({ usual: 12, full: 40 })
 
 const scratch = temporaryDirectory()
 let program: Program

@@ -208,7 +208,7 @@ describe.skipIf(short)(`10,000 idle connections (needs ulimit -n ${needed})`, ()
       many('127.0.20.3', `${long}{"Name":`, ''),
     ])
     slow = parts.then(([head, body, stalled]) => ({ head, body, stalled }))
-  }, 60_000)
+  })
 
   afterAll(() => {
     for (const connection of idle) connection[Symbol.dispose]()
@@ -281,7 +281,7 @@ describe.skipIf(short)(`10,000 idle connections (needs ulimit -n ${needed})`, ()
     )
     expect(served.length).toBeGreaterThan(0)
     expect(served.length + refused.length).toBe(answers.length)
-    expect(Math.max(...answers.map(({ took }) => took))).toBeLessThan(10_000)
+    expect(Math.max(...answers.map(({ took }) => took))).toBeLessThan(30_000)
     console.log(`${served.length} served, ${refused.length} refused`)
     const grown = residentBytes(server.process.pid as number) - before
     expect(grown / MIB).toBeLessThan(1024)

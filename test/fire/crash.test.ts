@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest'
+import { depth } from '../support/depth.ts'
 import { crash } from './crash.ts'
 import { noDisks } from './support-crash/disk.ts'
 
 const seed = (): number => Math.floor(Math.random() * 1e9)
 
-test('200 servers killed at random instants: what was acknowledged is there, whole, and recorded', async () => {
-  const totals = await crash(200, seed())
+test('servers killed at random instants: what was acknowledged is there, whole, and recorded', async () => {
+  const rounds = depth({ usual: 66, full: 200 })
+  const totals = await crash(rounds, seed())
   console.log(totals)
-  expect(totals.rounds).toBe(200)
+  expect(totals.rounds).toBe(rounds)
   // The kills fell into every part of the work.
   for (const part of [
     'values',

@@ -20,7 +20,6 @@ const well = {
   store: 'ok',
   audit: 'ok',
   identity: 'ok',
-  key: expect.stringMatching(/^local [0-9a-f]{16}$/) as string,
 }
 
 /** The log cannot be written: nothing is revealed or changed, and the rest is answered. */
@@ -65,9 +64,7 @@ function expectRefused({ status, body, ms }: Asked, boundMs: number = BOUND_MS):
 
 /** It recovers by itself, and takes changes again. */
 async function expectWell(patient: Patient): Promise<void> {
-  await expect
-    .poll(() => patient.ready(), { timeout: 10_000 })
-    .toEqual({ status: 200, parts: well })
+  await expect.poll(() => patient.ready()).toEqual({ status: 200, parts: well })
   expect(await patient.ask({ method: 'activate', name: ward, version: 2 })).toMatchObject({
     status: 200,
   })
@@ -115,7 +112,7 @@ describe.skipIf(without !== undefined)('a disk that is full', () => {
     expect(lost).toBeGreaterThanOrEqual(2 * harmless.length - 3)
     console.log({ lost, ...counts })
     expect(patient.server.stderr).toMatch(
-      /audit_unavailable: Cannot write the audit log in ".*": ENOSPC.*Free space on the file system that holds it; the log continues by itself/,
+      /audit_unavailable: Cannot write the audit log in ".*": no space is left.*ENOSPC.*Free space on the file system that holds it; the log continues by itself/,
     )
   })
 
@@ -203,7 +200,7 @@ describe.skipIf(without !== undefined)('a disk that does not answer', () => {
     for (const { ms } of await Promise.all(cold)) expect(ms).toBeLessThan(BOUND_MS)
     expect(await patient.ready()).toEqual({ status: 503, parts: { ...well, store: 'failed' } })
     disk.thaw()
-    await expect.poll(() => patient.ready(), { timeout: 10_000 }).toMatchObject({ status: 200 })
+    await expect.poll(() => patient.ready()).toMatchObject({ status: 200 })
     const { counts } = await patient.autopsy()
     console.log(counts)
     expect(patient.server.stderr).toMatch(/store_unavailable: .*did not answer within 5000 ms/)
@@ -233,7 +230,7 @@ describe.skipIf(without !== undefined)('a disk that fails', () => {
     const { lost, counts } = await patient.autopsy('stop')
     console.log({ lost, ...counts })
     expect(readdirSync(audit).length).toBeGreaterThan(segments.length)
-    expect(patient.server.stderr).toMatch(/audit_unavailable: .*: EIO.*Check the disk/)
+    expect(patient.server.stderr).toMatch(/audit_unavailable: .*its disk failed.*Check the disk/)
   })
 
   test('under the store: a commit whose sync failed is made or not, and the log says which', async () => {
@@ -338,9 +335,19 @@ describe.skipIf(without !== undefined)('a directory without permission', () => {
   const plain = ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--']
 
   test.each([
-    ['the log that cannot be written', 'audit', 0o500, /audit log in ".*audit": EACCES/],
-    ['the log that cannot be read', 'audit', 0o000, /audit log in ".*audit": EACCES/],
-    ['the state directory', '', 0o500, /Cannot lock ".*": EACCES/],
+    [
+      'the log that cannot be written',
+      'audit',
+      0o500,
+      /audit log in ".*audit": .*EACCES|audit log in ".*audit": .*permission/,
+    ],
+    [
+      'the log that cannot be read',
+      'audit',
+      0o000,
+      /audit log in ".*audit": .*EACCES|audit log in ".*audit": .*permission/,
+    ],
+    ['the state directory', '', 0o500, /Cannot lock ".*": .*(?:EACCES|permission|may not)/],
   ])(
     '%s: the start is refused, says why, and changes nothing',
     async (_, folder, mode, message) => {
@@ -382,7 +389,9 @@ describe.skipIf(without !== undefined)('a directory without permission', () => {
     chmodSync(disk.path, 0o700)
     await expectWell(patient)
     await patient.autopsy('stop')
-    expect(patient.server.stderr).toMatch(/EACCES.*Check the disk and the folder/)
+    expect(patient.server.stderr).toMatch(
+      /(?:EACCES|permission|may not).*Check the disk and the folder/,
+    )
   })
 })
 

@@ -7,7 +7,7 @@ test('60,000 requests that are made up: each is answered as the wire says, and m
   console.log(seen)
   expect(seen.requests).toBeGreaterThanOrEqual(60_000)
   // They reached every part of the wire.
-  for (const status of [200, 304, 400, 403, 404, 412, 413, 431]) {
+  for (const status of [200, 304, 400, 403, 404, 412, 413, 421, 431]) {
     expect(seen.statuses.get(status), String(status)).toBeGreaterThan(10)
   }
   // Of the faults of a server, only the one that strangers asked for.

@@ -12,10 +12,11 @@ import { Client } from '../../client/client.ts'
 import { pathOf } from '../../server/backends/names.ts'
 import { allow, keepElsewhere } from '../interop/backends/elsewhere.ts'
 import { startOpenBao } from '../support/openbao.ts'
+import { depth } from '../support/depth.ts'
 import { describeWith } from '../support/peers.ts'
 import { startSotto, temporaryDirectory } from '../support/sotto.ts'
 
-const ROUNDS = 25
+const ROUNDS = depth({ usual: 12, full: 25 })
 const names = ['prod/a', 'prod/b', 'team/..', 'new 1', 'new 2']
 
 /** Versions of a secret that were acknowledged, by number. */

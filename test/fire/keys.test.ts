@@ -7,11 +7,12 @@ import { expect, test } from 'vitest'
 import { verifyLog } from '../../audit/verify.ts'
 import { createKeyFile } from '../../server/crypto/local-key.ts'
 import { withKeys } from '../../server/start/offline.ts'
+import { depth } from '../support/depth.ts'
 import { TestProcess } from '../support/process.ts'
 import { bytes, type Line, recordsIn, startService } from '../support/service.ts'
 import { cli, temporaryDirectory } from '../support/sotto.ts'
 
-const ROUNDS = 25
+const ROUNDS = depth({ usual: 12, full: 25 })
 
 test('a key command that is killed leaves a store that opens, and a log that tells its keys', async () => {
   using scratch = temporaryDirectory()

@@ -19,8 +19,10 @@ import { Random } from './support-crash/random.ts'
 /** How much is tried. */
 export interface Dial {
   readonly secrets: number
-  /** Moves of all secrets. */
+  /** Moves of all secrets; there are more of them, up to one each way, while a kind of kill is missing. */
   readonly rounds: number
+  /** Kills of one round at most; then the command may come to its end. */
+  readonly kills: number
   readonly seed: number
 }
 
@@ -37,8 +39,6 @@ export interface Totals {
   compared: number
 }
 
-/** Kills of one round at most; then the command may come to its end. */
-const KILLS = 12
 const AT_ONCE = 16
 /** Ends of the command at most that are put down to a slow machine. */
 const SLOW = 10
@@ -63,7 +63,7 @@ interface Secret {
 }
 
 /** Runs it. Rejects with what is wrong, and the seed. */
-export async function migrations({ secrets, rounds, seed }: Dial): Promise<Totals> {
+export async function migrations({ secrets, rounds, kills, seed }: Dial): Promise<Totals> {
   using scratch = temporaryDirectory()
   await using bao = await startOpenBao()
   const random = new Random(seed)
@@ -78,9 +78,10 @@ export async function migrations({ secrets, rounds, seed }: Dial): Promise<Total
   const world = await World.start(bao, scratch.path)
   try {
     const model = await world.fill(secrets, random)
-    for (let round = 0; round < rounds; round++) {
-      const way = ways[round % ways.length] as Way
-      await world.move(way, random, totals)
+    const { length } = ways
+    for (let round = 0; round < rounds || (round < length && !hasEveryKill(totals)); round++) {
+      const way = ways[round % length] as Way
+      await world.move(way, kills, random, totals)
       totals.moved += secrets
       totals.compared += await world.check(way, model)
     }
@@ -90,6 +91,10 @@ export async function migrations({ secrets, rounds, seed }: Dial): Promise<Total
   } finally {
     await world.server.kill()
   }
+}
+
+function hasEveryKill({ beforeFlip, beforeRemoval, ofCommand }: Totals): boolean {
+  return Math.min(beforeFlip, beforeRemoval, ofCommand) > 0
 }
 
 /** A server that is killed and started again, and the OpenBao beside it. */
@@ -155,10 +160,10 @@ class World {
   }
 
   /** Moves everything, with kills on the way, until the command says that nothing is left. */
-  async move(way: Way, random: Random, totals: Totals): Promise<void> {
+  async move(way: Way, most: number, random: Random, totals: Totals): Promise<void> {
     for (let kills = 0, slow = 0; ; ) {
       const command = this.#command(way)
-      const delay = kills < KILLS ? 300 + random.below(1500) : 600_000
+      const delay = kills < most ? 300 + random.below(1500) : 600_000
       const first = await Promise.race([command.exited, pause(delay, 'late' as const)])
       if (first === 0) return
       // OpenBao was too slow for all attempts of the command: it is run again, as a person would.

@@ -43,8 +43,15 @@ export class RotationCaller {
     try {
       await this.#settle(poster)
       while (this.#going) {
-        await this.#act(poster, versions)
-        laden.answered++
+        try {
+          await this.#act(poster, versions)
+          laden.answered++
+        } catch (error) {
+          // A backend that is busy beside other suites: whether it was done is asked, as after a lost answer.
+          if (!/: 503 the backend /.test((error as Error).message)) throw error
+          laden.unanswered++
+          await this.#settle(poster)
+        }
       }
     } catch (error) {
       // An answer that is not 200 tells its status; a connection that was cut does not.
@@ -116,9 +123,9 @@ export class RotationCaller {
     const doubt = this.#doubt
     if (this.#versions.size === 0 && doubt === undefined) return
     const info = await this.#info(poster)
-    this.#doubt = undefined
     if (info === undefined) {
       if (this.#versions.size > 0) throw new Error(`${this.#name} is gone`)
+      this.#doubt = undefined
       return
     }
     this.#active = info.ActiveVersion
@@ -132,6 +139,8 @@ export class RotationCaller {
       await this.#read(poster, version, doubt.value)
       this.#versions.set(version, doubt.value)
     }
+    // At the end: a kill may cut this off, too, and then it is asked again.
+    this.#doubt = undefined
   }
 
   async #info(poster: Poster): Promise<{ Versions: number[]; ActiveVersion: number } | undefined> {

@@ -7,7 +7,10 @@ import { parseArgs } from 'node:util'
 import { crash } from './crash.ts'
 import { generated } from './generated.ts'
 import { migrations } from './migration.ts'
+import { rootRotationUnderFire } from './root-rotation.ts'
 import { rotationUnderFire } from './rotation.ts'
+import { rotationsUnderFire } from './rotations.ts'
+import { watchUnderFire } from './watch.ts'
 
 type Dials = Readonly<Record<string, number>>
 
@@ -22,14 +25,29 @@ const kinds = {
     run: ({ count = 0 }: Dials, seed: number) => generated(count, seed),
   },
   migration: {
-    dials: { secrets: 1000, rounds: 3 },
-    run: ({ secrets = 0, rounds = 0 }: Dials, seed: number) =>
-      migrations({ secrets, rounds, seed }),
+    dials: { secrets: 1000, rounds: 3, kills: 12 },
+    run: ({ secrets = 0, rounds = 0, kills = 0 }: Dials, seed: number) =>
+      migrations({ secrets, rounds, kills, seed }),
+  },
+  'root-rotation': {
+    dials: { versions: 4000, rounds: 50 },
+    run: ({ versions = 0, rounds = 0 }: Dials, seed: number) =>
+      rootRotationUnderFire({ versions, rounds, seed }),
   },
   rotation: {
     dials: { versions: 100_000, rounds: 20 },
     run: ({ versions = 0, rounds = 0 }: Dials, seed: number) =>
       rotationUnderFire({ versions, rounds, seed }),
+  },
+  rotations: {
+    dials: { secrets: 8, rounds: 200 },
+    run: ({ secrets = 0, rounds = 0 }: Dials, seed: number) =>
+      rotationsUnderFire({ secrets, rounds, seed }),
+  },
+  watch: {
+    dials: { rounds: 200, clients: 200 },
+    run: ({ rounds = 0, clients = 0 }: Dials, seed: number) =>
+      watchUnderFire({ rounds, clients, seed }),
   },
 }
 

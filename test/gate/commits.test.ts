@@ -1,6 +1,7 @@
 /** Who is notified of a commit, however its outcome is found. */
 import { expect, test } from 'vitest'
 import type { AuditLog } from '../../audit/log.ts'
+import { NewestIntents } from '../../audit/newest-intents.ts'
 import { type ErrorCode, SottoError } from '../../client/api/errors.ts'
 import type { SecretCache } from '../../server/catalog/cache.ts'
 import { Commits, type Subject } from '../../server/gate/commits.ts'
@@ -11,7 +12,8 @@ const secret = { secret: 'prod/a' }
 
 /** Commits over a store in which the intents `happened` are committed, and what its listeners and its log got. */
 async function open(...happened: number[]) {
-  const store: Pick<Store, 'head' | 'committed' | 'check' | 'remember'> = {
+  const store: Pick<Store, 'identity' | 'head' | 'committed' | 'check' | 'remember'> = {
+    identity: { branch: '00000000000000aa' } as Store['identity'],
     head: async () => ({ revision: 3, audit: null }),
     committed: async (ids) => new Set(ids.filter((id) => happened.includes(id))),
     check: async () => {},
@@ -35,6 +37,8 @@ async function open(...happened: number[]) {
     cache: cache as SecretCache,
     openLog: async () => log as AuditLog,
     findRecord: async () => undefined,
+    newestIntents: async () => new NewestIntents([], []),
+    openMacs: async () => ({ from: 1 }),
   })
   const heard: Subject[] = []
   commits.whenCommitted((subject) => heard.push(subject))
@@ -75,3 +79,14 @@ test.each(['store_unavailable', 'conflict'] as const)(
     expect(appended).toMatchObject([{ kind: 'abandoned', of: intent.id }])
   },
 )
+
+test('what is read is as far as the changes that were acknowledged, and a change in doubt holds that back', async () => {
+  const { commits } = await open(intent.id)
+  expect(commits.position.text).toBe('00000000000000aa.3')
+  const failed = commits.carryOut(secret, intent, failing('store_unavailable'))
+  await commits.carryOut({ secret: 'prod/b' }, intent, async () => 5)
+  expect(commits.position.text).toBe('00000000000000aa.3')
+  await expect(failed).rejects.toMatchObject({ code: 'store_unavailable' })
+  await commits.close()
+  expect(commits.position).toMatchObject({ text: '00000000000000aa.5', revision: 5 })
+})

@@ -13,6 +13,7 @@ import {
 } from '../../server/http/certificates/tailnet-certificates.ts'
 import { makePair } from '../support/certificates.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
+import { recordingLogger } from '../support/logger.ts'
 
 const NAME = 'secrets.tail-test.ts.net'
 const HOUR = 3_600_000
@@ -33,7 +34,7 @@ function testWorld() {
         if (waiting === mine) waiting = undefined
       }
     },
-    say: (line) => void said.push(line),
+    logger: recordingLogger(said),
   }
   return {
     world,
@@ -169,7 +170,7 @@ describe('the tailnet certificate', () => {
     expect(next()).toBe(3 * HOUR + 30_000)
     expect(certificates.current.certificate).toBe(first.certificate)
     expect(said).toEqual([
-      'the issuer refuses; the present certificate serves on until 2026-06-21T00:00:00.000Z',
+      'warn: the issuer refuses; the present certificate serves on until 2026-06-21T00:00:00.000Z',
     ])
     state.answer = new SottoError('tailscaled_unavailable', 'it is away')
     await pass()
@@ -191,7 +192,7 @@ describe('the tailnet certificate', () => {
     state.answer = bad
     await pass()
     expect(certificates.current.certificate).toBe(first.certificate)
-    expect(said).toHaveLength(1)
+    expect(said).toEqual([expect.stringMatching(/^warn: /)])
   })
 
   test('that lives for days only is asked for in time', async () => {
@@ -255,7 +256,9 @@ describe('certificate files', () => {
     await pass()
     expect(certificates.current.certificate).toBe(first.certificate)
     expect(said).toEqual([
-      expect.stringMatching(/belongs to another certificate; the one from before serves on until/),
+      expect.stringMatching(
+        /^error: .* belongs to another certificate; the one from before serves on until/,
+      ),
     ])
     place.write(second)
     await pass()
@@ -263,8 +266,31 @@ describe('certificate files', () => {
     rmSync(place.paths.key)
     await pass()
     expect(certificates.current.certificate).toBe(second.certificate)
-    expect(said.at(-1)).toMatch(/Cannot read ".*tls\.key" \(ENOENT\); the one from before/)
+    expect(said.at(-1)).toMatch(
+      /^error: Cannot read the TLS key ".*tls\.key": there is no such file; the one from before/,
+    )
   })
+
+  test.each([-start.getTime(), 365 * DAY, -DAY])(
+    'U1: that came while the clock was wrong by %i ms serve once it is right',
+    async (wrong) => {
+      const { world, pass, skip } = testWorld()
+      const first = pairFor(30)
+      const next = pairFor(60)
+      using place = files(first)
+      using certificates = closing(await FileCertificates.open(place.paths, world))
+      skip(wrong)
+      place.write(next)
+      await pass()
+      const refused = certificates.current.certificate === first.certificate
+      skip(-wrong)
+      await pass()
+      expect({ refused, now: certificates.current.certificate }).toEqual({
+        refused: true,
+        now: next.certificate,
+      })
+    },
+  )
 
   test('whose key every user can use are refused', async () => {
     const { world } = testWorld()

@@ -2,16 +2,18 @@
 import { describe, expect, test } from 'vitest'
 import { callErrors } from '../../client/api/calls.ts'
 import { type ErrorCode, errorTable } from '../../client/api/errors.ts'
+import { manyMethods } from '../../client/api/many.ts'
 import { operations } from '../../client/api/operations.ts'
 import { methods } from '../../client/api/wire.ts'
-import { openApiDocument } from '../../server/http/openapi.ts'
+import { finished } from '../support/finished.ts'
+import { openApiText } from '../../server/http/openapi.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
-const document = JSON.parse(JSON.stringify(openApiDocument('1.2.3'))) as Json
+const document = JSON.parse(finished(openApiText('1.2.3'))) as Json
 const at = (value: unknown, ...path: string[]): unknown =>
   path.reduce((found, key) => (found as Json | undefined)?.[key], value)
-const calls = { ...methods, ...operations }
+const calls = { ...methods, ...manyMethods, ...operations }
 const names = Object.keys(calls) as (keyof typeof calls)[]
 
 /** Every object within `value`, itself among them. */
@@ -73,6 +75,8 @@ describe.each(names)('%s', (name) => {
     const { required = [], properties = {} } = resolved(body)
     const fields: Partial<Record<keyof typeof calls, string[]>> = {
       put: ['Name'],
+      'get-many': ['Secrets'],
+      watch: ['Secrets'],
       'create-version': ['Name', 'Version'],
       activate: ['Name', 'Version'],
       'delete-version': ['Name', 'Version'],
@@ -83,9 +87,27 @@ describe.each(names)('%s', (name) => {
       'backend-apply': ['Name', 'Type'],
       'backend-delete': ['Name'],
       'backend-test': ['Name'],
+      'branch-adopt': ['Branch'],
+      'key-add': ['Provider', 'Settings'],
+      'key-remove': ['Key'],
       'migrate-plan': ['From', 'To'],
       'migrate-secret': ['Name', 'From', 'To'],
       'mirror-plan': ['Backend'],
+      'backend-secrets': ['Name'],
+      'rotation-describe': ['Name'],
+      'rotation-create': ['Name', 'Config'],
+      'rotation-apply': ['Name', 'Config'],
+      'rotation-delete': ['Name'],
+      'rotation-plan': ['Name'],
+      'rotation-run': ['Name'],
+      'rotation-done': ['Name', 'Version'],
+      'rotation-abort': ['Name'],
+      'rotation-retire': ['Name'],
+      'rotation-reconcile': ['Name'],
+      'secret-history': ['Name'],
+      'secret-put': ['Name', 'Value', 'Expect'],
+      'secret-activate': ['Name'],
+      rollout: ['Name'],
     }
     expect(required).toEqual(fields[name] ?? [])
     const open = Object.entries(properties as Json).filter(

@@ -87,7 +87,7 @@ describe('a share', () => {
 })
 
 test('the limits are those that the operations page lists', () => {
-  const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
+  const page = readFileSync(new URL('../../docs/guides/runbook.md', import.meta.url), 'utf8')
   const rows = new Map(
     [...page.matchAll(/^\| ([^|]+) \| ([^|]+) \|/gm)].map(([, what, limit]) => [what, limit]),
   )
@@ -190,12 +190,16 @@ describe('faults', () => {
     for (let count = 1; count <= 500; count++) {
       faults.note(`r-${count}`, new SottoError('unidentified', 'nobody'))
     }
-    faults.note('r-x', new SottoError('internal', 'Broken', { cause: new TypeError('inside') }))
+    faults.note(
+      'r-x',
+      new SottoError('internal', 'Broken', { cause: new TypeError('inside'), hint: 'Mend' }),
+    )
     expect(told).toHaveLength(11)
     expect(told.at(-1)).toEqual({
       request: 'r-x',
       code: 'internal',
       message: 'Broken: TypeError: inside',
+      hint: 'Mend',
     })
     faults.flush()
     expect(told.at(-1)).toMatchObject({ request: 'r-500', code: 'unidentified' })

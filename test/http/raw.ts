@@ -26,7 +26,7 @@ export interface RequestParts {
 
 /** Header lines that the API asks for. */
 export const goodHead: readonly string[] = [
-  'Host: sotto.test',
+  'Host: localhost',
   'Content-Type: application/json',
   'Sec-X-Tailscale-No-Browsers: setec',
 ]

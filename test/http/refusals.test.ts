@@ -3,6 +3,7 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { operations } from '../../client/api/operations.ts'
+import { manyMethods } from '../../client/api/many.ts'
 import { methods } from '../../client/api/wire.ts'
 import { faultyFiles } from '../support/faulty-files.ts'
 import { bytes, type Service, startService } from '../support/service.ts'
@@ -130,11 +131,13 @@ describe('the checks, each before the ones below it', () => {
     }
   })
 
-  test('application/json with charset is accepted, other parameters are not', async () => {
+  test('U19: application/json is taken in any spelling, and in no other encoding', async () => {
     const typed = (type: string) => send('/api/get', { headers: { ...good, 'Content-Type': type } })
     expect((await typed('application/json; charset=utf-8')).status).toBe(200)
+    expect((await typed('application/json;charset=UTF-8')).status).toBe(200)
+    expect((await typed('Application/JSON; charset="utf-8"')).status).toBe(200)
     expect((await typed('application/json; charset=latin1')).status).toBe(400)
-    expect((await typed('Application/JSON')).status).toBe(400)
+    expect((await typed('text/plain; a=application/json')).status).toBe(400)
   })
 
   test('the id of an answer is that of its audit record', async () => {
@@ -147,20 +150,23 @@ describe('the checks, each before the ones below it', () => {
 })
 
 describe('the front door and the app behind it', () => {
-  test.each(Object.keys({ ...methods, ...operations }))('answer %s alike', async (method) => {
-    const body = '{"Name":"none","Version":0}'
-    const plain = await send(`/api/${method}`, { body })
-    const routed = await send(`/api/${method}?x=1`, { body })
-    expect([routed.status, routed.text]).toEqual([plain.status, plain.text])
-    const names = (headers: object): string[] =>
-      Object.keys(headers).filter((name) => name !== 'keep-alive' && name !== 'connection')
-    expect(names(routed.headers)).toEqual(names(plain.headers))
-  })
+  test.each(Object.keys({ ...methods, ...manyMethods, ...operations }))(
+    'answer %s alike',
+    async (method) => {
+      const body = '{"Name":"none","Version":0}'
+      const plain = await send(`/api/${method}`, { body })
+      const routed = await send(`/api/${method}?x=1`, { body })
+      expect([routed.status, routed.text]).toEqual([plain.status, plain.text])
+      const names = (headers: object): string[] =>
+        Object.keys(headers).filter((name) => name !== 'keep-alive' && name !== 'connection')
+      expect(names(routed.headers)).toEqual(names(plain.headers))
+    },
+  )
 })
 
 describe('limits', () => {
   const head =
-    'POST /api/get HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nSec-X-Tailscale-No-Browsers: setec\r\n'
+    'POST /api/get HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nSec-X-Tailscale-No-Browsers: setec\r\n'
 
   test('a body past 2 MiB is 413, announced or not, and a connection is never left hanging', async () => {
     const announced = await raw(
@@ -200,7 +206,11 @@ describe('limits', () => {
   test('requests that were sent ahead are answered in order', async () => {
     const one = `${head}Content-Length: 17\r\n\r\n{"Name":"prod/a"}`
     const two = `${head}Content-Length: 15\r\n\r\n{"Name":"none"}`
-    const answer = await raw(one, two, one.replace('Host: x', 'Host: x\r\nConnection: close'))
+    const answer = await raw(
+      one,
+      two,
+      one.replace('Host: localhost', 'Host: localhost\r\nConnection: close'),
+    )
     expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual([
       'HTTP/1.1 200',
       'HTTP/1.1 404',
@@ -211,7 +221,10 @@ describe('limits', () => {
   test('a 304 has no body, and the connection goes on', async () => {
     const body = '{"Name":"prod/a","Version":1,"UpdateIfChanged":true}'
     const ask = `${head}Content-Length: ${body.length}\r\n\r\n${body}`
-    const answer = await raw(ask, ask.replace('Host: x', 'Host: x\r\nConnection: close'))
+    const answer = await raw(
+      ask,
+      ask.replace('Host: localhost', 'Host: localhost\r\nConnection: close'),
+    )
     expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 304', 'HTTP/1.1 304'])
     expect(answer.endsWith('\r\n\r\n')).toBe(true)
   })
@@ -241,10 +254,23 @@ test('the description names every method, and every reference in it leads somewh
   }
   expect(document.openapi).toBe('3.1.0')
   expect(Object.keys(document.paths)).toEqual(
-    Object.keys({ ...methods, ...operations }).map((name) => `/api/${name}`),
+    Object.keys({ ...methods, ...manyMethods, ...operations }).map((name) => `/api/${name}`),
   )
   for (const [, name = ''] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
     expect(document.components.schemas).toHaveProperty([name])
   }
   expect(text).not.toContain('$defs')
+})
+
+test('C2: what is told without an identity counts nothing and names no key', async () => {
+  await using fresh = await startService()
+  const ids: string[] = []
+  for (let count = 0; count < 3; count++) {
+    const { headers } = await fetch(`${fresh.url}/healthz`)
+    ids.push(headers.get('x-request-id') ?? '')
+  }
+  expect(new Set(ids).size).toBe(3)
+  for (const id of ids) expect(id).toMatch(/^[0-9a-f]{24}$/)
+  const ready = (await (await fetch(`${fresh.url}/readyz`)).json()) as object
+  expect(ready).toEqual({ store: 'ok', audit: 'ok', identity: 'ok' })
 })

@@ -167,7 +167,6 @@ describe('HTTPS', () => {
           store: 'ok',
           audit: 'ok',
           identity: 'ok',
-          key: expect.stringMatching(/^local /),
           certificate: 'ok',
           certificateEnds: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
         },
@@ -183,7 +182,7 @@ describe('HTTPS', () => {
     const renewed = makePair([NAME])
     service.localApi.certificate = renewed.key + renewed.certificate
     service.look()
-    await expect.poll(() => service.said.join('\n')).toContain('the certificate was renewed')
+    await expect.poll(() => service.said.join('\n')).toContain('info: the certificate was renewed')
     using after = await RawConnection.openTls(service.url, renewed.certificate, NAME)
     expect(after.certificate).toBe(renewed.certificate)
     expect(before.certificate).toBe(pair.certificate)
@@ -198,7 +197,9 @@ describe('HTTPS', () => {
       headers: { 'Retry-After': '7200' },
     }
     service.look()
-    await expect.poll(() => service.said.join('\n')).toContain('the present certificate serves on')
+    await expect
+      .poll(() => service.said.join('\n'))
+      .toMatch(/^warn: .*the present certificate serves on/m)
     using connection = await RawConnection.openTls(service.url, pair.certificate, NAME)
     expect((await connection.ask(ready)).status).toBe(200)
     // Asked again when the refusal says, two hours later, and a little jitter.
@@ -328,21 +329,25 @@ describe('behind tailscale serve', () => {
     )
   })
 
-  test('a socket that a server left behind is replaced; one that is answered, or a file, is not', async () => {
+  test('U2, U11: a socket that a server left behind is replaced; one that is answered, or a file, is not, and is told', async () => {
     using scratch = temporaryDirectory()
     const path = join(scratch.path, 'run/sotto.sock')
     mkdirSync(join(scratch.path, 'run'), { mode: 0o700 })
     const script = 'require("net").createServer().listen(process.argv[1], () => console.log())'
     const killed = new TestProcess(process.execPath, ['-e', script, path])
     await killed.firstLine()
-    await expect(bindUnix(createServer(), path)).rejects.toThrow('(EADDRINUSE)')
+    const taken = (place: string) => ({
+      message: `Cannot listen on "${place}": something else is listening there`,
+      hint: 'End that, or name another place.',
+    })
+    await expect(bindUnix(createServer(), path)).rejects.toMatchObject(taken(path))
     await killed.kill()
     expect(statSync(path).isSocket()).toBe(true)
     await using server = createServer()
     await bindUnix(server, path)
     const file = join(scratch.path, 'run/file')
     writeFileSync(file, 'kept')
-    await expect(bindUnix(createServer(), file)).rejects.toThrow('(EADDRINUSE)')
+    await expect(bindUnix(createServer(), file)).rejects.toMatchObject(taken(file))
     expect(readFileSync(file, 'utf8')).toBe('kept')
   })
 })
@@ -370,8 +375,8 @@ describe('where it listens', () => {
       .poll(() => service.said)
       .toEqual(
         expect.arrayContaining([
-          `serving on 127.0.0.3:${port}`,
-          `no longer serving on 127.0.0.1:${port}`,
+          `info: serving on 127.0.0.3:${port}`,
+          `info: no longer serving on 127.0.0.1:${port}`,
         ]),
       )
     for (const host of ['127.0.0.2', '127.0.0.3']) {

@@ -33,7 +33,7 @@ async function ask(parts: RequestParts): Promise<[number, string]> {
 /** What every answer has, whoever wrote it. */
 function expectHeaders({ status, headers }: RawAnswer): void {
   expect(headers.get('cache-control')).toBe('no-store')
-  expect(headers.get('x-request-id')).toMatch(/^[0-9a-f]{12}-[0-9a-z]+$/)
+  expect(headers.get('x-request-id')).toMatch(/^[0-9a-f]{24}$/)
   expect(headers.get('x-content-type-options')).toBe('nosniff')
   expect(headers.has('sotto-error')).toBe(status >= 400)
   expect(JSON.parse(headers.get('sotto-detail') ?? '""')).toBeTypeOf('string')
@@ -79,7 +79,6 @@ describe('methods', () => {
 
 describe('targets', () => {
   test.each([
-    '/',
     '//api/get',
     '/api',
     '/api/',
@@ -111,7 +110,7 @@ describe('targets', () => {
     '/api/get?a=b',
     '/api/%67et',
     '/api/../api/get',
-    'http://x.test/api/get',
+    'http://localhost/api/get',
   ])('%s is get', async (target) => {
     expect(await ask({ target })).toEqual([200, found])
     expect(await ask({ target, head: goodHead.slice(0, 2) })).toEqual([403, 'access denied\n'])
@@ -123,17 +122,11 @@ describe('targets', () => {
 })
 
 describe('heads', () => {
-  test('a host must be named since HTTP/1.1, and means nothing', async () => {
+  test('a host must be named since HTTP/1.1', async () => {
     const head = goodHead.slice(1)
     expect(await ask({ head })).toEqual([400, badRequest])
     expect(await ask({ head, target: '/healthz', method: 'GET' })).toEqual([400, badRequest])
-    expect(await ask({ head: ['Host:', ...head] })).toEqual([200, found])
     expect(await ask({ head, protocol: 'HTTP/1.0' })).toEqual([200, found])
-    for (const host of ['evil.example', 'evil.example:99999', '[::1', 'a b']) {
-      for (const target of ['/api/get', '/api/get?x']) {
-        expect(await ask({ target, head: [`Host: ${host}`, ...head] })).toEqual([200, found])
-      }
-    }
   })
 
   test.each([
@@ -205,7 +198,7 @@ describe('the front door and the app behind it', () => {
     ['a value', {}],
     ['nothing new', { body: '{"Name":"prod/a","Version":1,"UpdateIfChanged":true}' }],
     ['a wrong method', { method: 'DELETE' }],
-    ['a wrong type', { head: ['Host: x', 'Content-Type: text/plain'] }],
+    ['a wrong type', { head: ['Host: localhost', 'Content-Type: text/plain'] }],
     ['a bad body', { body: '{' }],
     ['a bad name', { body: '{"Name":"\\ud800"}' }],
     ['nothing there', { body: '{"Name":"none"}' }],
@@ -228,5 +221,7 @@ test('a detail that is too long for a header is cut, and is JSON still', async (
 
 test('all of that was no news for the operator', () => {
   expect(printed).toEqual([])
-  expect(service.said).toEqual([expect.stringMatching(/^the store was opened with local key/)])
+  expect(service.said).toEqual([
+    expect.stringMatching(/^info: the store was opened with local key/),
+  ])
 })

@@ -50,10 +50,17 @@ identityContract('the development tailnet', async () => {
 })
 
 describe('the default tailnet', () => {
-  test('gives 127.0.0.1 everything and knows nobody else', async () => {
+  test('U16: gives both addresses of localhost everything and knows nobody else', async () => {
     const tailnet = new DevelopmentTailnet(undefined)
-    const caller = await tailnet.identify(from('127.0.0.1'))
-    expect(caller.rules[0]?.secret).toEqual(['*'])
+    for (const [address, ip] of [
+      ['127.0.0.1', '127.0.0.1'],
+      ['::ffff:127.0.0.1', '127.0.0.1'],
+      ['::1', '::1'],
+    ] as const) {
+      const caller = await tailnet.identify(from(address))
+      expect(caller.rules[0]?.secret).toEqual(['*'])
+      expect(caller.principal).toMatchObject({ hostname: 'localhost', ip })
+    }
     await expect(tailnet.identify(from('127.0.0.2'))).rejects.toMatchObject({
       code: 'unidentified',
     })
@@ -74,6 +81,30 @@ describe('a tailnet file', () => {
       ip: '127.0.0.3',
       user: 'alice@example.com',
     })
+  })
+
+  test('U16: takes an address in any spelling', async () => {
+    using directory = temporaryDirectory()
+    const path = join(directory.path, 'tailnet.json')
+    const user = { user: 'alice@example.com', rules: [] }
+    write(path, {
+      nodes: {
+        '0:0:0:0:0:0:0:1': { name: 'six', ...user },
+        '::ffff:7f00:2': { name: 'four', ...user },
+      },
+    })
+    const tailnet = new DevelopmentTailnet(path)
+    const names = await Promise.all(
+      ['::1', '127.0.0.2', '::ffff:127.0.0.2'].map(async (address) => {
+        const { principal } = await tailnet.identify(from(address))
+        return [principal.hostname, principal.ip]
+      }),
+    )
+    expect(names).toEqual([
+      ['six', '::1'],
+      ['four', '127.0.0.2'],
+      ['four', '127.0.0.2'],
+    ])
   })
 
   test('tells a caller by the port of its own', async () => {
@@ -173,10 +204,10 @@ describe('a tailnet file', () => {
 })
 
 describe('a tailscaled beside --dev', () => {
-  async function ask(answer: Answer): Promise<void> {
+  async function ask(answer: Answer, waitMs = 15_000): Promise<void> {
     await using stub = await StubLocalApi.start()
     stub.status = answer
-    await refuseUserspaceTailscaled([stub.path], 200)
+    await refuseUserspaceTailscaled([stub.path], waitMs)
   }
 
   test('in userspace mode is refused', async () => {
@@ -190,12 +221,12 @@ describe('a tailscaled beside --dev', () => {
     await expect(ask(recorded('status'))).resolves.toBeUndefined()
   })
 
-  test.each<[string, Answer]>([
+  test.each<[string, Answer, number?]>([
     ['garbage', 'garbage'],
-    ['nothing', () => {}],
+    ['nothing', () => {}, 200],
     ['a refusal', { status: 403, text: 'no' }],
-  ])('that answers %s is refused', async (_, answer) => {
-    await expect(ask(answer)).rejects.toMatchObject({ code: 'unsafe' })
+  ])('that answers %s is refused', async (_, answer, waitMs) => {
+    await expect(ask(answer, waitMs)).rejects.toMatchObject({ code: 'unsafe' })
   })
 
   test('that is gone is fine, also when it left its socket behind', async () => {

@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process'
+import { rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BusLine } from '../../server/identity/tailscale/bus.ts'
-import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
+import { LocalApi, notRunning } from '../../server/identity/tailscale/local-api.ts'
 import { recorded, StubLocalApi, withNode } from '../support/local-api.ts'
 
 /** A wait that a test can afford to see end. */
@@ -238,13 +240,41 @@ describe('the bus', () => {
 })
 
 describe('tailscaled', () => {
-  test('that is stopped is told as not there', async () => {
+  test('that is stopped is told as not running, and how to start it', async () => {
     await stub.stop()
-    await expectUnavailable(api.status(), /is not there when asked for status/)
+    const stopped = /^tailscaled is not running: there is no socket ".*"$/
+    await expectUnavailable(api.status(), stopped)
     await expectUnavailable(
       api.watch(() => {}, new AbortController().signal),
-      /is not there/,
+      stopped,
     )
+    await expect(api.status()).rejects.toMatchObject({
+      hint: expect.stringContaining('systemctl start tailscaled'),
+    })
+  })
+
+  test('that crashed, and left its socket, is not running either', async () => {
+    await stub.stop()
+    // The file of a socket stays where the process that listened is killed.
+    const script = `require('net').createServer().listen(${JSON.stringify(api.path)}, () => process.kill(process.pid, 'SIGKILL'))`
+    spawnSync(process.execPath, ['-e', script])
+    expect(statSync(api.path).isSocket()).toBe(true)
+    await expectUnavailable(
+      api.status(),
+      /^tailscaled is not running: nothing listens on ".*tailscaled.*"$/,
+    )
+    rmSync(api.path)
+  })
+
+  test.each(['EACCES', 'EPERM'])('that this user may not ask may be running: %s', (code) => {
+    const error = notRunning('/run/x.sock', Object.assign(new Error(code), { code }))
+    expect(error).toMatchObject({
+      code: 'tailscaled_unavailable',
+      message:
+        'Cannot tell whether tailscaled is running: this user may not use its socket "/run/x.sock"',
+      hint: expect.stringContaining('`sudo systemctl start tailscaled` starts it'),
+    })
+    expect(notRunning('/run/x.sock', new Error('reset'))).toBeUndefined()
   })
 
   test('that was restarted is asked again at once', async () => {

@@ -9,6 +9,7 @@ import { describeWith, requirePeer } from '../support/peers.ts'
 import { TestProcess } from '../support/process.ts'
 import { cli, startSotto, temporaryDirectory } from '../support/sotto.ts'
 import { talk } from '../support/terminal.ts'
+import { confirmed } from './confirmed.ts'
 import { startSetecd } from './setecd.ts'
 import { writeTailnet } from './tailnet.ts'
 
@@ -42,7 +43,11 @@ const binary = Uint8Array.of(0, 1, 0xfe, 0xff, 10)
 function transcript(file: string): Line[] {
   const read = (bytes: number) => `Read ${bytes} bytes from stdin\n`
   return [
-    { args: ['list'], stdout: 'NAME ACTIVE VERSIONS\n' },
+    {
+      args: ['list'],
+      stdout: 'NAME ACTIVE VERSIONS\n',
+      notes: '(?:There is no secret that you may know about: .*\n)?',
+    },
     { args: ['put', 'team/a'], input: 'one', stdout: saved('team/a', 1), notes: read(3) },
     { args: ['put', 'team/a'], input: ' two\n', error: /text value has surrounding whitespace/ },
     {
@@ -165,10 +170,10 @@ describeWith(['setec', 'setecd', 'python3'], 'the command lines of setec and Sot
         test.for(transcript(file).map((line) => [line.args.join(' '), line] as const))(
           '%s',
           async ([, line]) => {
-            const args = [...command, ...line.args]
-            const at = args.indexOf('TOKEN')
-            if (at > 0) args[at] = await token(args.slice(0, at), running.url)
-            check(client, line, await run(args, running.url, line.input))
+            const ended = await confirmed([...command, ...line.args], (args) =>
+              run(args, running.url, line.input),
+            )
+            check(client, line, ended)
           },
         )
 
@@ -234,13 +239,5 @@ describeWith(['setec', 'setecd', 'python3'], 'the command lines of setec and Sot
     const client = new TestProcess(program, rest, { env: { SETEC_SERVER: url }, input })
     const code = await client.exited
     return { code, stdout: client.stdoutBytes, stderr: client.stderr }
-  }
-
-  /** The confirmation token that a command asks for. */
-  async function token(args: readonly string[], url: string): Promise<string> {
-    const { stderr } = await run(args, url)
-    const found = /confirmation required for "[^"]+", use token "([^"]+)"/.exec(stderr)?.[1]
-    if (found === undefined) throw new Error(`no token was told: ${stderr}`)
-    return found
   }
 })

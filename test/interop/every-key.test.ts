@@ -9,6 +9,7 @@ import { startOpenBao } from '../support/openbao.ts'
 import { describeWith } from '../support/peers.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 import { credentials, startMoto } from './kms/moto.ts'
+import { recordingLogger } from '../support/logger.ts'
 
 /** Which everybody can read here. */
 const identity = 'AGE-SECRET-KEY-1Y9T6L290HXPWFFCAD4PF0LTKG3CESDZXWPZ6FSHYPT8D4K7DZ0US3ZHQVM\n'
@@ -51,7 +52,7 @@ describeWith(['bao', 'kms-python'], 'a store under four keys', () => {
         listen: { host: '127.0.0.1', port: 0 },
         ...given,
       } as const
-      const server = await startServer(config, { say: (line) => said.push(line) })
+      const server = await startServer(config, { logger: recordingLogger(said) })
       await server.stop()
       return said
     }
@@ -67,9 +68,9 @@ describeWith(['bao', 'kms-python'], 'a store under four keys', () => {
     renameSync(path('local.key'), path('kept.key'))
     for (const [name, key] of Object.entries(keys)) {
       const said = await serve('keyFile' in key ? { keyFile: path('kept.key') } : key)
-      const opened = said.filter((line) => line.startsWith('the store was opened with '))
+      const opened = said.filter((line) => line.startsWith('info: the store was opened with '))
       expect(opened).toEqual([
-        expect.stringMatching(new RegExp(`^the store was opened with ${name} key `)),
+        expect.stringMatching(new RegExp(`^info: the store was opened with ${name} key `)),
       ])
     }
     await expect(serve({})).rejects.toMatchObject({ code: 'key_missing' })

@@ -159,6 +159,22 @@ describeWith(['setecd', 'setec', 'same'], 'an import from setec', () => {
     })
   })
 
+  test('R10: names that Sotto does not give are left out, and the run ends with 0', async () => {
+    const odd = ['odd/tab\there', `odd/${'n'.repeat(600)}`, 'odd/line\nend']
+    for (const name of odd) await source.put(name, Buffer.from('x'))
+    const whole = await runSotto([...args(), '-o', 'json'])
+    expect(whole.code).toBe(1)
+    const { secrets } = JSON.parse(whole.stdout) as { secrets: { name: string; outcome: string }[] }
+    const failed = secrets.filter(({ outcome }) => outcome === 'failed').map(({ name }) => name)
+    expect(failed.toSorted()).toEqual(odd.toSorted())
+    for (const dry of [['--dry-run'], []]) {
+      const without = await runSotto([...args(), ...dry, '--except', 'odd/*'])
+      expect(without.code, without.stderr).toBe(0)
+      expect(without.stdout.match(/ left out/g)).toHaveLength(odd.length)
+    }
+    for (const name of odd) await source.delete(name)
+  })
+
   test('delete and put begin at 1 again in setec: a conflict, and nothing is lost at Sotto', async () => {
     const { name } = all[5] as Wanted
     await source.delete(name)

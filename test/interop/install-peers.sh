@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
-# repository. Versions are named in the go.mod of test/interop/go, openbao, versitygw and external-secrets, in released.txt,
+# repository. Versions are named in the go.mod of test/interop/go, openbao, versitygw, external-secrets, kubernetes and compose, in released.txt,
 # in the requirements.txt of test/interop/python, kms, metrics and readers, and in the package.json of readers alone.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
@@ -56,6 +56,22 @@ build_programs() {
   go test -mod=readonly -c -o "$bin/interop.test" .
 }
 
+# setec's own tests of its client, with a Sotto in place of their server: from a copy of the module, thrown away
+# afterwards, since Go replaces no file of a module in its cache.
+build_setec_tests() {
+  local module=github.com/tailscale/setec source scratch
+  say 'building the tests of setec'\''s client'
+  source=$(go list -mod=readonly -m -f '{{.Dir}}' "$module")
+  scratch=$(mktemp -d)
+  cp -r --no-preserve=mode "$source" "$scratch/setec"
+  rm "$scratch/setec/setectest"/{dbtest,server}.go
+  cp setectest/setectest.go "$scratch/setec/setectest/"
+  cp go.mod go.sum "$scratch"
+  go mod edit -replace="$module=$scratch/setec" "$scratch/go.mod"
+  go test -c -mod=readonly -modfile="$scratch/go.mod" -o "$bin/setec-client.test" "$module/client/setec"
+  rm -rf "$scratch"
+}
+
 # OpenBao, from the module that requires it: no other way builds a released version.
 install_openbao() {
   local module=github.com/openbao/openbao version
@@ -91,6 +107,20 @@ build_external_secrets() {
   rm -rf "$target"
   install -D -m 644 -t "$target" \
     "$(go list -mod=readonly -m -f '{{.Dir}}' github.com/external-secrets/external-secrets)"/config/crds/bases/external-secrets.io_*.yaml
+}
+
+# Kubernetes' types and rules of resources. Its API server takes four times as long to build.
+build_kubernetes() {
+  say 'building what checks resources of Kubernetes'
+  cd "$top/test/interop/kubernetes"
+  CGO_ENABLED=0 nice go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/kubernetes" .
+}
+
+# The reader of Docker Compose for files of variables. Go leaves it alone when it is up to date.
+build_compose() {
+  say 'building what reads files of variables as Docker Compose does'
+  cd "$top/test/interop/compose"
+  CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/compose-env" .
 }
 
 # python_environment NAME SOURCES: the packages of SOURCES/requirements.txt in a Python of their own.
@@ -142,10 +172,13 @@ packages=$!
 install_setec
 install_released
 build_programs
+build_setec_tests
 install_openbao
 build_versitygw
 build_external_secrets
+build_kubernetes
+build_compose
 wait "$packages"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
-touch "$bin"/{setec,setecd,same,interop.test,schemathesis,kms-python,metrics-python,readers-python,readers-node,bao,versitygw,external-secrets}
+touch "$bin"/{setec,setecd,same,interop.test,setec-client.test,schemathesis,kms-python,metrics-python,readers-python,readers-node,bao,versitygw,external-secrets,kubernetes,compose-env}
 say "ready after ${SECONDS} s"

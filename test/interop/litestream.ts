@@ -1,4 +1,4 @@
-/** Runs Litestream beside a server, with the settings that docs/litestream.md shows. */
+/** Runs Litestream beside a server, with the settings that docs/guides/litestream.md shows. */
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -19,7 +19,7 @@ export function startLitestream(state: string, replica: string): Copying {
   const store = join(state, 'sotto.db')
   const config = `${replica}.yml`
   mkdirSync(dirname(config), { recursive: true })
-  const guide = readFileSync(new URL('../../docs/litestream.md', import.meta.url), 'utf8')
+  const guide = readFileSync(new URL('../../docs/guides/litestream.md', import.meta.url), 'utf8')
   const shown = filesIn(guide).get('litestream.yml') ?? ''
   writeFileSync(
     config,

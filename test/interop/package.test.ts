@@ -82,6 +82,36 @@ test('has the licences of what was bundled, and those of Sotto', () => {
   expect(existsSync(packed('LICENSE'))).toBe(true)
 })
 
+test('C6: has a bill of materials: what it is installed with or was bundled, each with a licence', () => {
+  const bill = JSON.parse(readFileSync(packed('dist/sbom.cdx.json'), 'utf8')) as {
+    bomFormat: string
+    components: {
+      group?: string
+      name: string
+      version: string
+      purl: string
+      licenses: object[]
+    }[]
+  }
+  expect(bill.bomFormat).toBe('CycloneDX')
+  const names = bill.components.map(({ group, name }) => (group ? `${group}/${name}` : name))
+  const bundled = readFileSync(packed('dist/THIRD-PARTY-LICENSES'), 'utf8').matchAll(
+    /(?:^|-{72}\n\n)(\S+) (\d\S*) \(.+\)$/gm,
+  )
+  const wanted = [
+    'better-sqlite3',
+    'node-addon-api',
+    'zod',
+    ...[...bundled].map(([, name]) => name),
+  ]
+  expect(wanted.length).toBeGreaterThan(30)
+  expect(new Set(names)).toEqual(new Set(wanted))
+  for (const { licenses, purl } of bill.components) {
+    expect(licenses.length, purl).toBeGreaterThan(0)
+    expect(purl).toMatch(/^pkg:npm\//)
+  }
+})
+
 test('has the script of every thread', () => {
   const threads = globSync('server/**/*-thread.ts', { cwd: root })
   expect(threads.length).toBeGreaterThan(3)
@@ -151,6 +181,53 @@ describe('a server of it', () => {
       'correct horse',
     )
     client.close()
+  })
+
+  test('gives programs a store, with its types', () => {
+    const program = `
+      import { fields, openStore, type Secret, text } from 'sotto/client'
+      import { z } from 'zod'
+      await using store = await openStore({ server: process.argv[2] ?? '', secrets: ['demo/passphrase'] })
+      const handle: Secret = store.secret('demo/passphrase')
+      const read = await fields(store, { passphrase: z.string().min(3) }, { prefix: 'demo/' })
+      const passphrase: string = read.passphrase
+      console.log(handle.text(), passphrase, store.health().state, text.read(handle.bytes()).length)
+      // @ts-expect-error -- not a field
+      export const wrong = read.other
+    `
+    writeFileSync(join(app, 'store.ts'), program)
+    const types = join(root, 'node_modules/@types')
+    const options = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2025']
+    const libraries = ['--lib', 'es2025,esnext.disposable']
+    const tsc = join(root, 'node_modules/.bin/tsc')
+    run(tsc, [...options, ...libraries, '--types', 'node', '--typeRoots', types, 'store.ts'])
+    expect(run(process.execPath, ['store.ts', url])).toBe(
+      'correct horse correct horse polling 13\n',
+    )
+  })
+
+  test('gives tests of programs a server, with its types', () => {
+    const program = `
+      import { type Secret } from 'sotto/client'
+      import { startTestServer, type TestServer } from 'sotto/testing'
+      await using server: TestServer = await startTestServer({ nodes: { app: { rules: [] } } })
+      const version: number = await server.put('a', '1')
+      const store = await server.openStore({ secrets: ['a'] })
+      const handle: Secret = store.secret('a')
+      await server.put('a', '2')
+      await server.tick()
+      const refused = await server.client({ as: 'app' }).get('a').catch(({ code }) => code)
+      console.log(version, handle.text(), refused)
+      // @ts-expect-error -- not an option
+      export const wrong = () => startTestServer({ node: {} })
+    `
+    writeFileSync(join(app, 'testing.ts'), program)
+    const types = join(root, 'node_modules/@types')
+    const options = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2025']
+    const libraries = ['--lib', 'es2025,esnext.disposable']
+    const tsc = join(root, 'node_modules/.bin/tsc')
+    run(tsc, [...options, ...libraries, '--types', 'node', '--typeRoots', types, 'testing.ts'])
+    expect(run(process.execPath, ['testing.ts'])).toBe('1 2 denied\n')
   })
 
   test('stops when it is asked to', async () => {

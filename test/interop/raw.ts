@@ -56,7 +56,7 @@ export function exchange(port: number, request: RawRequest): Promise<RawAnswer> 
 
 function encode(request: RawRequest): Buffer {
   const { method = 'POST', path, protocol = 'HTTP/1.1', headers, body, framing } = request
-  const lines = [`${method} ${path} ${protocol}`, 'Host: sotto.test', ...headers]
+  const lines = [`${method} ${path} ${protocol}`, 'Host: localhost', ...headers]
   if (!request.keepOpen) lines.push('Connection: close')
   if (framing === 'chunked') lines.push('Transfer-Encoding: chunked')
   else if (framing === undefined) lines.push(`Content-Length: ${body.length}`)

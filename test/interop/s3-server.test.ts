@@ -49,6 +49,10 @@ describeWith(['versitygw'], 'a server that backs up to S3', () => {
     return startService({ timers }, { state: join(scratch.path, 'state'), backups })
   }
 
+  /** Without the mark of the target. */
+  const backupsIn = async (bucket: string) =>
+    (await s3Target(placeOf(bucket)).list()).filter(({ name }) => name.endsWith('.backup'))
+
   const rehearse = (service: Service) => service.client().operate('job-run', { Name: 'rehearsal' })
 
   test('makes and proves them there, and the store comes back from there', async () => {
@@ -64,7 +68,7 @@ describeWith(['versitygw'], 'a server that backs up to S3', () => {
       LastResult: 'ok',
       LastMessage: expect.stringContaining('all of its 2 values opened'),
     })
-    const [found] = await s3Target(placeOf(bucket)).list()
+    const [found] = await backupsIn(bucket)
     await service.server.stop()
 
     const key = join(scratch.path, 'local.key')
@@ -102,7 +106,7 @@ describeWith(['versitygw'], 'a server that backs up to S3', () => {
       LastMessage: expect.stringMatching(/S3 could not be reached \((?:ECONNRESET|EPIPE)\)$/),
     })
     expect(await ready()).toMatchObject({ store: 'ok', backup: 'failed' })
-    expect(await s3Target(placeOf(bucket)).list()).toHaveLength(1)
+    expect(await backupsIn(bucket)).toHaveLength(1)
     const [last] = service.records().filter(({ kind }) => kind === 'abandoned')
     expect(last).toMatchObject({ reason: expect.stringContaining('could not be reached') })
 
@@ -112,10 +116,10 @@ describeWith(['versitygw'], 'a server that backs up to S3', () => {
 
     expect(await create()).toMatchObject({ LastResult: 'ok' })
     expect(await ready()).toMatchObject({ backup: 'ok' })
-    expect(await s3Target(placeOf(bucket)).list()).toHaveLength(2)
+    expect(await backupsIn(bucket)).toHaveLength(2)
 
-    // The head is read first, and by itself.
-    proxy.fail({ kind: 'cut' }, 1, 'GetObject', 1)
+    // What is inside is looked at first, then the head, each by itself.
+    proxy.fail({ kind: 'cut' }, 1, 'GetObject', 2)
     expect(await rehearse(service)).toMatchObject({
       LastResult: 'failed',
       LastMessage: expect.stringMatching(/ECONNRESET\) after \d+ of \d+ bytes$/),
@@ -137,7 +141,7 @@ describeWith(['versitygw'], 'a server that backs up to S3', () => {
       expect(made).toMatchObject({ LastResult: 'ok' })
       timers.advance(MINUTE_MS)
     }
-    expect(await s3Target(placeOf(bucket)).list()).toHaveLength(4)
+    expect(await backupsIn(bucket)).toHaveLength(4)
     expect(service.said.join('\n')).not.toContain('not deleted')
     const { Backup } = await service.client().operate('backup-status', {})
     expect(Backup?.LastResult).toBe('ok')

@@ -15,6 +15,7 @@ import type { S3Place } from '../../server/backup/targets/s3-place.ts'
 import { backupTargetContract } from '../contract/backup-target.ts'
 import type { Fault } from '../support/fault-proxy.ts'
 import { type FaultyS3, startFaultyS3 } from '../support/faulty-s3.ts'
+import { backupName } from '../../server/backup/name.ts'
 import { describeWith } from '../support/peers.ts'
 import { S3_REGION, type S3Server, type S3User, startS3 } from '../support/s3.ts'
 import { credentials, type Moto, startMoto } from './kms/moto.ts'
@@ -45,6 +46,9 @@ const PART = 5 * MIB
 /** Longer than the server needs for an answer while much else runs. */
 const WAIT_MS = 3000
 const DAY_MS = 24 * 3600 * 1000
+
+const named = (revision: number, storeId = '0'.repeat(32)): string =>
+  backupName({ created: '2026-01-02T03:04:05.678Z', storeId, revision })
 
 describeWith(['versitygw'], 'S3', () => {
   let s3: S3Server
@@ -92,6 +96,9 @@ describeWith(['versitygw'], 'S3', () => {
     return error as SottoError
   }
 
+  /** Where it is three days later than the service says. */
+  const later: Partial<S3Options> = { clock: (told) => new Date(told.getTime() + 3 * DAY_MS) }
+
   const operations = (): string[] => proxy.calls.map(({ operation }) => operation)
 
   backupTargetContract('s3', async () => {
@@ -111,10 +118,11 @@ describeWith(['versitygw'], 'S3', () => {
         await s3.client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: 'x' }))
       }
       await put('a.backup', small)
-      expect(await target().list()).toEqual([{ name: 'a.backup', size: small.length }])
+      expect(await target().list()).toMatchObject([{ name: 'a.backup', size: small.length }])
+      const version = expect.stringMatching(/./)
       expect(await target({ prefix: '' }).list()).toEqual([
-        { name: 'sottox.backup', size: 1 },
-        { name: 'top.backup', size: 1 },
+        { name: 'sottox.backup', size: 1, version },
+        { name: 'top.backup', size: 1, version },
       ])
       expect(target().description).toBe(`s3://${bucket}/sotto`)
     })
@@ -122,8 +130,8 @@ describeWith(['versitygw'], 'S3', () => {
     test('goes in parts of a bounded size, with checksums and on a condition', async () => {
       await put('a.backup', large)
       expect(operations()).toEqual([
-        'ListMultipartUploads',
         'CreateMultipartUpload',
+        'ListMultipartUploads',
         'UploadPart',
         'UploadPart',
         'UploadPart',
@@ -189,7 +197,7 @@ describeWith(['versitygw'], 'S3', () => {
     ])('%s hinders no small object', async ([, fault, operation]) => {
       proxy.fail(fault, 1, operation)
       await put('a.backup', small)
-      expect(await target().list()).toEqual([{ name: 'a.backup', size: small.length }])
+      expect(await target().list()).toMatchObject([{ name: 'a.backup', size: small.length }])
       expect((await read('a.backup')).equals(small)).toBe(true)
     })
 
@@ -202,7 +210,7 @@ describeWith(['versitygw'], 'S3', () => {
     ])('%s hinders no large object', async ([, fault, operation]) => {
       proxy.fail(fault, 1, operation)
       await put('a.backup', large)
-      expect(await target().list()).toEqual([{ name: 'a.backup', size: large.length }])
+      expect(await target().list()).toMatchObject([{ name: 'a.backup', size: large.length }])
       expect((await read('a.backup')).equals(large)).toBe(true)
       expect(await s3.unfinished(bucket)).toBe(0)
     })
@@ -263,9 +271,9 @@ describeWith(['versitygw'], 'S3', () => {
         /If-None-Match/,
       ],
       [
-        'of something that is no S3',
+        'U17: of a refusal that nobody foresaw',
         { kind: 'error', type: 'Teapot', status: 418 },
-        /S3 gave no answer that can be used \(Teapot, status 418\)$/,
+        /S3 refuses it \(Teapot, status 418\)$/,
         /endpoint/,
       ],
     ])('%s; a part that fails for good leaves nothing', async ([, fault, found, hint]) => {
@@ -305,9 +313,9 @@ describeWith(['versitygw'], 'S3', () => {
       expect((await failure(() => target().list())).message).toMatch(
         /: there are no AWS credentials$/,
       )
-      const named = await failure(() => target({ profile: 'none' }).list())
-      expect(named.message).toMatch(/: there are no AWS credentials for profile "none"$/)
-      expect(named.hint).toContain('--backup-profile')
+      const unnamed = await failure(() => target({ profile: 'none' }).list())
+      expect(unnamed.message).toMatch(/: there are no AWS credentials for profile "none"$/)
+      expect(unnamed.hint).toContain('--backup-profile')
     })
 
     test('of no region', async () => {
@@ -330,7 +338,7 @@ describeWith(['versitygw'], 'S3', () => {
         const error = await failure(call)
         expect(error.code).toBe('target_unavailable')
         expect(error.message).toMatch(/: no permission/)
-        expect(error.hint).toContain('docs/scheduled-backups.md')
+        expect(error.hint).toContain('docs/guides/backup.md#backups-in-s3')
       }
       as(s3.owner)
       expect(await target().list()).toHaveLength(1)
@@ -417,10 +425,33 @@ describeWith(['versitygw'], 'S3', () => {
         expect(Date.parse(until) - Date.now()).toBeGreaterThan(1.9 * DAY_MS)
       }
       expect(await own.list()).toHaveLength(2)
-      const later = target({ bucket: locked }, { clock: () => new Date(Date.now() + 3 * DAY_MS) })
-      await later.delete('a.backup')
+      await target({ bucket: locked }, later).delete('a.backup')
       expect(await own.list()).toHaveLength(1)
     })
+
+    test.each([-365, -1, 1, 365].map((days) => days * DAY_MS))(
+      'U1: lasts as long as it is to, by the clock of the service: that of this machine is off by %i ms',
+      async (off) => {
+        const locked = await s3.bucket({ locks: true })
+        const own = target({ bucket: locked, lock: { mode: 'GOVERNANCE', days: 2 } })
+        const now = Date.now()
+        vi.useFakeTimers({ toFake: ['Date'], now: now + off })
+        try {
+          await put('a.backup', small, own)
+          await put('b.backup', large, own)
+          for (const name of ['a.backup', 'b.backup']) {
+            const error = await failure(() => own.delete(name))
+            expect(error.code).toBe('backup_locked')
+            const [, until = ''] = /keeps it until (\S+)$/.exec(error.message) ?? []
+            const days = (Date.parse(until) - now) / DAY_MS
+            expect(days).toBeGreaterThan(1.9)
+            expect(days).toBeLessThan(2.1)
+          }
+        } finally {
+          vi.useRealTimers()
+        }
+      },
+    )
 
     test('that somebody else put on an object counts, too', async () => {
       const locked = await s3.bucket({ locks: true })
@@ -450,8 +481,8 @@ describeWith(['versitygw'], 'S3', () => {
     })
   })
 
-  describe('the policy in docs/scheduled-backups.md', () => {
-    const page = readFileSync(new URL('../../docs/scheduled-backups.md', import.meta.url), 'utf8')
+  describe('the policy in docs/guides/backup.md', () => {
+    const page = readFileSync(new URL('../../docs/guides/backup.md', import.meta.url), 'utf8')
     const [, text = ''] = /<!-- iam -->\n```json\n([^]*?)```/.exec(page) ?? []
     const { Statement } = JSON.parse(text) as { Statement: IamStatement[] }
     const allowed = Statement.flatMap(({ Action }) => Action)
@@ -460,16 +491,15 @@ describeWith(['versitygw'], 'S3', () => {
       const locked = await s3.bucket({ locks: true })
       await s3.allow(locked, allowed)
       as(s3.other)
-      const now = { clock: () => new Date() }
-      const later = { clock: () => new Date(Date.now() + 3 * DAY_MS) }
       const place = { bucket: locked, lock: { mode: 'GOVERNANCE', days: 2 } } as const
-      const left = { Bucket: locked, Key: 'sotto/left.backup' }
+      const left = { Bucket: locked, Key: `sotto/${named(1)}` }
       await s3.client.send(new CreateMultipartUploadCommand(left))
-      await put('a.backup', small, target(place, now))
-      await put('b.backup', large, target(place, later))
+      s3.age(locked, 2 * DAY_MS)
+      await put('a.backup', small, target(place))
+      await put(named(2), large, target(place))
       expect(await s3.unfinished(locked)).toBe(0)
       expect(await target(place).list()).toHaveLength(2)
-      expect(await read('b.backup', target(place))).toEqual(large)
+      expect(await read(named(2), target(place))).toEqual(large)
       expect((await failure(() => target(place).delete('a.backup'))).code).toBe('backup_locked')
       await target(place, later).delete('a.backup')
       expect(await target(place).list()).toHaveLength(1)
@@ -483,7 +513,6 @@ describeWith(['versitygw'], 'S3', () => {
       await failure(() => put('b.backup', large, target(place)))
       await read('a.backup', target(place))
       await target(place).list()
-      const later = { clock: () => new Date(Date.now() + 3 * DAY_MS) }
       await target(place, later).delete('a.backup')
       // Of an object that is put with a lock, IAM asks for the right to put one.
       const asked = proxy.calls.flatMap(({ operation, headers }) => [
@@ -498,15 +527,25 @@ describeWith(['versitygw'], 'S3', () => {
     })
   })
 
-  test('parts that were left a day ago are thrown away, younger ones and those of others are not', async () => {
-    for (const Key of ['sotto/old.backup', 'sotto/other', 'elsewhere/x.backup']) {
+  test('U1, U2: parts of the same store that were left a day ago go, by the clock of the service; no others do', async () => {
+    const others = [
+      'sotto/other.backup',
+      `sotto/${named(1, 'f'.repeat(32))}`,
+      `elsewhere/${named(1)}`,
+    ]
+    for (const Key of [...others, `sotto/${named(1)}`]) {
       await s3.client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key }))
     }
-    await put('a.backup', large)
+    // The clock here does not make them old, nor young.
+    const putAt = async (off: number, revision: number): Promise<void> => {
+      vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + off })
+      await put(named(revision), large).finally(() => vi.useRealTimers())
+    }
+    await putAt(365 * DAY_MS, 2)
+    expect(await s3.unfinished(bucket)).toBe(4)
+    s3.age(bucket, 1.1 * DAY_MS)
+    await putAt(-365 * DAY_MS, 3)
     expect(await s3.unfinished(bucket)).toBe(3)
-    const clock = (): Date => new Date(Date.now() + 1.1 * DAY_MS)
-    await put('b.backup', large, target({}, { clock }))
-    expect(await s3.unfinished(bucket)).toBe(2)
   })
 })
 
@@ -517,7 +556,7 @@ describeWith(['kms-python'], 'S3 by a role', () => {
 
   beforeAll(async () => {
     moto = await startMoto()
-  }, 90_000)
+  })
   afterAll(() => moto[Symbol.asyncDispose]())
   beforeEach(async () => {
     for (const [name, value] of Object.entries(credentials)) vi.stubEnv(name, value)

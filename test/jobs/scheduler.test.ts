@@ -3,11 +3,12 @@ import { expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
 import { type Job, type Run, Scheduler } from '../../server/jobs/scheduler.ts'
 import { ManualTimers, settled } from '../audit/fixtures.ts'
+import { recordingLogger } from '../support/logger.ts'
 
 const MINUTE = 60_000
 
 /** A scheduler with one job, whose runs end when the test says so. */
-function scheduled(options: Partial<Job> = {}, random = 0.5) {
+function scheduled(options: Partial<Job> = {}, random = 0.5, start = true) {
   const timers = new ManualTimers()
   const said: string[] = []
   const runs: (Run & { end(message: string): void; fail(error: unknown): void })[] = []
@@ -15,8 +16,9 @@ function scheduled(options: Partial<Job> = {}, random = 0.5) {
     timers,
     random: () => random,
     clock: () => new Date(Date.UTC(2026, 0, 1) + timers.now()),
-    say: (line) => void said.push(line),
+    logger: recordingLogger(said),
   })
+  if (start) scheduler.start()
   scheduler.add({
     name: 'copy',
     action: 'backup',
@@ -142,7 +144,7 @@ test('a job that fails is tried again sooner, each time later, and keeps its las
     expect(runs).toHaveLength(at + 2)
     timers.advance(1)
   }
-  expect(said[0]).toBe('job copy failed: unreachable: nobody is there')
+  expect(said[0]).toBe('error: job copy failed: unreachable: nobody is there')
   runs.at(-1)?.end('well again')
   await settled()
   timers.advance(60 * MINUTE - 1)
@@ -176,6 +178,20 @@ test('to be woken is to run once the last run has rested', async () => {
   await settled()
   timers.advance(59 * MINUTE)
   expect(runs).toHaveLength(2)
+})
+
+test('R12: to be woken later is to run then, once, and puts off no run that comes before', async () => {
+  const { scheduler, timers, runs } = scheduled()
+  scheduler.wake('copy', 2 * MINUTE)
+  timers.advance(MINUTE)
+  scheduler.wake('copy', 2 * MINUTE)
+  expect(runs).toHaveLength(0)
+  timers.advance(MINUTE)
+  expect(runs).toHaveLength(1)
+  runs[0]?.end('')
+  await settled()
+  timers.advance(10 * MINUTE)
+  expect(runs).toHaveLength(1)
 })
 
 test('to be woken does not hurry what failed', async () => {
@@ -250,4 +266,22 @@ test('names are known, and given once', async () => {
       run: async () => '',
     })
   }).toThrow('Two jobs are named copy')
+})
+
+test('no job runs before the scheduler is started, however long that takes, nor one that is woken', async () => {
+  for (const isWoken of [false, true]) {
+    const { scheduler, timers, runs, state } = scheduled({ firstMs: 500 }, 0.5, false)
+    if (isWoken) scheduler.wake('copy')
+    timers.advance(60 * MINUTE)
+    expect(runs).toEqual([])
+    expect(state().nextRun).toBeUndefined()
+    scheduler.start()
+    timers.advance(isWoken ? 0 : 499)
+    expect(runs).toHaveLength(isWoken ? 1 : 0)
+    timers.advance(1)
+    expect(runs).toHaveLength(1)
+    runs[0]?.end('done')
+    await settled()
+    await scheduler.close()
+  }
 })

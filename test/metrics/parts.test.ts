@@ -16,6 +16,7 @@ import { LocalApi } from '../../server/identity/tailscale/local-api.ts'
 import { jobMetrics } from '../../server/jobs/metrics.ts'
 import { Scheduler } from '../../server/jobs/scheduler.ts'
 import { Registry } from '../../server/metrics/registry.ts'
+import type { Adoption } from '../../server/store/adoption.ts'
 import { BackendMetrics } from '../../server/backends/metrics.ts'
 import { OpenBackends } from '../../server/backends/opened.ts'
 import type { BackendRegistry } from '../../server/backends/registry.ts'
@@ -25,7 +26,7 @@ import { makeStore } from '../store/made.ts'
 import { ManualTimers, settled } from '../audit/fixtures.ts'
 import { makePair } from '../support/certificates.ts'
 import { recorded, StubLocalApi, withFields } from '../support/local-api.ts'
-import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
+import { MemoryBackend, ownerOf, SharedMemory } from '../support/memory-backend.ts'
 import { Page } from '../support/scrape.ts'
 import { loopbackDoor, startOnTailnet } from '../support/tailnet-service.ts'
 
@@ -100,7 +101,7 @@ test('calls to key providers are told by provider and outcome, those that are la
     'sotto_key_calls_total{provider="aws-kms",call="fingerprint",result="ok"}',
   ])
   expect(page.get('sotto_key_call_seconds_count{provider="aws-kms"}')).toBe(1)
-  expect(page.get('sotto_key_call_seconds_sum{provider="recovery"}')).toBeGreaterThan(0.005)
+  expect(page.get('sotto_key_call_seconds_sum{provider="recovery"}')).toBeGreaterThan(0)
 })
 
 test('every key provider that there is goes by its own name', () => {
@@ -183,11 +184,13 @@ test('backends tell how calls came out, and of their logins while they are open'
   }
   const open = new OpenBackends({
     registry: { find: async () => record } as unknown as BackendRegistry,
-    storeId: 'id',
+    owner: ownerOf('id'),
+    adoption: { demand: () => {} } as unknown as Adoption,
+    knows: async () => true,
     origins: ['https://bao.example.com:8200'],
     credential: async () => 'token',
     open: () => {
-      const backend = new MemoryBackend('id', shared)
+      const backend = new MemoryBackend(ownerOf('id'), shared)
       backend.status = () => ({
         tokenTtlMs: 1500,
         logins: 3,
@@ -204,22 +207,22 @@ test('backends tell how calls came out, and of their logins while they are open'
   await read()
   for (const code of ['backend_refused', 'conflict', 'backend_unavailable'] as const) {
     shared.before = () => {
-      throw new SottoError(code, 'so it is')
+      throw new SottoError(code, 'so it is', { found: 'so it is' })
     }
     await expect(read()).rejects.toThrow('so it is')
   }
-  // While it rests nobody calls it.
+  // The look whether it is back counts as the call that it stands for.
   await expect(read()).rejects.toThrow('so it is')
   const numbers = async (start: string) => (await pageOf(registry)).all(start)
   const calls = (result: string) => `sotto_backend_calls_total{backend="vault",result="${result}"}`
   expect(await numbers('sotto_backend_calls_total')).toEqual([
     [calls('ok'), 1],
-    [calls('unavailable'), 1],
+    [calls('unavailable'), 2],
     [calls('refused'), 1],
     [calls('failed'), 1],
   ])
   const page = await pageOf(registry)
-  expect(page.get('sotto_backend_call_seconds_count{backend="vault"}')).toBe(4)
+  expect(page.get('sotto_backend_call_seconds_count{backend="vault"}')).toBe(5)
   expect(page.get('sotto_backend_token_ttl_seconds{backend="vault"}')).toBe(1.5)
   expect(page.all('sotto_backend_logins_total').map(([, count]) => count)).toEqual([3, 1])
   expect(page.all('sotto_backend_renewals_total').map(([, count]) => count)).toEqual([7, 2])
@@ -233,6 +236,7 @@ test('jobs tell how their runs ended, whether they run, and when one last succee
   const timers = new ManualTimers()
   const clock = () => new Date(1_700_000_000_000 + timers.now())
   const scheduler = new Scheduler({ timers, clock, metrics: jobMetrics(registry) })
+  scheduler.start()
   let run = Promise.withResolvers<string>()
   scheduler.add({
     name: 'copy',

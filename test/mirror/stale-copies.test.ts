@@ -4,8 +4,10 @@ import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 import type { Client } from '../../client/client.ts'
 import { localKeyProvider } from '../../server/crypto/local-key.ts'
+import { covered, digestOfBackend, macOf } from '../../server/gate/mac-fields.ts'
 import { openKeyring } from '../../server/keys/wraps.ts'
-import type { StoredBackend } from '../../server/store/contract.ts'
+import type { Keyring } from '../../server/crypto/keyring.ts'
+import type { Store, StoredBackend } from '../../server/store/contract.ts'
 import { openStore } from '../../server/store/sqlite/store.ts'
 import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
 import { bytes, type Service, startService } from '../support/service.ts'
@@ -17,7 +19,7 @@ const shared = new SharedMemory()
 
 function start(state: string): Promise<Service> {
   return startService(
-    { openBackend: (_, { storeId }) => new MemoryBackend(storeId, shared) },
+    { openBackend: (_, { owner }) => new MemoryBackend(owner, shared) },
     { state, backendOrigins: [origin] },
   )
 }
@@ -42,16 +44,28 @@ async function asBefore(state: string): Promise<void> {
     localKeyProvider(join(state, 'local.key')),
   ])
   const [stored] = (await store.backends()).backends
-  await store.close()
   const { secrets: _, orphans: __, ...row } = stored as NonNullable<typeof stored>
   const config = row.config.replace('"secrets":["prod/*"]', '$&,"history":"all"')
   const old: StoredBackend = { ...row, config, mac: keyring.backendMac({ ...row, config }) }
+  await store.signChanges([await changeThatMade(old, store, keyring)])
+  await store.close()
   const db = new Database(path)
   db.prepare('UPDATE backend SET config = ?, mac = ?').run(old.config, old.mac)
   const copy = db.prepare('INSERT INTO stale_copy SELECT 1, id, ? FROM secret WHERE name = ?')
   copy.run('1-2', 'prod/a b')
   copy.run('1', 'prod/c')
   db.close()
+}
+
+/** The change of the backend, signed as if it had led to `backend`. */
+async function changeThatMade(backend: StoredBackend, store: Store, keyring: Keyring) {
+  const change = (await store.changes(0)).findLast(({ about }) => about === 'backend')
+  if (!change) throw new Error('there is no change of a backend')
+  const state = digestOfBackend(backend)
+  return {
+    revision: change.revision,
+    ...macOf(keyring, covered(store.identity.id, { ...change, state })),
+  }
 }
 
 test('a store whose mirror kept older versions opens, and says once where they lie', async () => {
@@ -71,10 +85,10 @@ test('a store whose mirror kept older versions opens, and says once where they l
   const first = await start(state)
   expect(first.said).toEqual(
     expect.arrayContaining([
-      'backend "vault" has 3 copies of versions that its mirror kept; nothing reads them, and Sotto leaves them there',
-      'each is removed with: bao kv metadata delete -mount=kv PATH/VERSION',
-      'PATH sotto/versions/prod/a=20b: VERSION 1, 2',
-      'PATH sotto/versions/prod/c: VERSION 1',
+      'warn: backend "vault" has 3 copies of versions that its mirror kept; nothing reads them, and Sotto leaves them there',
+      'warn: each is removed with: bao kv metadata delete -mount=kv PATH/VERSION',
+      'warn: PATH sotto/versions/prod/a=20b: VERSION 1, 2',
+      'warn: PATH sotto/versions/prod/c: VERSION 1',
     ]),
   )
   const ended = await first

@@ -1,9 +1,12 @@
 /** The audit log asked through a server: who may, what it leaves on the log, and its bounds. */
-import { renameSync } from 'node:fs'
+import { appendFileSync, readdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { verifyLog } from '../../audit/verify.ts'
+import { auditKeysOf } from '../../server/start/offline.ts'
 import { faultyFiles } from '../support/faulty-files.ts'
-import { bytes, startService } from '../support/service.ts'
+import { bytes, recordsIn, startService } from '../support/service.ts'
+import { temporaryDirectory } from '../support/sotto.ts'
 
 describe('audit-query', () => {
   test('tells who read a secret, when, and which version', async () => {
@@ -16,8 +19,9 @@ describe('audit-query', () => {
       Secret: 'prod/*',
       Action: 'get',
     })
-    expect(rest).toEqual({})
-    expect(Records).toEqual(service.records().filter(({ action }) => action === 'get'))
+    expect(rest).toEqual({ Looked: service.records().length })
+    const read = service.records().filter(({ action }) => action === 'get')
+    expect(Records).toEqual(read.map((each) => ({ ...each, outcome: each['result'] })))
     expect(Records).toMatchObject([
       { principal: { hostname: 'app-1' }, secret: 'prod/a', secretVersion: 1, result: 'ok' },
       { principal: { hostname: 'other' }, secret: 'prod/a', result: 'denied' },
@@ -60,13 +64,15 @@ describe('audit-query', () => {
     [{ After: -1 }, 'After'],
     [{ Secret: '' }, 'Secret'],
     [{ secret: 'a' }, 'secret'],
-  ])('%j is refused and leaves no record', async (body, named) => {
+  ])('%j is refused, and recorded as refused', async (body, named) => {
     await using service = await startService()
     const before = service.records().length
     const { status, headers } = await service.post('audit-query', body)
     expect([status, headers.get('sotto-error')]).toEqual([400, 'bad_request'])
     expect(headers.get('sotto-detail')).toContain(named)
-    expect(service.records()).toHaveLength(before)
+    expect(service.records().slice(before)).toEqual([
+      expect.objectContaining({ result: 'refused', reason: 'bad_request' }),
+    ])
   })
 
   test('is not answered while its own record cannot be written', async () => {
@@ -78,8 +84,41 @@ describe('audit-query', () => {
     disk.set('works')
   })
 
+  test('B6: a record that was added while no server ran is marked, by a server and by the files', async () => {
+    using scratch = temporaryDirectory()
+    const state = join(scratch.path, 'state')
+    const audit = join(state, 'audit')
+    {
+      await using service = await startService({}, { state })
+      await service.client().put('prod/a', bytes('one'))
+    }
+    const { last } = await verifyLog(audit)
+    const { id = 0, hash = '' } = last ?? {}
+    const added = { ...recordsIn(audit).find(({ kind }) => kind === 'change'), id: id + 1 }
+    const line = JSON.stringify({ ...added, kind: 'access', result: 'ok', prev: hash })
+    const segment = join(audit, readdirSync(audit).toSorted().at(-1) ?? '')
+    appendFileSync(segment, `${line}\n`)
+    const verified = async () => {
+      const keys = await auditKeysOf({ stateDir: state, keyFile: undefined })
+      return verifyLog(audit, keys)
+    }
+    expect(await verified()).toMatchObject({
+      ok: false,
+      damage: { damage: 'forged', id: id + 1 },
+    })
+    await using service = await startService({}, { state })
+    expect(service.said.join('\n')).toContain(
+      `warn: 1 audit records from ${id + 1} on are not this`,
+    )
+    const { Records } = await service.client().operate('audit-query', { Principal: 'root' })
+    expect(Records.filter((record) => 'unconfirmed' in record)).toMatchObject([
+      { id: id + 1, unconfirmed: true },
+    ])
+    expect(await verified()).toMatchObject({ ok: true, unconfirmed: 1 })
+  })
+
   test('several at once are answered in turn, and too many are told so', async () => {
-    await using service = await startService()
+    await using service = await startService({ waitMs: 50_000 })
     const asked = Array.from({ length: 20 }, () => service.post('audit-query', { Limit: 1 }))
     const statuses = (await Promise.all(asked)).map(({ status }) => status)
     expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(16)

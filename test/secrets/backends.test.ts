@@ -7,29 +7,16 @@ import type { Client } from '../../client/client.ts'
 import type { Backend } from '../../server/backends/contract.ts'
 import type { World } from '../../server/start/server.ts'
 import type { BackendWorld } from '../../server/backends/opened.ts'
+import { backendSpec, ORIGIN } from '../support/backend-spec.ts'
 import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
 import { bytes, everything, type Service, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
-const ORIGIN = 'https://bao.example.com:8200'
-
 type Spec = OperationRequest<'backend-create'>
 
 function spec(more: Partial<Spec> = {}, config: object = {}): Spec {
-  return {
-    Name: 'vault',
-    Type: 'openbao',
-    Description: '',
-    Default: false,
-    Config: {
-      url: ORIGIN,
-      mount: 'secret',
-      pathPrefix: 'sotto',
-      tokenSecretRef: { name: 'backends/vault' },
-      ...config,
-    },
-    ...more,
-  }
+  const token = { tokenSecretRef: { name: 'backends/vault' } }
+  return { ...backendSpec('vault', { ...token, ...config }), ...more }
 }
 
 /** Remembers how the backend was opened. */
@@ -38,7 +25,7 @@ function opener(): { world: World; opened: BackendWorld[]; shared: SharedMemory 
   const shared = new SharedMemory()
   const openBackend = (_: unknown, world: BackendWorld): Backend => {
     opened.push(world)
-    return new MemoryBackend(world.storeId, shared)
+    return new MemoryBackend(world.owner, shared)
   }
   return { world: { openBackend }, opened, shared }
 }
@@ -79,17 +66,24 @@ describe('backends', () => {
         Description: 'The encrypted store of this server.',
         Secrets: 1,
         Leftovers: 0,
+        Copies: 0,
       },
     ])
     await expect(
       client.operate('backend-delete', { Name: 'default', LeaveValues: false }),
     ).rejects.toMatchObject({ code: 'backend_in_use' })
-    await client.operate('backend-create', spec({ Name: 'one', Default: true }))
+    await client.operate(
+      'backend-create',
+      spec({ Name: 'one', Default: true }, { pathPrefix: 'one' }),
+    )
     expect(await list(client)).toEqual([
       ['default', false, 1],
       ['one', true, 0],
     ])
-    await client.operate('backend-create', spec({ Name: 'two', Default: true }))
+    await client.operate(
+      'backend-create',
+      spec({ Name: 'two', Default: true }, { pathPrefix: 'two' }),
+    )
     expect(await list(client)).toEqual([
       ['default', false, 1],
       ['one', false, 0],
@@ -115,7 +109,7 @@ describe('backends', () => {
       const client = service.client()
       await client.operate('backend-create', spec())
       await client.operate('backend-apply', spec({ Description: 'The team’s' }))
-      await client.operate('backend-create', spec({ Name: 'gone' }))
+      await client.operate('backend-create', spec({ Name: 'gone' }, { pathPrefix: 'gone' }))
       await client.operate('backend-delete', { Name: 'gone', LeaveValues: false })
       const changes = service.records().filter(({ kind }) => kind === 'backend')
       expect(changes.map(({ verb, backend, action }) => [verb, backend, action])).toEqual([
@@ -151,7 +145,10 @@ describe('backends', () => {
       },
     }
     await client.operate('backend-create', spec())
-    await client.operate('backend-create', spec({ Name: 'roles' }, config))
+    await client.operate(
+      'backend-create',
+      spec({ Name: 'roles' }, { ...config, pathPrefix: 'roles' }),
+    )
     const token = await client.operate('backend-describe', { Name: 'vault' })
     expect(token.Config).toEqual({
       url: ORIGIN,
@@ -163,7 +160,7 @@ describe('backends', () => {
     expect(roles.Config).toEqual({
       url: ORIGIN,
       mount: 'secret',
-      pathPrefix: 'sotto',
+      pathPrefix: 'roles',
       namespace: 'team',
       auth: { method: 'approle', roleId: '(masked)', secretIdSecretRef: '(masked)' },
     })
@@ -227,7 +224,7 @@ describe('backends', () => {
     await expect(
       desk.operate('backend-create', spec({}, { tokenSecretRef: { name: 'team/none' } })),
     ).rejects.toMatchObject({ code: 'not_found' })
-    const mine = { tokenSecretRef: { name: 'team/token' } }
+    const mine = { tokenSecretRef: { name: 'team/token' }, pathPrefix: 'mine' }
     await desk.operate('backend-create', spec({ Name: 'mine' }, mine))
     await expect(desk.operate('backend-apply', spec({ Name: 'mine' }))).rejects.toMatchObject({
       code: 'denied',
@@ -246,7 +243,10 @@ describe('backends', () => {
       ['backends:view', (client) => client.operate('backend-describe', { Name: 'default' })],
       ['backends:view', (client) => client.operate('backend-test', { Name: 'default' })],
       ['backends:create', (client) => client.operate('backend-create', spec())],
-      ['backends:edit', (client) => client.operate('backend-apply', spec({ Name: 'seen' }))],
+      [
+        'backends:edit',
+        (client) => client.operate('backend-apply', spec({ Name: 'seen' }, { pathPrefix: 'seen' })),
+      ],
       [
         'backends:delete',
         (client) => client.operate('backend-delete', { Name: 'seen', LeaveValues: false }),
@@ -254,7 +254,9 @@ describe('backends', () => {
     ]
     for (const action of new Set(acts.map(([each]) => each))) {
       await using service = await may(action)
-      await service.client().operate('backend-create', spec({ Name: 'seen' }))
+      await service
+        .client()
+        .operate('backend-create', spec({ Name: 'seen' }, { pathPrefix: 'seen' }))
       const outcomes: string[] = []
       for (const [, act] of acts) {
         const outcome = await act(service.client('127.0.0.2')).then(
@@ -335,19 +337,22 @@ describe('backends', () => {
     expect(await list(client)).toEqual([['default', true, 1]])
   })
 
-  test('one that was altered in the file of the store is not used', async () => {
+  test('one that was altered in the file of the store is not used, and no server starts on it', async () => {
     using scratch = temporaryDirectory()
     const state = join(scratch.path, 'state')
     {
       await using service = await start({ state })
       await service.client().operate('backend-create', spec())
+      const db = new Database(join(state, 'sotto.db'))
+      db.exec(`UPDATE backend SET config = replace(config, '"secret"', '"other"')`)
+      db.close()
+      const { status, headers } = await service.post('backend-list', {})
+      expect([status, headers.get('sotto-error')]).toEqual([500, 'store_damaged'])
     }
-    const db = new Database(join(state, 'sotto.db'))
-    db.exec(`UPDATE backend SET config = replace(config, '"secret"', '"other"')`)
-    db.close()
-    await using service = await start({ state })
-    const { status, headers } = await service.post('backend-list', {})
-    expect([status, headers.get('sotto-error')]).toEqual([500, 'store_damaged'])
+    await expect(start({ state })).rejects.toMatchObject({
+      code: 'store_damaged',
+      message: expect.stringContaining('backend "vault"'),
+    })
   })
 
   test('its credential is read by the server itself, through the gate, when it is needed', async () => {

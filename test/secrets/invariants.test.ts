@@ -1,4 +1,4 @@
-/** The invariants of docs/architecture.md, each by its number, on a whole server. */
+/** The invariants of docs/internals/architecture.md, each by its number, on a whole server. */
 import Database from 'better-sqlite3'
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
@@ -34,7 +34,7 @@ describe('invariant 1: nothing leaves and nothing changes before its record is d
       for (const { status, text: body } of await Promise.all(calls)) {
         expect([status, body]).toEqual([500, 'internal error\n'])
       }
-      expect(service.said.join('\n')).toContain('audit_unavailable')
+      expect(service.said.join('\n')).toMatch(/^error: request .* failed: audit_unavailable: /m)
       disk.set('works')
       await expect
         .poll(
@@ -43,7 +43,7 @@ describe('invariant 1: nothing leaves and nothing changes before its record is d
               .info('prod/a')
               .then(() => fetch(`${service.url}/readyz`))
               .then((answer) => answer.status),
-          { timeout: 5000 },
+          { timeout: 30_000 },
         )
         .toBe(200)
       expect(await client.list()).toEqual([{ Name: 'prod/a', Versions: [1, 2], ActiveVersion: 1 }])
@@ -76,7 +76,7 @@ describe('invariant 1: nothing leaves and nothing changes before its record is d
               (found) => found.Version,
               () => 0,
             ),
-          { timeout: 5000 },
+          { timeout: 30_000 },
         )
         .toBe(1)
       const lost = service.records().reduce((sum, { lost: each }) => sum + Number(each ?? 0), 0)
@@ -114,6 +114,14 @@ describe('invariant 1: nothing leaves and nothing changes before its record is d
   })
 })
 
+const development = (stateDir: string) => ({
+  dev: true as const,
+  tailnet: undefined,
+  stateDir,
+  keyFile: undefined,
+  listen: { host: '127.0.0.1', port: 0 },
+})
+
 describe('invariant 2: what is at rest is sealed and bound to its place', () => {
   test('neither values nor keys are in any file of the state directory', async () => {
     using scratch = temporaryDirectory()
@@ -132,14 +140,12 @@ describe('invariant 2: what is at rest is sealed and bound to its place', () => 
   test('sealed bytes that were moved to another name, or an older pointer, do not open', async () => {
     using scratch = temporaryDirectory()
     const state = join(scratch.path, 'state')
-    {
-      await using service = await startService({}, { state })
-      const client = service.client()
-      await client.put('prod/a', bytes('one'))
-      await client.put('prod/b', bytes('other'))
-      await client.put('prod/c', bytes('one'))
-      await client.put('prod/c', bytes('two'))
-    }
+    await using service = await startService({}, { state })
+    const client = service.client()
+    await client.put('prod/a', bytes('one'))
+    await client.put('prod/b', bytes('other'))
+    await client.put('prod/c', bytes('one'))
+    await client.put('prod/c', bytes('two'))
     const db = new Database(join(state, 'sotto.db'))
     db.exec(`
       UPDATE version SET sealed = (SELECT sealed FROM version v JOIN secret s ON s.id = v.secret WHERE s.name = 'prod/b'),
@@ -147,7 +153,6 @@ describe('invariant 2: what is at rest is sealed and bound to its place', () => 
         WHERE secret = (SELECT id FROM secret WHERE name = 'prod/a');
       UPDATE secret SET active = 2 WHERE name = 'prod/c'`)
     db.close()
-    await using service = await startService({}, { state })
     for (const name of ['prod/a', 'prod/c']) {
       const { status, text: body, headers } = await service.post('get', { Name: name })
       expect([status, body, headers.get('sotto-error')]).toEqual([
@@ -157,7 +162,9 @@ describe('invariant 2: what is at rest is sealed and bound to its place', () => 
       ])
     }
     expect(service.said.join('\n')).toMatch(/store_damaged.*"prod\/c"/)
-    expect(text((await service.client().get('prod/b')).Value)).toBe('other')
+    expect(text((await client.get('prod/b')).Value)).toBe('other')
+    await service.server.stop()
+    await expect(startServer(development(state))).rejects.toMatchObject({ code: 'store_damaged' })
   })
 })
 
@@ -316,14 +323,6 @@ describe('invariant 6: identity comes from the socket alone', () => {
 })
 
 describe('invariant 7: what cannot be opened is never replaced', () => {
-  const development = (stateDir: string) => ({
-    dev: true as const,
-    tailnet: undefined,
-    stateDir,
-    keyFile: undefined,
-    listen: { host: '127.0.0.1', port: 0 },
-  })
-
   test.each([
     ['a missing store', 'no_store', (state: string) => rmSync(join(state, 'sotto.db'))],
     ['a missing key', 'key_missing', (state: string) => rmSync(join(state, 'local.key'))],
@@ -402,7 +401,7 @@ describe('invariant 8: every list answers through the same rules', () => {
   })
 })
 
-describe('invariant 9: denied and missing look the same to a caller without rights', () => {
+describe('invariant 12: denied and missing look the same to a caller without rights', () => {
   test('B13: 403 before any look-up, to the byte', async () => {
     await using service = await startService(
       {},
@@ -436,7 +435,7 @@ describe('invariant 10: every wait has a bound', () => {
     const ready = await fetch(`${service.url}/readyz`)
     expect([ready.status, await ready.json()]).toEqual([
       503,
-      { store: 'ok', audit: 'failed', identity: 'ok', key: expect.any(String) },
+      { store: 'ok', audit: 'failed', identity: 'ok' },
     ])
     disk.set('works')
   })

@@ -4,10 +4,9 @@ import { SottoError } from '../../client/api/errors.ts'
 import type { Client } from '../../client/client.ts'
 import type { Backend } from '../../server/backends/contract.ts'
 import type { World } from '../../server/start/server.ts'
+import { backendSpec, ORIGIN } from '../support/backend-spec.ts'
 import { MemoryBackend, SharedMemory } from '../support/memory-backend.ts'
 import { bytes, everything, type Service, startService } from '../support/service.ts'
-
-const ORIGIN = 'https://bao.example.com:8200'
 
 /** A server with the backends `one` and `two` beside its store. */
 interface Two extends AsyncDisposable {
@@ -31,11 +30,12 @@ async function start(world: World = {}): Promise<Two> {
       throw new SottoError('backend_unavailable', `Cannot ${method}: ${name} is down`)
     }
   }
-  const openBackend: World['openBackend'] = ({ pathPrefix }, { storeId }): Backend =>
-    new MemoryBackend(storeId, memory[pathPrefix as 'one' | 'two'])
+  const openBackend: World['openBackend'] = ({ pathPrefix }, { owner }): Backend =>
+    new MemoryBackend(owner, memory[pathPrefix as 'one' | 'two'])
   const rules = [
     { action: ['migrate'], secret: ['*'] },
     { action: ['get'], secret: ['team/*'] },
+    { action: ['info'], secret: ['prod/*'] },
   ]
   const service = await startService(
     { ...world, openBackend },
@@ -57,18 +57,7 @@ async function start(world: World = {}): Promise<Two> {
   const client = service.client()
   await client.put('backends/token', bytes('the token'))
   for (const name of Object.keys(memory)) {
-    await client.operate('backend-create', {
-      Name: name,
-      Type: 'openbao',
-      Description: '',
-      Default: false,
-      Config: {
-        url: ORIGIN,
-        mount: 'secret',
-        pathPrefix: name,
-        tokenSecretRef: { name: 'backends/token' },
-      },
-    })
+    await client.operate('backend-create', backendSpec(name, { pathPrefix: name }))
   }
   return Object.assign(two, {
     service,
@@ -183,16 +172,16 @@ describe('a secret moves between backends', () => {
       denied,
     )
     await expect(
-      app.operate('migrate-plan', { From: 'default', To: 'one', Names: [] }),
+      app.operate('migrate-plan', { From: 'default', To: 'one', Names: [], KeepSource: false }),
     ).rejects.toMatchObject(denied)
     const prod = move('default', 'one', { Name: 'prod/a' })
     await expect(desk.operate('migrate-secret', prod)).rejects.toMatchObject(denied)
     expect(calls).toEqual([])
-    const plan = { From: 'default', To: 'one', Names: [] }
+    const plan = { From: 'default', To: 'one', Names: [], KeepSource: false }
     expect(await desk.operate('migrate-plan', plan)).toEqual({
-      Names: ['team/a'],
-      There: 0,
-      Hidden: 2,
+      Secrets: [{ Name: 'team/a', Result: 'migrated' }],
+      // What the token is kept in is not known to them.
+      Hidden: 1,
     })
   })
 
@@ -202,19 +191,32 @@ describe('a secret moves between backends', () => {
     for (const name of ['team/a', 'team/b', 'prod/a']) await client.put(name, bytes('one'))
     await client.operate('migrate-secret', move('default', 'one'))
     const plan = (Names: string[], From = 'default', To = 'one'): Promise<unknown> =>
-      client.operate('migrate-plan', { From, To, Names })
+      client.operate('migrate-plan', { From, To, Names, KeepSource: false })
+    const secret = (Name: string, Reason?: string) =>
+      Reason === undefined ? { Name, Result: 'migrated' } : { Name, Result: 'skipped', Reason }
+    const there = 'it is there already'
     expect(await plan([])).toEqual({
-      Names: ['backends/token', 'prod/a', 'team/b'],
-      There: 1,
+      Secrets: [
+        secret('backends/token', 'backend "one" logs in with it'),
+        secret('prod/a'),
+        secret('team/a', there),
+        secret('team/b'),
+      ],
       Hidden: 0,
     })
-    expect(await plan(['team/*'])).toEqual({ Names: ['team/b'], There: 1, Hidden: 0 })
-    expect(await plan(['team/b', '*/a'])).toEqual({
-      Names: ['prod/a', 'team/b'],
-      There: 1,
+    expect(await plan(['team/*'])).toEqual({
+      Secrets: [secret('team/a', there), secret('team/b')],
       Hidden: 0,
     })
-    expect(await plan(['none'])).toEqual({ Names: [], There: 0, Hidden: 0 })
+    expect(await plan(['team/a'], 'default', 'two')).toEqual({
+      Secrets: [secret('team/a', 'it is in another backend')],
+      Hidden: 0,
+    })
+    // R4: a name that matches nothing is an error, and each is named.
+    await expect(plan(['team/*', 'typo', 'x/*'])).rejects.toMatchObject({
+      code: 'not_found',
+      message: 'There is no secret for "typo", "x/*"',
+    })
     await expect(plan([], 'default', 'none')).rejects.toMatchObject({ code: 'not_found' })
     await expect(plan([], 'one', 'one')).rejects.toMatchObject({ code: 'bad_request' })
   })
@@ -259,9 +261,79 @@ describe('a secret moves between backends', () => {
       ['one', 1, 0],
       ['two', 0, 0],
     ])
+  })
+
+  test('R1: the store keeps the sealed values beside the references until the same move without it', async () => {
+    await using two = await start()
+    const { client, memory, calls } = two
+    await fill(client)
+    const before = await seen(client)
+    const copies = async () =>
+      (await client.operate('backend-list', {})).map(({ Name, Copies }) => [Name, Copies])
+    const kept = move('default', 'one', { KeepSource: true })
+    const plan = (KeepSource: boolean) =>
+      client.operate('migrate-plan', { From: 'default', To: 'one', Names: ['team/a'], KeepSource })
+    expect((await plan(true)).Secrets).toEqual([{ Name: 'team/a', Result: 'migrated' }])
+    expect(await client.operate('migrate-secret', kept)).toEqual({
+      Result: 'migrated',
+      Versions: 3,
+    })
+    expect(await copies()).toEqual([
+      ['default', 1],
+      ['one', 0],
+      ['two', 0],
+    ])
+    calls.length = 0
+    expect(await seen(client)).toEqual(before)
+    expect(calls).toContain('one readLeaf team/a')
+    // What is done to the keys is done to what is kept.
+    await client.operate('key-rotate', {})
+    await expect
+      .poll(async () => (await client.operate('key-status', {})).Entries.map(({ Id }) => Id), {
+        timeout: 20_000,
+      })
+      .toEqual([2])
+    expect((await plan(true)).Secrets).toMatchObject([{ Result: 'skipped' }])
+    expect((await plan(false)).Secrets).toEqual([{ Name: 'team/a', Result: 'cleared' }])
+    // To another backend, the store's own are no source; and back without the backend.
+    await client.operate('migrate-secret', move('one', 'two'))
+    expect((await copies())[0]).toEqual(['default', 1])
+    two.failing = (call) => call.startsWith('two')
+    const back = await client.operate('migrate-secret', move('two', 'default'))
+    expect(back).toMatchObject({ Result: 'migrated', Reason: expect.stringContaining('waits') })
+    expect(await seen(client)).toEqual(before)
+    two.failing = () => false
+    await client.operate('job-run', { Name: 'backends' })
+    expect(leaves(memory.two)).toEqual([])
+    // And until someone says otherwise.
+    await client.operate('migrate-secret', kept)
+    expect(await client.operate('migrate-secret', move('default', 'one'))).toEqual({
+      Result: 'cleared',
+      Versions: 3,
+    })
+    expect((await copies())[0]).toEqual(['default', 0])
+    expect(await seen(client)).toEqual(before)
+  })
+
+  test('R6: what was kept at a backend is counted apart, and its deletion says how it goes', async () => {
+    await using two = await start()
+    const { client, memory } = two
+    await fill(client)
+    await client.operate('migrate-secret', move('default', 'one'))
+    await client.operate('migrate-secret', move('one', 'default', { KeepSource: true }))
+    const [, one] = await client.operate('backend-list', {})
+    expect(one).toMatchObject({ Secrets: 0, Leftovers: 0, Copies: 1 })
     await expect(
-      client.operate('migrate-secret', move('default', 'two', { KeepSource: true })),
-    ).rejects.toMatchObject({ code: 'bad_request' })
+      client.operate('backend-delete', { Name: 'one', LeaveValues: false }),
+    ).rejects.toMatchObject({
+      code: 'backend_in_use',
+      message: 'Cannot delete backend "one": it has values of 1 secret kept elsewhere',
+    })
+    expect(await client.operate('migrate-secret', move('one', 'default'))).toMatchObject({
+      Result: 'cleared',
+    })
+    expect(leaves(memory.one)).toEqual([])
+    await client.operate('backend-delete', { Name: 'one', LeaveValues: false })
   })
 
   for (const [step, failing] of [
@@ -282,17 +354,14 @@ describe('a secret moves between backends', () => {
       })
       two.failing = () => false
       expect(leaves(memory.one)).toEqual(three)
-      await expect
-        .poll(() => seen(client).catch(() => undefined), { timeout: 5000 })
-        .toEqual(before)
+      expect(await seen(client)).toEqual(before)
       // What was written waits for the next attempt, and is found then.
       await client.operate('job-run', { Name: 'backends' })
       const written = leaves(memory.two)
       calls.length = 0
-      const again = () => client.operate('migrate-secret', move('one', 'two'))
-      await expect
-        .poll(() => again().catch(() => undefined), { timeout: 5000 })
-        .toMatchObject({ Result: 'migrated' })
+      expect(await client.operate('migrate-secret', move('one', 'two'))).toMatchObject({
+        Result: 'migrated',
+      })
       expect(leaves(memory.two)).toEqual(expect.arrayContaining(written))
       expect([leaves(memory.one), leaves(memory.two)]).toEqual([[], three])
       expect(await seen(client)).toEqual(before)
@@ -313,12 +382,31 @@ describe('a secret moves between backends', () => {
     expect(leaves(memory.one)).toEqual(three)
     expect((await homes(client))[1]).toEqual(['one', 0, 3])
     two.failing = () => false
-    await expect
-      .poll(async () => (await client.operate('job-run', { Name: 'backends' })).LastResult, {
-        timeout: 5000,
-      })
-      .toBe('ok')
+    expect(await client.operate('job-run', { Name: 'backends' })).toMatchObject({
+      LastResult: 'ok',
+    })
     expect(leaves(memory.one)).toEqual([])
+  })
+
+  test('A1: what waits to be removed at the source stays while the destination does not have it', async () => {
+    await using two = await start()
+    const { client, memory } = two
+    await fill(client)
+    const before = await seen(client)
+    await client.operate('migrate-secret', move('default', 'one'))
+    two.failing = (call) => call.includes('removeLeaf')
+    await client.operate('migrate-secret', move('one', 'two'))
+    two.failing = () => false
+    // As a destination that came back from its own snapshot.
+    const had = new Map(memory.two.leaves)
+    memory.two.leaves.clear()
+    const run = () => client.operate('job-run', { Name: 'backends' })
+    await expect.poll(async () => (await run()).LastMessage).toContain('it is gone')
+    expect(leaves(memory.one)).toEqual(three)
+    for (const [key, leaf] of had) memory.two.leaves.set(key, leaf)
+    await expect.poll(async () => (await run()).LastResult).toBe('ok')
+    expect([leaves(memory.one), leaves(memory.two)]).toEqual([[], three])
+    expect(await seen(client)).toEqual(before)
   })
 
   test('an orphan with another value is not taken over, and nothing is lost', async () => {

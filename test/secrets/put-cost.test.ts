@@ -4,16 +4,14 @@ import { BackendRegistry } from '../../server/backends/registry.ts'
 import { SecretCache } from '../../server/catalog/cache.ts'
 import { Scheduler } from '../../server/jobs/scheduler.ts'
 import { MemoryBackend } from '../support/memory-backend.ts'
-import { mirroredBackend } from '../support/mirrored.ts'
+import { mirroredBackend, ORIGIN } from '../support/backend-spec.ts'
 import { bytes, type Service, startService } from '../support/service.ts'
-
-const ORIGIN = 'https://bao.example.com:8200'
 
 let service: Service
 
 beforeEach(async () => {
   service = await startService(
-    { openBackend: (_, { storeId }) => new MemoryBackend(storeId) },
+    { openBackend: (_, { owner }) => new MemoryBackend(owner) },
     { backendOrigins: [ORIGIN] },
   )
 })

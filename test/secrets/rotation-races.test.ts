@@ -4,9 +4,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { SottoError } from '../../client/api/errors.ts'
 import { Keyring } from '../../server/crypto/keyring.ts'
 import { SecretCache } from '../../server/catalog/cache.ts'
+import type { KeyProvider } from '../../server/crypto/provider.ts'
 import type { KeyActs } from '../../server/gate/key-acts.ts'
 import { Rotation } from '../../server/keys/rotation.ts'
-import type { OpenedKeyring } from '../../server/keys/wraps.ts'
 import type { Store } from '../../server/store/contract.ts'
 import { createStore, openStore } from '../../server/store/sqlite/store.ts'
 import { alice, changeTo, hashOf, seed, timeOf } from '../contract/store-states.ts'
@@ -27,7 +27,7 @@ beforeEach(async () => {
   const created = Keyring.create(storeId)
   ;({ keyring, rootKey } = created)
   const path = join(scratch.path, 'store.db')
-  createStore(path, { ...seed, keys: created.keys })
+  createStore(path, { ...seed, keys: created.keys, lasting: created.lasting })
   store = await openStore(path)
   intents = 0
 })
@@ -44,11 +44,15 @@ const acts: KeyActs = {
   },
 }
 
-async function openAnew(): Promise<OpenedKeyring> {
-  const { keys, wraps } = await store.keys()
-  const [wrap] = wraps as [(typeof wraps)[0]]
-  const opened = Keyring.open(storeId, rootKey, keys)
-  return { keyring: opened, rootKey: Buffer.from(rootKey), wrap, failures: [] }
+/** Opens the wraps of the seed, and what it wrapped itself. */
+function providerOf(name: string): KeyProvider {
+  return {
+    name,
+    fingerprint: async () => `f-${name}`,
+    wrap: async (key) => Buffer.from(key),
+    unwrap: async (wrapped) =>
+      Buffer.from(Buffer.from(wrapped).toString() === `wrapped by ${name}` ? rootKey : wrapped),
+  }
 }
 
 /** The store, with some of its verbs done otherwise. */
@@ -62,8 +66,14 @@ function storeWith(over: Partial<Store>): Store {
 }
 
 function rotation(over: Partial<Store> = {}): Rotation {
-  const parts = { store: storeWith(over), keyring, openAnew, clock: () => new Date() }
-  return new Rotation({ ...parts, shared: false })
+  return new Rotation({
+    store: storeWith(over),
+    keyring,
+    providers: async () => [providerOf('local'), providerOf('age')],
+    clock: () => new Date(),
+    shared: false,
+    alone: (_of, task) => task(),
+  })
 }
 
 async function put(): Promise<void> {
@@ -116,6 +126,82 @@ test.each(['addKey', 'moveKeys', 'eraseKey'] as const)(
     expect(found?.versions.get(1)).toBeDefined()
   },
 )
+
+test.each(['rotateRoot', 'remakeMacs', 'moveKeys', 'eraseKey', 'settleRoot'] as const)(
+  'A5: a %s that was carried out, and whose answer was lost, is found by the next run',
+  async (verb) => {
+    await put()
+    const { rootFingerprint } = keyring
+    let lost = 0
+    const unanswered = {
+      [verb]: async (...args: unknown[]) => {
+        await Reflect.apply(store[verb] as (...given: unknown[]) => Promise<unknown>, store, args)
+        lost++
+        throw new SottoError('store_unavailable', 'no answer')
+      },
+    }
+    const broken = rotation(unanswered)
+    await expect(broken.beginRoot(acts, []).then(() => broken.run(acts))).rejects.toThrow(
+      'no answer',
+    )
+    expect(lost).toBeGreaterThan(0)
+    // Whatever the run had done, the record verifies and the value opens.
+    const between = await new SecretCache(store, keyring, 0).read('a', 0)
+    expect(between?.versions.get(1)).toBeDefined()
+    await rotation().run(acts)
+    expect([keyring.rootNumber, keyring.takesPrevious]).toEqual([2, false])
+    expect(keyring.rootFingerprint).not.toBe(rootFingerprint)
+    expect(keyring.fingerprints().map(({ id }) => id)).toEqual([2])
+    const { root, keys } = await store.keys()
+    expect([root, keys.length]).toEqual([{ number: 2 }, 1])
+    const found = await new SecretCache(store, keyring, 0).read('a', 0)
+    expect(found?.versions.get(1)).toBeDefined()
+  },
+)
+
+test('A5: the root key is replaced while a rotation of the keyring runs, which then settles both', async () => {
+  await put()
+  let begun: Promise<boolean> | undefined
+  const running = rotation({
+    moveKeys: async (...args) => {
+      begun ??= running.beginRoot(acts, [])
+      return store.moveKeys(...args)
+    },
+  })
+  await running.begin(acts)
+  expect(await running.run(acts)).toBe(2)
+  expect(await begun).toBe(true)
+  expect(await store.keys()).toMatchObject({ root: { number: 2 }, keys: [{ id: 3 }] })
+  expect(keyring.takesPrevious).toBe(false)
+})
+
+test('A5: a change that was computed before the root key was replaced is stored, and made again', async () => {
+  const next = { ...state, mac: keyring.mac(state) }
+  const sealed = { version: 1, ...keyring.seal(place, Buffer.from('value')) }
+  await rotation().beginRoot(acts, [])
+  await store.append(changeTo(++intents, undefined, next), sealed)
+  expect(keyring.isOfPrevious(next, next.mac)).toBe(true)
+  expect(await rotation().run(acts)).toBe(1)
+  const row = await store.find('a')
+  expect(Buffer.from(row?.mac ?? [])).toEqual(keyring.mac(state))
+  expect(() => keyring.verify(next, next.mac)).toThrow('Cannot trust the record of secret "a"')
+})
+
+test('A5: a record that was altered is not made again, and the root key before is kept for it', async () => {
+  await put()
+  const next = { ...state, name: 'b', mac: Buffer.alloc(32) }
+  const sealed = { version: 1, ...keyring.seal({ ...place, name: 'b' }, Buffer.from('value')) }
+  await store.append(changeTo(++intents, undefined, next), sealed)
+  await rotation().beginRoot(acts, [])
+  await expect(rotation().run(acts)).rejects.toMatchObject({
+    code: 'store_damaged',
+    message: expect.stringContaining(
+      '1 records do not verify, the first one: Cannot trust the record of secret "b"',
+    ),
+  })
+  keyring.verify(state, (await store.find('a'))?.mac ?? new Uint8Array())
+  expect(keyring.takesPrevious).toBe(true)
+})
 
 test('a rotation that is told to stop does so between batches, and keeps what it moved', async () => {
   for (const at of Array.from({ length: 250 }, (_, index) => index)) {

@@ -24,7 +24,7 @@ async function ended(service: Service): Promise<KeyStatus> {
       expect(status.Entries.map(({ State }) => State)).toEqual(['active'])
       return status
     },
-    { timeout: 20_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   )
 }
 
@@ -201,10 +201,4 @@ test('the root key is wrapped anew while the server serves', async () => {
   await service.server.stop()
   await using again = await startService({}, { state: service.state })
   expect(await textOf(again, 'prod/a')).toBe('one')
-})
-
-test('the readiness report names the key that opened the store', async () => {
-  await using service = await startService()
-  const answer = (await (await fetch(`${service.url}/readyz`)).json()) as { key: string }
-  expect(answer.key).toMatch(/^local [0-9a-f]{16}$/)
 })

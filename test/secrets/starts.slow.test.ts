@@ -1,6 +1,7 @@
-/** What a server that refuses to start says, compared with what docs/operations.md tells operators. */
+/** What a server that refuses to start says, compared with what docs/guides/runbook.md tells operators. */
 import {
   chmodSync,
+  chownSync,
   cpSync,
   mkdirSync,
   readdirSync,
@@ -15,7 +16,7 @@ import { startServer } from '../../server/start/server.ts'
 import { bytes, startService } from '../support/service.ts'
 import { runSotto, temporaryDirectory } from '../support/sotto.ts'
 
-const operations = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
+const operations = readFileSync(new URL('../../docs/guides/runbook.md', import.meta.url), 'utf8')
 
 test('every refusal that the operations page lists is one that the program gives', async () => {
   using scratch = temporaryDirectory()
@@ -64,6 +65,19 @@ test('every refusal that the operations page lists is one that the program gives
   mkdirSync(open)
   chmodSync(open, 0o755)
   await start(open)
+  const shared = join(scratch.path, 'shared')
+  mkdirSync(join(shared, 'state'), { recursive: true, mode: 0o700 })
+  chmodSync(shared, 0o777)
+  await start(join(shared, 'state'))
+  const foreign = join(scratch.path, 'foreign')
+  mkdirSync(foreign, { mode: 0o700 })
+  // Only root can give a folder away.
+  if (process.getuid?.() === 0) {
+    chownSync(foreign, 12_345, 12_345)
+    await start(foreign)
+  } else {
+    said.push(readFileSync(new URL('../../client/platform/owned.ts', import.meta.url), 'utf8'))
+  }
   const setec = join(scratch.path, 'setec')
   mkdirSync(setec, { mode: 0o700 })
   for (const name of ['database', 'audit.log']) writeFileSync(join(setec, name), '')
@@ -95,9 +109,14 @@ test('every refusal that the operations page lists is one that the program gives
   said.push(closed.stderr)
   const missing = await runSotto(['server', '--state-dir', join(scratch.path, 'none')])
   expect(missing.code).toBe(1)
+  const trusting = await runSotto(['server', '--state-dir', state], {
+    env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' },
+  })
+  expect(trusting.code).toBe(1)
+  said.push(trusting.stderr)
   said.push(missing.stderr, readFileSync(new URL('../../cli/main.ts', import.meta.url), 'utf8'))
 
-  const section = operations.slice(operations.indexOf('**The server does not start.**'))
+  const section = operations.slice(operations.indexOf('### The server does not start'))
   const rows = section.slice(section.indexOf('| It says |')).split('\n\n')[0] ?? ''
   const shown = rows
     .split('\n')

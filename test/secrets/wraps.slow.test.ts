@@ -13,6 +13,7 @@ import { withKeys } from '../../server/start/offline.ts'
 import type { Wraps } from '../../server/keys/wraps.ts'
 import { bytes, type Line, recordsIn, startService } from '../support/service.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
+import { recordingLogger } from '../support/logger.ts'
 
 let scratch: ReturnType<typeof temporaryDirectory>
 let state: string
@@ -66,7 +67,7 @@ async function serve(recoveryIdentity?: string): Promise<{ value: string; said: 
       listen,
       ...(recoveryIdentity !== undefined && { recoveryIdentity }),
     },
-    { say: (line) => void said.push(line), clock },
+    { logger: recordingLogger(said), clock },
   )
   const answer = await fetch(`${server.url}/api/get`, {
     method: 'POST',
@@ -84,7 +85,7 @@ test('with a recovery key, a store whose local key is lost opens, and says with 
     { verb: 'add', provider: 'recovery', fingerprint, operator: 'op' },
   ])
   const local = await localKeyProvider(join(state, 'local.key')).fingerprint()
-  expect((await serve()).said).toEqual([`the store was opened with local key ${local}`])
+  expect((await serve()).said).toEqual([`info: the store was opened with local key ${local}`])
   rmSync(join(state, 'local.key'))
   await expect(serve()).rejects.toMatchObject({
     code: 'key_missing',
@@ -94,9 +95,9 @@ test('with a recovery key, a store whose local key is lost opens, and says with 
     value: 'one',
     said: [
       expect.stringMatching(
-        /^a key did not open the store: .*local\.key.*: there is no such file$/,
+        /^warn: a key did not open the store: .*local\.key.*: there is no such file$/,
       ),
-      `the store was opened with recovery key ${fingerprint}`,
+      `info: the store was opened with recovery key ${fingerprint}`,
     ],
   })
   expect(recordsIn(join(state, 'audit')).findLast(({ kind }) => kind === 'start')).toMatchObject({

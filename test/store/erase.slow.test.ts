@@ -35,7 +35,7 @@ test('erased bytes leave the files of an open store soon, small and large', asyn
   for (let version = 2; version <= 30; version++) await made.hand.removeVersion('b', version)
   await made.hand.remove('c')
   await vi.waitFor(() => expect(onDisk(made)).not.toMatch(/[<[]gone-([2-9]|\d\d)|gone too/), {
-    timeout: 10_000,
+    timeout: 30_000,
     interval: 100,
   })
   const left = onDisk(made)
@@ -68,7 +68,7 @@ test('an erased entry of the keyring takes with it what it wrapped, in all files
   expect(onDisk(made)).toContain('key 1')
   await store.eraseKey(stamp(), 1)
   await vi.waitFor(() => expect(onDisk(made)).not.toMatch(/gone-|key 1/), {
-    timeout: 10_000,
+    timeout: 30_000,
     interval: 100,
   })
   expect(onDisk(made)).toContain('key 2')
@@ -82,7 +82,7 @@ test('a wrap that was made anew leaves nothing of the one before', async () => {
   const change = { intent: { id: 1, hash: hashOf(1) }, by: 'root', at: timeOf(1) }
   await store.replaceWrap(change, { ...wrap, wrapped: bytes('anew') }, wrap.wrapped)
   await vi.waitFor(() => expect(onDisk(made)).not.toContain('wrapped by local'), {
-    timeout: 10_000,
+    timeout: 30_000,
     interval: 100,
   })
 })
@@ -158,5 +158,5 @@ test('after a snapshot that was broken off, the log of the store is emptied as b
   expect(seen).not.toEqual([])
   expect(readdirSync(made.directory).filter((name) => name.endsWith('.snapshot'))).toEqual([])
   await made.hand.remove('big/1')
-  await vi.waitFor(() => expect(statSync(`${made.path}-wal`).size).toBe(0), { timeout: 10_000 })
+  await vi.waitFor(() => expect(statSync(`${made.path}-wal`).size).toBe(0), { timeout: 30_000 })
 })

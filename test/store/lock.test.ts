@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { lockDirectory } from '../../server/store/lock.ts'
@@ -74,4 +74,16 @@ test('a directory that is missing, or that cannot be locked, is told', () => {
   )
   mkdirSync(join(directory.path, 'lock'))
   expect(() => lockDirectory(directory.path)).toThrow(expect.objectContaining({ code: 'local' }))
+})
+
+test('U11: what keeps the files from being made is told, also where this user may make them', () => {
+  mkdirSync(join(directory.path, 'lock.pid'))
+  expect(() => lockDirectory(directory.path)).toThrow(
+    expect.objectContaining({
+      code: 'local',
+      message: `Cannot lock "${directory.path}": "${join(directory.path, 'lock.pid')}": it is a directory`,
+    }),
+  )
+  rmdirSync(join(directory.path, 'lock.pid'))
+  lockDirectory(directory.path).release()
 })

@@ -10,13 +10,23 @@ import { Hand } from '../contract/store-hand.ts'
 import { alice, bytes, hashOf, seed, timeOf } from '../contract/store-states.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
 
+/** A store of before branches. */
+const oldIdentity = {
+  ...seed.identity,
+  branch: '0'.repeat(16),
+  former: [],
+  adopted: true,
+  starts: 0,
+  host: '',
+}
+
 test('a store of schema 1 opens, migrates, and takes changes of every kind', async () => {
   using scratch = temporaryDirectory()
   const path = join(scratch.path, 'sotto.db')
   const before = write('schema-1', path)
   for (const start of ['first', 'second']) {
     const store = await openStore(path)
-    expect(store.identity).toEqual(seed.identity)
+    expect(store.identity).toEqual(oldIdentity)
     expect(await store.head()).toEqual({
       revision: 6,
       audit: { id: 40, hash: 'f'.repeat(64) },
@@ -52,7 +62,7 @@ test('a store of schema 2 opens, migrates, and has its keyring rotated', async (
   const path = join(scratch.path, 'sotto.db')
   const before = write('schema-2', path)
   const store = await openStore(path)
-  expect(store.identity).toEqual(seed.identity)
+  expect(store.identity).toEqual(oldIdentity)
   expect(await store.head()).toEqual({ revision: 8, audit: { id: 42, hash: hashOf(42) } })
   expect(await store.committed([6, 41, 42, 43])).toEqual(new Set([6, 41, 42]))
   const { keys, wraps } = await store.keys()
@@ -101,13 +111,13 @@ test('a store of schema 6 opens, and remembers which copies mirrors kept until t
   using scratch = temporaryDirectory()
   const path = join(scratch.path, 'sotto.db')
   write('schema-6', path)
-  const copies = [
+  const stale = [
     { backend: 1, name: 'gone', versions: [1] },
     { backend: 1, name: 'prod/a', versions: [1, 2, 3] },
   ]
   for (const start of ['first', 'second']) {
     const store = await openStore(path)
-    expect(await store.staleCopies(), start).toEqual(copies)
+    expect(await store.staleCopies(), start).toEqual(stale)
     await store.close()
   }
   const store = await openStore(path)
@@ -140,7 +150,7 @@ test('a store of schema 6 opens, and remembers which copies mirrors kept until t
   ])
   expect(await store.homed(2)).toEqual(['kept'])
   expect(
-    (await store.backends()).backends.map(({ name, secrets, orphans }) => [name, secrets, orphans]),
+    (await store.backends()).backends.map(({ name, secrets, copies }) => [name, secrets, copies]),
   ).toEqual([
     ['vault', 0, 1],
     ['other', 1, 0],
@@ -157,5 +167,9 @@ function write(schema: string, path: string): Record<string, unknown>[] {
   old.exec(readFileSync(new URL(`./${schema}.sql`, import.meta.url), 'utf8'))
   const versions = old.prepare('SELECT * FROM version ORDER BY id').all()
   old.close()
-  return (versions as Record<string, unknown>[]).map((each) => ({ ...each, backend: null }))
+  return (versions as Record<string, unknown>[]).map((each) => ({
+    ...each,
+    backend: null,
+    kept: null,
+  }))
 }

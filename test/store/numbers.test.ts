@@ -6,7 +6,7 @@ import {
   joinNumbers,
   parseNumbers,
   withoutNumber,
-} from '../../server/store/sqlite/numbers.ts'
+} from '../../server/store/numbers.ts'
 
 test.each([
   [[], ''],

@@ -143,6 +143,22 @@ describe('opening a store', () => {
     await (await openStore(path)).close()
   })
 
+  test.each([
+    [
+      'trigger "keep"',
+      `CREATE TABLE kept (value BLOB);
+       CREATE TRIGGER keep AFTER UPDATE ON version BEGIN INSERT INTO kept VALUES (old.sealed); END`,
+    ],
+    ['view "secrets"', 'CREATE VIEW secrets AS SELECT name FROM secret'],
+  ])('B2: refuses a store in which somebody left a %s', async (what, sql) => {
+    await fill()
+    tamper(sql)
+    await expect(openStore(path)).rejects.toMatchObject({
+      code: 'store_damaged',
+      message: `Cannot open the store "${path}": it has the ${what}, not of Sotto's making`,
+    })
+  })
+
   test('refuses a store cut short', async () => {
     await fill()
     const whole = readFileSync(path)

@@ -70,6 +70,26 @@ describe('while the reader is held up', () => {
     expect(await store.list()).toHaveLength(1)
   })
 
+  test('E1: walks that were given up are not gone on with, so that those who come later do not wait for them', async () => {
+    const tap = tapped()
+    await using made = await makeStore({ ...tap.options, waitMs: 300 })
+    const { store, hand } = made
+    await hand.append('a')
+    let slices = 0
+    tap.worker().on('message', (answers: readonly object[]) => {
+      slices += answers.filter((answer) => 'slice' in answer).length
+    })
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- threads have no origin
+    tap.worker().postMessage(holdUp)
+    const given = await Promise.allSettled(Array.from({ length: 50 }, () => store.list()))
+    expect(given.map(({ status }) => status)).toEqual(Array.from(given, () => 'rejected'))
+    tap.open()
+    expect((await store.find('a'))?.name).toBe('a')
+    await expect.poll(async () => (await store.list()).length).toBe(1)
+    // The first may have begun before the reader heard that it was given up.
+    expect(slices).toBeLessThan(10)
+  })
+
   test('close does not wait for ever', async () => {
     const tap = tapped()
     await using made = await makeStore({ ...tap.options, waitMs: 100 })

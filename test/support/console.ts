@@ -1,31 +1,50 @@
 /**
- * Runs the ```console blocks of a Markdown file: `$ ` begins a command, `> ` goes on with it, and
- * the lines after it are what it prints. `…` in an expected line stands for anything.
+ * Runs the examples of a Markdown file, in order. A block of `sh` after a line `<!-- run -->` can be pasted as it is; a
+ * block of `text` right after it is what it prints. A block of `console` shows a session: `$ ` begins a command, `> ` goes
+ * on with it, and the lines after it are what it prints. `…` in an expected line stands for anything.
  */
 import { run } from './process.ts'
 
-/** A command of a document with what it should print. */
+/** Commands of a document, with what they should print. */
 export interface Example {
+  /** Where its first command is. */
   readonly line: number
   readonly command: string
   readonly expected: readonly string[]
 }
 
-/** The examples of `markdown` in blocks of that kind, in order. */
-export function examplesIn(markdown: string, kind = 'console'): Example[] {
+/** The examples of `markdown`, in order; those of the mark `<!-- run: KIND -->` where there is a kind. */
+export function examplesIn(markdown: string, kind?: string): Example[] {
+  const mark = kind === undefined ? '<!-- run -->' : `<!-- run: ${kind} -->`
   const examples: { line: number; command: string; expected: string[] }[] = []
-  let inside = false
-  for (const [index, line] of markdown.split('\n').entries()) {
-    if (line.startsWith('```')) inside = line === `\`\`\`${kind}`
-    else if (!inside) continue
-    else if (line.startsWith('$ ')) {
-      examples.push({ line: index + 1, command: line.slice(2), expected: [] })
-    } else if (line.startsWith('> ')) {
-      const last = examples.at(-1)
-      if (last) last.command += `\n${line.slice(2)}`
-    } else examples.at(-1)?.expected.push(line)
+  const lines = markdown.split('\n')
+  for (const [at, line] of lines.entries()) {
+    if (line === '```console' && kind === undefined) {
+      for (const [index, text] of blockAt(lines, at).entries()) {
+        const last = examples.at(-1)
+        if (text.startsWith('$ ')) {
+          examples.push({ line: at + index + 2, command: text.slice(2), expected: [] })
+        } else if (text.startsWith('> ') && last) last.command += `\n${text.slice(2)}`
+        else last?.expected.push(text)
+      }
+    } else if (line === mark) {
+      const commands = blockAt(lines, at + 1)
+      const after = at + commands.length + 3
+      const prints = lines[after] === '' && lines[after + 1] === '```text'
+      const expected = prints ? blockAt(lines, after + 1) : []
+      examples.push({ line: at + 3, command: commands.join('\n'), expected: [...expected] })
+    }
   }
   return examples
+}
+
+/** The lines of the block that the fence at `start` opens. */
+function blockAt(lines: readonly string[], start: number): readonly string[] {
+  const end = lines.indexOf('```', start + 1)
+  if (!lines[start]?.startsWith('```') || end === -1) {
+    throw new Error(`Line ${start + 1} begins no block: "${lines[start]}"`)
+  }
+  return lines.slice(start + 1, end)
 }
 
 /** Files that a document shows after a line `<!-- file: NAME -->`, by name. */

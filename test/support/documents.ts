@@ -1,9 +1,9 @@
 /** The documents, and their examples run against a server of their own. */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { examplesIn, filesIn, runExamples, showsLine } from './console.ts'
-import { cli, startSotto, temporaryDirectory } from './sotto.ts'
+import { pathWithSotto, startSotto, temporaryDirectory } from './sotto.ts'
 
 /** The top of the repository. */
 export const top: string = new URL('../..', import.meta.url).pathname
@@ -18,15 +18,17 @@ export interface Document {
 /** The README and all pages of docs/. */
 export const documents: readonly Document[] = [
   'README.md',
-  ...readdirSync(join(top, 'docs')).map((name) => `docs/${name}`),
+  ...readdirSync(join(top, 'docs'), { recursive: true, encoding: 'utf8' }).map(
+    (name) => `docs/${name}`,
+  ),
 ]
   .filter((name) => name.endsWith('.md'))
   .map((name) => ({ name, text: readFileSync(join(top, name), 'utf8') }))
 
 /** Guides whose examples take seconds each: `npm run test:slow` runs them. */
 const long: ReadonlySet<string> = new Set(
-  ['backup', 'from-setec', 'keys', 'operations', 'scheduled-backups'].map(
-    (name) => `docs/${name}.md`,
+  ['backup', 'from-setec', 'keys', 'programs-unchanged', 'runbook'].map(
+    (name) => `docs/guides/${name}.md`,
   ),
 )
 
@@ -44,11 +46,6 @@ const SHOWN = 'http://127.0.0.1:4180'
 export async function expectExamples({ text }: Document): Promise<void> {
   using scratch = temporaryDirectory()
   for (const [name, content] of filesIn(text)) writeFileSync(join(scratch.path, name), content)
-  const bin = join(scratch.path, 'bin')
-  mkdirSync(bin)
-  const shim = `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`
-  writeFileSync(join(bin, 'sotto'), shim)
-  chmodSync(join(bin, 'sotto'), 0o755)
   const tailnet = filesIn(text).has('tailnet.json')
     ? ['--tailnet', join(scratch.path, 'tailnet.json')]
     : []
@@ -58,7 +55,7 @@ export async function expectExamples({ text }: Document): Promise<void> {
     const examples = examplesIn(text)
     const printed = await runExamples(examples, {
       cwd: scratch.path,
-      env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, STATE: state },
+      env: { ...process.env, PATH: pathWithSotto(scratch.path), STATE: state },
       replace: (command) =>
         command.replaceAll(SHOWN, server.url).replaceAll('npm run -s sotto --', 'sotto'),
     })

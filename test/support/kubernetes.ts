@@ -2,16 +2,19 @@
  * The two answers of a Kubernetes API server that logins at OpenBao need: tokens of service accounts, and
  * whether a token is one of them. It knows every account, and gives its tokens to anyone.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { signer, tokenOf } from './service-account-tokens.ts'
 
 /** A stand-in for the API server of a cluster. */
 export interface Kubernetes extends AsyncDisposable {
   readonly url: string
   /** What `KUBECONFIG` has to name a file with. */
   readonly config: string
+  /** The public keys that its tokens are signed with, as a key set. */
+  readonly keys: string
   /** A token of a service account, good for ten minutes. */
   token(namespace: string, account: string, audiences?: readonly string[]): string
 }
@@ -24,12 +27,16 @@ interface Posted {
   readonly spec: { readonly audiences?: readonly string[]; readonly token?: string }
 }
 
+/** Who its tokens say that they are of. */
+export const ISSUER = 'kubernetes/serviceaccount'
+
 /** What bodies begin with that Kubernetes' own clients send. */
 const PROTOBUF = Buffer.from('k8s\0')
 
 /** Starts one on loopback. */
 export async function startKubernetes(): Promise<Kubernetes> {
   const reviews = new Map<string, Review>()
+  const signs = signer('one', 'ES256')
 
   function token(namespace: string, account: string, audiences: readonly string[] = []): string {
     const now = Math.floor(Date.now() / 1000)
@@ -37,17 +44,14 @@ export async function startKubernetes(): Promise<Kubernetes> {
     const username = `system:serviceaccount:${namespace}:${account}`
     const claims = {
       sub: username,
-      iss: 'kubernetes/serviceaccount',
+      iss: ISSUER,
       aud: audiences,
       iat: now,
       nbf: now,
       exp: now + 600,
       'kubernetes.io': { namespace, serviceaccount: { name: account, uid } },
     }
-    const parts = [{ alg: 'ES256', typ: 'JWT' }, claims].map((part) =>
-      Buffer.from(JSON.stringify(part)),
-    )
-    const made = [...parts, randomBytes(64)].map((part) => part.toString('base64url')).join('.')
+    const made = tokenOf(claims, signs)
     const user = { username, uid, groups: [] }
     reviews.set(made, { status: { authenticated: true, user, audiences } })
     return made
@@ -95,6 +99,7 @@ export async function startKubernetes(): Promise<Kubernetes> {
       'current-context': 'test',
     }),
     token,
+    keys: JSON.stringify({ keys: [signs.jwk] }),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
       server.close()

@@ -4,30 +4,46 @@ import type {
   Backend,
   BackendReport,
   BackendStatus,
+  Claim,
+  FoundClaim,
   Leaf,
   NewProjection,
+  Owner,
   Projection,
   WrittenProjection,
 } from '../../server/backends/contract.ts'
+import { pathOf } from '../../server/backends/names.ts'
+
+interface StoredLeaf extends Pick<Leaf, 'incarnation'> {
+  readonly owner: Owner
+  value: Buffer | undefined
+}
+
+/** The owner of what a test writes for the store `store`. */
+export function ownerOf(store: string, more: Partial<Owner> = {}): Owner {
+  return { store, backend: 1, branch: 'b'.repeat(16), former: [], ...more }
+}
 
 /** What several openings of a backend, by one store or several, share. */
 export class SharedMemory {
-  readonly leaves = new Map<string, { gen: string; value: Buffer | undefined }>()
+  readonly leaves = new Map<string, StoredLeaf>()
   readonly projections = new Map<string, Projection>()
-  identity = 'memory'
+  identity: string | Promise<string> = 'memory'
+  claim: FoundClaim | undefined
+  status: BackendStatus = { logins: 0, failedLogins: 0, renewals: 0, failedRenewals: 0 }
   /** Called before each method does anything; what it throws is what the method rejects with. */
   before: (method: keyof Backend, name: string) => void = () => {}
 }
 
-/** The backend of the store `storeId`. */
+/** A backend of the store that `owner` says. */
 export class MemoryBackend implements Backend {
   readonly place = 'the memory of a test'
-  readonly #storeId: string
+  readonly #owner: Owner
   readonly #shared: SharedMemory
   readonly #maxBytes: number
 
-  constructor(storeId: string, shared = new SharedMemory(), maxBytes = 760 * 1024) {
-    this.#storeId = storeId
+  constructor(owner: Owner, shared = new SharedMemory(), maxBytes = 760 * 1024) {
+    this.#owner = owner
     this.#shared = shared
     this.#maxBytes = maxBytes
   }
@@ -37,10 +53,13 @@ export class MemoryBackend implements Backend {
     this.#fits(value, leaf.name)
     const stored = this.#shared.leaves.get(keyOf(leaf))
     if (!stored) {
-      this.#shared.leaves.set(keyOf(leaf), { gen: this.#gen(leaf), value: Buffer.from(value) })
+      const { incarnation } = leaf
+      const kept = { owner: this.#owner, incarnation, value: Buffer.from(value) }
+      this.#shared.leaves.set(keyOf(leaf), kept)
       return 'written'
     }
-    if (stored.gen === this.#gen(leaf) && stored.value?.equals(value) === true) return 'present'
+    const isOwn = this.#isOf(stored, leaf) && stored.owner.branch === this.#owner.branch
+    if (isOwn && stored.value?.equals(value) === true) return 'present'
     throw new SottoError('conflict', `Cannot write ${quote(leaf.name)}: something else is there`)
   }
 
@@ -48,14 +67,16 @@ export class MemoryBackend implements Backend {
     this.#shared.before('readLeaf', leaf.name)
     const stored = this.#shared.leaves.get(keyOf(leaf))
     if (!stored) return undefined
-    if (stored.gen === this.#gen(leaf) && stored.value) return Buffer.from(stored.value)
+    if (this.#isOf(stored, leaf) && stored.value) return Buffer.from(stored.value)
     throw new SottoError('backend_altered', `Cannot read ${quote(leaf.name)}: it is another's`)
   }
 
   async removeLeaf(leaf: Leaf): Promise<void> {
     this.#shared.before('removeLeaf', leaf.name)
     const stored = this.#shared.leaves.get(keyOf(leaf))
-    if (stored?.value && stored.gen !== this.#gen(leaf)) {
+    const { branch, former } = this.#owner
+    const isOurs = stored && [branch, ...former].includes(stored.owner.branch)
+    if (stored?.value && !(isOurs && this.#isOf(stored, leaf))) {
       throw new SottoError('conflict', `Cannot remove ${quote(leaf.name)}: it is another's`)
     }
     this.#shared.leaves.delete(keyOf(leaf))
@@ -78,6 +99,10 @@ export class MemoryBackend implements Backend {
     return stored && { ...stored, ...(stored.content && { content: Buffer.from(stored.content) }) }
   }
 
+  async *projections(): AsyncIterable<string> {
+    for (const name of this.#shared.projections.keys()) yield pathOf(name)
+  }
+
   async writeProjection(
     name: string,
     next: NewProjection,
@@ -92,7 +117,8 @@ export class MemoryBackend implements Backend {
       return { revision: found, marked: true }
     }
     if (found !== expected) throw outdated(name)
-    const mark = { ...next.mark, store: this.#storeId }
+    const { store, backend, branch } = this.#owner
+    const mark = { ...next.mark, store, backend, branch }
     const revision = expected + 1
     this.#shared.projections.set(name, { revision, content: Buffer.from(bytes), mark })
     return { revision, marked: true }
@@ -110,8 +136,20 @@ export class MemoryBackend implements Backend {
     return this.#shared.identity
   }
 
+  async readClaim(): Promise<FoundClaim | undefined> {
+    this.#shared.before('readClaim', '')
+    return this.#shared.claim
+  }
+
+  async writeClaim(claim: Claim, expected: number): Promise<void> {
+    this.#shared.before('writeClaim', '')
+    const { claim: found } = this.#shared
+    if ((found?.revision ?? 0) !== expected) throw outdated('the place')
+    this.#shared.claim = { revision: expected + 1, claim }
+  }
+
   status(): BackendStatus {
-    return { logins: 0, failedLogins: 0, renewals: 0, failedRenewals: 0 }
+    return this.#shared.status
   }
 
   async test(): Promise<BackendReport> {
@@ -121,8 +159,9 @@ export class MemoryBackend implements Backend {
 
   async close(): Promise<void> {}
 
-  #gen({ incarnation }: Leaf): string {
-    return `${this.#storeId}.${incarnation}`
+  #isOf({ owner, incarnation }: StoredLeaf, leaf: Leaf): boolean {
+    const { store, backend } = this.#owner
+    return owner.store === store && owner.backend === backend && incarnation === leaf.incarnation
   }
 
   #fits({ length }: Uint8Array, name: string): void {

@@ -8,6 +8,8 @@ const top = new URL('../..', import.meta.url).pathname
 const interop = join(top, 'test/interop/go')
 const tailnet = join(top, 'test/tailnet/go')
 const externalSecrets = join(top, 'test/interop/external-secrets')
+const compose = join(top, 'test/interop/compose')
+const kubernetes = join(top, 'test/interop/kubernetes')
 
 /** A released program under `.peers/bin`, and the files that it is made from. */
 interface InstalledPeer {
@@ -24,8 +26,14 @@ const peers = {
   same: { sources: goSources(interop, 'same') },
   /** The tests of test/interop/go, which use the client package of setec. */
   'interop.test': { sources: goSources(interop, '.') },
+  /** setec's own tests of its client, with test/interop/go/setectest in place of their server. */
+  'setec-client.test': { sources: goSources(interop, 'setectest') },
   /** Copies a SQLite file as it changes. */
   litestream: { sources: [join(top, 'test/interop/released.txt')] },
+  /** Decrypts files of SOPS. */
+  sops: { sources: [join(top, 'test/interop/released.txt')] },
+  /** The reader of Docker Compose for files of variables: test/interop/compose. */
+  'compose-env': { sources: goSources(compose, '.') },
   /** The tester of APIs by their descriptions. */
   schemathesis: { sources: [join(top, 'test/interop/python/requirements.txt')] },
   /** The Python of test/interop/kms/moto_kms.py, which stands for AWS KMS. */
@@ -39,6 +47,8 @@ const peers = {
   },
   /** External Secrets' providers: test/interop/external-secrets. */
   'external-secrets': { sources: goSources(externalSecrets, '.') },
+  /** Kubernetes' types and rules of resources: test/interop/kubernetes. */
+  kubernetes: { sources: goSources(kubernetes, '.') },
   /** The Python of test/interop/metrics: readers of pages of metrics, of YAML and of PromQL. */
   'metrics-python': { sources: [join(top, 'test/interop/metrics/requirements.txt')] },
   /** An S3 server that keeps what it is given in a directory. */
@@ -57,6 +67,8 @@ const peers = {
   setpriv: null,
   unshare: null,
   curl: null,
+  jq: null,
+  go: null,
   'systemd-analyze': null,
   python3: null,
 } as const satisfies Record<string, InstalledPeer | null>

@@ -12,6 +12,8 @@ export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** The whole environment, in place of that of the tests. */
   readonly environment?: Readonly<Record<string, string | undefined>>
+  /** Runs as this user, and the group of the same number: only root can. */
+  readonly uid?: number
   /** What it reads from stdin. Absent: stdin is not there (`/dev/null`). */
   readonly input?: string | Uint8Array | Readable
 }
@@ -41,10 +43,11 @@ export class TestProcess implements AsyncDisposable {
   #more = Promise.withResolvers<void>()
 
   constructor(program: string, args: readonly string[], options: ProcessOptions = {}) {
-    const { cwd, env, environment = cleanEnvironment(), input } = options
+    const { cwd, env, environment = cleanEnvironment(), uid, input } = options
     this.#name = [program, ...args].join(' ')
     this.child = spawn(program, args, {
       cwd,
+      ...(uid !== undefined && { uid, gid: uid }),
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       env: { ...environment, ...env },
     })

@@ -1,7 +1,7 @@
 /** A real S3 server, versitygw, with its own users, versions and object locks, in a directory that goes with it. */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -41,6 +41,8 @@ export interface S3Server extends AsyncDisposable {
   allow(bucket: string, actions: readonly string[]): Promise<void>
   /** The uploads in parts that are not complete. */
   unfinished(bucket: string): Promise<number>
+  /** Makes the uploads in parts that are there now older, by the clock of the server. */
+  age(bucket: string, ms: number): void
 }
 
 /** Starts versitygw on a free port of loopback. */
@@ -104,6 +106,13 @@ export async function startS3(): Promise<S3Server> {
     async unfinished(Bucket) {
       const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }))
       return Uploads.length
+    },
+    age(Bucket, ms) {
+      const uploads = join(data, Bucket, '.sgwtmp')
+      const then = new Date(Date.now() - ms)
+      for (const name of readdirSync(uploads, { recursive: true, encoding: 'utf8' })) {
+        utimesSync(join(uploads, name), then, then)
+      }
     },
     async [Symbol.asyncDispose]() {
       client.destroy()

@@ -3,11 +3,15 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { actions } from '../../client/api/types.ts'
 import { Client } from '../../client/client.ts'
+import type { BackendsConfig } from '../../server/config/backends.ts'
 import type { BackupsConfig } from '../../server/config/backups.ts'
 import type { TailnetFile } from '../../server/identity/development.ts'
+import type { Mount } from '../../server/vault/mounts.ts'
+import type { SecondFactorConfig } from '../../server/vault/second-factor.ts'
 import { type RunningServer, startServer, type World } from '../../server/start/server.ts'
 import { writeFileSync } from 'node:fs'
 import { temporaryDirectory } from './sotto.ts'
+import { recordingLogger } from './logger.ts'
 
 /** A record of the audit log, as its line says. */
 export type Line = Readonly<Record<string, unknown>>
@@ -15,6 +19,8 @@ export type Line = Readonly<Record<string, unknown>>
 /** A running server and what a test needs of it. */
 export interface Service {
   readonly url: string
+  /** Where Vault's clients are served; empty: nowhere. */
+  readonly vaultUrl: string
   readonly state: string
   readonly server: RunningServer
   /** A client that calls from the loopback address `from`. */
@@ -68,7 +74,13 @@ export async function startService(
     state?: string
     tailnet?: TailnetFile
     backendOrigins?: readonly string[]
+    /** What else the settings say about backends. */
+    backends?: BackendsConfig
     backups?: BackupsConfig
+    /** Mounts of the surface for Vault's clients. Default: there is no such surface. */
+    vault?: readonly Mount[]
+    /** How it tells service accounts apart. Default: not at all. */
+    factor?: SecondFactorConfig
   } = {},
 ): Promise<Service> {
   const scratch = temporaryDirectory()
@@ -84,13 +96,22 @@ export async function startService(
       stateDir: state,
       keyFile: undefined,
       ...(options.backups && { backups: options.backups }),
+      ...(options.vault && {
+        vault: {
+          listen: { host: undefined, port: 0 },
+          mounts: options.vault,
+          ...(options.factor && { factor: options.factor }),
+        },
+      }),
       listen: { host: '127.0.0.1', port: 0 },
+      ...options.backends,
       ...(options.backendOrigins && { backendOrigins: options.backendOrigins }),
     },
-    { say: (line) => void said.push(line), ...world },
+    { logger: recordingLogger(said), ...world },
   )
   return {
     url: server.url,
+    vaultUrl: server.vaultUrl ?? '',
     state,
     server,
     said,

@@ -1,6 +1,6 @@
 /** Runs the real program for tests: the same command line that a person types, as a child process. */
 import type { ChildProcess } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Finished, run, TestProcess } from './process.ts'
@@ -85,4 +85,14 @@ export async function runSotto(
 export function temporaryDirectory(): { readonly path: string; [Symbol.dispose](): void } {
   const path = mkdtempSync(join(tmpdir(), 'sotto-test-'))
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
+}
+
+/** A PATH on which `sotto` is the command line from source, by a file in `folder`. */
+export function pathWithSotto(folder: string): string {
+  const bin = join(folder, 'bin')
+  mkdirSync(bin)
+  writeFileSync(join(bin, 'sotto'), `#!/bin/sh\nexec ${process.execPath} ${cli} "$@"\n`, {
+    mode: 0o755,
+  })
+  return `${bin}:${process.env['PATH']}`
 }

@@ -1,12 +1,15 @@
 /** A whole server on a tailnet, in this process: the real thing but for tailscaled, which is a stub. */
 import { join } from 'node:path'
+import type { BackupsConfig } from '../../server/config/backups.ts'
 import type { Door, TailscaledConfig } from '../../server/config/config.ts'
+import type { VaultConfig } from '../../server/config/vault.ts'
 import { defaultCapabilities } from '../../server/identity/tailscale/rules.ts'
 import { type RunningServer, startServer, type World } from '../../server/start/server.ts'
 import { initialise } from '../../server/start/new-store.ts'
 import { recorded, StubLocalApi } from './local-api.ts'
 import { type Line, recordsIn } from './service.ts'
 import { temporaryDirectory } from './sotto.ts'
+import { recordingLogger } from './logger.ts'
 
 /** A running server and the tailscaled that it asks. */
 export interface TailnetService extends AsyncDisposable {
@@ -27,6 +30,9 @@ export interface TailnetOptions {
   readonly door: Door | ((scratch: string) => Door)
   readonly tailscaled?: Partial<TailscaledConfig>
   readonly world?: World
+  readonly hostNames?: readonly string[]
+  readonly backups?: BackupsConfig
+  readonly vault?: VaultConfig
 }
 
 /** Every address of a node in userspace mode, on a free port. */
@@ -67,9 +73,12 @@ export async function startOnTailnet(options: TailnetOptions): Promise<TailnetSe
         userspace: false,
         ...options.tailscaled,
       },
+      ...(options.hostNames && { hostNames: options.hostNames }),
+      ...(options.backups && { backups: options.backups }),
+      ...(options.vault && { vault: options.vault }),
       door: typeof options.door === 'function' ? options.door(directory.path) : options.door,
     },
-    { say: (line) => void said.push(line), ...world },
+    { logger: recordingLogger(said), ...world },
   )
   undo.defer(() => server.stop())
   const all = undo.move()

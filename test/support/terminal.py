@@ -1,7 +1,8 @@
 """Runs a program on a terminal of its own and talks to it as a person would.
 
 Reads one JSON object from stdin: "argv", "env", "dialog" (pairs of what must be seen and what is
-typed then; null in place of keys sends SIGTERM) and optionally "stdout", a file for the program's stdout.
+typed then; null in place of keys sends SIGTERM) and optionally "stdout", a file for the program's stdout,
+"columns", the width of the terminal, and "patience", the seconds that it may take.
 test/support/terminal.ts runs it.
 Writes one JSON object: "screen" (all that the terminal showed), "exit" (the code, or the negative
 number of the signal), "echo" (whether the terminal shows keys again) and "missed" (what was waited
@@ -13,6 +14,7 @@ import json
 import os
 import pty
 import select
+import struct
 import sys
 import termios
 import time
@@ -34,8 +36,9 @@ def start(script, slave):
 
 
 class Screen:
-    def __init__(self, master):
+    def __init__(self, master, patience):
         self.master = master
+        self.patience = patience
         self.text = b""
         self.seen = 0
 
@@ -49,7 +52,7 @@ class Screen:
         return True
 
     def await_text(self, wanted):
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self.patience
         while time.monotonic() < end:
             at = self.text.find(wanted, self.seen)
             if at >= 0:
@@ -67,7 +70,7 @@ def await_silence(slave):
 
 
 def wait(pid, screen):
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + screen.patience
     while time.monotonic() < end:
         screen.read(0.01)
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -81,8 +84,10 @@ def wait(pid, screen):
 def main():
     script = json.load(sys.stdin)
     master, slave = pty.openpty()
+    if "columns" in script:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, script["columns"], 0, 0))
     pid = start(script, slave)
-    screen = Screen(master)
+    screen = Screen(master, script.get("patience", PATIENCE))
     missed = None
     for wanted, keys in script["dialog"]:
         if not screen.await_text(wanted.encode()):

@@ -12,6 +12,10 @@ export interface Script {
   readonly dialog: readonly (readonly [shown: string, keys: string | null])[]
   /** A file for the program's stdout, which is the terminal when absent. */
   readonly stdout?: string
+  /** How many characters a line of the terminal has; absent: it does not say. */
+  readonly columns?: number
+  /** The seconds that it may take. Default: 20. */
+  readonly patience?: number
 }
 
 /** What came of it. */

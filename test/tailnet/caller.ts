@@ -1,5 +1,5 @@
 /** Calls the API of a server from a host of the underlay, over one connection that is kept open. */
-import { Agent, request } from 'node:http'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import type { Socket } from 'node:net'
 import { connect as startTls, type TLSSocket } from 'node:tls'
 import { readFileSync } from 'node:fs'
@@ -89,6 +89,17 @@ export class Caller {
       })
       asked.on('error', reject)
       asked.end(body)
+    })
+  }
+
+  /** Calls a method whose answer is a stream of events, and resolves with that once it begins. */
+  stream(method: string, body: unknown): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const headers = { ...clientHeaders, Accept: 'text/event-stream', ...this.#headers }
+      const options = { agent: this.#agent, method: 'POST', path: `/api/${method}`, headers }
+      const asked = request(options, resolve)
+      asked.on('error', reject)
+      asked.end(JSON.stringify(body))
     })
   }
 

@@ -56,7 +56,7 @@ describeWith(peers, 'clients on a tailnet', () => {
         'prod/web/key': 'web value',
         'prod/other': 'other value',
       })
-    }, 60_000)
+    })
     afterAll(() => tailnet?.close())
 
     describe.each<ClientName>(['setec', 'sotto'])('%s', (client) => {

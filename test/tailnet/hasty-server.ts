@@ -3,15 +3,16 @@
  * minute is looked after as one that lives for months.
  */
 import { readServerConfig } from '../../server/config/config.ts'
-import { processTimers } from '../../server/platform/timers.ts'
+import { processTimers } from '../../client/platform/timers.ts'
 import { startServer } from '../../server/start/server.ts'
+import { recordingLogger } from '../support/logger.ts'
 
 /** An hour takes six seconds, a minute a tenth of one. */
 const HASTE = 600
 
 const config = readServerConfig(process.argv.slice(2), {})
 const server = await startServer(config, {
-  say: (line) => console.log(line),
+  logger: recordingLogger({ push: (line) => console.log(line) }),
   schedule: (ms, task) => processTimers.after(ms / HASTE, task),
 })
 console.log(`listening on ${server.url}`)

@@ -33,7 +33,7 @@ describeWith(peers, 'impostors beside a tailscaled with a network device', () =>
     const rules = [{ action: ['get'], secret: ['*'] }]
     const everybody = { src: ['*'], dst: ['tag:secrets'], app: { [capability]: rules } }
     await tailnet.control.setGrants([...Object.values(grants), everybody])
-  }, 60_000)
+  })
   afterAll(() => tailnet?.close())
 
   test('a local process on the server host, through the tailnet address', async () => {
@@ -101,7 +101,7 @@ describeWith(peers, 'impostors beside a tailscaled in userspace mode', () => {
   let tailnet: Tailnet<Control>
   beforeAll(async () => {
     tailnet = await Tailnet.onControl({ devices: ['user', 'admin'], server: { userspace: true } })
-  }, 60_000)
+  })
   afterAll(() => tailnet?.close())
 
   test('the server does not start unless it is asked to by name', async () => {
@@ -113,7 +113,7 @@ describeWith(peers, 'impostors beside a tailscaled in userspace mode', () => {
     beforeAll(async () => {
       server = await SottoServer.start(tailnet, { state: 'asked', args: ['--userspace'] })
       await server.putAll({ 'dev/db': value })
-    }, 60_000)
+    })
 
     test('a caller of the tailnet is served', async () => {
       const caller = await server.connect('user')

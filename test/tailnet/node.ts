@@ -30,6 +30,8 @@ export interface WhoIs {
 export interface NodeOptions {
   /** No network interface: connections to it come out on loopback, by the daemon's hand. */
   readonly userspace?: boolean
+  /** The only capabilities that the daemon has, as setpriv names them. Default: all. */
+  readonly capabilities?: readonly string[]
   /** More for the daemon's environment. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -74,7 +76,7 @@ export class TailnetNode {
 
   /** Starts the daemon; `awaitPeers` tells when it is ready. */
   start(): void {
-    const { userspace = false, env = {} } = this.#options
+    const { userspace = false, capabilities, env = {} } = this.#options
     const state = join(this.#underlay.directory, `${this.name}.state`)
     const command = [
       requirePeer('tailscaled'),
@@ -85,7 +87,9 @@ export class TailnetNode {
       '--no-logs-no-support',
       `--tun=${userspace ? 'userspace-networking' : 'tailscale0'}`,
     ]
-    this.#daemon = this.#underlay.start(this.name, command, {
+    const kept = capabilities?.map((each) => `,+${each}`).join('')
+    const bounded = kept === undefined ? [] : ['setpriv', `--bounding-set=-all${kept}`]
+    this.#daemon = this.#underlay.start(this.name, [...bounded, ...command], {
       env: { ...nodeEnvironment, ...env },
     })
   }

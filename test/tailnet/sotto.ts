@@ -28,6 +28,9 @@ export interface ServerOptions {
 /** A program that speaks to a server. */
 export type ClientName = 'setec' | 'sotto'
 
+/** How long a server may take to start, in milliseconds: other suites may be under way. */
+const START_MS = 45_000
+
 const sotto = [process.execPath, cli]
 const hastyServer = new URL('hasty-server.ts', import.meta.url).pathname
 
@@ -158,7 +161,7 @@ export class SottoServer {
     let ended = false
     void this.#program.ended.then(() => (ended = true))
     const isListening = () => ended || /^listening on /m.test(this.log())
-    await until(isListening, 'sotto server', () => this.log())
+    await until(isListening, 'sotto server', () => this.log(), START_MS)
     if (ended) throw new Error(`sotto server ended: ${this.log()}`)
   }
 }

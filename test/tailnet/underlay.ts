@@ -25,7 +25,7 @@ import { until } from './until.ts'
 export const controlAddress = '10.77.0.1'
 
 /** Where every host has the repository. */
-const repository = '/run/repository'
+export const repository = '/run/repository'
 const top = new URL('../..', import.meta.url).pathname
 
 /** The whole environment of programs on the hosts. */
@@ -253,7 +253,7 @@ function setup(hosts: readonly string[]): string {
       `${inside} route add default via ${controlAddress}`,
     )
   }
-  const end = ['cat >/dev/null', 'kill -KILL -1 || true', 'rm -rf "$0"']
+  const end = ['cat >/dev/null', 'kill -KILL -1 || true', 'rm -rf --one-file-system "$0"']
   return [...lines, 'echo ready', ...end].join('\n')
 }
 

@@ -16,7 +16,7 @@ describeWith(peers, 'a server that is not root', () => {
       devices: ['user', 'admin'],
       server: { env: { TS_PERMIT_CERT_UID: `${USER}` } },
     })
-  }, 60_000)
+  })
   afterAll(() => tailnet?.close())
 
   test('whom tailscaled gives no certificate does not start, and is told which setting does', async () => {

@@ -33,7 +33,7 @@ describeWith(peers, 'a tailscaled that is not well', () => {
     daemon = await UnwellDaemon.start(socket, tailnet.node('server').socket)
     server = await SottoServer.start(tailnet, { socket })
     await server.putAll({ 'dev/db': 'dev value' })
-  }, 60_000)
+  })
   afterEach(() => daemon.fallIll('none'))
   afterAll(async () => {
     await tailnet?.close()
@@ -145,7 +145,7 @@ describeWith(peers, 'a tailscaled in userspace mode that stops', () => {
     tailnet = await Tailnet.onControl({ devices: ['user', 'admin'], server: { userspace: true } })
     server = await SottoServer.start(tailnet, { args: ['--userspace'] })
     await server.putAll({ 'dev/db': 'dev value' })
-  }, 60_000)
+  })
   afterAll(() => tailnet?.close())
 
   test('readyz says so on loopback, which does not go away', async () => {
@@ -174,7 +174,7 @@ describeWith(peers, 'a tailscaled out of touch with its control server', () => {
     tailnet = await Tailnet.onControl({ devices: ['user', 'admin'] })
     server = await SottoServer.start(tailnet, { args: ['--stale-after', '2s'] })
     await server.putAll({ 'dev/db': 'dev value' })
-  }, 60_000)
+  })
   afterAll(() => tailnet?.close())
 
   test('is trusted for as long as the setting says', async () => {

@@ -1,5 +1,6 @@
 /** `sotto import setec`: what was typed, what is shown meanwhile, and how it ends. */
 import { SottoError } from '../../../client/api/errors.ts'
+import { variableIn } from '../../../client/api/given.ts'
 import type { Client } from '../../../client/client.ts'
 import type { Invocation } from '../../invocation.ts'
 import { Halt, Progress } from '../../terminal/progress.ts'
@@ -8,7 +9,7 @@ import { asJson, asTable, countOf, wordsFor } from './report.ts'
 import { Side } from './side.ts'
 
 /**
- * Brings every secret over and prints what became of each. Resolves with 130 after Ctrl-C. After the
+ * Brings every secret over and prints what became of each. Resolves with the exit code where it was asked to stop. After the
  * report it throws `import_incomplete` where a secret failed, and what ended the run early.
  */
 export async function importSetec(invocation: Invocation): Promise<number | void> {
@@ -22,15 +23,16 @@ export async function importSetec(invocation: Invocation): Promise<number | void
       source: new Side('source', source, halt),
       destination: new Side('destination', destination, halt),
       only: invocation.text('only') ?? '*',
+      except: invocation.texts('except'),
       dryRun,
       halted: () => halt.asked,
       progress: (step, done, of) => progress.show(`${step} ${done} of ${of} secrets`, done >= of),
     })
     await progress.end()
     const about = { source, destination, dryRun, halted: halt.asked }
-    await invocation.print(asJson(report, about), () => asTable(report))
+    await invocation.print(asJson(report, about), (room) => asTable(report, room))
     if (!json) await io.stderr.write(wordsFor(report, about))
-    if (halt.asked) return 130
+    if (halt.asked) return halt.exit
     throwUnlessWhole(report)
   } finally {
     await progress.end()
@@ -51,8 +53,8 @@ function throwUnlessWhole(report: Report): void {
 }
 
 function clients(invocation: Invocation): { source: Client; destination: Client } {
-  const from = invocation.text('from') || invocation.env['SETEC_SERVER']
-  if (!from) {
+  const from = invocation.text('from') ?? variableIn(invocation.env, ['SETEC_SERVER'])?.value
+  if (from === undefined) {
     const hint = 'Use --from URL, or set SETEC_SERVER.'
     throw new SottoError('usage', 'No setec server is named', { hint })
   }

@@ -4,7 +4,8 @@
  */
 import { randomBytes } from 'node:crypto'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-import type { Rule } from '../../../client/api/types.ts'
+import type { Rule, SecretInfo } from '../../../client/api/types.ts'
+import { matches } from '../../../server/access.ts'
 import { type Copied, copySecret, differenceIn, type Ends } from './copy.ts'
 import { isComplete, planImport, type Plan, type Task } from './plan.ts'
 import type { Side } from './side.ts'
@@ -23,6 +24,8 @@ export type Outcome =
   | 'planned'
   /** The run ended before it. */
   | 'unfinished'
+  /** An exception said so. */
+  | 'left-out'
 
 /** One secret, and what became of it. */
 export interface Result {
@@ -56,6 +59,8 @@ interface Import {
   readonly destination: Side
   /** A pattern that names must match. */
   readonly only: string
+  /** Patterns of names to leave out of those. */
+  readonly except: readonly string[]
   readonly dryRun: boolean
   /** Whether no further secret is to be begun; those under way are finished. */
   readonly halted: () => boolean
@@ -64,21 +69,22 @@ interface Import {
 
 /**
  * Makes it. Throws SottoError before anything is written: `no_such_method` for a destination that
- * is not a Sotto server, `not_found` where the source shows nothing that matches, `denied` where the
+ * is not a Sotto server, `not_found` where the source shows nothing that matches, or nothing for an exception, `denied` where the
  * caller may write none of it. Whatever ends the run later is in the report.
  */
 export async function runImport(options: Import): Promise<Report> {
   const plan = await makePlan(options)
   refuseHopeless(plan, options)
   if (options.dryRun) {
-    return { results: plan.tasks.map(planned), others: plan.others, compared: 0 }
+    const results = [...plan.tasks.map(planned), ...plan.leftOut.map(leftOut)]
+    return { results, others: plan.others, compared: 0 }
   }
   const work = new Work(options, plan)
   await work.run()
   return work.report()
 }
 
-async function makePlan({ source, destination, only }: Import): Promise<Plan> {
+async function makePlan({ source, destination, only, except }: Import): Promise<Plan> {
   const destinationRules = await rulesAt(destination)
   if (destinationRules === undefined) {
     throw new SottoError(
@@ -93,11 +99,18 @@ async function makePlan({ source, destination, only }: Import): Promise<Plan> {
     destination.ask((client, options) => client.list(options)),
   ])
   const [held, there] = lists
-  return planImport({ source: held, destination: there, sourceRules, destinationRules, only })
+  return planImport({
+    source: held,
+    destination: there,
+    sourceRules,
+    destinationRules,
+    only,
+    except,
+  })
 }
 
 /** What the caller may do there; undefined where the server cannot say, as setec cannot. */
-async function rulesAt(side: Side): Promise<readonly Rule[] | undefined> {
+export async function rulesAt(side: Side): Promise<readonly Rule[] | undefined> {
   try {
     return (await side.ask((client, options) => client.whoami(undefined, options))).Rules
   } catch (error) {
@@ -106,9 +119,18 @@ async function rulesAt(side: Side): Promise<readonly Rule[] | undefined> {
   }
 }
 
-function refuseHopeless({ tasks }: Plan, { source, only }: Import): void {
-  if (tasks.length === 0) {
-    const which = only === '*' ? 'no secret' : `no secret that matches ${quote(only)}`
+function refuseHopeless(plan: Plan, { source, only, except }: Import): void {
+  const { tasks } = plan
+  const unmet = except.find((each) => !plan.leftOut.some(({ Name }) => matches(each, Name)))
+  if (unmet !== undefined || tasks.length === 0) {
+    const which =
+      unmet !== undefined
+        ? `no secret that --except ${quote(unmet)} would leave out`
+        : plan.leftOut.length > 0
+          ? 'no secret that --except does not leave out'
+          : only === '*'
+            ? 'no secret'
+            : `no secret that matches ${quote(only)}`
     const hint = 'It shows those that its rules allow you info on.'
     throw new SottoError('not_found', `${source.client.server} shows ${which}`, { hint })
   }
@@ -128,6 +150,11 @@ function planned(task: Task): Result {
   const outcome = task.obstacle ? 'failed' : isComplete(task) ? 'there' : 'planned'
   const { obstacle, missing } = task
   return resultOf(task, outcome, obstacle ? { added: [], ...obstacle } : { added: missing })
+}
+
+function leftOut({ Name, Versions, ActiveVersion }: SecretInfo): Result {
+  const versions = Versions.toSorted((a, b) => a - b)
+  return { name: Name, outcome: 'left-out', versions, active: ActiveVersion, added: [], own: [] }
 }
 
 function resultOf(
@@ -175,6 +202,7 @@ class Work {
           (task) => this.#results.get(task.name) ?? resultOf(task, 'unfinished', { added: [] }),
         ),
         ...this.#late,
+        ...this.#plan.leftOut.map(leftOut),
       ],
       others: this.#others,
       compared: this.#compared,

@@ -31,6 +31,8 @@ export interface Obstacle {
 /** Everything that an import has to look at. */
 export interface Plan {
   readonly tasks: readonly Task[]
+  /** Secrets of the source that match, but for an exception. */
+  readonly leftOut: readonly SecretInfo[]
   /** Names that the destination alone has. */
   readonly others: readonly string[]
 }
@@ -44,16 +46,23 @@ export interface Known {
   readonly destinationRules: readonly Rule[]
   /** A pattern that names must match. */
   readonly only: string
+  /** Patterns of names to leave out of those. */
+  readonly except: readonly string[]
 }
 
 /** The plan for what is known, by name in the order of the source. */
-export function planImport({ source, destination, only, ...rules }: Known): Plan {
+export function planImport({ source, destination, only, except, ...rules }: Known): Plan {
+  const isExcepted = (name: string): boolean => except.some((pattern) => matches(pattern, name))
   const held = new Map(destination.map((secret) => [secret.Name, secret]))
-  const wanted = source.filter(({ Name }) => matches(only, Name))
+  const matching = source.filter(({ Name }) => matches(only, Name))
+  const wanted = matching.filter(({ Name }) => !isExcepted(Name))
   const names = new Set(wanted.map(({ Name }) => Name))
   return {
     tasks: wanted.map((secret) => taskOf(secret, held.get(secret.Name), rules)),
-    others: [...held.keys()].filter((name) => matches(only, name) && !names.has(name)),
+    leftOut: matching.filter(({ Name }) => isExcepted(Name)),
+    others: [...held.keys()].filter(
+      (name) => matches(only, name) && !isExcepted(name) && !names.has(name),
+    ),
   }
 }
 

@@ -1,6 +1,6 @@
 /** The report of an import, for a person and for a program. */
 import type { Client } from '../../../client/client.ts'
-import { table } from '../../terminal/text.ts'
+import { table } from '../../terminal/table.ts'
 import type { Outcome, Report, Result } from './importer.ts'
 
 /** What the report is about. */
@@ -17,9 +17,9 @@ export function countOf({ results }: Report, outcome: Outcome): number {
 }
 
 /** A line for each secret. */
-export function asTable({ results }: Report): string {
+export function asTable({ results }: Report, room: number | undefined): string {
   const rows = results.map((result) => [result.name, labels[result.outcome], ...noteOf(result)])
-  return table([['NAME', 'RESULT', 'NOTE'], ...rows])
+  return table([['NAME', 'RESULT', 'NOTE'], ...rows], { room })
 }
 
 /** The same and more, for programs. */
@@ -75,6 +75,7 @@ const labels: Readonly<Record<Outcome, string>> = {
   failed: 'FAILED',
   planned: 'to import',
   unfinished: 'not done',
+  'left-out': 'left out',
 }
 
 function noteOf({ outcome, added, active, own, reason }: Result): string[] {

@@ -42,6 +42,6 @@ function spelledBytes(content: Uint8Array): number {
 
 function tooLarge(attempted: string, place: string, found: string): SottoError {
   return new SottoError('backend_too_large', `Cannot ${attempted} at ${place}: ${found}`, {
-    hint: 'Large files live elsewhere; keep the key that protects them here.',
+    callerHint: 'Large files live elsewhere; keep the key that protects them here.',
   })
 }

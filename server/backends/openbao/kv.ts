@@ -2,7 +2,7 @@
 import { type ErrorCode, quote, SottoError } from '../../../client/api/errors.ts'
 import type { Answer, OpenBaoRequest } from '../../openbao/connection.ts'
 import { type Failure, type FailureKind, ownFailure } from '../../openbao/failures.ts'
-import type { Session } from '../../openbao/session.ts'
+import type { OpenBaoCalls } from '../../openbao/session.ts'
 
 /** The newest revision of an entry. */
 export interface Entry {
@@ -36,12 +36,12 @@ const PAGE = 1000
 export class Kv {
   /** Names the OpenBao in messages. */
   readonly place: string
-  readonly #session: Session
+  readonly #session: OpenBaoCalls
   readonly #mount: string
   readonly #prefix: string
 
-  /** Paths are clean as `isCleanPath` says, without a slash at the begin or end. */
-  constructor(session: Session, mount: string, prefix: string) {
+  /** Paths are clean as `isCleanPath` says, without a slash at the begin or end; an empty prefix is the mount itself. */
+  constructor(session: OpenBaoCalls, mount: string, prefix: string) {
     this.place = `OpenBao at ${quote(session.origin)}`
     this.#session = session
     this.#mount = mount
@@ -132,15 +132,21 @@ export class Kv {
   /** The mount. Rejects with `backend_refused` unless it is of a KV engine, version 2. */
   async mount(): Promise<Mount> {
     const attempted = `use the mount ${quote(this.#mount)}`
-    const path = `sys/internal/ui/mounts/${this.#mount}`
+    const { isInline } = this.#session
+    // The first is for every token with rights below the mount, which OpenBao looks for in its storage.
+    const path = `sys/${isInline ? '' : 'internal/ui/'}mounts/${this.#mount}`
     const answer = await this.#session.call({ method: 'GET', path, repeatable: true })
-    if (!answer.ok && answer.failure.kind === 'denied') throw this.trouble(attempted, hidden)
+    if (!answer.ok && answer.failure.kind === 'denied') {
+      throw this.trouble(attempted, isInline ? notReadable(path) : hidden)
+    }
     if (!answer.ok) throw this.trouble(attempted, answer.failure)
     const { type, options, accessor, running_plugin_version: engine } = dataOf(answer.body)
     const { version } = objectIn(options)
     if ((type !== 'kv' && type !== 'generic') || typeof accessor !== 'string') {
       throw this.trouble(attempted, otherEngine(String(type)))
     }
+    // OpenBao says none for a mount that was made without one, which is of version 1.
+    if (version === undefined || version === '1') throw this.trouble(attempted, kv1)
     if (version !== '2') throw this.trouble(attempted, notKv2)
     return { accessor, openBao: String(engine).endsWith('.bao') }
   }
@@ -148,12 +154,14 @@ export class Kv {
   /** Settings of the mount; undefined where they may not be read. */
   async settings(): Promise<MountSettings | undefined> {
     const path = `${this.#mount}/config`
+    const attempted = `read the settings of ${quote(this.#mount)}`
     const answer = await this.#session.call({ method: 'GET', path, repeatable: true })
     if (!answer.ok && isForbidden(answer.failure)) return undefined
-    if (!answer.ok) throw this.trouble(`read the settings of ${quote(this.#mount)}`, answer.failure)
+    if (!answer.ok) throw this.trouble(attempted, answer.failure)
     // OpenBao writes `0s` where entries stay, and else such as `720h0m0s`.
     const { delete_version_after: after } = dataOf(answer.body)
-    return { deletes: typeof after === 'string' && /[1-9]/.test(after) }
+    if (typeof after !== 'string') throw this.trouble(attempted, notKv2)
+    return { deletes: /[1-9]/.test(after) }
   }
 
   /** The error for `failure`; `attempted` follows "Cannot". */
@@ -161,6 +169,8 @@ export class Kv {
     const { found, hint } = failure
     return new SottoError(codeOf(failure), `Cannot ${attempted} at ${this.place}: ${found}`, {
       hint,
+      // What names something has quotes around it.
+      ...(!found.includes('"') && { found }),
     })
   }
 
@@ -170,7 +180,7 @@ export class Kv {
     below: string,
     more: Pick<OpenBaoRequest, 'body' | 'query'> = {},
   ): Promise<Answer> {
-    const path = `${this.#mount}/${part}/${this.#prefix}/${below}`
+    const path = [this.#mount, part, this.#prefix, below].filter((each) => each !== '').join('/')
     return this.#session.call({ method, path, ...more, repeatable: true })
   }
 }
@@ -178,7 +188,13 @@ export class Kv {
 const notKv2 = ownFailure(
   'refused',
   'the mount is not a KV engine of version 2',
-  'Give a mount of `bao secrets enable -version=2 kv`: version 1 keeps no revisions.',
+  'Give a mount of `bao secrets enable -version=2 kv`.',
+)
+
+const kv1 = ownFailure(
+  'refused',
+  'the mount is a KV engine of version 1, where a write of somebody else is overwritten unseen',
+  'Give another mount, of `bao secrets enable -version=2 kv`. Version 1 can be imported from: docs/guides/mirror.md#why-not-kv-version-1.',
 )
 
 const hidden = ownFailure(
@@ -186,6 +202,14 @@ const hidden = ownFailure(
   'there is no such mount, or the policies of the token show nothing below it',
   'Look at the mount and its namespace, and at the policies of the token.',
 )
+
+/** Of a login with each call, whose token is in no storage. */
+function notReadable(path: string): Failure {
+  const found = `its policies do not let it read ${quote(path)}`
+  const hint =
+    'With an inline login, allow read there in a policy. OpenBao before 2.4 does not know such logins.'
+  return ownFailure('denied', found, hint)
+}
 
 function otherEngine(type: string): Failure {
   const found = `the mount is of the engine ${quote(type)}`

@@ -2,16 +2,20 @@
  * Marks of projections as custom metadata of OpenBao. A mark is written after its revision, so that an entry
  * of someone else is never touched.
  */
+import { NO_BRANCH } from '../../store/branch.ts'
 import type { Mark } from '../contract.ts'
 
 const KEY = 'sotto'
 
-const spelling = /^(\d+) ([0-9A-Za-z-]+) (\d+)\.(\d+) ([0-9a-f]+)$/
+/** Earlier releases wrote no owner after the fingerprint. */
+const spelling =
+  /^(\d+) ([0-9A-Za-z-]+) (\d+)\.(\d+) ([0-9a-f]+)(?: k(\d+))?(?: (\d+)\.([0-9a-f]{16})\.(\d+))?$/
 
 /** The custom metadata that marks `revision`. */
 export function noteOf(mark: Mark, revision: number): Record<string, string> {
-  const { store, incarnation, version, fingerprint } = mark
-  return { [KEY]: `${revision} ${store} ${incarnation}.${version} ${fingerprint}` }
+  const { store, incarnation, version, key = 1, fingerprint, backend, branch, start } = mark
+  const by = `${key === 1 ? '' : ` k${key}`} ${backend}.${branch}.${start}`
+  return { [KEY]: `${revision} ${store} ${incarnation}.${version} ${fingerprint}${by}` }
 }
 
 /** The mark of `revision` among custom metadata; undefined where it has none. */
@@ -19,7 +23,18 @@ export function markIn(
   notes: Readonly<Record<string, unknown>>,
   revision: number,
 ): Mark | undefined {
-  const [, of, store, incarnation, version, fingerprint] = spelling.exec(String(notes[KEY])) ?? []
+  const found = spelling.exec(String(notes[KEY]))
+  const [, of, store, incarnation, version, fingerprint] = found ?? []
   if (Number(of) !== revision || store === undefined || fingerprint === undefined) return undefined
-  return { store, incarnation: Number(incarnation), version: Number(version), fingerprint }
+  const [key, backend = '0', branch = NO_BRANCH, start = '0'] = found?.slice(6) ?? []
+  return {
+    store,
+    backend: Number(backend),
+    branch,
+    start: Number(start),
+    incarnation: Number(incarnation),
+    version: Number(version),
+    ...(key !== undefined && { key: Number(key) }),
+    fingerprint,
+  }
 }

@@ -1,7 +1,9 @@
 /** Opens backends of the type openbao from their settings. */
-import type { OpenBaoConfig } from '../../../client/api/backends.ts'
+import { mirrorTree, type OpenBaoConfig } from '../../../client/api/backends.ts'
 import { OpenBaoBackend } from './backend.ts'
 import type { Login } from '../../openbao/login.ts'
+import type { Proxies } from '../../platform/proxies.ts'
+import { isOwn } from '../own-identity.ts'
 import type { BackendWorld, OpenBackend } from '../opened.ts'
 
 /** What the operator of the server sets, not a caller of the API. */
@@ -10,23 +12,37 @@ export interface OpenBaoSettings {
   readonly origins: readonly string[]
   /** The JWT that proves to an OpenBao who the server is. */
   readonly jwtFile: string
+  /** PEM of the authorities of backends that name none. Absent: those of Node. */
+  readonly authorities?: string | undefined
+  /** Absent: none. */
+  readonly proxies?: Proxies | undefined
 }
 
 /** Makes the opener of a server. */
-export function openBaoOpener({ origins, jwtFile }: OpenBaoSettings): OpenBackend {
+export function openBaoOpener({
+  origins,
+  jwtFile,
+  authorities,
+  proxies,
+}: OpenBaoSettings): OpenBackend {
   return function openOpenBao(config, world) {
-    const { url, namespace, caCertificate, mount, pathPrefix } = config
+    const { url, namespace, caCertificate, mount, pathPrefix, auth } = config
+    // Not what a caller gave, however it is read: the server's own JWT goes there.
+    const ca = isOwn(auth) ? authorities : (caCertificate ?? authorities)
     return new OpenBaoBackend({
       address: {
         url,
         ...(namespace !== undefined && { namespace }),
-        ...(caCertificate !== undefined && { ca: caCertificate }),
+        ...(ca !== undefined && { ca }),
+        ...(proxies !== undefined && { proxies }),
       },
       login: loginOf(config, world, jwtFile),
+      inline: auth?.inline ?? false,
       mount,
       prefix: pathPrefix,
+      projections: mirrorTree(config),
       origins,
-      storeId: world.storeId,
+      owner: world.owner,
     })
   }
 }

@@ -1,11 +1,14 @@
 /**
  * Makes a store that came back continue as the one that was lost. Nothing that was given since is given again:
  * version numbers continue after the highest in the audit log, or skip a thousand; ids of audit records skip a
- * billion. The log records the restore, and the store remembers that record.
+ * billion. The log records the restore, and the store remembers that record. It is another branch from then on: two
+ * restores of one backup are two.
  */
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { AuditLog } from '../../../audit/log.ts'
-import { sync } from '../../platform/durable.ts'
+import { sync } from '../../../client/platform/durable.ts'
+import { StoreMacs } from '../../gate/store-macs.ts'
 import { reviveStore } from '../../store/sqlite/revive.ts'
 import { type Manifest, STORE_PART } from '../manifest.ts'
 import { type LostChanges, lostChangesOf } from './lost-changes.ts'
@@ -36,6 +39,8 @@ export interface Continuing {
   readonly signal?: AbortSignal
   /** Whether the log has every number that was given. */
   readonly exact: boolean
+  /** The fingerprint of the root key that it came back under. */
+  readonly root: string
 }
 
 /** Where a store continues. */
@@ -44,6 +49,8 @@ export interface Continued {
   readonly revision: number
   /** Version numbers of each name that were skipped; 0 where the log had those that were given. */
   readonly skipped: number
+  /** The branch that the store is now. */
+  readonly branch: string
   /** Changes that are in the log and did not come back. */
   readonly lost: LostChanges['lost']
 }
@@ -51,48 +58,59 @@ export interface Continued {
 /** Makes the store and the log of `draft` continue as those that were lost. */
 export async function continueStore(
   { path, backup, manifest, proven }: Draft,
-  { operator, clock = () => new Date(), signal, exact }: Continuing,
+  { operator, clock = () => new Date(), signal, exact, root }: Continuing,
 ): Promise<Continued> {
   const { store, keyring } = proven
   const audit = join(path, 'audit')
-  const changes = await lostChangesOf(audit, store, manifest)
+  const changes = await lostChangesOf(audit, store, manifest, signal)
   signal?.throwIfAborted()
   const taken = manifest.store.revision
   const skipped = exact ? 0 : NUMBERS_SKIPPED
   const revision = Math.max(taken, changes.revision)
   // Where no part of the log is left, it begins after the newest record that the store knows.
   const known = manifest.log === null ? (manifest.store.audit?.id ?? 0) : 0
+  const branch = randomBytes(8).toString('hex')
+  const opened: { macs?: StoreMacs } = {}
   await using log = await AuditLog.open({
+    macs: { keys: keyring, branch, from: () => opened.macs?.from ?? 0 },
+    accept: async (found) =>
+      void (opened.macs = await StoreMacs.open(store, keyring, found, { fromBackup: true })),
     directory: audit,
     logId: manifest.store.id,
     revision: () => revision,
     skipIds: exact ? 0 : IDS_SKIPPED + known,
     clock,
   })
-  const mark = await log.append({ kind: 'restore', backup, taken, skipped, operator })
+  const mark = await log.append({ kind: 'restore', backup, taken, skipped, branch, root, operator })
   await recordLost(log, changes)
   await log.close()
   const floor = (store.identity.restored?.floor ?? 0) + skipped
-  await proven[Symbol.asyncDispose]()
   const next = revision + skipped + 1
+  const restored = {
+    backup,
+    takenAt: manifest.created,
+    takenRevision: taken,
+    revision: next,
+    floor,
+    by: operator,
+    at: clock().toISOString(),
+    branch,
+    former: store.identity.branch,
+  }
+  const standing = opened.macs?.restored(restored)
+  if (standing === undefined) throw new Error('the audit log was opened without a look at it')
+  await proven[Symbol.asyncDispose]()
   reviveStore(join(path, STORE_PART), {
     mark,
-    revision: next,
-    restored: {
-      backup,
-      takenAt: manifest.created,
-      takenRevision: taken,
-      floor,
-      by: operator,
-      at: clock().toISOString(),
-    },
+    restored,
+    standing,
     skip: skipped,
     given: changes.given,
     mac: (row) => keyring.mac(row),
   })
   await sync(audit)
   await sync(path)
-  return { revision: next, skipped, lost: changes.lost }
+  return { revision: next, skipped, branch, lost: changes.lost }
 }
 
 /** Records what the restore undid. */

@@ -32,12 +32,13 @@ export async function lostChangesOf(
   directory: string,
   store: Store,
   { store: { id, revision }, log }: Manifest,
+  signal?: AbortSignal,
 ): Promise<LostChanges> {
   if (log === null) return { given: new Map(), lost: [], revision }
   const { recovered } = await recover(nodeFiles, directory, id)
   const intents = new Map<number, LostChange>(recovered.open.map((each) => [each.id, each]))
   const given = new Map<string, number>()
-  for await (const { record } of readLog(directory, { after: log.after.id })) {
+  for await (const { record } of readLog(directory, { after: log.after.id, signal })) {
     if (record.kind === 'abandoned') intents.delete(record.of)
     if (!isIntent(record)) continue
     intents.set(record.id, { id: record.id, entry: record })

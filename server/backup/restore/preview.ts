@@ -1,22 +1,25 @@
 /** What a restore would bring back, and what is newer elsewhere; nothing is made. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { quote, SottoError } from '../../../client/api/errors.ts'
+import { removedAtExit } from '../../platform/at-exit.ts'
 import type { SecretRow } from '../../store/contract.ts'
+import { makeTemporary } from '../../platform/temporary.ts'
 import { stateDirectory } from '../../store/directory.ts'
 import { asStoreError } from '../../store/sqlite/faults.ts'
 import { Reader } from '../../store/sqlite/reader.ts'
 import { type LostChanges, lostChangesOf } from './lost-changes.ts'
 import { survivingLog } from './restored-log.ts'
 import { type Manifest, STORE_PART } from '../manifest.ts'
+import { backupNameOf } from '../name.ts'
 import { OpenedBackup } from '../open.ts'
 import type { RestoreParts } from './restore.ts'
-import { provenStore, unpack } from './verify.ts'
+import { demandRoot } from './root.ts'
+import { type KeyName, opensOf, provenStore, unpack } from './verify.ts'
 
 /** What is looked at. */
 export interface PreviewParts
-  extends Pick<RestoreParts, 'source' | 'keys' | 'audit' | 'progress' | 'signal'> {
+  extends Pick<RestoreParts, 'source' | 'keys' | 'audit' | 'expectRoot' | 'progress' | 'signal'> {
   /** The state directory of the live store. */
   readonly live?: string
 }
@@ -37,6 +40,10 @@ export interface Preview {
   readonly backup: string
   readonly manifest: Manifest
   readonly openedWith: string | undefined
+  /** The fingerprint of its root key. */
+  readonly root: string
+  /** The keys that would open it again. */
+  readonly opens: readonly KeyName[]
   /** Values that were opened. */
   readonly values: number
   /** Changes that are in the log and would not come back. */
@@ -51,19 +58,31 @@ export interface Preview {
  */
 export async function previewRestore(parts: PreviewParts): Promise<Preview> {
   const { source, keys, audit, live } = parts
-  const scratch = await mkdtemp(join(tmpdir(), 'sotto-restore-'))
+  const scratch = await makeTemporary('sotto-restore-')
+  using _ = removedAtExit(scratch)
   try {
     await using backup = await OpenedBackup.open(source, keys)
     await unpack(backup, scratch, parts)
-    const { name, manifest } = backup
+    const { name, manifest, root } = backup
+    await demandRoot(backupNameOf(manifest), root, { ...parts, proves: true })
     await using proven = await provenStore(backup, scratch, keys, parts)
     const log = join(scratch, 'audit')
-    if (audit !== undefined) await survivingLog(audit, log, manifest)
-    const { lost } = await lostChangesOf(log, proven.store, manifest)
+    if (audit !== undefined) await survivingLog(audit, log, manifest, proven.keyring, parts)
+    const { lost } = await lostChangesOf(log, proven.store, manifest, parts.signal)
     const newer = live === undefined ? undefined : compareLive(live, join(scratch, STORE_PART))
     const { values } = proven
     const { openedWith } = keys
-    return { backup: name, manifest, openedWith, values, lost, ...(newer && { newer }) }
+    const opens = opensOf(backup)
+    return {
+      backup: name,
+      manifest,
+      openedWith,
+      root,
+      opens,
+      values,
+      lost,
+      ...(newer && { newer }),
+    }
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }

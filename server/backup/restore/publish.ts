@@ -7,7 +7,9 @@ import { existsSync } from 'node:fs'
 import { mkdir, rename, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-import { sync } from '../../platform/durable.ts'
+import { removedAtExit } from '../../platform/at-exit.ts'
+import { sync } from '../../../client/platform/durable.ts'
+import { systemError } from '../../../client/platform/system-error.ts'
 import { madeStateDirectory, type StateDirectory, stateDirectory } from '../../store/directory.ts'
 import { lockDirectory } from '../../store/lock.ts'
 import { STORE_PART } from '../manifest.ts'
@@ -26,6 +28,7 @@ export async function publishState<T>(
   for (const name of state.restoring) await rm(join(state.path, name), { recursive: true })
   const draft = `restore.${randomBytes(4).toString('hex')}.partial`
   const ready = draft.replace(/partial$/, 'ready')
+  const atExit = removedAtExit(join(state.path, draft))
   try {
     await mkdir(join(state.path, draft), { mode: 0o700 })
     const built = await build(join(state.path, draft))
@@ -34,7 +37,9 @@ export async function publishState<T>(
     return built
   } catch (error) {
     await rm(join(state.path, draft), { recursive: true, force: true }).catch(() => {})
-    throw error
+    throw systemError(error, 'restore into', to)
+  } finally {
+    atExit[Symbol.dispose]()
   }
 }
 

@@ -16,18 +16,21 @@ import { NEWEST_SCHEMA } from '../../store/sqlite/migrate.ts'
 import { openStore } from '../../store/sqlite/store.ts'
 import { version } from '../../platform/version.ts'
 import type { Progress } from '../targets/target.ts'
+import { BACKUP_FORMAT } from '../head.ts'
 import { survivingLog } from './restored-log.ts'
 import { type Manifest, STORE_PART } from '../manifest.ts'
 import { type Continuing, continueStore } from './continue.ts'
 import { publishState } from './publish.ts'
 import type { RestoredStore } from './restore.ts'
+import { isSymmetric } from '../source.ts'
+import { demandRoot } from './root.ts'
 import { countStates, openValues, WAIT_MS } from './verify.ts'
 
 /** What every SQLite file begins with. */
 const MAGIC = 'SQLite format 3\0'
 
 /** What a store is made with. */
-export interface CopyParts extends Omit<Continuing, 'exact'> {
+export interface CopyParts extends Omit<Continuing, 'exact' | 'root'> {
   /** The state directory to be: absent or empty. */
   readonly to: string
   /** The path of the copy. It is not changed. */
@@ -35,15 +38,21 @@ export interface CopyParts extends Omit<Continuing, 'exact'> {
   readonly providers: readonly KeyProvider[]
   /** The folder of the audit log of the same store, where it survived. */
   readonly audit?: string
+  /** The fingerprint of the root key that the store must have. */
+  readonly expectRoot?: string
   readonly progress?: Progress
 }
 
 /** Whether the file at `path` is a copy of a store's file, rather than a backup. */
 export async function isCopy(path: string): Promise<boolean> {
-  await using file = await open(path, 'r').catch(() => undefined)
-  if (!file) return false
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC.length))
-  return buffer.toString('latin1', 0, bytesRead) === MAGIC
+  try {
+    await using file = await open(path, 'r')
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC.length))
+    return buffer.toString('latin1', 0, bytesRead) === MAGIC
+  } catch {
+    // Who reads it as a backup tells what is wrong.
+    return false
+  }
 }
 
 /**
@@ -71,44 +80,54 @@ async function build(parts: CopyParts, draft: string): Promise<RestoredStore> {
   const store = await openStore(path, { waitMs: WAIT_MS })
   await using proven = { store, [Symbol.asyncDispose]: () => store.close() }
   const { id } = store.identity
-  const { keyring, rootKey, wrap } = await openKeyring(id, await store.keys(), parts.providers)
+  const stored = await store.keys()
+  const { keyring, rootKey, wrap } = await openKeyring(id, stored, parts.providers)
   rootKey.fill(0)
+  const root = keyring.rootFingerprint
+  await demandRoot(basename(copy), root, { ...parts, proves: isSymmetric(wrap) })
   const openedWith = `${wrap.provider} key ${wrap.fingerprint}`
-  const found = await manifestOf(store, keyring, created)
+  const found = await manifestOf(store, keyring, created, parts)
   await openValues(store, keyring, found, parts)
   const { audit: known } = found.store
   let after = beginning
   if (audit !== undefined) {
     const log = known && { after: beginning, last: known }
-    after = await survivingLog(audit, join(draft, 'audit'), { ...found, log })
+    after = await survivingLog(audit, join(draft, 'audit'), { ...found, log }, keyring, parts)
   }
   // The whole log is read: only there it shows which changes were under way when the copy was made.
   const log = audit === undefined || known === null ? null : { after, last: known }
   const exact = log !== null
   const manifest = { ...found, log }
   const backup = basename(copy)
-  const { revision, skipped, lost } = await continueStore(
+  const continued = await continueStore(
     { path: draft, backup, manifest, proven: { ...proven, keyring } },
-    { ...parts, exact },
+    { ...parts, exact, root },
   )
-  return { to, backup, manifest, openedWith, revision, skipped, logAfter: after, lost }
+  const opens = stored.wraps.map(({ provider, fingerprint }) => ({ provider, fingerprint }))
+  return { to, backup, manifest, openedWith, root, opens, logAfter: after, ...continued }
 }
 
 /** The manifest that a backup of the store would have. Throws `store_damaged` for a state that does not verify. */
-async function manifestOf(store: Store, keyring: Keyring, created: string): Promise<Manifest> {
-  const { id, development, createdAt } = store.identity
-  const counts = await countStates(store, keyring)
+async function manifestOf(
+  store: Store,
+  keyring: Keyring,
+  created: string,
+  options: Pick<CopyParts, 'signal'>,
+): Promise<Manifest> {
+  const { id, development, createdAt, branch } = store.identity
+  const counts = await countStates(store, keyring, options)
   const keys = keyring
     .fingerprints()
     .map((key) => ({ id: key.id, state: key.state, fingerprint: key.fingerprint }))
   const schema = NEWEST_SCHEMA
   return {
-    format: 1,
+    format: BACKUP_FORMAT,
     program: version,
-    store: { id, development, createdAt, schema, ...(await store.head()), counts, keys },
+    store: { id, development, createdAt, schema, branch, ...(await store.head()), counts, keys },
     created,
     log: null,
     follows: null,
+    notes: {},
     parts: [],
   }
 }

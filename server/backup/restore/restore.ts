@@ -2,16 +2,18 @@
 import { join } from 'node:path'
 import type { Receipt } from '../../../audit/record.ts'
 import type { Manifest } from '../manifest.ts'
+import { backupNameOf } from '../name.ts'
 import { OpenedBackup } from '../open.ts'
 import type { BackupKeys, BackupSource } from '../source.ts'
 import type { Progress } from '../targets/target.ts'
 import { type Continued, type Continuing, continueStore } from './continue.ts'
 import { publishState } from './publish.ts'
 import { gatherLog, survivingLog } from './restored-log.ts'
-import { provenStore, unpack } from './verify.ts'
+import { demandRoot } from './root.ts'
+import { type KeyName, opensOf, provenStore, unpack } from './verify.ts'
 
 /** What a store is restored with. */
-export interface RestoreParts extends Omit<Continuing, 'exact'> {
+export interface RestoreParts extends Omit<Continuing, 'exact' | 'root'> {
   readonly source: BackupSource
   readonly keys: BackupKeys
   /** The state directory to be: absent or empty. */
@@ -20,6 +22,8 @@ export interface RestoreParts extends Omit<Continuing, 'exact'> {
   readonly audit?: string
   /** Gives the earlier backups that have the log before, by name. Absent: that part is left out. */
   readonly earlier?: (name: string) => Promise<BackupSource | undefined>
+  /** The fingerprint of the root key that the backup must be under. */
+  readonly expectRoot?: string
   readonly progress?: Progress
 }
 
@@ -30,13 +34,19 @@ export interface RestoredStore extends Continued {
   readonly manifest: Manifest
   /** The key that opened the backup. */
   readonly openedWith: string | undefined
+  /** The fingerprint of its root key, which the backup was under. */
+  readonly root: string
+  /** The keys that open it again. */
+  readonly opens: readonly KeyName[]
   /** The record that the log which came back begins after; id 0: it is whole. */
   readonly logAfter: Receipt
 }
 
 /**
- * Restores a backup. Rejects with `store_exists` when the directory has anything in it, as `verifyBackup` for the
- * backup, with `audit_cut`, `audit_damaged` or `store_foreign` for a log that does not continue the backup's,
+ * Restores a backup. The store is another branch then, and changes nothing outside of it until an operator adopts
+ * it. Rejects with `store_exists` when the directory has anything in it, as `verifyBackup` for the
+ * backup, with `audit_cut`, `audit_damaged` or `store_foreign` for a log that does not continue the backup's, or tells of
+ * another root key,
  * with `local`, and with the reason of the signal. Until it resolves there is no store in the directory, whenever
  * it is cut short; where only the last step is left, `finishRestore` takes it.
  */
@@ -48,17 +58,21 @@ export async function restoreBackup(parts: RestoreParts): Promise<RestoredStore>
 async function build(parts: RestoreParts, path: string): Promise<RestoredStore> {
   const { source, keys, to, audit } = parts
   await using opened = await OpenedBackup.open(source, keys)
+  await demandRoot(backupNameOf(opened.manifest), opened.root, {
+    ...parts,
+    proves: keys.provesRoot,
+  })
   await unpack(opened, path, parts)
-  const { name: backup, manifest } = opened
+  const { name: backup, manifest, root } = opened
   await using proven = await provenStore(opened, path, keys, parts)
   const folder = join(path, 'audit')
   const logAfter =
     audit === undefined
       ? await gatherLog(opened, folder, parts)
-      : await survivingLog(audit, folder, manifest)
+      : await survivingLog(audit, folder, manifest, proven.keyring, parts)
   const exact = audit !== undefined
   const draft = { path, backup, manifest, proven }
-  const { revision, skipped, lost } = await continueStore(draft, { ...parts, exact })
+  const continued = await continueStore(draft, { ...parts, exact, root })
   const { openedWith } = keys
-  return { to, backup, manifest, openedWith, revision, skipped, logAfter, lost }
+  return { to, backup, manifest, openedWith, root, opens: opensOf(opened), logAfter, ...continued }
 }

@@ -1,5 +1,5 @@
 /**
- * The thread that restores a backup, opens every value of what came back, says how many they were, and ends. In the
+ * The thread that restores a backup, opens every value of what came back, says what it was, and ends. In the
  * thread that serves, that would hold up everybody for seconds.
  */
 import { SottoError } from '../../../client/api/errors.ts'
@@ -25,17 +25,27 @@ export interface Rehearsed {
   readonly provider: string
   readonly fingerprint: string
   readonly rootKey: Uint8Array
+  /** The fingerprint of the store's root key. */
+  readonly root: string
 }
 
-async function rehearse(given: Rehearsed): Promise<number> {
+/** What was proven. */
+export interface RehearsedBackup {
+  /** Values that were opened. */
+  readonly values: number
+  readonly manifest: Manifest
+}
+
+async function rehearse(given: Rehearsed): Promise<RehearsedBackup> {
   yieldToOthers()
   try {
-    const { place, backup, to } = given
+    const { place, backup, to, root: expectRoot } = given
     const key = opened(given)
     const source = objectSource(targetAt(place), backup)
     using keys = providerKeys([key])
-    const { manifest } = await restoreBackup({ source, keys, to, operator: 'system:rehearsal' })
-    return await openWhole(to, manifest, key)
+    const operator = 'system:rehearsal'
+    const { manifest } = await restoreBackup({ source, keys, to, operator, expectRoot })
+    return { values: await openWhole(to, manifest, key), manifest }
   } finally {
     given.rootKey.fill(0)
   }

@@ -1,18 +1,14 @@
 /** Which bucket of S3, or of a service that speaks as it does, keeps backups. */
 import { quote, SottoError } from '../../../client/api/errors.ts'
+import { type Place, sourceOf } from '../../aws/endpoint.ts'
 
 /** Which bucket, and how it is reached; what is absent comes from where the AWS SDK looks. */
-export interface S3Place {
+export interface S3Place extends Place {
   readonly bucket: string
   /** What names begin with in the bucket, without slashes at its ends; empty for the top. */
   readonly prefix: string
-  readonly region?: string
-  /** A URL. Absent: that of the region. */
-  readonly endpoint?: string
   /** Whether to use an endpoint with `http://` that is not this machine. Absent: it is refused. */
   readonly clear?: boolean
-  /** A profile of the AWS configuration files, which may name a role. */
-  readonly profile?: string
   /** The ARN of a role to assume with the credentials that are found. */
   readonly role?: string
   /** How long a backup cannot be deleted. Absent: what the bucket says. */
@@ -34,7 +30,7 @@ export function nameOf({ bucket, prefix }: S3Place): string {
 export function clearPlace(place: S3Place, host: string): SottoError {
   return new SottoError(
     'unsafe',
-    `Cannot use ${nameOf(place)} at ${quote(host)}: backups would cross the network in the clear`,
+    `Cannot use ${nameOf(place)} at ${quote(host)}${sourceOf(place)}: backups would cross the network in the clear`,
     {
       hint: 'Give an endpoint that begins with https://. Where the network is private, --backup-insecure allows it: backups are encrypted, their names and times are not.',
     },

@@ -4,6 +4,8 @@
  */
 import { hash, randomBytes } from 'node:crypto'
 import { quote, SottoError } from '../../../client/api/errors.ts'
+import { Lacking } from '../../aws/failures.ts'
+import { parseName } from '../name.ts'
 import { nameOf, type S3Place } from './s3-place.ts'
 import type { S3Visit, SendOptions } from './s3-visit.ts'
 import type { Upload } from './target.ts'
@@ -14,7 +16,6 @@ export interface UploadLimits {
   readonly partMs: number
   /** Bytes of a part; an object of no more is put as one. S3 wants 5 MiB at least. */
   readonly partBytes: number
-  readonly clock: () => Date
 }
 
 /** What is put where. */
@@ -67,12 +68,13 @@ class ObjectUpload {
   }
 
   async #putWhole(): Promise<void> {
+    const made = await this.#made()
     let Body: Buffer = Buffer.alloc(0)
     for await (const part of this.#pieces()) Body = part
     const { sdk, send } = this.#parts.visit
     const command = new sdk.PutObjectCommand({
       ...this.#object,
-      ...this.#made(),
+      ...made,
       Body,
       ContentLength: Body.length,
       ChecksumSHA256: hash('sha256', Body, 'base64'),
@@ -83,14 +85,14 @@ class ObjectUpload {
 
   async #putParts(): Promise<void> {
     const { sdk, send } = this.#parts.visit
-    await this.#abortForgotten()
     const begin = new sdk.CreateMultipartUploadCommand({
       ...this.#object,
-      ...this.#made(),
+      ...(await this.#made()),
       ChecksumAlgorithm: 'SHA256',
     })
     const UploadId = (await send(begin, this.#sends()))?.UploadId
-    if (UploadId === undefined) throw this.#parts.visit.failure({ name: 'no upload' })
+    if (UploadId === undefined) throw this.#parts.visit.failure(new Lacking('the id of the upload'))
+    await this.#abortForgotten(UploadId)
     try {
       const Parts: { PartNumber: number; ETag: string | undefined; ChecksumSHA256: string }[] = []
       for await (const Body of this.#pieces()) {
@@ -135,7 +137,14 @@ class ObjectUpload {
       )
     }
     if (failure) throw failure
-    if (found) throw this.#refuse('the name is taken', 'A backup is never replaced.')
+    // It is so only where S3 refused the step for it.
+    if (found && answer === undefined) {
+      throw this.#refuse('the name is taken', 'A backup is never replaced.')
+    }
+    if (found) {
+      const why = 'the bucket says that it kept it, and shows another object in its place'
+      throw this.#refuse(why, 'Look at what answers at the endpoint.')
+    }
     throw this.#refuse(
       answer === undefined
         ? 'another upload of the name is under way'
@@ -194,17 +203,19 @@ class ObjectUpload {
     yield part
   }
 
-  /** What an object is made with. */
-  #made() {
-    const { lock } = this.#parts.place
+  /** What an object is made with. A lock ends by the clock of the service, which is asked for it. */
+  async #made() {
+    const { visit, place, upload } = this.#parts
+    const { lock } = place
+    const head = new visit.sdk.HeadObjectCommand(this.#object)
+    // Any answer tells the time; what is wrong with the bucket, the upload tells.
+    if (lock) await visit.send(head, { signal: upload.signal }).catch(() => {})
     return {
       ContentType: 'application/octet-stream',
       Metadata: { [UPLOADED_BY]: this.#id },
       ...(lock && {
         ObjectLockMode: lock.mode,
-        ObjectLockRetainUntilDate: new Date(
-          this.#parts.limits.clock().getTime() + lock.days * DAY_MS,
-        ),
+        ObjectLockRetainUntilDate: new Date(visit.time().getTime() + lock.days * DAY_MS),
       }),
     }
   }
@@ -219,18 +230,23 @@ class ObjectUpload {
     await send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { ms: ABORT_MS })
   }
 
-  /** Throws away parts of uploads that a process which ended long ago left. Does nothing where that is not permitted. */
-  async #abortForgotten(): Promise<void> {
+  /**
+   * Throws away parts of uploads of the same store that a process which ended long ago left. The service's clock
+   * says how old they are, next to the upload `own`, which was just begun. Does nothing where that is not permitted.
+   */
+  async #abortForgotten(own: string): Promise<void> {
     const { sdk, send } = this.#parts.visit
     const { Bucket, Key } = this.#object
     const Prefix = Key.slice(0, Key.lastIndexOf('/') + 1)
-    const before = this.#parts.limits.clock().getTime() - PARTS_KEPT_MS
+    const storeOf = (key = '') => parseName(key.slice(Prefix.length))?.storeId
     try {
       const command = new sdk.ListMultipartUploadsCommand({ Bucket, Prefix, Delimiter: '/' })
-      const found = await send(command)
-      for (const { Key: key, UploadId, Initiated } of found?.Uploads ?? []) {
-        if (!key?.endsWith('.backup') || UploadId === undefined) continue
-        if (Initiated && Initiated.getTime() < before) await this.#abort(key, UploadId)
+      const { Uploads = [] } = (await send(command)) ?? {}
+      const now = Uploads.find(({ UploadId }) => UploadId === own)?.Initiated?.getTime() ?? 0
+      for (const { Key: key, UploadId, Initiated } of Uploads) {
+        if (key === undefined || UploadId === undefined || !Initiated) continue
+        if (storeOf(key) === undefined || storeOf(key) !== storeOf(Key)) continue
+        if (Initiated.getTime() < now - PARTS_KEPT_MS) await this.#abort(key, UploadId)
       }
     } catch {
       // A rule of the bucket may do it.

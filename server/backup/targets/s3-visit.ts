@@ -6,10 +6,14 @@ import type {
   ServiceOutputTypes,
 } from '@aws-sdk/client-s3'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-import { clientSettings, refuseClear, within } from '../../aws/call.ts'
+import { clientSettings, watchCalls, within } from '../../aws/call.ts'
+import { configuredEndpoint } from '../../aws/endpoint.ts'
 import { partsOf } from '../../aws/failures.ts'
+import { demandProof } from '../../aws/proof.ts'
+import { proxyFor } from '../../platform/proxies.ts'
 import { s3Failure } from './s3-failures.ts'
 import { clearPlace, type S3Place } from './s3-place.ts'
+import { s3Proof } from './s3-proof.ts'
 
 /** How a command is sent. */
 export interface SendOptions {
@@ -35,6 +39,8 @@ export interface S3Visit extends Disposable {
   ) => Promise<O | undefined>
   /** What a call that failed is rejected with; `note` follows what was found. */
   readonly failure: (error: unknown, note?: string) => SottoError
+  /** The time by the clock of the service, once it has answered: ends of locks go by that one. */
+  readonly time: () => Date
 }
 
 /** How long calls may take, with all their attempts, in milliseconds. */
@@ -45,13 +51,18 @@ export interface S3Waits {
   readonly partMs: number
 }
 
+/** What time it is, where the service said `told`. */
+export type S3Clock = (told: Date) => Date
+
 /** Begins a verb, `attempted`, with a client of its own. Calls take at most `waitMs`, unless they say otherwise. */
 export async function visitS3(
-  place: S3Place,
+  given: S3Place,
   attempted: string,
-  { waitMs, partMs }: S3Waits,
+  { waitMs, partMs, clock }: S3Waits & { readonly clock: S3Clock },
 ): Promise<S3Visit> {
   const sdk = await import('@aws-sdk/client-s3')
+  const found = given.endpoint === undefined && (await configuredEndpoint('S3', given.profile))
+  const place = { ...given, ...found }
   const settings = clientSettings(place, partMs)
   const client = new sdk.S3Client({
     ...settings,
@@ -66,7 +77,13 @@ export async function visitS3(
     responseChecksumValidation: 'WHEN_REQUIRED',
     ...(place.role !== undefined && { credentials: await roleOf(place, place.role) }),
   })
-  if (place.clear !== true) refuseClear(client, (host) => clearPlace(place, host))
+  const refuse = (host: string): SottoError => clearPlace(place, host)
+  const sent = watchCalls(client, place.clear === true ? undefined : refuse)
+  demandProof(client, s3Proof)
+  const failure = (error: unknown, ms: number, note?: string): SottoError => {
+    const proxy = sent.to && proxyFor(sent.to, place.proxies)
+    return s3Failure({ ...place, attempted, proxy }, error, ms, note)
+  }
   return {
     sdk,
     async send(command, { but = [], signal, ms = waitMs } = {}) {
@@ -75,10 +92,12 @@ export async function visitS3(
       } catch (error) {
         if (error instanceof SottoError || (signal?.aborted && error === signal.reason)) throw error
         if (but.includes(partsOf(error).name)) return undefined
-        throw s3Failure({ ...place, attempted }, error, ms)
+        throw failure(error, ms)
       }
     },
-    failure: (error, note) => s3Failure({ ...place, attempted }, error, waitMs, note),
+    failure: (error, note) => failure(error, waitMs, note),
+    // The SDK notes at each answer by how much the clock of this machine is off.
+    time: () => clock(new Date(Date.now() + client.config.systemClockOffset)),
     [Symbol.dispose]: () => client.destroy(),
   }
 }
@@ -95,7 +114,7 @@ async function roleOf(place: S3Place, RoleArn: string) {
     },
     // The credentials come back in the answer.
     clientPlugins: [
-      { applyToStack: (middlewareStack) => refuseClear({ middlewareStack }, clearRole) },
+      { applyToStack: (middlewareStack) => void watchCalls({ middlewareStack }, clearRole) },
     ],
   })
 }

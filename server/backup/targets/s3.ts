@@ -1,19 +1,20 @@
 /** Backups in a bucket of S3: an object each, which is there whole or not at all. */
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { within } from '../../aws/call.ts'
+import { Lacking } from '../../aws/failures.ts'
 import { nameOf, type S3Place } from './s3-place.ts'
 import { putObject, type UploadLimits } from './s3-upload.ts'
-import { type S3Visit, type S3Waits, visitS3 } from './s3-visit.ts'
+import { type S3Clock, type S3Visit, type S3Waits, visitS3 } from './s3-visit.ts'
 import type { BackupTarget, TargetObject, Upload } from './target.ts'
 
 /** How long a target waits, how large parts are, and what time it is; each has a default. */
-export type S3Options = S3Waits & UploadLimits
+export type S3Options = S3Waits & UploadLimits & { readonly clock: S3Clock }
 
 const DEFAULTS: S3Options = {
   waitMs: 30_000,
   partMs: 300_000,
   partBytes: 8 * 1024 * 1024,
-  clock: () => new Date(),
+  clock: (told) => told,
 }
 
 const named = /^[A-Za-z][A-Za-z0-9.-]*$/
@@ -30,13 +31,13 @@ export function s3Target(place: S3Place, options: Partial<S3Options> = {}): Back
   const visit = (attempted: string): Promise<S3Visit> => visitS3(place, attempted, own)
   const objectOf = (name: string) => ({ Bucket: place.bucket, Key: `${base}${name}` })
 
-  return Object.freeze({
+  return Object.freeze<BackupTarget>({
     description: nameOf(place),
     place: { kind: 's3' as const, ...place },
 
-    async list() {
+    async list(_, folder) {
       using s3 = await visit('list the backups')
-      return await list(s3, place.bucket, base)
+      return await list(s3, place.bucket, base, folder)
     },
 
     async put(given: Upload) {
@@ -66,13 +67,18 @@ export function s3Target(place: S3Place, options: Partial<S3Options> = {}): Back
     async delete(name: string) {
       if (!named.test(name)) return
       using s3 = await visit(`delete ${quote(name)}`)
-      await refuseLocked(s3, objectOf(name), own.clock())
+      await refuseLocked(s3, objectOf(name))
       await s3.send(new s3.sdk.DeleteObjectCommand(objectOf(name)))
     },
   })
 }
 
-async function list({ sdk, send }: S3Visit, Bucket: string, base: string) {
+async function list(
+  { sdk, send, failure }: S3Visit,
+  Bucket: string,
+  base: string,
+  folder: (name: string) => void = () => {},
+) {
   const found: TargetObject[] = []
   let ContinuationToken: string | undefined
   do {
@@ -83,11 +89,19 @@ async function list({ sdk, send }: S3Visit, Bucket: string, base: string) {
       ...(ContinuationToken !== undefined && { ContinuationToken }),
     })
     const page = await send(command)
-    for (const { Key = '', Size = 0 } of page?.Contents ?? []) {
+    for (const { Key = '', Size = 0, ETag } of page?.Contents ?? []) {
       const name = Key.slice(base.length)
-      if (named.test(name)) found.push({ name, size: Size })
+      if (named.test(name)) found.push({ name, size: Size, version: ETag })
     }
-    ContinuationToken = page?.IsTruncated === true ? page.NextContinuationToken : undefined
+    for (const { Prefix = '' } of page?.CommonPrefixes ?? []) {
+      folder(Prefix.slice(base.length).replace(/\/$/, ''))
+    }
+    const next = page?.IsTruncated === true ? (page.NextContinuationToken ?? '') : undefined
+    // Part of a list would be taken for all of it.
+    if (next === '' || (next !== undefined && next === ContinuationToken)) {
+      throw failure(new Lacking('the rest of the list'))
+    }
+    ContinuationToken = next
   } while (ContinuationToken !== undefined)
   return found.toSorted((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)))
 }
@@ -120,15 +134,14 @@ async function* pieces(
 
 /** In a bucket with versions a delete only hides: it would hide what a lock is there to keep. */
 async function refuseLocked(
-  { sdk, send }: S3Visit,
+  { sdk, send, time }: S3Visit,
   object: { readonly Bucket: string; readonly Key: string },
-  now: Date,
 ): Promise<void> {
   const found = await send(new sdk.GetObjectRetentionCommand(object), {
     but: ['NoSuchKey', 'NoSuchObjectLockConfiguration', 'InvalidRequest'],
   })
   const until = found?.Retention?.RetainUntilDate
-  if (until === undefined || until <= now) return
+  if (until === undefined || until <= time()) return
   throw new SottoError(
     'backup_locked',
     `Cannot delete ${quote(object.Key)} in s3://${object.Bucket}: an object lock keeps it until ${until.toISOString()}`,

@@ -17,6 +17,8 @@ export interface TargetObject {
   readonly name: string
   /** In bytes. */
   readonly size: number
+  /** Another one once the bytes were replaced. */
+  readonly version?: string | undefined
 }
 
 /** What is put: the bytes, and how many there are. */
@@ -34,8 +36,11 @@ export interface BackupTarget {
   readonly description: string
   readonly place: BackupPlace
 
-  /** Every object that is there whole, by name in byte order. What is still being put is not there. */
-  list(): Promise<TargetObject[]>
+  /**
+   * Every object that is there whole, by name in byte order. What is still being put is not there. `skip` hears of
+   * entries that cannot be looked at, in words, and `folder` of the folders there, which may have backups of their own.
+   */
+  list(skip?: (words: string) => void, folder?: (name: string) => void): Promise<TargetObject[]>
 
   /**
    * Keeps an object under a name that is not taken. It is there whole and durable when this

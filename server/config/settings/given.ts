@@ -1,42 +1,127 @@
-/** Settings as they were given: by flags, which go before the environment. */
+/** Settings as they were given: by flags, which go before the environment, which goes before the configuration file. */
 import { parseArgs } from 'node:util'
-import { SottoError } from '../../../client/api/errors.ts'
-import type { RawVerb, Setting, SettingValues } from './setting.ts'
+import { quote, SottoError } from '../../../client/api/errors.ts'
+import { type Environment, given, type Variable, variableIn } from '../../../client/api/given.ts'
+import { nearest } from '../../../client/api/nearest.ts'
+import { type ConfigFile, findConfigFile } from './file.ts'
+import {
+  type RawVerb,
+  readSwitch,
+  type Setting,
+  type SettingValues,
+  type Typed,
+} from './setting.ts'
 import { setecFlags, settings } from './table.ts'
 
-/** The environment, as Node gives it. */
-export type Environment = Readonly<Record<string, string | undefined>>
+/** Where a setting was given. */
+export type Source =
+  | { readonly kind: 'flag' }
+  | { readonly kind: 'environment'; readonly variable: string }
+  | { readonly kind: 'file'; readonly path: string; readonly line: number }
 
-/** Reads the settings of `verb`. Throws `usage` for what does not fit. */
+/** The values that settings have, and where each was given. */
+export interface Given extends SettingValues {
+  readonly source: (flag: string) => Source | undefined
+  /** The configuration file; undefined where none is read. */
+  readonly file: () => ConfigFile | undefined
+}
+
+/** How settings are read. */
+interface ReadOptions {
+  /** The configuration file where none is named. */
+  readonly usual?: string
+  /** The command that was typed, where it reads the settings of another. */
+  readonly command?: string
+}
+
+/** Reads the settings of `verb`. Throws `usage` for what does not fit, in any of them, and as `findConfigFile`. */
 export function readSettings(
   verb: RawVerb,
   args: readonly string[],
   env: Environment,
-): SettingValues {
+  { usual, command = verb }: ReadOptions = {},
+): Given {
   const mine = settings.filter(({ verbs }) => verbs.includes(verb))
-  const flags = parseFlags(verb, mine, args)
-  const values = new Map<string, string>()
-  const on = new Set<string>()
-  for (const { flag, setec = flag, env: names, value } of mine) {
-    const name = names.find((each) => env[each])
-    const given = flags[flag] ?? flags[setec] ?? (name && env[name])
-    if (given === undefined) continue
-    if (value !== undefined) values.set(flag, String(given))
-    else if (given === true || isYes(name ?? '', String(given))) on.add(flag)
+  const flags = parseFlags(command, mine, args)
+  const typed: Typed = (flag) => flags.get(flag)
+  if (typed('dev') === true && typed('config') !== undefined) {
+    throw new SottoError('usage', '--config does not go with --dev', {
+      hint: 'A development server takes nothing from a configuration file: what is there is for production.',
+    })
   }
-  return { value: (flag) => values.get(flag), on: (flag) => on.has(flag) }
+  const settled =
+    typed('dev') === true ? withoutFile(typed, env, mine) : withFile(typed, env, mine, usual)
+  for (const { flag } of mine) settled.source(flag)
+  return settled
 }
 
-/** `flags`, and what the environment gives where they give nothing. Its `on` throws `usage`. */
-export function withEnvironment(flags: SettingValues, env: Environment): SettingValues {
-  const variable = (flag: string): string | undefined =>
-    (settings.find((setting) => setting.flag === flag)?.env ?? []).find((name) => env[name])
+/** What `typed`, the environment and the configuration file give. Its functions throw as `readSettings`. */
+export function allSettings(typed: Typed, env: Environment, usual?: string): Given {
+  return withFile(typed, env, settings, usual)
+}
+
+/**
+ * Runs `read` on what was given. Where it refuses what the configuration file has, the error names the place in the
+ * file instead of a flag.
+ */
+export function reading<T>(from: Given, read: (given: Given) => T): T {
+  try {
+    return read(from)
+  } catch (error) {
+    if (!(error instanceof SottoError)) throw error
+    const message = error.message.replaceAll(/--([a-z][a-z-]*)/g, (flag, name: string) => {
+      const source = from.source(name)
+      return source?.kind === 'file'
+        ? `${name} (line ${source.line} of ${quote(source.path)})`
+        : flag
+    })
+    if (message === error.message) throw error
+    throw new SottoError(error.code, message, { hint: error.hint, cause: error.cause })
+  }
+}
+
+function withFile(typed: Typed, env: Environment, mine: readonly Setting[], usual?: string): Given {
+  let read: { readonly file: ConfigFile | undefined } | undefined
+  const named = typed('config')
+  return settledOf(typed, env, mine, () => {
+    read ??= { file: findConfigFile(typeof named === 'string' ? named : undefined, env, usual) }
+    return read.file
+  })
+}
+
+function withoutFile(typed: Typed, env: Environment, mine: readonly Setting[]): Given {
+  return settledOf(typed, env, mine, () => undefined)
+}
+
+function settledOf(
+  typed: Typed,
+  env: Environment,
+  mine: readonly Setting[],
+  file: () => ConfigFile | undefined,
+): Given {
+  const find = (flag: string): { value: string | boolean; source: Source } | undefined => {
+    const setting = mine.find((each) => each.flag === flag)
+    const value = typed(flag)
+    if (value !== undefined) return { value, source: { kind: 'flag' } }
+    if (!setting) return undefined
+    const variable = variableIn(env, setting.env, setting.value)
+    if (variable) {
+      const source = { kind: 'environment', variable: variable.name } as const
+      return { value: setting.value === undefined ? isYes(variable) : variable.value, source }
+    }
+    const { path = '', settings: found } = (setting.inFile && file()) || {}
+    const there = found?.get(flag)
+    return there && { value: there.value, source: { kind: 'file', path, line: there.line } }
+  }
   return {
-    value: (flag) => flags.value(flag) ?? env[variable(flag) ?? ''],
-    on: (flag) => {
-      const name = variable(flag)
-      return flags.on(flag) || (name !== undefined && isYes(name, env[name] ?? ''))
+    value: (flag) => {
+      const found = find(flag)?.value
+      return typeof found === 'string' ? found : undefined
     },
+    on: (flag) => find(flag)?.value === true,
+    variable: (names) => variableIn(env, names),
+    source: (flag) => find(flag)?.source,
+    file,
   }
 }
 
@@ -48,13 +133,46 @@ export function setecNotes(env: Environment): string[] {
   })
 }
 
-function isYes(name: string, text: string): boolean {
-  if (/^(?:1|true|yes|on)$/i.test(text)) return true
-  if (/^(?:0|false|no|off)$/i.test(text)) return false
+function isYes({ name, value }: Variable): boolean {
+  const on = readSwitch(value)
+  if (on !== undefined) return on
   throw new SottoError('usage', `Cannot read $${name}: it is neither true nor false`)
 }
 
-function parseFlags(verb: string, mine: readonly Setting[], args: readonly string[]) {
+/** What was typed for `command`, by flag. */
+function parseFlags(
+  command: string,
+  mine: readonly Setting[],
+  args: readonly string[],
+): Map<string, string | boolean> {
+  const found = new Map<string, string | boolean>()
+  const values = parsed(
+    command,
+    mine,
+    args.filter((arg) => !isOff(arg, mine, found)),
+  )
+  for (const { flag, setec = flag, value } of mine) {
+    const typed = values[flag] ?? values[setec]
+    if (typeof typed === 'string') found.set(flag, given(`--${flag}`, typed, value))
+    else if (typed === true) found.set(flag, true)
+  }
+  return found
+}
+
+/** Whether `arg` turns a switch off, which is noted in `found`: a file or a variable may have it on. */
+function isOff(
+  arg: string,
+  mine: readonly Setting[],
+  found: Map<string, string | boolean>,
+): boolean {
+  const [, flag] = /^--?([a-z][a-z-]*)=false$/.exec(arg) ?? []
+  const isSwitch = mine.some((each) => each.flag === flag && each.value === undefined)
+  if (flag === undefined || !isSwitch) return false
+  found.set(flag, false)
+  return true
+}
+
+function parsed(command: string, mine: readonly Setting[], args: readonly string[]) {
   try {
     return parseArgs({
       // Go's flags have one dash or two; all programs print as -o says.
@@ -72,10 +190,28 @@ function parseFlags(verb: string, mine: readonly Setting[], args: readonly strin
       strict: true,
     }).values
   } catch (cause) {
-    const reason = cause instanceof Error ? (cause.message.split('. ')[0] ?? '') : ''
-    const setec = Object.keys(setecFlags).find((flag) => reason.includes(`'--${flag}'`))
-    throw new SottoError('usage', `sotto ${verb}: ${reason}`, {
-      hint: (setec && setecFlags[setec]) ?? `See \`sotto help ${verb}\`.`,
-    })
+    throw notUnderstood(command, mine, cause instanceof Error ? cause.message : '')
   }
+}
+
+/** What Node's parser says about arguments that it does not take, in our words. */
+function notUnderstood(command: string, mine: readonly Setting[], reason: string): SottoError {
+  const help = `See \`sotto help ${command}\`.`
+  const [, unknown] = /^Unknown option '(-[^']*)'/.exec(reason) ?? []
+  if (unknown !== undefined) {
+    const typed = unknown.replace(/^-+/, '')
+    const meant = nearest(
+      typed,
+      mine.map(({ flag }) => flag),
+    )
+    const hint = setecFlags[typed] ?? (meant === undefined ? help : `Did you mean --${meant}?`)
+    return new SottoError('usage', `There is no such flag: ${unknown}`, { hint })
+  }
+  const [, flag] = /^Option '(?:-\w, )?--([a-z-]+) <value>' argument/.exec(reason) ?? []
+  const shape = mine.find((each) => [each.flag, each.setec].includes(flag))?.value
+  const message =
+    shape === undefined
+      ? `sotto ${command}: ${reason.split(/\.\s/)[0] ?? ''}`
+      : `The flag --${flag} needs a value: ${shape}`
+  return new SottoError('usage', message, { hint: help })
 }

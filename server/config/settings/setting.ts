@@ -1,11 +1,13 @@
 /** What a setting is, and the values that are given for settings. */
-import { quote, SottoError } from '../../../client/api/errors.ts'
+import type { Variable } from '../../../client/api/given.ts'
 
 /** The commands that read settings. */
 export type RawVerb = 'server' | 'init' | 'doctor'
 
-/** One setting. A flag on the command line goes before the environment. */
+/** One setting. A flag on the command line goes before the environment, and that before the configuration file. */
 export interface Setting {
+  /** The heading that help has it under. */
+  readonly section: string
   /** The flag, without its dashes. */
   readonly flag: string
   /** The name that setec's server has for it, where that is another. */
@@ -16,17 +18,30 @@ export interface Setting {
   readonly value: string | undefined
   readonly verbs: readonly RawVerb[]
   readonly help: string
+  /** Whether it may have several values, which are separated by commas. */
+  readonly many?: true
+  /** Whether it may be in a configuration file. Absent for settings of one run. */
+  readonly inFile?: true
 }
 
+/** What was typed for a flag; a boolean for a switch, undefined where it was not typed. */
+export type Typed = (flag: string) => string | boolean | undefined
+
 /** Gives the value of a setting by its flag, undefined where it is not set; `on` for switches. */
-export interface SettingValues {
+export interface FlagValues {
   readonly value: (flag: string) => string | undefined
   readonly on: (flag: string) => boolean
 }
 
+/** The same, with the environment. */
+export interface SettingValues extends FlagValues {
+  /** The first of these variables of other programs that is set. Throws `usage` for one that ends in a line break. */
+  readonly variable: (names: readonly string[]) => Variable | undefined
+}
+
 /** The values that are set: `flags` says under which name each goes. */
 export function setOf<Name extends string>(
-  { value }: Pick<SettingValues, 'value'>,
+  { value }: FlagValues,
   flags: Readonly<Record<Name, string>>,
 ): { [N in Name]?: string } {
   const found = Object.entries<string>(flags).map(([name, flag]) => [name, value(flag)] as const)
@@ -35,11 +50,8 @@ export function setOf<Name extends string>(
   }
 }
 
-/** Throws `usage` when the setting `flag` is set, and not to a URL of HTTP. */
-export function refuseNoUrl({ value }: SettingValues, flag: string): void {
-  const text = value(flag)
-  if (text === undefined || /^https?:$/.test(URL.parse(text)?.protocol ?? '')) return
-  throw new SottoError('usage', `Cannot use ${quote(text)} as --${flag}: it is not a URL`, {
-    hint: 'It begins with https://.',
-  })
+/** Whether the text of a switch says that it is on; undefined where it says neither. */
+export function readSwitch(text: string): boolean | undefined {
+  if (/^(?:1|true|yes|on)$/i.test(text)) return true
+  return /^(?:0|false|no|off)$/i.test(text) ? false : undefined
 }

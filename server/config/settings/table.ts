@@ -17,99 +17,151 @@ const othersVariables: Readonly<Record<string, string>> = {
 /** Settings of one run, which have no variable. */
 const ofOneRun: readonly string[] = ['dev', 'peer', 'output']
 
+/** Settings that no configuration file has, since none is read with --dev. */
+const notInFile: readonly string[] = [...ofOneRun, 'tailnet', 'config']
+
+/** Settings with several values. */
+const lists: readonly string[] = [
+  'service-address',
+  'host-name',
+  'backend-origin',
+  'backend-jwt-role',
+  'vault-mount',
+  'vault-service-account',
+  'vault-shared',
+]
+
 /** Every setting, in the order in which help shows them: by its flag as help writes it, and what it is for. */
 export const settings: readonly Setting[] = [
-  ...settingsOf(['server'], {
+  ...settingsOf('Development', ['server'], {
     dev: 'Serve a development tailnet on loopback. Not for production.',
     'tailnet FILE':
-      'With --dev: the callers and their rules. Without it 127.0.0.1 may do everything.',
+      'With --dev: the callers and their rules. Without it 127.0.0.1 and ::1 may do everything.',
   }),
-  ...settingsOf(['server', 'init', 'doctor'], {
+  ...settingsOf('Files', ['server', 'init', 'doctor'], {
+    'config FILE':
+      'The configuration file. Default: /etc/sotto/config.yaml, if it is there. With --dev none is read.',
     'state-dir DIR':
-      'Where the store and the audit log are. With --dev alone: a temporary directory.',
-    // The keys that a store is sealed under.
-    'key-file FILE':
-      'The local key that the store is sealed under. Default: local.key in the state directory.',
+      'The directory of the store and the audit log. With --dev alone: a temporary directory.',
+  }),
+  ...settingsOf('Keys of the store', ['server', 'init', 'doctor'], {
+    'key-file FILE': 'The local key of the store. Default: local.key in the state directory.',
     'kms-key KEY':
-      'The key of AWS KMS that the store is sealed under: its ARN, its id, or alias/NAME.\n\
+      'The key of AWS KMS for the store: its ARN, its id, or alias/NAME.\n\
       --kms-key-name is the same.',
     'kms-region REGION':
-      'The region of that key. Default: the one in its ARN, then that of the AWS configuration.',
-    'kms-endpoint URL':
-      'Where KMS is reached, for an endpoint of your own. Default: that of the region.',
+      'Its region. Default: the one in the ARN, then that of the AWS configuration.',
+    'kms-endpoint URL': 'An endpoint of your own for KMS. Default: as for the AWS CLI.',
     'kms-profile NAME':
-      'The profile of the AWS configuration to use; it may name a role. Default: what the AWS SDK\n\
+      'Its profile of the AWS configuration, which may name a role. Default: what the AWS SDK\n\
       finds: variables, files, the role of the machine.',
-    'transit-key NAME': 'The key of OpenBao Transit that the store is sealed under.',
-    'transit-url URL': 'Where that OpenBao is: https://HOST:PORT.',
-    'transit-mount PATH': 'Where its Transit engine is mounted. Default: transit.',
+    'transit-key NAME': 'The key of OpenBao Transit for the store.',
+    'transit-url URL': 'That OpenBao: https://HOST:PORT.',
+    'transit-mount PATH': 'The mount of its Transit engine. Default: transit.',
     'transit-namespace NAME': 'The namespace of engine and login. Default: the root namespace.',
     'transit-ca-file FILE': 'The authority of its certificate, PEM. Default: those of Node.',
     'transit-auth METHOD': 'Login: token, approle, kubernetes, jwt or userpass. Default: token.',
-    'transit-auth-mount PATH': 'Where that login is mounted. Default: the name of the method.',
-    'transit-token-file FILE': 'For token: the file of the token.',
+    'transit-auth-mount PATH': 'The mount of that login. Default: the name of the method.',
+    'transit-token-file FILE': 'For token: the file with the token.',
     'transit-role NAME': 'For kubernetes and jwt: the name of the role.',
     'transit-role-id ID': 'For approle: the role id.',
-    'transit-secret-id-file FILE': 'For approle: the file of the secret id.',
+    'transit-secret-id-file FILE': 'For approle: the file with the secret id.',
     'transit-jwt-file FILE': 'For kubernetes and jwt: the JWT file. Default: that of the pod.',
     'transit-username NAME': 'For userpass: the user name.',
-    'transit-password-file FILE': 'For userpass: the file of the password.',
+    'transit-password-file FILE': 'For userpass: the file with the password.',
     'transit-insecure': 'Allow http://: the root key crosses the network in the clear.',
   }),
-  ...settingsOf(['server', 'doctor'], {
+  ...settingsOf('Keys of the store', ['server', 'doctor'], {
     'recovery-identity FILE':
-      'The age identity of the recovery key, for when no other key opens the store.',
-    // Where callers come in, and who they are.
+      'The age identity of a recovery key, if no other key opens the store.',
+  }),
+  ...settingsOf('Network', ['server', 'doctor'], {
     'listen [HOST]:PORT':
       'Where to listen. Without HOST: on every tailnet address of this node, never on others.\n\
-      Default: :443, with --plain-http :80. With --dev: 127.0.0.1:0, port 0 being any free one.',
+      Default: :443, with --plain-http :80. With --dev: 127.0.0.1:0, where 0 is any free port.',
     'tls-cert FILE':
-      'A certificate of your own with its chain, PEM. Default: the one that tailscaled gets.',
+      'A certificate of your own with its chain, PEM. Default: the one from tailscaled.',
     'tls-key FILE': 'The key of that certificate, PEM. Both files are read again when they change.',
     'plain-http':
-      'Serve HTTP without TLS on the tailnet addresses; the tailnet alone encrypts then.',
+      'Serve HTTP without TLS on the tailnet addresses: only the tailnet encrypts then.',
     'serve-socket FILE':
-      'Listen on this unix socket alone, behind tailscale serve, in a directory of mode 0700.',
-    'tailscaled-socket FILE': 'The unix socket of tailscaled. Default: where it is on this system.',
+      'Listen only on this unix socket, behind tailscale serve. Its directory must have mode 0700.',
+    'tailscaled-socket FILE':
+      'The unix socket of tailscaled. Default: the usual one of this system.',
     'capability NAME':
-      'The capability of the tailnet policy that holds rules. Default: tailscale.com/cap/secrets.',
+      'The capability with the rules in the tailnet policy. Default: tailscale.com/cap/secrets.',
     'service-address ADDRESS':
-      'Listen on this address of a Tailscale Service too; several are parted by commas.',
+      'Listen on this address of a Tailscale Service, too; commas separate several.',
     'stale-after TIME':
-      'Refuse everybody when tailscaled has not reached its control server for so long: 90s, 10m\n\
-      or 24h. Default: never; the policy that tailscaled heard last counts.',
+      'Refuse everybody when tailscaled has not reached its control server for this time, such as\n\
+      10m. Default: never; the last policy stays in force.',
     userspace:
-      'Serve next to a tailscaled in userspace mode, on loopback. Read docs/tailnet.md first.',
+      'Serve on loopback for a tailscaled in userspace mode. Read docs/guides/tailnet.md first.',
+    'host-name NAME':
+      'Answer by this name, too, such as a CNAME of your own; commas separate several.\n\
+      Default: addresses, localhost, and the names of the node and its certificate.',
+    'watchers N':
+      'How many watches may be open: programs that hear of new versions at once; at most half of the\n\
+      connections. Default: 4096.',
+    'watchers-per-node N': 'How many of them one node may have. Default: 64.',
   }),
-  ...settingsOf(['server'], {
+  ...settingsOf("Vault's clients", ['server', 'doctor'], {
+    'vault-listen [HOST]:PORT':
+      "Where to serve Vault's clients, which read secrets there. Without HOST: on every tailnet\n\
+      address of this node. Default: nowhere.",
+    'vault-mount NAME=PREFIX':
+      'A mount of theirs, and what the names of its secrets begin with, such as\n\
+      secret-prod=prod/; commas separate several. Default: secret=, names as they are.',
+    'vault-service-account NAMESPACE/NAME=PATTERN':
+      'A service account of Kubernetes, and names that it may read if its node may, too;\n\
+      commas separate several. Default: none.',
+    'vault-shared NODE':
+      'A node, by its StableID or a tag, that gets nothing there without a token of such an\n\
+      account; commas separate several. Default: none.',
+    'vault-issuer URL': 'Who signs those tokens, as they have it.',
+    'vault-keys FILE|URL': 'The keys of that issuer, a JSON Web Key Set.',
+  }),
+  ...settingsOf('Backends', ['server', 'doctor'], {
     'backend-origin URL':
-      'Where backends may be: https://HOST:PORT; several are parted by commas. Default: nowhere.',
+      'Where backends may be: https://HOST:PORT; commas separate several. Default: nowhere.',
     'backend-jwt-file FILE':
-      'The JWT that proves to a backend who the server is. Default: the token of the pod.',
+      'The JWT that the server logs in to backends with. Default: the token of the pod.',
+    'backend-jwt-role URL':
+      'The roles that the JWT may be sent to: https://HOST:PORT/v1/[NAMESPACE/]auth/MOUNT/role/NAME;\n\
+      commas separate several. Default: none.',
+    'backend-ca-file FILE':
+      'The authorities of backends that name none, PEM, and the only ones for the JWT.\n\
+      Default: those of Node.',
   }),
-  ...settingsOf(['server', 'doctor'], {
+  ...settingsOf('Backups', ['server', 'doctor'], {
     'backup-to DIR|s3://BUCKET/PREFIX':
-      'Where backups go: at most one a minute when something changed, and one a day at least.\n\
+      'Where backups go. After a change one is made, at most one per minute; and at least one per day.\n\
       Default: none are made.',
     'backup-bucket BUCKET': 'The same as --backup-to s3://BUCKET.',
     'backup-bucket-region REGION':
       'The region of the bucket. Default: that of the AWS configuration.',
     'backup-role ARN': 'The role to assume for the bucket. Default: none.',
-    'backup-profile NAME': 'The profile of AWS to use for it. Default: what the AWS SDK finds.',
-    'backup-endpoint URL': 'Where the bucket is reached, for a service other than that of AWS.',
+    'backup-profile NAME':
+      'The profile of the AWS configuration for it. Default: what the AWS SDK finds.',
+    'backup-endpoint URL': 'Where S3 is, if not at AWS. Default: as for the AWS CLI.',
     'backup-insecure': 'Allow http://: names of backups cross the network in the clear.',
-    'backup-lock MODE:DAYSd': 'Lock each backup there, as governance:30d or compliance:30d do.',
+    'backup-lock MODE:TIME':
+      'Lock each backup there: governance:30d or compliance:4w, for example.',
     'backup-keep KEEP':
       'How many backups to keep: all, or last=N,daily=N,weekly=N,monthly=N.\n\
       Default: last=30,daily=14,weekly=8,monthly=12.',
     'rehearse-every TIME':
-      'How often the newest backup is fetched, restored to a temporary place, opened whole, and\n\
-      destroyed there: a time such as 12h or 7d, or never. Default: 1d.',
-    'rehearse-in DIR': 'The directory for that. Default: the state directory.',
+      'How often to test the newest backup: restore it to a temporary place and open every value.\n\
+      12h, 7d or never, for example. Default: 1d.',
+    'rehearse-in DIR': 'The directory for that test. Default: the state directory.',
   }),
-  ...settingsOf(['doctor'], {
-    'peer ADDRESS': 'Also show who calls from this tailnet address, and what the policy allows it.',
-    'output text|json': 'How to print what was found. Default: text.',
+  ...settingsOf('Log', ['server', 'doctor'], {
+    'log-format text|json': 'The form of the log: words, or JSON. Default: text.',
+  }),
+  ...settingsOf('Answer', ['doctor'], {
+    'peer NODE':
+      'Also show who calls from this node, by name or address, and what the policy allows it.',
+    'output text|json': 'The form of the answer. Default: text.',
   }),
 ]
 
@@ -119,24 +171,45 @@ export const setecFlags: Readonly<Record<string, string>> = {
   'login-server': 'The node is joined by tailscaled: `tailscale up --login-server URL`.',
 }
 
-/** The settings of `verb`, as lines for help. */
-export function settingsHelp(verb: RawVerb): string {
-  return settings
-    .filter(({ verbs }) => verbs.includes(verb))
-    .map(({ flag, env, value, help }) => {
-      const names = [`--${flag}${value ? ` ${value}` : ''}`, ...env.map((name) => `$${name}`)]
-      return `  ${names.join(', ')}\n      ${help}\n`
-    })
-    .join('')
+/** What a setting is where nothing gives it, in the words of its help; `-` for none. */
+export function defaultOf({ help, value }: Setting): string {
+  if (value === undefined) return 'false'
+  return /Default: ([^]*?)[.;](?:\s|$)/.exec(help)?.[1]?.replaceAll(/\n\s*/g, ' ') ?? '-'
 }
 
-/** The settings that `verbs` read; what has no value after its flag is a switch. */
-function settingsOf(verbs: readonly RawVerb[], helps: Readonly<Record<string, string>>): Setting[] {
+/** What help shows of the settings of `verb`: of each its section, its flag with the variables for it, and what it is for. */
+export function settingsHelp(
+  verb: RawVerb,
+): { readonly section: string; readonly names: string; readonly help: string }[] {
+  return settings
+    .filter(({ verbs }) => verbs.includes(verb))
+    .map(({ section, flag, env, value, help }) => {
+      const names = [`--${flag}${value ? ` ${value}` : ''}`, ...env.map((name) => `$${name}`)]
+      return { section, names: names.join(', '), help }
+    })
+}
+
+/** The settings of a section that `verbs` read; what has no value after its flag is a switch. */
+function settingsOf(
+  section: string,
+  verbs: readonly RawVerb[],
+  helps: Readonly<Record<string, string>>,
+): Setting[] {
   return Object.entries(helps).map(([usage, help]) => {
     const [flag = '', value] = usage.split(' ')
     const setec = setecNames[flag]
     const names = [`SOTTO_${flag.replaceAll('-', '_').toUpperCase()}`, othersVariables[flag] ?? []]
     const env = ofOneRun.includes(flag) ? [] : names.flat()
-    return { flag, ...(setec !== undefined && { setec }), env, value, verbs, help }
+    return {
+      section,
+      flag,
+      ...(setec !== undefined && { setec }),
+      env,
+      value,
+      verbs,
+      help,
+      ...(lists.includes(flag) && { many: true as const }),
+      ...(!notInFile.includes(flag) && { inFile: true as const }),
+    }
   })
 }

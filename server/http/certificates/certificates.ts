@@ -1,5 +1,6 @@
 /** The certificate that the server shows: the present one, when it ends, and word of each new one. */
-import type { Timers } from '../../platform/timers.ts'
+import type { Logger } from '../../platform/logger.ts'
+import type { Timers } from '../../../client/platform/timers.ts'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { CheckedPair } from './key-pair.ts'
 
@@ -7,8 +8,7 @@ import type { CheckedPair } from './key-pair.ts'
 export interface CertificateWorld {
   readonly clock: () => Date
   readonly schedule: Timers['after']
-  /** Where words for the operator go, a line at a time. */
-  readonly say: (line: string) => void
+  readonly logger: Logger
 }
 
 /** A certificate that is kept fresh by its source. */

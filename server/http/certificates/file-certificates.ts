@@ -1,9 +1,10 @@
 /** A certificate from files of the operator, read again when they change. */
-import { readFile, stat } from 'node:fs/promises'
-import { asSottoError, quote, SottoError } from '../../../client/api/errors.ts'
+import { stat } from 'node:fs/promises'
+import { asSottoError, quote } from '../../../client/api/errors.ts'
 import { Certificates, type CertificateWorld } from './certificates.ts'
 import { type CheckedPair, checkKeyPair } from './key-pair.ts'
-import { errorCode } from '../../platform/system-error.ts'
+import { errorCode } from '../../../client/platform/system-error.ts'
+import { readPrivateText, readTextFile } from '../../../client/platform/text-file.ts'
 
 /** The files, both PEM. */
 export interface CertificateFiles {
@@ -12,15 +13,20 @@ export interface CertificateFiles {
   readonly key: string
 }
 
+/** More bytes than a key has, with a chain in the same file. */
+const MAX_KEY_BYTES = 256 * 1024
 /** How often the files are looked at, in milliseconds. */
 const LOOK_MS = 10_000
 
 /** The pair in two files. A new pair that cannot be used is reported, and the old one stays in use. */
 export class FileCertificates extends Certificates {
   readonly #files: CertificateFiles
+  /** Of the files that the pair was read from. */
   #stamp: string
+  /** What was said to be wrong with the files as they are; empty where nothing was. */
+  #fault = ''
 
-  /** Rejects with `local` when the files hold no pair that could be used now. */
+  /** Rejects as `readPair`. */
   static async open(files: CertificateFiles, world: CertificateWorld): Promise<FileCertificates> {
     const stamp = await stampOf(files)
     return new FileCertificates(files, await readPair(files, world.clock()), stamp, world)
@@ -43,46 +49,37 @@ export class FileCertificates extends Certificates {
   }
 
   async #look(): Promise<void> {
-    const { clock, say } = this.world
+    const { clock, logger } = this.world
     const stamp = await stampOf(this.#files)
     if (stamp === this.#stamp) return
-    this.#stamp = stamp
     try {
       const pair = await readPair(this.#files, clock())
+      this.#stamp = stamp
+      this.#fault = ''
       this.replace(pair)
-      say(`the certificate was read again and serves until ${pair.endsAt.toISOString()}`)
+      logger.info(`the certificate was read again and serves until ${pair.endsAt.toISOString()}`)
     } catch (error) {
+      // Looked at again: what is wrong may be the clock, and only for a while.
+      const { code, message } = asSottoError(error)
+      if (message === this.#fault) return
+      this.#fault = message
       const until = this.current.endsAt.toISOString()
-      say(`${asSottoError(error).message}; the one from before serves on until ${until}`)
+      logger.error(`${message}; the one from before serves on until ${until}`, { code })
     }
   }
 }
 
-/** Reads and checks the pair that `files` hold. Rejects with `local`. */
+/**
+ * Reads and checks the pair that `files` hold. Rejects with `local` where it could not be used now, and for the key
+ * as `readPrivateFile`.
+ */
 export async function readPair(files: CertificateFiles, now: Date): Promise<CheckedPair> {
-  const key = await read(files.key)
-  await refuseExposed(files.key)
-  const certificate = await read(files.certificate)
-  return checkKeyPair({ certificate, key }, { origin: `in ${quote(files.certificate)}`, now })
-}
-
-async function read(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new SottoError('local', `Cannot read ${quote(path)} (${errorCode(cause)})`, {
-      cause,
-      hint: 'Name existing files with --tls-cert and --tls-key, which the user of the server can read.',
-    })
-  }
-}
-
-async function refuseExposed(path: string): Promise<void> {
-  const { mode } = await stat(path)
-  if ((mode & 0o007) === 0) return
-  throw new SottoError('key_exposed', `The TLS key ${quote(path)} can be used by every user`, {
-    hint: `Run \`chmod o= ${path}\`.`,
+  const key = await readPrivateText(files.key, 'TLS key', MAX_KEY_BYTES, {
+    pem: true,
+    hint: 'Look at --tls-key, and that the volume is mounted.',
   })
+  const certificate = await readTextFile(files.certificate, 'certificate', { pem: true })
+  return checkKeyPair({ certificate, key }, { origin: `in ${quote(files.certificate)}`, now })
 }
 
 /** Tells one state of the files from another; files that cannot be looked at are a state too. */

@@ -73,7 +73,7 @@ export class TailnetCertificates extends Certificates {
 
   /** Asks for a pair, and resolves with how long to wait before the next time. Never rejects. */
   async #ask(): Promise<number> {
-    const { clock, say } = this.world
+    const { clock, logger } = this.world
     const { current } = this
     const dueMs = dueBeforeEnd(current)
     const leftMs = current.endsAt.getTime() - clock().getTime()
@@ -81,14 +81,13 @@ export class TailnetCertificates extends Certificates {
       const pair = await fetchPair(this.#options, clock(), leftMs < dueMs ? dueMs : 0)
       if (pair.certificate !== current.certificate && !this.closed) {
         this.replace(pair)
-        say(`the certificate was renewed and serves until ${pair.endsAt.toISOString()}`)
+        logger.info(`the certificate was renewed and serves until ${pair.endsAt.toISOString()}`)
       }
       return this.#untilNext()
     } catch (error) {
-      const { message, hint } = asSottoError(error)
+      const { code, message, hint } = asSottoError(error)
       const until = current.endsAt.toISOString()
-      const advice = hint === undefined ? '' : `. ${hint}`
-      say(`${message}; the present certificate serves on until ${until}${advice}`)
+      logger.warn(`${message}; the present certificate serves on until ${until}`, { code, hint })
       return this.#jittered(Math.max(MINUTE, retryAfterMs(error) ?? RETRY_MS), MINUTE)
     }
   }

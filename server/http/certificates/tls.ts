@@ -23,7 +23,8 @@ export async function openCertificates(
   if (tls !== 'tailnet') {
     const certificates = await FileCertificates.open(tls, world)
     if (!certificates.current.covers(identity.name)) {
-      world.say(`the certificate in ${quote(tls.certificate)} is not for ${quote(identity.name)}`)
+      const what = `the certificate in ${quote(tls.certificate)}`
+      world.logger.warn(`${what} is not for ${quote(identity.name)}`)
     }
     return certificates
   }

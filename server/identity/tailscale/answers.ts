@@ -72,5 +72,14 @@ export const statusAnswer = z.object({
   CertDomains: texts,
 })
 
+const named = z.object({ DNSName: z.string(), TailscaleIPs: texts })
+
+/** Names and addresses of the nodes that the daemon knows. */
+export const nodesAnswer = z.object({
+  Self: named.nullish(),
+  Peer: z.record(z.string(), named).nullish(),
+})
+
+export type NodesAnswer = z.output<typeof nodesAnswer>
 export type WhoIsAnswer = z.output<typeof whoIsAnswer>
 export type StatusAnswer = z.output<typeof statusAnswer>

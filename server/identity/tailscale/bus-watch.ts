@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { asSottoError } from '../../../client/api/errors.ts'
+import type { Log, Logger } from '../../platform/logger.ts'
 import type { BusLine } from './bus.ts'
 import type { LocalApi } from './local-api.ts'
 
@@ -18,7 +19,7 @@ export interface BusWatchParts {
   readonly sweep: () => Promise<void>
   /** Called when no caller can be named any more. */
   readonly everybody: () => void
-  readonly log: (line: string) => void
+  readonly logger: Logger
 }
 
 const FIRST_WAIT_MS = 100
@@ -53,7 +54,7 @@ export class BusWatch {
 
   async #follow(): Promise<void> {
     const { signal } = this.#stop
-    const { localApi, log } = this.#parts
+    const { localApi, logger } = this.#parts
     while (!signal.aborted) {
       const began = performance.now()
       let first = true
@@ -69,7 +70,7 @@ export class BusWatch {
       if (performance.now() - began > LONGEST_WAIT_MS) this.#brokenStreams = 0
       const wait = Math.min(FIRST_WAIT_MS * 2 ** this.#brokenStreams, LONGEST_WAIT_MS)
       this.#brokenStreams++
-      if (fault && this.#brokenStreams === 1) log(asSottoError(fault).message)
+      if (fault && this.#brokenStreams === 1) logger.warn(...told(fault))
       // A stream that ended says nothing yet: whether tailscaled answers does.
       if (!signal.aborted) await this.#look()
       await pause(wait, signal)
@@ -92,19 +93,24 @@ export class BusWatch {
   }
 
   async #look(): Promise<void> {
-    const { refresh, everybody, log } = this.#parts
+    const { refresh, everybody, logger } = this.#parts
     try {
       await refresh()
-      if (this.#failures > 0) log('tailscaled answers again')
+      if (this.#failures > 0) logger.info('tailscaled answers again')
       this.#failures = 0
     } catch (error) {
       if (this.#stop.signal.aborted) return
       this.#failures++
-      if (this.#failures === 1) log(asSottoError(error).message)
+      if (this.#failures === 1) logger.error(...told(error))
       // One failure may be a restart that is over in a moment.
       if (this.#failures === 2) everybody()
     }
   }
+}
+
+function told(error: unknown): Parameters<Log> {
+  const { code, message } = asSottoError(error)
+  return [message, { code }]
 }
 
 /** Runs `work` when called; once more after it, however often it is called meanwhile. */

@@ -6,6 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { asSottoError, SottoError } from '../../../client/api/errors.ts'
 import type { Caller } from '../../access.ts'
+import { type Logger, silentLogger } from '../../platform/logger.ts'
 import type { Peer, Gone, Identity } from '../identity.ts'
 import { canonicalAddress } from './addresses.ts'
 import type { WhoIsAnswer } from './answers.ts'
@@ -46,8 +47,7 @@ export interface TailscaleTerms {
   readonly clock?: () => Date
   /** Milliseconds since any moment, never set back. */
   readonly monotonic?: () => number
-  /** Where words for the operator go, a line at a time. */
-  readonly log?: (line: string) => void
+  readonly logger?: Logger
 }
 
 const START_MS = 10_000
@@ -66,7 +66,8 @@ export class TailscaleIdentity implements Identity {
   readonly #listeners: ((who: Gone) => void)[] = []
 
   private constructor(terms: TailscaleTerms) {
-    const { localApi, staleAfterMs, monotonic = () => performance.now(), log = () => {} } = terms
+    const { localApi, staleAfterMs, monotonic = () => performance.now() } = terms
+    const { logger = silentLogger } = terms
     this.#terms = terms
     this.#services = (terms.services ?? []).map(spelled)
     this.#recent = new Recent(monotonic)
@@ -75,7 +76,7 @@ export class TailscaleIdentity implements Identity {
       allowsUserspace: terms.userspace === true || terms.served === true,
       staleAfterMs,
       monotonic,
-      log,
+      logger,
     })
     this.#bus = new BusWatch({
       localApi,
@@ -83,7 +84,7 @@ export class TailscaleIdentity implements Identity {
       refresh: () => this.#state.refresh(),
       sweep: () => this.#sweep(),
       everybody: () => this.#report('everybody'),
-      log,
+      logger,
     })
   }
 
@@ -115,6 +116,11 @@ export class TailscaleIdentity implements Identity {
   /** The full name of the node, without a dot at its end; empty while tailscaled is not up. */
   get name(): string {
     return this.#state.known?.name ?? ''
+  }
+
+  /** The StableID of the node; empty while tailscaled is not up. */
+  get node(): string {
+    return this.#state.known?.id ?? ''
   }
 
   /** Calls `changed` when `addresses`, `domains` or `name` may have become others. */
@@ -221,17 +227,25 @@ function refuseUserspaceElsewhere({ userspace }: TailscaleTerms): void {
   throw new SottoError('unsafe', problem, { hint: userspaceDanger.hint })
 }
 
+function isOwnHost(peer: Peer): boolean {
+  return 'remoteAddress' in peer && peer.remoteAddress === peer.localAddress
+}
+
 function refusal(peer: Peer, error: unknown): SottoError {
   if (error instanceof SottoError && error.code === 'overloaded') return error
   const who =
     'unix' in peer
-      ? (peer.forwardedFor ?? 'a caller on the unix socket')
+      ? (canonicalAddress(peer.forwardedFor ?? '') ?? 'a caller on the unix socket')
       : `${peer.remoteAddress} port ${peer.remotePort}`
   const { message } = error instanceof Error ? error : asSottoError(error)
   const hint = error instanceof SottoError ? error.hint : undefined
   return new SottoError('unidentified', `Cannot tell who ${who} is: ${message}`, {
     cause: error,
     ...(hint !== undefined && { hint }),
+    ...(isOwnHost(peer) && {
+      callerHint:
+        'Programs on the host of the server cannot be told apart: ask from another node, or as an operator of the host with `sudo sotto`.',
+    }),
   })
 }
 

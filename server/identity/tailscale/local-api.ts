@@ -5,11 +5,19 @@
 import { type Dispatcher, errors, Pool } from 'undici'
 import type { z } from 'zod'
 import { quote, SottoError } from '../../../client/api/errors.ts'
-import { statusAnswer, type StatusAnswer, whoIsAnswer, type WhoIsAnswer } from './answers.ts'
+import {
+  nodesAnswer,
+  type NodesAnswer,
+  statusAnswer,
+  type StatusAnswer,
+  whoIsAnswer,
+  type WhoIsAnswer,
+} from './answers.ts'
 import { BadLine, type BusLine, Lines } from './bus.ts'
 import { type WhoIsMetrics, whoIsMetrics } from './metrics.ts'
 import { type CertificatePair, splitPair } from './pair.ts'
-import { errorCode } from '../../platform/system-error.ts'
+import { said } from '../../platform/said.ts'
+import { errorCode } from '../../../client/platform/system-error.ts'
 
 /** How long tailscaled may take, in milliseconds. */
 export interface LocalApiTimes {
@@ -36,14 +44,13 @@ export interface WhoIsOptions {
 }
 
 const STATUS = '/localapi/v0/status?peers=false'
+const NODES = '/localapi/v0/status'
 /** The only host name that the LocalAPI answers to. */
 const ORIGIN = 'http://local-tailscaled.sock'
 const CONNECTIONS = 8
 /** Certificates are asked for on connections of their own: they may hang, identity must not. */
 const CERTIFICATE_CONNECTIONS = 2
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
-/** Maximum length of a refusal that is passed on. */
-const MAX_REASON = 300
 /** The first daemon that knows a destination has this number; older ones ignore the parameter. */
 const KNOWS_DESTINATION = 141
 /** The first daemon whose bus reports peers has this number, too. */
@@ -83,6 +90,13 @@ export class LocalApi {
     const raw = await this.#ask('status', STATUS)
     if (raw.statusCode !== 200) throw this.#refused('status', raw)
     return this.#understood('status', statusAnswer, raw.text)
+  }
+
+  /** The names and addresses of all nodes that it knows. Rejects with `tailscaled_unavailable`. */
+  async nodes(): Promise<NodesAnswer> {
+    const raw = await this.#ask('its nodes', NODES)
+    if (raw.statusCode !== 200) throw this.#refused('its nodes', raw)
+    return this.#understood('its nodes', nodesAnswer, raw.text)
   }
 
   /**
@@ -227,7 +241,7 @@ export class LocalApi {
   }
 
   #refused(what: string, { statusCode, text }: Pick<Raw, 'statusCode' | 'text'>): SottoError {
-    return this.#unavailable(`refused ${what} with ${statusCode}: ${reasonIn(text)}`, {
+    return this.#unavailable(`refused ${what} with ${statusCode}: ${said(text)}`, {
       hint: 'Check it with `tailscale status`.',
     })
   }
@@ -237,7 +251,7 @@ export class LocalApi {
     const wait = typeof retry === 'string' ? `; try again after ${quote(retry)} seconds` : ''
     const error = new SottoError(
       'certificate_unavailable',
-      `tailscaled at ${quote(this.path)} gave no answer to ${what}, but ${statusCode}: ${reasonIn(text)}${wait}`,
+      `tailscaled at ${quote(this.path)} gave no answer to ${what}, but ${statusCode}: ${said(text)}${wait}`,
       {
         hint:
           statusCode === 403
@@ -251,6 +265,8 @@ export class LocalApi {
 
   #failed(what: string, error: unknown, waitMs: number): SottoError {
     if (error instanceof SottoError) return error
+    const stopped = notRunning(this.path, error)
+    if (stopped) return stopped
     const [problem, hint] = explain(error, waitMs)
     return this.#unavailable(`${problem} when asked for ${what}`, { hint, cause: error })
   }
@@ -259,6 +275,28 @@ export class LocalApi {
     const message = `tailscaled at ${quote(this.path)} ${problem}`
     return new SottoError('tailscaled_unavailable', message, options)
   }
+}
+
+/**
+ * The error that nobody can be asked at the socket `path`, where a connection to it ended with `cause`; undefined where
+ * somebody took the connection.
+ */
+export function notRunning(path: string, cause: unknown): SottoError | undefined {
+  const code = errorCode(cause)
+  const socket = quote(path)
+  if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+    const why = code === 'ENOENT' ? `there is no socket ${socket}` : `nothing listens on ${socket}`
+    return new SottoError('tailscaled_unavailable', `tailscaled is not running: ${why}`, {
+      cause,
+      hint: 'Start it: `sudo systemctl start tailscaled`, and `sudo tailscale up` where the node is new. If it runs with another socket, give that with --tailscaled-socket.',
+    })
+  }
+  if (code !== 'EACCES' && code !== 'EPERM') return undefined
+  const message = `Cannot tell whether tailscaled is running: this user may not use its socket ${socket}`
+  return new SottoError('tailscaled_unavailable', message, {
+    cause,
+    hint: '`systemctl status tailscaled` says so, and `sudo systemctl start tailscaled` starts it. The user of the server must be let into the directory of the socket.',
+  })
 }
 
 const noTimes = { headersTimeout: 0, bodyTimeout: 0 }
@@ -316,16 +354,6 @@ function explain(error: unknown, waitMs: number): [problem: string, hint: string
       'Check that the socket is tailscaled’s.',
     ]
   }
-  const code = errorCode(error)
-  if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-    return [
-      'is not there',
-      'Start it (`systemctl start tailscaled`), or give the path of its socket if that is another.',
-    ]
-  }
-  if (code === 'EACCES') {
-    return ['may not be reached', 'Let the user of the server enter the directory of the socket.']
-  }
   if (error instanceof errors.HTTPParserError) {
     return ['did not answer in HTTP', 'Check that the socket is tailscaled’s.']
   }
@@ -336,8 +364,4 @@ function explain(error: unknown, waitMs: number): [problem: string, hint: string
 /** The daemon's capability version; NaN when it does not report one. */
 function capabilityOf({ headers }: Raw): number {
   return Number(headers['tailscale-cap'] ?? Number.NaN)
-}
-
-function reasonIn(text: string): string {
-  return quote(text.trim().slice(0, MAX_REASON))
 }

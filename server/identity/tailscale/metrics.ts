@@ -5,7 +5,7 @@ import { Registry, WAIT_SECONDS } from '../../metrics/registry.ts'
 export function whoIsMetrics(registry = new Registry()) {
   const calls = registry.counters({
     name: 'sotto_identity_calls_total',
-    help: 'WhoIs questions to tailscaled: it knew the node, knew none, or gave no sensible answer.',
+    help: 'WhoIs calls to tailscaled.',
     labels: { result: ['known', 'unknown', 'failed'] },
   })
   return {
@@ -14,7 +14,7 @@ export function whoIsMetrics(registry = new Registry()) {
     failed: calls.with({ result: 'failed' }),
     seconds: registry.histogram({
       name: 'sotto_identity_call_seconds',
-      help: 'How long tailscaled took to answer them.',
+      help: 'Time of WhoIs calls to tailscaled.',
       buckets: WAIT_SECONDS,
     }),
   }

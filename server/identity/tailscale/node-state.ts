@@ -1,5 +1,6 @@
 /** What is known of the server's own node, and whether what tailscaled says of others can be trusted. */
 import { asSottoError, SottoError } from '../../../client/api/errors.ts'
+import type { Logger } from '../../platform/logger.ts'
 import type { StatusAnswer } from './answers.ts'
 import { type OwnNode, ownNode, userspaceDanger } from './own-node.ts'
 import { SharedCalls } from './shared-calls.ts'
@@ -13,8 +14,7 @@ export interface NodeStateTerms {
   readonly staleAfterMs: number | undefined
   /** Milliseconds since any moment, never set back. */
   readonly monotonic: () => number
-  /** Where words for the operator go, a line at a time. */
-  readonly log: (line: string) => void
+  readonly logger: Logger
 }
 
 /** The state of tailscaled, as it last reported it. */
@@ -57,7 +57,12 @@ export class NodeState {
    * and then keeps what it said before: a caller that needs more asks it, too.
    */
   refresh(): Promise<void> {
-    return this.#calls.ask('status', async () => this.#take(await this.#terms.status()))
+    return this.#calls.ask('status', async () => {
+      const { monotonic, status } = this.#terms
+      // From the question on: an answer that took long may be as old.
+      const asked = monotonic()
+      this.#take(await status(), asked)
+    })
   }
 
   /** Calls `changed` when the node has become another, is gone, or is there again. */
@@ -65,10 +70,10 @@ export class NodeState {
     this.#listeners.push(changed)
   }
 
-  #take(status: StatusAnswer): void {
+  #take(status: StatusAnswer, asked: number): void {
     const before = JSON.stringify(this.known)
     this.#starting = status.BackendState === 'Starting' || status.BackendState === 'NoState'
-    if (status.Self?.Online === true) this.#inTouch = this.#terms.monotonic()
+    if (status.Self?.Online === true) this.#inTouch = asked
     try {
       this.#own = this.#allowed(ownNode(status))
     } catch (error) {
@@ -81,10 +86,12 @@ export class NodeState {
 
   /** Tells the operator when callers begin to be refused for the state of the node, and when no more. */
   #tellOfRefusals(): void {
-    const { message, hint = '' } = this.#problem() ?? {}
+    const { code, message, hint } = this.#problem() ?? {}
     if (message === this.#refusedFor) return
     this.#refusedFor = message
-    this.#terms.log(message === undefined ? 'callers are named again' : `${message}. ${hint}`)
+    const { logger } = this.#terms
+    if (message === undefined) logger.info('callers are named again')
+    else logger.error(message, { code, hint })
   }
 
   #allowed(own: OwnNode): OwnNode {

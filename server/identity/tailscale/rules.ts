@@ -1,6 +1,6 @@
 /** Rules out of the capabilities that the tailnet's policy gives to a caller. */
 import { z } from 'zod'
-import { matchesField } from '../../../client/api/go-json.ts'
+import { folded } from '../../../client/api/go-json.ts'
 import type { Rule } from '../../../client/api/types.ts'
 
 /** The capability whose values are rules, and the older name that is read when it gives none. */
@@ -51,7 +51,8 @@ function fieldsOf(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
   const fields: Record<string, unknown> = {}
   for (const [key, field] of Object.entries(value)) {
-    for (const name of ['action', 'secret']) if (matchesField(key, name)) fields[name] = field
+    const name = folded(key)
+    if (name === 'action' || name === 'secret') fields[name] = field
   }
   return fields
 }

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { quote, SottoError } from '../../../client/api/errors.ts'
+import { refuseForeign } from '../../../client/platform/owned.ts'
 
 /** Paths of its unix socket by platform, the usual one first. None where everybody may put a file. */
 const knownPaths: Partial<Record<NodeJS.Platform, readonly string[]>> = {
@@ -25,11 +26,11 @@ export function tailscaledSocket(paths: readonly string[] = tailscaledSockets())
 }
 
 /**
- * Throws `unsafe` when others than its owner can write to the directory of the socket `path`: they
- * could put a daemon of their own there, and who answers names the callers. A directory that is not
- * there is none of this function's business.
+ * Throws `unsafe` when others than root and this user could put a daemon of their own where the socket `path` is:
+ * who answers names the callers. A directory that is not there is none of this function's business.
  */
 export function refuseExposedSocket(path: string): void {
+  refuseForeign(path, `the socket of tailscaled ${quote(path)}`)
   const directory = dirname(path)
   const mode = statSync(directory, { throwIfNoEntry: false })?.mode ?? 0
   if ((mode & 0o022) === 0) return

@@ -40,6 +40,7 @@ export function backendChanges(db: Database, head: Head) {
     INSERT INTO backend_change (revision, audit_id, audit_hash, verb, backend, by, at)
     VALUES (:revision, :id, :hash, :verb, :backend, :by, :at)`)
   const firstUse = db.prepare<[number]>('SELECT 1 FROM version WHERE backend = ? LIMIT 1')
+  const firstLeft = db.prepare<[number]>('SELECT 1 FROM leftover WHERE backend = ? LIMIT 1')
   const addOrphan = db.prepare<[Placed & { waits: number }]>(`
     INSERT INTO leftover (backend, secret, incarnation, version, waits)
     VALUES (:backend, :secret, :incarnation, :version, :waits)
@@ -65,8 +66,12 @@ export function backendChanges(db: Database, head: Head) {
     if (!asExpected) throw new Refusal('conflict', 'it was changed meanwhile')
   }
 
-  function store({ backend, expected }: SavedBackend): void {
+  function store({ backend, expected, unused = false }: SavedBackend): void {
     demand(backend.id, expected)
+    const inUse = firstUse.get(backend.id) ?? firstLeft.get(backend.id)
+    if (unused && inUse !== undefined) {
+      throw new Refusal('conflict', 'values are kept there meanwhile')
+    }
     if (named.get(backend.name, backend.id) !== undefined) {
       throw new Refusal('conflict', `the name ${quote(backend.name)} is taken`)
     }

@@ -3,31 +3,35 @@
  * connection does it, in a transaction that its caller began.
  */
 import type { Database } from 'better-sqlite3'
-import type { AuditMark } from '../contract.ts'
+import type { AuditMark, StandingChange } from '../contract.ts'
 import { backendChanges, backendWords } from './backend-changes.ts'
+import { committedIn } from './change-lookups.ts'
 import { type Head, headOf } from './head.ts'
 import { keyChanges, keyWords } from './key-changes.ts'
+import { rootChanges, rootWords } from './root-changes.ts'
+import { rotationChanges, rotationWords } from './rotation-changes.ts'
 import { mirrorChanges, mirrorWords } from './mirror-changes.ts'
 import { secretChanges, secretWords } from './secret-changes.ts'
 
 /** The verbs about the log of changes itself. */
-function logChanges(db: Database, { revision, remember }: Head) {
+function logChanges(db: Database, head: Head) {
+  const { revision, remember, started, adopt, signChanges, signStore } = head
   const settle = db.prepare('UPDATE meta SET settled = settled + 1')
-  const select = db.prepare<[{ intent: number }]>(`
-    SELECT audit_id FROM change WHERE audit_id = :intent
-    UNION ALL SELECT audit_id FROM wrap_change WHERE audit_id = :intent
-    UNION ALL SELECT audit_id FROM keyring_change WHERE audit_id = :intent
-    UNION ALL SELECT audit_id FROM backend_change WHERE audit_id = :intent`)
+  const found = committedIn(db)
   return {
     committed(intents: readonly number[]): Set<number> {
       // A commit that failed in its sync left frames in the log that a crash would revive. This write
       // takes their place, so that an intent that is reported absent stays absent. It must change a byte,
       // or SQLite leaves it out.
       settle.run()
-      return new Set(intents.filter((intent) => select.get({ intent }) !== undefined))
+      return found(intents)
     },
 
     remember,
+    started,
+    adopt,
+    signChanges,
+    signStore,
 
     /** Proves that the writer answers. */
     ping: (): void => void revision(),
@@ -42,7 +46,9 @@ function verbsOf(db: Database) {
     ...logChanges(db, head),
     ...secretChanges(db, head, backends),
     ...keyChanges(db, head),
+    ...rootChanges(db, head),
     ...backends,
+    ...rotationChanges(db, head),
     ...mirrorChanges(db),
   }
 }
@@ -50,10 +56,16 @@ function verbsOf(db: Database) {
 const words = {
   committed: () => 'read which changes were committed',
   remember: ({ id }: AuditMark) => `remember audit record ${id}`,
+  started: (_: StandingChange, host: string) => `note a start at ${host}`,
+  adopt: (_: StandingChange, host: string) => `adopt it at ${host}`,
+  signChanges: () => 'authenticate its changes',
+  signStore: () => 'authenticate it',
   ping: () => 'check the store',
   ...secretWords,
   ...keyWords,
+  ...rootWords,
   ...backendWords,
+  ...rotationWords,
   ...mirrorWords,
 }
 

@@ -43,13 +43,14 @@ function finish(copy: string): Copied {
   try {
     db.pragma('journal_mode = DELETE')
     const head = lookUps.head.prepare(db)()
-    const { keys, wraps } = lookUps.keys.prepare(db)()
+    const { keys, wraps, root } = lookUps.keys.prepare(db)()
     return {
       head,
       schema: schemaOf(db),
       counts: db.prepare(counts).get() as StoreCounts,
       keys,
       wraps,
+      rootNumber: root.number,
     }
   } finally {
     db.close()

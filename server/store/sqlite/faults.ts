@@ -1,6 +1,8 @@
 /** Turns what SQLite reports into errors of the error table. */
+import { dirname } from 'node:path'
 import Database from 'better-sqlite3'
 import { type ErrorCode, SottoError } from '../../../client/api/errors.ts'
+import { accessFault, adviceOn, reasonOf } from '../../../client/platform/system-error.ts'
 
 const RESTORE = 'Keep the file for inspection and restore the store from a backup.'
 
@@ -34,11 +36,21 @@ export function asStoreError(error: unknown, attempt: string, path: string): Sot
   if (code.startsWith('SQLITE_CONSTRAINT')) {
     return new SottoError('internal', `${about} does not admit the change (${code})`)
   }
+  const fault = /^SQLITE_(?:CANTOPEN|READONLY|PERM)/.test(code) && rightsFault(path)
+  if (fault) {
+    const message = `${about} cannot be opened: ${reasonOf(fault)} (${code})`
+    return new SottoError('store_unavailable', message, { hint: adviceOn(fault), cause: error })
+  }
   const known = reasons.find(([prefix]) => code.startsWith(prefix))
   return new SottoError('store_unavailable', `${about} ${known?.[1] ?? 'failed'} (${code})`, {
     ...(known && { hint: known[2] }),
     cause: error,
   })
+}
+
+/** What SQLite does not say: who may not do what. */
+function rightsFault(path: string): NodeJS.ErrnoException | undefined {
+  return accessFault(path) ?? accessFault(dirname(path), true)
 }
 
 /** Whether no room was left for what was written. */

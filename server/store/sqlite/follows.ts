@@ -3,7 +3,7 @@
  * keeps a fault there from giving a number twice, or from making a secret's row differ from its versions.
  */
 import type { HistoryItem } from '../contract.ts'
-import { hasNumber, joinNumbers, withoutNumber } from './numbers.ts'
+import { hasNumber, joinNumbers, withoutNumber } from '../numbers.ts'
 
 /** The columns of a secret that a change sets; version numbers as runs. */
 export interface SecretColumns {

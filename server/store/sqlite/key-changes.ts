@@ -38,6 +38,7 @@ export function keyChanges(db: Database, head: Head) {
   const updateWrap = db.prepare<[Record<string, unknown>]>(`
     UPDATE root_wrap SET created_at = :createdAt, proven_at = :provenAt, wrapped = :wrapped
     WHERE provider = :provider AND fingerprint = :fingerprint AND wrapped = :expected`)
+  const rootNumber = db.prepare<[], number>('SELECT number FROM root_key').pluck()
   const countWraps = db.prepare<[], number>('SELECT count(*) FROM root_wrap').pluck()
   const setProven = db.prepare<[string, string, string]>(
     'UPDATE root_wrap SET proven_at = ? WHERE provider = ? AND fingerprint = ?',
@@ -83,7 +84,8 @@ export function keyChanges(db: Database, head: Head) {
     noteProven: (provider: string, fingerprint: string, at: string): void =>
       void setProven.run(at, provider, fingerprint),
 
-    addWrap(change: KeyChange, wrap: StoredWrap): number {
+    addWrap(change: KeyChange, wrap: StoredWrap, root: number): number {
+      if (rootNumber.get() !== root) throw new Refusal('conflict', 'the root key was replaced')
       const { changes } = insertWrap.run(columnsOf(wrap))
       if (changes === 0) throw new Refusal('conflict', 'it is there already')
       return noteWrap(change, 'add', wrap)

@@ -1,6 +1,14 @@
 /** What is read of the keyring, the wraps of the root key, and the data keys that the keyring wraps. */
 import type { Database } from 'better-sqlite3'
-import type { StoredKey, StoredWrap, WrappedVersion } from '../contract.ts'
+import type {
+  StoredKey,
+  StoredKeys,
+  StoredLasting,
+  StoredRoot,
+  StoredWrap,
+  WrappedVersion,
+} from '../contract.ts'
+import { schemaOf } from './migrate.ts'
 import { type RowOf, withoutNulls } from './rows.ts'
 
 export const keyLookUps = {
@@ -10,13 +18,30 @@ export const keyLookUps = {
       const entries = db.prepare<[], StoredKey>(
         'SELECT id, created_at AS createdAt, state, sealed FROM keyring_entry ORDER BY id',
       )
+      const schema = schemaOf(db)
       const wraps = db.prepare<[], RowOf<StoredWrap>>(`
-        SELECT provider, fingerprint, created_at AS createdAt, proven_at AS provenAt, wrapped
+        SELECT provider, fingerprint, created_at AS createdAt,
+          ${schema < 2 ? 'NULL' : 'proven_at'} AS provenAt, wrapped
         FROM root_wrap ORDER BY id`)
-      return (): { keys: StoredKey[]; wraps: StoredWrap[] } => ({
-        keys: entries.all(),
-        wraps: wraps.all().map((row) => withoutNulls(row)),
-      })
+      // Before the migration there is one root key, and it gives all others.
+      const old = schema < 8
+      const lasting = old
+        ? undefined
+        : db.prepare<[], StoredLasting>(`
+            SELECT purpose, number, created_at AS createdAt, sealed
+            FROM lasting_key ORDER BY purpose, number`)
+      const root = db.prepare<[], RowOf<StoredRoot>>(
+        old ? 'SELECT 1 AS number, NULL AS previous' : 'SELECT number, previous FROM root_key',
+      )
+      const read = db.transaction(
+        (): StoredKeys => ({
+          keys: entries.all(),
+          wraps: wraps.all().map((row) => withoutNulls(row)),
+          lasting: lasting?.all() ?? [],
+          root: withoutNulls(root.get() as RowOf<StoredRoot>),
+        }),
+      )
+      return (): StoredKeys => read()
     },
   },
   keyUse: {

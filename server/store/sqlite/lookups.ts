@@ -5,30 +5,41 @@
  */
 import { statSync } from 'node:fs'
 import type { Database } from 'better-sqlite3'
-import type { Restored, StoreHead, StoreIdentity, StoreMeasure } from '../contract.ts'
+import type { StoreHead, StoreIdentity, StoreMeasure } from '../contract.ts'
 import { backendLookUps, backendWalks } from './backend-lookups.ts'
+import { changeLookUps } from './change-lookups.ts'
 import { keyLookUps } from './key-lookups.ts'
+import { schemaOf } from './migrate.ts'
 import { mirrorLookUps } from './mirror-lookups.ts'
+import { NO_BRANCH } from '../branch.ts'
+import { rotationLookUps } from './rotation-changes.ts'
 import { secretLookUps, secretWalks } from './secret-lookups.ts'
 
 /** What is counted, and the revision at which it was so. */
 type Counts = Pick<StoreMeasure, 'secrets' | 'versions'> & { readonly revision: number }
 
+type IdentityRow = Omit<StoreIdentity, 'former' | 'development' | 'adopted' | 'restored'> &
+  Readonly<Record<'development' | 'adopted', number>>
+
 export const lookUps = {
   identify: {
     words: 'read which store it is',
     prepare(db: Database) {
-      const select = db.prepare<[], { id: string; development: number; createdAt: string }>(
-        'SELECT store_id AS id, development, created_at AS createdAt FROM meta',
-      )
-      const restores = db.prepare<[], Restored>(`
-        SELECT backup, taken_at AS takenAt, taken_revision AS takenRevision, by, at, floor
-        FROM restore ORDER BY revision DESC LIMIT 1`)
+      // A store that was not migrated yet is of the branch that has no id.
+      const old = schemaOf(db) < 8
+      const select = db.prepare<[], IdentityRow>(`
+        SELECT store_id AS id, development, created_at AS createdAt,
+          ${old ? `'${NO_BRANCH}' AS branch, 1 AS adopted, 0 AS starts, '' AS host` : 'branch, adopted, starts, host'}
+        FROM meta`)
+      const restores = changeLookUps.restores.prepare(db)
       return (): StoreIdentity => {
         const row = select.get()
         if (!row) throw new Error('the store has no identity')
-        const restored = restores.get()
-        return { ...row, development: row.development === 1, ...(restored && { restored }) }
+        const all = restores()
+        const restored = all.at(-1)
+        const [development, adopted] = [row.development === 1, row.adopted === 1]
+        const former = [...new Set(all.map((each) => each.former))]
+        return { ...row, former, development, adopted, ...(restored && { restored }) }
       }
     },
   },
@@ -44,6 +55,13 @@ export const lookUps = {
         const { revision, id, hash } = row
         return { revision, audit: id === null || hash === null ? null : { id, hash } }
       }
+    },
+  },
+  isOwnStart: {
+    words: 'read which starts are its own',
+    prepare(db: Database) {
+      const select = db.prepare<[string]>('SELECT 1 FROM start WHERE record = ?')
+      return (record: string): boolean => select.get(record) !== undefined
     },
   },
   measure: {
@@ -65,9 +83,11 @@ export const lookUps = {
       }
     },
   },
+  ...changeLookUps,
   ...secretLookUps,
   ...keyLookUps,
   ...backendLookUps,
+  ...rotationLookUps,
   ...mirrorLookUps,
 }
 

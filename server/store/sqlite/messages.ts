@@ -37,8 +37,8 @@ export interface ReadOp {
   readonly args: readonly unknown[]
 }
 
-/** To the reader: reads to do, or to close the files. */
-export type ToReader = readonly ReadOp[] | 'close'
+/** To the reader: reads to do, one that nobody waits for any more, that the slice before was taken, or to close the files. */
+export type ToReader = readonly ReadOp[] | { readonly over: number } | 'more' | 'close'
 
 /** From the reader: the answer to a look-up, a slice of a walk, or why a read failed. */
 export type ReadAnswer = { readonly id: number } & (
@@ -54,7 +54,7 @@ export interface CopierData extends Pick<WriterData, 'path'> {
 }
 
 /** What a copy has. */
-export type Copied = Pick<Snapshot, 'head' | 'schema' | 'counts' | 'keys' | 'wraps'>
+export type Copied = Pick<Snapshot, 'head' | 'schema' | 'counts' | 'keys' | 'wraps' | 'rootNumber'>
 
 /** From the copier: how far it is, what the copy has, or why there is none, as its last word. */
 export type FromCopier =

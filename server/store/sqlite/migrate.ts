@@ -11,6 +11,11 @@ export function schemaOf(db: Database): number {
   return db.pragma('user_version', { simple: true }) as number
 }
 
+/** Whether the file has that table: a store that was not migrated yet lacks later ones. */
+export function hasTable(db: Database, name: string): boolean {
+  return db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ?').get(name) !== undefined
+}
+
 /**
  * Runs the migrations that the file lacks, each in a transaction of its own together with its
  * number. Foreign keys are off meanwhile, so that tables can be rebuilt, and are checked before each

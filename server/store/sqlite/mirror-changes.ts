@@ -46,9 +46,10 @@ export function mirrorChanges(db: Database) {
       }
     },
 
-    saveMirrored(backend: number, { shown, intended, ...row }: Mirrored): void {
+    saveMirrored(backend: number, { shown, intended, retries, ...row }: Mirrored): void {
       const texts = { shown: textOf(shown), intended: textOf(intended) }
-      save.run({ backend, retryAt: null, ...row, ...texts })
+      // Any time: when that is, is known to the server alone.
+      save.run({ backend, retryAt: retries ? row.since : null, ...row, ...texts })
     },
 
     dropMirrored(backend: number, name: string): void {

@@ -1,16 +1,17 @@
 /** What is read of mirrors, and of the changes that they follow. */
 import type { Database } from 'better-sqlite3'
 import type { MirrorCounts, Mirrored, MirrorHead, Shown, StaleCopies } from '../mirrors.ts'
-import { parseNumbers } from './numbers.ts'
+import { parseNumbers } from '../numbers.ts'
 import { type RowOf, withoutNulls } from './rows.ts'
 
-interface MirroredRow extends RowOf<Omit<Mirrored, 'shown' | 'intended'>> {
+interface MirroredRow extends RowOf<Omit<Mirrored, 'retries' | 'shown' | 'intended'>> {
+  readonly retries: number
   readonly shown: string | null
   readonly intended: string | null
 }
 
 const columns = `s.name, m.state, m.reason, m.since, m.attempts,
-  m.retry_at AS retryAt, m.shown, m.intended
+  m.retry_at IS NOT NULL AS retries, m.shown, m.intended
   FROM mirrored m JOIN secret s ON s.id = m.secret WHERE m.backend = :backend`
 
 export const mirrorLookUps = {
@@ -47,18 +48,7 @@ export const mirrorLookUps = {
           'SELECT state, count(*) FROM mirrored WHERE backend = ? GROUP BY state',
         )
         .raw()
-      const waits = db
-        .prepare<[number], string | null>(
-          "SELECT min(since) FROM mirrored WHERE backend = ? AND state IN ('due', 'failed')",
-        )
-        .pluck()
-      return (backend: number): MirrorCounts => {
-        const waitsSince = waits.get(backend) ?? undefined
-        return {
-          states: Object.fromEntries(counts.all(backend)),
-          ...(waitsSince !== undefined && { waitsSince }),
-        }
-      }
+      return (backend: number): MirrorCounts => Object.fromEntries(counts.all(backend))
     },
   },
   mirrored: {
@@ -69,15 +59,15 @@ export const mirrorLookUps = {
           SELECT m.id AS cursor, ${columns} AND m.id > :cursor AND ${condition}
           ORDER BY m.id LIMIT :limit`)
       const all = rowsThat('true')
-      const due = rowsThat("(m.state = 'due' OR (m.state = 'failed' AND m.retry_at <= :dueBy))")
+      const due = rowsThat("(m.state = 'due' OR (m.state = 'failed' AND m.retry_at IS NOT NULL))")
       return (
         backend: number,
         cursor: number,
         limit: number,
-        dueBy?: string,
+        waiting = false,
       ): (Mirrored & { cursor: number })[] => {
         const wanted = { backend, cursor, limit }
-        const rows = dueBy === undefined ? all.all(wanted) : due.all({ ...wanted, dueBy })
+        const rows = (waiting ? due : all).all(wanted)
         return rows.map(({ cursor: at, ...row }) => ({ ...asMirrored(row), cursor: at }))
       }
     },
@@ -106,9 +96,10 @@ export const mirrorLookUps = {
   },
 }
 
-function asMirrored({ shown, intended, ...row }: MirroredRow): Mirrored {
+function asMirrored({ retries, shown, intended, ...row }: MirroredRow): Mirrored {
   return {
-    ...withoutNulls<Omit<Mirrored, 'shown' | 'intended'>>(row),
+    ...withoutNulls<Omit<Mirrored, 'retries' | 'shown' | 'intended'>>(row),
+    ...(retries === 1 && { retries: true as const }),
     ...(shown !== null && { shown: JSON.parse(shown) as Shown }),
     ...(intended !== null && { intended: JSON.parse(intended) as Shown }),
   }

@@ -4,7 +4,7 @@ import { quote, SottoError } from '../../../client/api/errors.ts'
 import { asStoreError, damaged, foreign } from './faults.ts'
 import type { SecretColumns } from './follows.ts'
 import { migrate, NEWEST_SCHEMA, schemaOf } from './migrate.ts'
-import { formatNumbers, hasNumber } from './numbers.ts'
+import { formatNumbers, hasNumber } from '../numbers.ts'
 import { APPLICATION_ID } from './schema.ts'
 
 /** How long the writer waits for a lock: only a program that is not part of Sotto can hold one. */
@@ -90,6 +90,24 @@ export function emptyLog(db: Database.Database): boolean {
   }
 }
 
+/**
+ * Checks the file of a store as `openWriter` does, without changing it; a server may be using it. Throws as that does.
+ * The numbers in the rows of an earlier schema are not checked: they are when it was migrated.
+ */
+export function inspect(path: string): void {
+  identify(path)
+  let db: Database.Database | undefined
+  try {
+    db = openReader(path)
+    checkPages(db)
+    if (schemaOf(db) === NEWEST_SCHEMA) checkNumbers(db)
+  } catch (error) {
+    throw asStoreError(error, 'open it', path)
+  } finally {
+    db?.close()
+  }
+}
+
 /** Refuses a file that is not a store, or one that this release does not know, without a write. */
 function identify(path: string): void {
   let db: Database.Database | undefined
@@ -105,12 +123,27 @@ function identify(path: string): void {
       )
     }
     if (schema < 1) throw damaged(path, 'it has no schema')
+    refuseCode(db)
   } catch (error) {
     if (error instanceof Database.SqliteError && error.code === 'SQLITE_NOTADB') throw foreign(path)
     throw asStoreError(error, 'open it', path)
   } finally {
     db?.close()
   }
+}
+
+/**
+ * Refuses a store that acts by itself. Somebody who wrote to the file once could have it keep what is removed, or lose
+ * what is kept at a time of their choice, and backups would carry that on under our seal.
+ */
+function refuseCode(db: Database.Database): void {
+  const found = db
+    .prepare<[], { type: string; name: string }>(
+      "SELECT type, name FROM sqlite_schema WHERE type IN ('trigger', 'view') LIMIT 1",
+    )
+    .get()
+  if (found)
+    throw damaged(db.name, `it has the ${found.type} ${quote(found.name)}, not of Sotto's making`)
 }
 
 function checkPages(db: Database.Database): void {

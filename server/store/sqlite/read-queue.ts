@@ -74,6 +74,8 @@ export class ReadQueue extends ThreadQueue<readonly ReadAnswer[]> {
     return new Promise((resolve, reject) => {
       const late = (error: SottoError): void => {
         this.#waiting.delete(id)
+        // Others wait for their walks after it.
+        this.post({ over: id })
         reject(error)
       }
       const alarm = this.alarm(() => attemptedRead(verb, args), late, waitMs)
@@ -94,12 +96,15 @@ export class ReadQueue extends ThreadQueue<readonly ReadAnswer[]> {
   }
 
   #take(answer: ReadAnswer): void {
+    const hasMore = 'slice' in answer && !answer.last
+    // Also where it is not waited for any more: other walks are.
+    if (hasMore) setImmediate(() => this.post('more'))
     const waiting = this.#waiting.get(answer.id)
     if (!waiting) return
     const { rows, resolve, reject, alarm } = waiting
     if ('slice' in answer) {
       rows.push(...answer.slice)
-      if (!answer.last) {
+      if (hasMore) {
         alarm.refresh()
         return
       }

@@ -19,6 +19,10 @@ class Reading {
   #reader: Reader | undefined
   /** The last of the walks, which run one after another. */
   #walking: Promise<void> = Promise.resolve()
+  /** The walks that somebody waits for. */
+  readonly #wanted = new Set<number>()
+  /** Called when the latest slice was taken. */
+  #taken = (): void => {}
 
   constructor(path: string, send: (answers: readonly ReadAnswer[]) => void) {
     this.#path = path
@@ -29,10 +33,21 @@ class Reading {
   run(ops: readonly ReadOp[]): void {
     const answers = ops.flatMap((op) => {
       if (!isWalk(op.verb)) return [this.#lookUp(op)]
+      this.#wanted.add(op.id)
       this.#walking = this.#walking.then(() => this.#walk(op))
       return []
     })
     if (answers.length > 0) this.#send(answers)
+  }
+
+  /** Sends the next slice: they would all be taken at once otherwise, which delays everybody else there. */
+  more(): void {
+    this.#taken()
+  }
+
+  /** Nobody waits for the walk `id` any more. */
+  forget(id: number): void {
+    this.#wanted.delete(id)
   }
 
   async close(): Promise<void> {
@@ -50,17 +65,21 @@ class Reading {
   }
 
   async #walk(op: ReadOp): Promise<void> {
+    const { id, verb, args } = op
+    if (!this.#wanted.has(id)) return
     try {
-      const { id, verb, args } = op
-      const slices = this.#open().walk(verb as Walk, ...(args as Asked<Walk>))
-      for (let step = slices.next(); !step.done; ) {
+      using slices = this.#open().walk(verb as Walk, ...(args as Asked<Walk>))
+      for (let step = slices.next(); !step.done && this.#wanted.has(id); ) {
         const slice = step.value
         step = slices.next()
+        const taken = new Promise<void>((resolve) => (this.#taken = resolve))
         this.#send([{ id, slice, last: step.done === true }])
-        await nextTurn()
+        await (step.done ? nextTurn() : taken)
       }
     } catch (error) {
       this.#send([this.#failed(op, error)])
+    } finally {
+      this.#wanted.delete(id)
     }
   }
 
@@ -79,7 +98,9 @@ function start(): void {
   const { path } = workerData as ReaderData
   const reading = new Reading(path, (answers) => port.postMessage(answers))
   port.on('message', (message: ToReader) => {
-    if (message === 'close') void reading.close().finally(() => port.close())
+    if (message === 'more') reading.more()
+    else if (message === 'close') void reading.close().finally(() => port.close())
+    else if ('over' in message) reading.forget(message.over)
     else reading.run(message)
   })
 }

@@ -1,19 +1,20 @@
 /** Makes the copy of a store the store again: numbers that may have been given since are skipped. */
 import Database from 'better-sqlite3'
 import { MAX_VERSION } from '../../../client/api/types.ts'
-import type { AuditMark, Restored, SecretState } from '../contract.ts'
+import type { AuditMark, Restored, SecretState, StoredStanding } from '../contract.ts'
 import { asStoreError } from './faults.ts'
 import type { SecretColumns } from './follows.ts'
-import { parseNumbers } from './numbers.ts'
+import { headOf } from './head.ts'
+import { parseNumbers } from '../numbers.ts'
 import { configureWriter } from './open.ts'
 
 /** What changes in the copy. */
 export interface Revival {
   /** The record of the restore, which the store remembers. */
   readonly mark: AuditMark
-  /** The revision that the restore is. */
-  readonly revision: number
   readonly restored: Restored
+  /** What the store is from then on. */
+  readonly standing: StoredStanding
   /** How many numbers of each name are skipped. */
   readonly skip: number
   /** Numbers that were given since, the highest for each name, names unknown to the copy among them. */
@@ -25,6 +26,7 @@ export interface Revival {
 interface Row extends SecretColumns {
   readonly id: number
   readonly name: string
+  readonly settings: Uint8Array
 }
 
 const PAGE_ROWS = 1000
@@ -48,16 +50,19 @@ export function reviveStore(path: string, revival: Revival): void {
   }
 }
 
-function revive(db: Database.Database, { mark, revision, restored, ...how }: Revival): void {
+function revive(db: Database.Database, { mark, restored, standing, ...how }: Revival): void {
+  const { revision } = restored
   raise(db, how)
   const insert = db.prepare(`
-    INSERT INTO restore (revision, audit_id, audit_hash, backup, taken_at, taken_revision, floor, by, at)
-    VALUES (:revision, :id, :hash, :backup, :takenAt, :takenRevision, :floor, :by, :at)`)
-  insert.run({ revision, ...mark, ...restored })
-  const update = db.prepare(
-    'UPDATE meta SET revision = :revision, audit_id = :id, audit_hash = :hash',
-  )
-  update.run({ revision, ...mark })
+    INSERT INTO restore (revision, audit_id, audit_hash, backup, taken_at, taken_revision, floor, by, at,
+      branch, former)
+    VALUES (:revision, :id, :hash, :backup, :takenAt, :takenRevision, :floor, :by, :at,
+      :branch, :former)`)
+  insert.run({ ...mark, ...restored })
+  const update = db.prepare(`
+    UPDATE meta SET revision = :revision, audit_id = :id, audit_hash = :hash, branch = :branch`)
+  update.run({ revision, ...mark, branch: restored.branch })
+  headOf(db).signStore(standing)
 }
 
 type Raise = Pick<Revival, 'skip' | 'given' | 'mac'>
@@ -65,7 +70,7 @@ type Raise = Pick<Revival, 'skip' | 'given' | 'mac'>
 function raise(db: Database.Database, { skip, given, mac }: Raise): void {
   const unknown = new Map(given)
   const page = db.prepare<[number], Row>(`
-    SELECT id, name, incarnation, active, highest, versions, removed FROM secret
+    SELECT id, name, incarnation, active, highest, versions, removed, settings FROM secret
     WHERE id > ? ORDER BY id LIMIT ${PAGE_ROWS}`)
   const update = db.prepare('UPDATE secret SET highest = ?, mac = ? WHERE id = ?')
   for (let rows = page.all(0); rows.length > 0; rows = page.all(rows.at(-1)?.id ?? 0)) {

@@ -2,9 +2,80 @@
  * The tables of a store, as its migrations make them. Rows live in rowid tables: without a rowid, values in
  * overflow pages make a put slower the more secrets there are.
  */
+import { NO_BRANCH } from '../branch.ts'
 
 /** Marks the file as a Sotto store, in SQLite's header: "SOTO" in ASCII. */
 export const APPLICATION_ID = 0x534f544f
+
+/** Part of 8: which branch this store is, where it ran last, and MACs over what is not a secret's own. */
+const branches = `
+ALTER TABLE meta ADD COLUMN branch TEXT NOT NULL DEFAULT '${NO_BRANCH}';  -- given at init and at each restore
+ALTER TABLE meta ADD COLUMN adopted INTEGER NOT NULL DEFAULT 1 CHECK (adopted IN (0, 1));
+ALTER TABLE meta ADD COLUMN starts INTEGER NOT NULL DEFAULT 0;  -- of servers, so far
+ALTER TABLE meta ADD COLUMN host TEXT NOT NULL DEFAULT '';      -- where the last of them was; '' for none yet
+ALTER TABLE meta ADD COLUMN macs_from INTEGER;  -- from this audit record on each batch has a MAC; NULL before
+ALTER TABLE meta ADD COLUMN mac BLOB;             -- of what the store is and how it came back, by the service; NULL until its first opening
+ALTER TABLE meta ADD COLUMN checked INTEGER NOT NULL DEFAULT 0;  -- the revision up to which all changes were verified
+ALTER TABLE meta ADD COLUMN checked_digest BLOB;                 -- of the rows of these, under the MAC
+ALTER TABLE restore ADD COLUMN branch TEXT NOT NULL DEFAULT '${NO_BRANCH}';  -- that it began
+`
+
+/** Part of 8: which branch a restore continued, and the starts that are this store's own. */
+const formerBranches = `
+ALTER TABLE restore ADD COLUMN former TEXT NOT NULL DEFAULT '${NO_BRANCH}';
+
+-- What a server that finds the claim of a start in a backend holds it against. The audit log may be moved away.
+CREATE TABLE start (
+  number INTEGER PRIMARY KEY,
+  record TEXT NOT NULL UNIQUE  -- the id and the hash of its audit record
+) STRICT;
+`
+
+/** Part of 8: each change has a MAC. */
+const changeMacs = `
+-- Of the change of this revision, whichever table has it.
+CREATE TABLE change_mac (
+  revision INTEGER PRIMARY KEY,
+  state BLOB,  -- a digest of what it led to; NULL where that is not told
+  mac BLOB     -- by the service, of the change and the digest; NULL in one of before there were any
+) STRICT;
+`
+
+/** Part of 8: what a secret is set to. */
+const settings = `
+ALTER TABLE secret ADD COLUMN settings BLOB NOT NULL DEFAULT x'';  -- canonical bytes, under the MAC
+`
+
+/** Part of 8: the root key can be replaced, and some keys outlive it. */
+const lastingKeys = `
+-- Keys that outlive the root key, each sealed under it. A purpose without a row has a key that the root key gives.
+CREATE TABLE lasting_key (
+  purpose TEXT NOT NULL,
+  number INTEGER NOT NULL CHECK (number >= 1),  -- that of the root key which it was made with
+  created_at TEXT NOT NULL,
+  sealed BLOB NOT NULL,
+  PRIMARY KEY (purpose, number)
+) STRICT;
+
+-- What else is known of the root key: exactly one row.
+CREATE TABLE root_key (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  number INTEGER NOT NULL CHECK (number >= 1),
+  previous BLOB  -- the sealed key of MACs that the root key before gave; NULL once all are replaced
+) STRICT;
+INSERT INTO root_key (one, number) VALUES (1, 1);
+
+-- One row for each committed change of the root key; its revision is one of the store, as in change.
+CREATE TABLE root_change (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the durable record of the intent
+  audit_hash TEXT NOT NULL,
+  verb TEXT NOT NULL CHECK (verb IN ('rotate', 'settle')),
+  number INTEGER NOT NULL,           -- of the root key from then on
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+`
 
 /**
  * Migration n is at index n - 1. One that was released is never edited. Times are UTC text, `by` is a
@@ -259,5 +330,40 @@ INSERT INTO stale_copy SELECT backend, secret, leaves FROM mirrored WHERE leaves
 ALTER TABLE mirrored DROP COLUMN leaves;
 -- The scope had that setting, too; a different scope would have everything looked at again.
 UPDATE mirror SET scope = coalesce(json_extract(scope, '$[0]'), scope) WHERE json_valid(scope);
+`,
+
+  // 8: the root key can be replaced; restores begin branches; what is told of store and changes is authenticated.
+  [lastingKeys, branches, formerBranches, changeMacs, settings].join(''),
+
+  // 9: the store may keep a value besides the reference to it.
+  `
+-- The sealed value, while a backend keeps it too; the data key of it is in the reference, so that whatever is
+-- done to the wrap of that is done to both.
+ALTER TABLE version ADD COLUMN kept BLOB CHECK (kept IS NULL OR backend IS NOT NULL);
+CREATE INDEX version_kept ON version (secret) WHERE kept IS NOT NULL;
+`,
+
+  // 10: rotations of secrets, and how far each is.
+  `
+CREATE TABLE rotation (
+  id INTEGER PRIMARY KEY CHECK (id >= 1),  -- never given again: rotation_change has all that were
+  name TEXT NOT NULL UNIQUE,
+  config TEXT NOT NULL,  -- JSON, without credentials
+  state TEXT NOT NULL,   -- JSON: how far its run is
+  created_at TEXT NOT NULL,
+  mac BLOB NOT NULL      -- of the columns above, by the service
+) STRICT;
+
+-- One row for each committed change of the rotations; its revision is one of the store, as in change.
+CREATE TABLE rotation_change (
+  revision INTEGER PRIMARY KEY,
+  audit_id INTEGER NOT NULL UNIQUE,  -- the durable record of the intent
+  audit_hash TEXT NOT NULL,
+  verb TEXT NOT NULL CHECK (verb IN ('create', 'edit', 'delete')),
+  rotation INTEGER NOT NULL,
+  by TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+CREATE INDEX rotation_change_rotation ON rotation_change (rotation);
 `,
 ]

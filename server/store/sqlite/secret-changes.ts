@@ -6,7 +6,7 @@ import type { backendChanges } from './backend-changes.ts'
 import { Refusal } from './faults.ts'
 import { follows, type SecretColumns } from './follows.ts'
 import { type Head, stampOf } from './head.ts'
-import { formatNumbers } from './numbers.ts'
+import { formatNumbers } from '../numbers.ts'
 
 const appends = ({ next }: Change, { version }: SealedVersion): string =>
   `append version ${version} of ${quote(next.name)}`
@@ -24,6 +24,12 @@ export const secretWords = {
   rehome: ({ next }: Change) => `move ${quote(next.name)}`,
 }
 
+/** The columns of a secret that a change sets. */
+interface NextColumns extends SecretColumns {
+  readonly settings: Uint8Array
+  readonly mac: Uint8Array
+}
+
 type Backends = ReturnType<typeof backendChanges>
 
 interface StoredSecret extends SecretColumns {
@@ -35,12 +41,12 @@ interface StoredSecret extends SecretColumns {
 export function secretChanges(db: Database, head: Head, backends: Backends) {
   const find = db.prepare<[string], StoredSecret>(`
     SELECT id, incarnation, active, highest, versions, removed, mac FROM secret WHERE name = ?`)
-  const insertSecret = db.prepare<[SecretColumns & { name: string; mac: Uint8Array }]>(`
-    INSERT INTO secret (name, incarnation, active, highest, versions, removed, mac)
-    VALUES (:name, :incarnation, :active, :highest, :versions, :removed, :mac)`)
-  const updateSecret = db.prepare<[SecretColumns & { id: number; mac: Uint8Array }]>(`
+  const insertSecret = db.prepare<[NextColumns & { name: string }]>(`
+    INSERT INTO secret (name, incarnation, active, highest, versions, removed, settings, mac)
+    VALUES (:name, :incarnation, :active, :highest, :versions, :removed, :settings, :mac)`)
+  const updateSecret = db.prepare<[NextColumns & { id: number }]>(`
     UPDATE secret SET incarnation = :incarnation, active = :active, highest = :highest,
-      versions = :versions, removed = :removed, mac = :mac
+      versions = :versions, removed = :removed, settings = :settings, mac = :mac
     WHERE id = :id`)
   const insertChange = db.prepare<[Record<string, unknown>]>(`
     INSERT INTO change (revision, audit_id, audit_hash, verb, secret, incarnation, version, by, at)
@@ -56,9 +62,9 @@ export function secretChanges(db: Database, head: Head, backends: Backends) {
       wrapped_key = :wrappedKey, sealed = :sealed, backend = :backend
     WHERE secret = :secret AND number = :version AND incarnation = :incarnation
       AND removed = added`)
-  const moveVersion = db.prepare<[VersionColumns]>(`
+  const moveVersion = db.prepare<[VersionColumns & { keeps: number }]>(`
     UPDATE version SET key_id = :keyId, wrapped_key = :wrappedKey, sealed = :sealed,
-      backend = :backend
+      backend = :backend, kept = iif(:keeps, iif(backend IS NULL, sealed, kept), NULL)
     WHERE secret = :secret AND number = :version AND removed IS NULL`)
   const kept = db.prepare<[number], Kept>(`
     SELECT number AS version, incarnation, backend FROM version
@@ -69,16 +75,13 @@ export function secretChanges(db: Database, head: Head, backends: Backends) {
     )
     .pluck()
   const erase = `UPDATE version SET removed = ?, key_id = NULL, wrapped_key = NULL, sealed = NULL,
-      backend = NULL
+      backend = NULL, kept = NULL
     WHERE secret = ? AND removed IS NULL`
   const eraseVersion = db.prepare<[number, number, number]>(`${erase} AND number = ?`)
   const eraseAll = db.prepare<[number, number]>(erase)
 
   /** Returns the id of the row. */
-  function setSecret(
-    id: number | undefined,
-    row: SecretColumns & { readonly name: string; readonly mac: Uint8Array },
-  ): number {
+  function setSecret(id: number | undefined, row: NextColumns & { readonly name: string }): number {
     if (id === undefined) return Number(insertSecret.run(row).lastInsertRowid)
     updateSecret.run({ id, ...row })
     return id
@@ -106,7 +109,7 @@ export function secretChanges(db: Database, head: Head, backends: Backends) {
     setVersions: (placed: Placed, stored: StoredSecret | undefined) => void = () => {},
   ): number {
     const { expected } = given
-    const { name, mac, versions, removed, ...numbers } = given.next
+    const { name, mac, versions, removed, settings = new Uint8Array(), ...numbers } = given.next
     const next: SecretColumns = {
       ...numbers,
       versions: formatNumbers(versions),
@@ -119,7 +122,7 @@ export function secretChanges(db: Database, head: Head, backends: Backends) {
       throw new Refusal('internal', 'it does not fit the stored state')
     }
     return head.advance(given, (revision) => {
-      const secret = setSecret(stored?.id, { ...next, name, mac })
+      const secret = setSecret(stored?.id, { ...next, name, settings, mac })
       const placed = { secret, revision, incarnation: next.incarnation }
       insertChange.run({ ...placed, ...stampOf(given), verb, version })
       setVersions(placed, stored)
@@ -172,9 +175,11 @@ export function secretChanges(db: Database, head: Head, backends: Backends) {
         const isWhole =
           formatNumbers(moved.map(({ version }) => version)) === formatNumbers(given.next.versions)
         if (!isWhole || moved.some(({ backend }) => backend !== home)) throw misfit()
-        if (source.some(({ backend }) => backend === home)) throw misfit()
-        for (const version of moved) moveVersion.run(columnsOf(version, placed))
-        for (const each of source) backends.leave({ ...each, secret }, keepSource)
+        const left = source.filter(({ backend }) => backend !== home)
+        // From one backend to another, what the store keeps besides is not the source.
+        const keeps = home !== undefined && (keepSource || left.length > 0) ? 1 : 0
+        for (const version of moved) moveVersion.run({ ...columnsOf(version, placed), keeps })
+        for (const each of left) backends.leave({ ...each, secret }, keepSource)
         if (home !== undefined) backends.settleAll(home, secret)
       }),
   }
@@ -183,9 +188,11 @@ export function secretChanges(db: Database, head: Head, backends: Backends) {
 /** A version that is kept in a backend. */
 type Kept = Omit<Orphan, 'name'>
 
-type VersionColumns = Omit<SealedVersion, 'backend'> & Placed & { readonly backend: number | null }
+type VersionColumns = Omit<SealedVersion, 'backend' | 'kept'> &
+  Placed & { readonly backend: number | null }
 
-function columnsOf(version: SealedVersion, placed: Placed): VersionColumns {
+function columnsOf(given: SealedVersion, placed: Placed): VersionColumns {
+  const { kept: _kept, ...version } = given
   return { ...placed, ...version, backend: version.backend ?? null }
 }
 

@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { SottoError } from '../../../client/api/errors.ts'
 import type { Snapshot, SnapshotOptions } from '../contract.ts'
 import { type Copied, type CopierData, type FromCopier } from './messages.ts'
+import { systemError } from '../../../client/platform/system-error.ts'
 import { fromPlain, threadScript } from '../../platform/thread.ts'
 
 /** A copy without progress for so long is given up. */
@@ -57,9 +58,7 @@ async function copyStore(file: string, signal: AbortSignal, progress: Progress):
     return { path, bytes: size, ...copied, [Symbol.asyncDispose]: remove }
   } catch (error) {
     await remove().catch(() => {})
-    if (error instanceof SottoError) throw error
-    const message = `Cannot copy the store "${file}": ${String(error)}`
-    throw new SottoError('local', message, { cause: error })
+    throw systemError(error, 'copy the store', file)
   }
 }
 

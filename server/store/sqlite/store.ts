@@ -3,12 +3,14 @@ import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
 import { SottoError } from '../../../client/api/errors.ts'
+import { isAbsent, systemError } from '../../../client/platform/system-error.ts'
 import { threadScript } from '../../platform/thread.ts'
 import type { Snapshot, SnapshotOptions, Store, StoreIdentity } from '../contract.ts'
 import { type StoreMetrics, storeMetrics } from '../metrics.ts'
 import { asStoreError, foreign } from './faults.ts'
 import type { WriterData } from './messages.ts'
-import { ReadQueue, readsOf } from './read-queue.ts'
+import { inspect } from './open.ts'
+import { ReadQueue, type Reads, readsOf } from './read-queue.ts'
 import type { ReaderData } from './reader-thread.ts'
 import { removeOrphans, Snapshots } from './snapshot.ts'
 import { WriteQueue, writesOf } from './write-queue.ts'
@@ -37,6 +39,9 @@ const readerScript = threadScript('server/store/sqlite/reader-thread')
 
 /** Rows pass through these threads and are not kept: more room for what dies young only grows the process. */
 const threadLimits = { maxYoungGenerationSizeMb: 2 }
+
+/** How long a verb waits where no request does. */
+const READ_MS = 60_000
 
 const startWorker = (script: URL, options: WorkerOptions): Worker => new Worker(script, options)
 
@@ -70,6 +75,29 @@ export async function openStore(path: string, options: OpenOptions = {}): Promis
   } catch (error) {
     await reads.close()
     await queue.close()
+    throw asStoreError(error, 'open it', file)
+  }
+}
+
+/** A store that is looked at alone. */
+export type StoreToRead = Reads & Pick<Store, 'identity' | 'close'>
+
+/**
+ * Opens the store at `path` for looking at it, and checks the whole file; a server may be using it. Nothing is changed,
+ * so that a store of an earlier release lacks what some verbs ask for. Throws as `openStore`.
+ */
+export async function openToRead(path: string): Promise<StoreToRead> {
+  const file = resolve(path)
+  await inodeOf(file)
+  inspect(file)
+  const data: ReaderData = { path: file }
+  const options = { env: {}, resourceLimits: threadLimits, workerData: data, name: 'store-reader' }
+  const reads = new ReadQueue(startWorker(readerScript, options), file, READ_MS)
+  try {
+    const identity = await reads.open(READ_MS)
+    return { ...readsOf(reads, () => {}), identity, close: () => reads.close() }
+  } catch (error) {
+    await reads.close()
     throw asStoreError(error, 'open it', file)
   }
 }
@@ -129,15 +157,14 @@ class SqliteStore {
 
 /** Names the file at `path` itself, whatever is moved there later. Throws `no_store` for none. */
 async function inodeOf(path: string): Promise<string> {
-  const found = await stat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => error)
-  if (found instanceof Error) {
-    const absent = found.code === 'ENOENT' || found.code === 'ENOTDIR'
-    throw absent
-      ? new SottoError('no_store', `Cannot open the store "${path}": there is no such file`, {
-          hint: 'Check the path and that the volume is mounted; a store that was lost comes from a backup. `sotto init` makes a new, empty one.',
-        })
-      : new SottoError('store_unavailable', `Cannot open the store "${path}": ${found.message}`)
-  }
+  const found = await stat(path, { bigint: true }).catch((error: unknown) => {
+    throw systemError(error, 'open the store', path, {
+      code: isAbsent(error) ? 'no_store' : 'store_unavailable',
+      ...(isAbsent(error) && {
+        hint: 'Check the path and that the volume is mounted; a store that was lost comes from a backup. `sotto init` makes a new, empty one.',
+      }),
+    })
+  })
   if (!found.isFile()) throw foreign(path)
   return `${found.dev}:${found.ino}`
 }

@@ -1,7 +1,7 @@
 /** What the queues before the threads of a store share: how a thread fails, is late, and ends. */
 import type { Worker } from 'node:worker_threads'
 import { SottoError } from '../../../client/api/errors.ts'
-import { orLate, processTimers } from '../../platform/timers.ts'
+import { orLate, processTimers } from '../../../client/platform/timers.ts'
 
 /** The queue before the thread `worker`, which works for the store at `path`. */
 export abstract class ThreadQueue<Answer> {

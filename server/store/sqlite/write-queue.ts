@@ -5,7 +5,7 @@
 import type { Worker } from 'node:worker_threads'
 import { asSottoError, quote, SottoError } from '../../../client/api/errors.ts'
 import { fromPlain } from '../../platform/thread.ts'
-import type { Change } from '../contract.ts'
+import type { Change, Sign, Store } from '../contract.ts'
 import type { StoreMetrics } from '../metrics.ts'
 import { attempted, changesSecret, type Given, type Outcome, type Verb, verbs } from './changes.ts'
 import type { FromWriter, Op, OpResult } from './messages.ts'
@@ -36,13 +36,22 @@ interface Waiting {
 export type Writes = { [V in Verb]: (...args: Given<V>) => Promise<Outcome<V>> }
 
 /** The verbs, which `queue` has the writer do. Changes that an intent announced are counted. */
-export function writesOf(queue: WriteQueue, { changes }: Pick<StoreMetrics, 'changes'>): Writes {
+export function writesOf(
+  queue: WriteQueue,
+  { changes }: Pick<StoreMetrics, 'changes'>,
+): Writes & Pick<Store, 'authenticate'> {
+  let sign: Sign | undefined
   const write = (verb: Verb) => {
     return async (...args: unknown[]): Promise<unknown> => {
       if (changesSecret(verb)) demandWellFormed(args[0] as Change)
       if (!isAnnounced(args)) return queue.submit(verb, args)
       try {
-        const value = await queue.submit(verb, args)
+        const [change, ...rest] = args
+        const found = sign?.(verb, args)
+        // What is signed at once keeps its place among changes.
+        const given = found instanceof Promise ? await found : found
+        const signed = { ...(change as object), ...given }
+        const value = await queue.submit(verb, [signed, ...rest])
         changes.with({ result: 'done' }).add()
         return value
       } catch (error) {
@@ -52,7 +61,9 @@ export function writesOf(queue: WriteQueue, { changes }: Pick<StoreMetrics, 'cha
       }
     }
   }
-  return Object.fromEntries(verbs.map((verb) => [verb, write(verb)])) as unknown as Writes
+  const authenticate = (by: Sign): void => void (sign = by)
+  const writes = Object.fromEntries(verbs.map((verb) => [verb, write(verb)])) as unknown as Writes
+  return { ...writes, authenticate }
 }
 
 /** Hands ops to the writer of the store at `path` and its answers to their callers. */

@@ -25,6 +25,8 @@ const erasing: ReadonlySet<Verb> = new Set<Verb>([
   'removeWrap',
   'replaceWrap',
   'eraseKey',
+  'rotateRoot',
+  'settleRoot',
 ])
 
 class Writer {

@@ -26,7 +26,8 @@ export async function tellSecrets(store: Store): Promise<ToldSecret[]> {
   const told: ToldSecret[] = []
   for (let page = await store.states(undefined); page.length > 0; ) {
     for (const { name, incarnation, active, versions, removed } of page) {
-      const history = await store.history(name)
+      const changes = await store.history(name)
+      const history = changes.map(({ state: _state, ...change }) => change)
       told.push({ name, incarnation, active, versions, removed, history })
     }
     page = await store.states(page.at(-1)?.name)

@@ -1,6 +1,6 @@
 /** The program as it is published, which starts sooner than its sources do. */
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, cpSync, mkdirSync, symlinkSync } from 'node:fs'
+import { copyFileSync, mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { ServerProcess } from './server.ts'
 
@@ -19,10 +19,9 @@ export async function build(directory: string): Promise<Program> {
   mkdirSync(directory)
   copyFileSync(join(top, 'package.json'), join(directory, 'package.json'))
   symlinkSync(join(top, 'node_modules'), join(directory, 'node_modules'))
-  execFileSync('npm', ['run', '-s', 'build'], { cwd: top, stdio: 'inherit' })
   const out = join(directory, 'dist')
-  // A copy, which stays the same when the program is built again.
-  cpSync(join(top, 'dist'), out, { recursive: true })
+  // Not into dist/, where another test may build at the same time. npm run knows where the tools are.
+  execFileSync('npm', ['run', '-s', 'build', '--', out], { cwd: top, stdio: 'inherit' })
   const program = {
     cli: join(out, 'cli/main.js'),
     env: { XDG_CACHE_HOME: join(directory, 'cache') },

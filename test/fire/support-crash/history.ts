@@ -29,22 +29,22 @@ export class History {
       answer: undefined,
     }
     this.calls.push(call)
-    const { method, ...body } = bodyOf(operation)
+    const { method } = operation
+    const body = bodyOf(operation)
     call.answer = await line.call(method, body)
     if (call.answer !== undefined) call.ended = this.#now++
     return call
   }
 }
 
-function bodyOf(operation: Call['operation']): { method: string } & Record<string, unknown> {
-  const { method } = operation
-  if (operation.method === 'list') return { method }
+/** The fields of the request for `operation`. */
+export function bodyOf(operation: Call['operation']): Readonly<Record<string, unknown>> {
+  if (operation.method === 'list') return {}
   const { name: Name } = operation
   if (operation.method === 'get') {
-    return { method, Name, Version: operation.version, UpdateIfChanged: operation.held === true }
+    return { Name, Version: operation.version, UpdateIfChanged: operation.held === true }
   }
   return {
-    method,
     Name,
     ...('version' in operation && { Version: operation.version }),
     ...('value' in operation && { Value: operation.value }),

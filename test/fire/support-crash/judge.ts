@@ -4,10 +4,11 @@
  * model at a moment between its call and itself, and every answer must have its record.
  */
 import assert from 'node:assert/strict'
-import type { AccessEntry, ChangeEntry } from '../../../audit/record.ts'
-import type { Call } from './history.ts'
+import type { AccessEntry, ChangeEntry, Stamp } from '../../../audit/record.ts'
+import { UNCOUNTED_BYTES } from '../../../server/http/exchange.ts'
+import { bodyOf, type Call } from './history.ts'
 import type { Commit, Evidence, StoredSecret } from './ledger.ts'
-import { sees } from './load.ts'
+import { mayAny, sees } from './load.ts'
 import { infoBody, type Operation, type State, step, unused } from './model.ts'
 
 /** What was seen, in numbers. */
@@ -227,6 +228,9 @@ function checkRecords(
       'request' in record ? [[record.request, record] as const] : [],
     ),
   )
+  const abandoned = new Set(
+    records.flatMap(({ record }) => (record.kind === 'abandoned' ? [record.of] : [])),
+  )
   let [unread, unrecorded] = [0, 0]
   for (const call of calls) {
     if (call.answer === undefined) continue
@@ -238,16 +242,16 @@ function checkRecords(
     const optional = gaveNothing(call) || (faults && revealsNothing(call))
     if (status === 304) assert.equal(record, undefined, 'a conditional get left a record')
     else if (record === undefined && optional) unrecorded++
-    else checkRecord(call, record as AccessEntry | ChangeEntry | undefined)
+    else checkRecord(call, record as (Stamp & (AccessEntry | ChangeEntry)) | undefined, abandoned)
   }
   const unanswered = calls.filter(({ answer }) => answer === undefined)
   for (const record of byRequest.values()) {
     if (record.kind !== 'access' && record.kind !== 'change') continue
     const at = unanswered.findIndex(
-      ({ from, operation }) =>
-        from === record.principal.ip &&
-        actionOf(operation) === record.action &&
-        ('name' in operation ? operation.name : undefined) === record.secret,
+      (call) =>
+        call.from === record.principal.ip &&
+        actionOf(call.operation) === record.action &&
+        nameOf(call) === record.secret,
     )
     assert.ok(at >= 0, `nobody asked for what record ${record.id} tells`)
     unanswered.splice(at, 1)
@@ -269,13 +273,17 @@ function revealsNothing({ operation, answer }: Call): boolean {
   return answer?.status !== 200 || !['get', 'put', 'create-version'].includes(operation.method)
 }
 
-function checkRecord(call: Call, record: AccessEntry | ChangeEntry | undefined): void {
+function checkRecord(
+  call: Call,
+  record: (Stamp & (AccessEntry | ChangeEntry)) | undefined,
+  abandoned: ReadonlySet<number>,
+): void {
   const { operation, from, answer } = call
   assert.ok(record, `${describe(call)} has no record`)
   const { status, body } = answer as NonNullable<typeof answer>
   assert.deepEqual(
     [record.principal.ip, record.action, record.secret],
-    [from, actionOf(operation), 'name' in operation ? operation.name : undefined],
+    [from, actionOf(operation), nameOf(call)],
     `the record of ${describe(call)} is another's`,
   )
   if (isValue(call)) {
@@ -288,6 +296,9 @@ function checkRecord(call: Call, record: AccessEntry | ChangeEntry | undefined):
   } else if (record.kind === 'access') {
     const results = resultsBy[status] ?? []
     assert.ok(results.includes(record.result), `${describe(call)} was recorded as ${record.result}`)
+  } else if (status === 409) {
+    // It was announced, and lost to one that came before it.
+    assert.ok(abandoned.has(record.id), `${describe(call)} was not recorded as abandoned`)
   } else {
     assert.equal(status, 200, `${describe(call)} was recorded as a change`)
   }
@@ -305,6 +316,13 @@ const resultsBy: Readonly<Record<number, readonly string[]>> = {
 
 function isValue({ operation, answer }: Call): boolean {
   return operation.method === 'get' && answer?.status === 200
+}
+
+/** The name on the record: a long request of a caller who has its action on no name is not decoded. */
+function nameOf({ operation, from }: Call): string | undefined {
+  if (!('name' in operation)) return undefined
+  const isLong = Buffer.byteLength(JSON.stringify(bodyOf(operation))) > UNCOUNTED_BYTES
+  return isLong && !mayAny(from, operation.method) ? undefined : operation.name
 }
 
 function actionOf({ method }: Call['operation']): string {

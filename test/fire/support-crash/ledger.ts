@@ -9,7 +9,7 @@ import type { Located } from '../../../audit/damage.ts'
 import { readLog } from '../../../audit/reader.ts'
 import type { ChangeEntry, Receipt, Stamp } from '../../../audit/record.ts'
 import { type VerifyReport, verifyLog } from '../../../audit/verify.ts'
-import { parseNumbers } from '../../../server/store/sqlite/numbers.ts'
+import { parseNumbers } from '../../../server/store/numbers.ts'
 
 /** A change that the store committed, with the record that announced it. */
 export interface Commit {

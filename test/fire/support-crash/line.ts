@@ -45,7 +45,7 @@ export class Line {
     if (this.#cut) return Promise.resolve(undefined)
     const text = Buffer.from(JSON.stringify(body))
     const head =
-      `POST /api/${method} HTTP/1.1\r\nHost: sotto.test\r\nContent-Type: application/json\r\n` +
+      `POST /api/${method} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
       `Sec-X-Tailscale-No-Browsers: setec\r\nContent-Length: ${text.length}\r\n\r\n`
     return new Promise((resolve) => {
       this.#waiting = resolve

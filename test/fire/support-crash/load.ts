@@ -38,6 +38,11 @@ export const tailnet: TailnetFile = {
   },
 }
 
+/** Whether the caller `from` may do what `method` does on some name. */
+export function mayAny(from: string, method: string): boolean {
+  return from !== '127.0.0.4' || ['get', 'info', 'list'].includes(method)
+}
+
 /** Whether the caller `from` may know of `name`. */
 export function sees(from: string, name: string): boolean {
   return from !== '127.0.0.4' || name.startsWith('prod/')

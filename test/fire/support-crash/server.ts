@@ -10,6 +10,8 @@ export interface SpawnOptions {
   readonly state: string
   /** The development tailnet's file; absent for the default tailnet. */
   readonly tailnet?: string
+  /** More arguments. */
+  readonly args?: readonly string[]
   /** A program with its arguments that runs the server, such as a tracer; absent for none. */
   readonly under?: readonly string[]
   /** Absent for the sources. */
@@ -22,8 +24,8 @@ export class ServerProcess extends TestProcess {
   readonly ready: Promise<number | undefined>
   readonly #state: string
 
-  constructor({ state, tailnet, under, program }: SpawnOptions) {
-    const args = ['--dev', '--listen', '127.0.0.1:0', '--state-dir', state]
+  constructor({ state, tailnet, args: more = [], under, program }: SpawnOptions) {
+    const args = ['--dev', '--listen', '127.0.0.1:0', '--state-dir', state, ...more]
     if (tailnet !== undefined) args.push('--tailnet', tailnet)
     const made = program && { main: program.cli, env: program.env }
     super(...serverCommand(args, { ...made, ...(under && { under }) }))

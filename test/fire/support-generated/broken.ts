@@ -10,7 +10,8 @@ export interface Broken {
   readonly ends: boolean
 }
 
-const head = 'Host: x\r\nContent-Type: application/json\r\nSec-X-Tailscale-No-Browsers: setec\r\n'
+const head =
+  'Host: localhost\r\nContent-Type: application/json\r\nSec-X-Tailscale-No-Browsers: setec\r\n'
 const body = '{"Name":"x"}'
 
 /** Bytes that are no request. `good` is one. */

@@ -11,7 +11,7 @@ const { badRequest, invalidName, invalidVersion } = refusals
 /** Spoils the head of a request. */
 export function spoilHead(random: Random, draft: Draft): void {
   // Before HTTP/1.1 no host had to be named.
-  switch (random.below(draft.protocol === 'HTTP/1.0' ? 4 : 5)) {
+  switch (random.below(draft.protocol === 'HTTP/1.0' ? 5 : 6)) {
     case 0:
       draft.method = random.pick(otherMethods)
       draft.fail('method', refusals.notPost)
@@ -29,6 +29,11 @@ export function spoilHead(random: Random, draft: Draft): void {
         ? `/${Array.from({ length: random.below(30) }, () => random.pick(pathCharacters)).join('')}!`
         : random.pick(wrongTargets)
       draft.fail('path', refusals.noMethod)
+      break
+    case 4:
+      if (random.chance(0.5)) draft.host = random.pick(wrongHosts)
+      else draft.target = `http://other.test${draft.target}`
+      draft.fail('host', refusals.wrongHost)
       break
     default:
       draft.host = undefined
@@ -110,8 +115,7 @@ const wrongTypes: readonly (readonly string[])[] = [
   ['Content-Type:'],
   ['Content-Type: text/plain'],
   ['Content-Type: text/plain', json],
-  ['Content-Type: Application/JSON'],
-  [`${json};`],
+  [`${json}; charset`],
   [`${json}; charset=latin1`],
   [`${json}, text/plain`],
   ['Content-Type: application/x-www-form-urlencoded'],
@@ -149,7 +153,15 @@ const wrongTargets = [
   '/%zz',
   '/metrics',
   `/${'a'.repeat(5000)}`,
-  'http://sotto.test/api/none',
+  'http://localhost/api/none',
+]
+
+/** Names of others, as a page has whose name leads to the server. */
+const wrongHosts = [
+  'Host: other.test',
+  'Host: localhost.other.test:80',
+  'Host: localhost:x',
+  'Host:',
 ]
 
 const pathCharacters = ['a', 'api', '/', '..', '.', '%41', '%', ';', '=', ':', '@', '~', "'", '[']

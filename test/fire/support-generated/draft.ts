@@ -25,6 +25,7 @@ export const refusals = {
   unidentified: text(500, 'unable to identify caller'),
   notFound: text(404, 'not found'),
   noMethod: text(404, 'no such method'),
+  wrongHost: text(421, 'this server does not have that name'),
   invalidName: text(400, 'invalid secret name'),
   invalidVersion: text(400, 'invalid version, please specify a version > 0'),
   versionSet: text(412, 'version already set'),
@@ -42,7 +43,7 @@ export class Draft {
   method = 'POST'
   target: string
   protocol = 'HTTP/1.1'
-  host: string | undefined = 'Host: sotto.test'
+  host: string | undefined = 'Host: localhost'
   types: string[] = ['Content-Type: application/json']
   guards: string[] = ['Sec-X-Tailscale-No-Browsers: setec']
   /** Header lines that should make no difference. */

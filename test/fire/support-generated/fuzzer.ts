@@ -1,4 +1,5 @@
 /** One caller on one connection after another: sends what is made up and judges each answer. */
+import { UNCOUNTED_BYTES } from '../../../server/http/exchange.ts'
 import { RawConnection, type RawAnswer } from '../../http/raw.ts'
 import { Random } from '../support-crash/random.ts'
 import { broken, mutated } from './broken.ts'
@@ -36,7 +37,7 @@ export interface FuzzerOptions {
 const PATIENCE_MS = 15_000
 
 /** Statuses that bytes changed at random may meet. */
-const mutantStatuses = new Set([100, 200, 304, 400, 403, 404, 408, 412, 413, 431])
+const mutantStatuses = new Set([100, 200, 304, 400, 403, 404, 408, 412, 413, 421, 431])
 
 /** Requests that are sent ahead of their answers, at most. */
 const AHEAD = 12
@@ -128,11 +129,11 @@ export class Fuzzer {
       case 'spoiledBody':
       case 'spoiledHead':
       case 'largeHead': {
-        const draft = this.#asCaller(spelled(random, anyCall(random, this.#secrets.folder)))
+        const draft = spelled(random, anyCall(random, this.#secrets.folder))
         if (kind === 'largeHead') largeHead(random, draft)
         else if (kind === 'spoiledHead') spoilHead(random, draft)
         if (kind === 'spoiledBody' || random.chance(0.2)) spoilBody(random, draft)
-        return draft
+        return this.#asCaller(draft)
       }
       case 'largeBody':
         if (taken.size > 0) break
@@ -156,9 +157,12 @@ export class Fuzzer {
     return this.#options.kind === 'stranger' ? refusals.unidentified : refusals.denied
   }
 
-  /** The draft as it fares with this caller: nobody knows a stranger. */
+  /** The draft as it fares with this caller: nobody knows a stranger, and what is long is decoded for rights only. */
   #asCaller(draft: Draft): Draft {
-    return this.#options.kind === 'stranger' ? draft.fail('caller', refusals.unidentified) : draft
+    const { kind } = this.#options
+    const isRefused =
+      kind === 'stranger' || (kind === 'powerless' && draft.body.length > UNCOUNTED_BYTES)
+    return isRefused ? draft.fail('caller', this.#denial()) : draft
   }
 
   /** Sends `drafts` at once and judges their answers. */

@@ -106,7 +106,8 @@ export class Secrets {
     const { name } = operation
     const state = this.#states.get(name) ?? unused
     const { outcome, next } = step(state, operation)
-    if (operation.method === 'put' && next.highest > HIGHEST) {
+    // Whatever the value is: who guesses at the latest leaves no version here.
+    if (operation.method === 'put' && state.highest >= HIGHEST) {
       return { operation, verdict: refusals.exhausted }
     }
     if (next !== state) this.#states.set(name, next)

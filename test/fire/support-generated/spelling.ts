@@ -38,7 +38,8 @@ function dress(random: Random, draft: Draft): void {
       draft.target = random.pick([
         `${path}?`,
         `${path}?Name=other&%zz`,
-        `http://other.test${path}`,
+        `http://localhost:1${path}`,
+        `https://[::1]${path}`,
         `/api/../api${path.slice(4)}`,
         path.replace(/t/, '%74'),
       ])
@@ -52,6 +53,8 @@ function dress(random: Random, draft: Draft): void {
           'content-type:application/json',
           'CONTENT-TYPE: \t application/json \t',
           'Content-Type: application/json; charset=utf-8',
+          'Content-Type: Application/JSON;charset="UTF-8"',
+          'Content-Type: application/json;',
         ]),
       ]
       break
@@ -64,7 +67,7 @@ function dress(random: Random, draft: Draft): void {
       ]
       break
     case 4:
-      draft.host = random.pick(['Host:', 'host: evil.example:99999', 'Host: [::1'])
+      draft.host = random.pick(['host: LOCALHOST:99999', 'Host: 192.0.2.1', 'Host: [::1]'])
       break
     case 5:
       draft.protocol = 'HTTP/1.0'

@@ -25,8 +25,8 @@ export interface Answered {
   readonly body: string
 }
 
-/** What becomes of a request: `pass` it on, `lose` its answer, or answer for OpenBao. */
-type Fate = 'pass' | 'lose' | Answered
+/** What becomes of a request: `pass` it on, `lose` its answer, let it `hang` unanswered, or answer for OpenBao. */
+type Fate = 'pass' | 'lose' | 'hang' | Answered
 
 /** What stands between. */
 export interface Between extends AsyncDisposable {
@@ -51,6 +51,7 @@ export async function between(target: string): Promise<Between> {
     const passing = { method, path, headers }
     self.seen.push(passing)
     const fate = self.fate(passing)
+    if (fate === 'hang') return
     if (typeof fate === 'object') {
       outgoing.writeHead(fate.status, { 'content-type': 'application/json', ...fate.headers })
       outgoing.end(fate.body)

@@ -2,9 +2,14 @@ import type { Backend } from '../../../server/backends/contract.ts'
 import { backendContract } from '../../contract/backend.ts'
 import { startOpenBao } from '../../support/openbao.ts'
 import { describeWith } from '../../support/peers.ts'
-import { backendOn, leafPath, prepare, projectionPath } from './fixture.ts'
+import { ownerOf } from '../../support/memory-backend.ts'
+import { backendOn, leafPath, prepare, projectionPath, store } from './fixture.ts'
 
 const otherStore = 'ffeeddccbbaa99887766554433221100'
+const { branch: first } = ownerOf(store)
+const next = 'c'.repeat(16)
+
+type Six = [Backend, Backend, Backend, Backend, Backend, Backend]
 
 describeWith(['bao'], 'a KV engine of OpenBao', () => {
   for (const storage of ['memory', 'raft'] as const) {
@@ -15,13 +20,19 @@ describeWith(['bao'], 'a KV engine of OpenBao', () => {
         const open: Backend[] = await Promise.all([
           backendOn(bao, { policy }),
           backendOn(bao, { policy }),
-          backendOn(bao, { policy, storeId: otherStore }),
+          backendOn(bao, { policy, owner: ownerOf(otherStore) }),
+          backendOn(bao, { policy, owner: ownerOf(store, { backend: 2 }) }),
+          backendOn(bao, { policy, owner: ownerOf(store, { branch: next, former: [first] }) }),
+          backendOn(bao, { policy, owner: ownerOf(store, { branch: 'd'.repeat(16) }) }),
         ])
-        const [backend, again, other] = open as [Backend, Backend, Backend]
+        const [backend, again, other, sibling, successor, stray] = open as Six
         return {
           backend,
           again,
           other,
+          sibling,
+          successor,
+          stray,
           marks: policy === 'marking',
           takesBytes: 760 * 1024,
           secrets: [bao.rootToken],

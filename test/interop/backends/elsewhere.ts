@@ -7,9 +7,16 @@ import { Client } from '../../../client/client.ts'
 import type { OpenBao } from '../../support/openbao.ts'
 import { prepare } from './fixture.ts'
 
-/** What an operator of backends may do. */
+/** What an operator of backends may do who makes them the home of new secrets. */
 export const operatorRule = {
-  action: ['backends:view', 'backends:create', 'backends:edit', 'backends:delete', 'migrate'],
+  action: [
+    'backends:view',
+    'backends:create',
+    'backends:edit',
+    'backends:delete',
+    'migrate',
+    'get',
+  ],
   secret: ['*'],
 }
 
@@ -43,7 +50,8 @@ export async function allow(bao: OpenBao, directory: string): Promise<string[]> 
   })
   const file = join(directory, 'jwt')
   writeFileSync(file, `${signed}.${signature.toString('base64url')}`)
-  return ['--backend-origin', bao.url, '--backend-jwt-file', file]
+  const role = `${bao.url}/v1/auth/jwt/role/sotto`
+  return ['--backend-origin', bao.url, '--backend-jwt-file', file, '--backend-jwt-role', role]
 }
 
 /** A backend on `bao`, below the prefix `sotto/NAME`. */

@@ -1,4 +1,4 @@
-/** What can go wrong with a KV engine, each by its name; the numbers are those of docs/backends.md. */
+/** What can go wrong with a KV engine, numbered. */
 import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { SottoError } from '../../../client/api/errors.ts'
@@ -16,6 +16,7 @@ import {
   prepare,
   projectionPath,
 } from './fixture.ts'
+import { ownerOf } from '../../support/memory-backend.ts'
 
 const value = Buffer.from('correct horse battery staple')
 
@@ -26,7 +27,7 @@ function leafOf(name: string, version = 1): { name: string; incarnation: number;
 function next(text: string, version = 1): NewProjection {
   return {
     content: contentOf(Buffer.from(text)),
-    mark: { incarnation: 1, version, fingerprint: 'f'.repeat(64) },
+    mark: { incarnation: 1, version, start: 1, fingerprint: 'f'.repeat(64) },
   }
 }
 
@@ -341,6 +342,13 @@ describeWith(['bao'], 'a KV engine in trouble', () => {
       const login = { method: 'token', token: { read: async () => token } } as const
       const backend = opened(await backendOn(bao, { mount, login }))
       expect(await failuresOfAll(backend)).toEqual(new Set(['backend_refused']))
+      const { message, hint } = await failureOf(backend.test())
+      expect(message).toContain(
+        mount === 'first'
+          ? 'a KV engine of version 1, where a write of'
+          : 'of the engine "transit"',
+      )
+      expect(hint).toContain('bao secrets enable -version=2 kv')
     }
     expect((await bao.call('GET', 'first/?list=true')).status).toBe(404)
   })
@@ -417,10 +425,10 @@ describeWith(['bao'], 'a KV engine in trouble', () => {
         'https://bao.example.com:8200',
         'http://localhost:8200',
       ]) {
-        const options = { address: { url }, login, origins: [bao.url], storeId: 'x' }
+        const options = { address: { url }, login, origins: [bao.url], owner: ownerOf('x') }
         expect(() => new OpenBaoBackend(options)).toThrow('does not allow it')
       }
-      const options = { address: { url: bao.url }, login, origins: [bao.url], storeId: 'x' }
+      const options = { address: { url: bao.url }, login, origins: [bao.url], owner: ownerOf('x') }
       for (const path of ['', '/', 'a/', '../x', 'a//b', 'a b', 'a?b']) {
         expect(() => new OpenBaoBackend({ ...options, mount: path })).toThrow('as the mount')
         expect(() => new OpenBaoBackend({ ...options, prefix: path })).toThrow('as the path prefix')
@@ -552,10 +560,11 @@ describeWith(['bao'], 'a KV engine in trouble', () => {
   })
 
   test('the policies are those of the documents, and marks take no more than one permission', () => {
-    expect(markingPolicy.replace(', "patch"', '')).toBe(leastPolicy)
-    for (const name of ['backends.md', 'mirror.md']) {
-      const text = readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8')
-      expect(text).toContain(leastPolicy)
-    }
+    const page = (name: string): string =>
+      readFileSync(new URL(`../../../docs/guides/${name}`, import.meta.url), 'utf8')
+    expect(page('openbao.md')).toContain(leastPolicy)
+    const marks = '"secret/metadata/sotto/*" {\n  capabilities = ["list", "delete"'
+    expect(leastPolicy.replace(marks, `${marks}, "patch"`)).toBe(markingPolicy)
+    expect(page('mirror.md')).toContain('`patch` on `secret/metadata/sotto/*`')
   })
 })

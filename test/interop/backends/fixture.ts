@@ -5,9 +5,13 @@ import {
 } from '../../../server/backends/openbao/backend.ts'
 import type { Leaf } from '../../../server/backends/contract.ts'
 import { pathOf } from '../../../server/backends/names.ts'
+import { ownerOf } from '../../support/memory-backend.ts'
 import type { CallOptions, OpenBao } from '../../support/openbao.ts'
 
-/** The least that a backend needs; docs/backends.md and docs/mirror.md have the same text. */
+/** The id of the store whose values the backends keep. */
+export const store = '00112233445566778899aabbccddeeff'
+
+/** The least that a backend needs; docs/guides/openbao.md has the same text. */
 export const leastPolicy = `path "secret/data/sotto/*" {
   capabilities = ["create", "read", "update"]
 }
@@ -49,7 +53,7 @@ export async function backendOn(
     address: { url: bao.url },
     login: { method: 'token', token: { read: async () => token } },
     origins: [bao.url],
-    storeId: '00112233445566778899aabbccddeeff',
+    owner: ownerOf(store),
     ...rest,
   })
 }

@@ -147,6 +147,24 @@ for (const policy of ['least', 'marking'] as const) {
       expect(await sync()).toMatchObject({ LastMessage: 'vault: 1 looked at, 0 written' })
     })
 
+    test('R11: what someone else made among ours is reported and left', async () => {
+      const client = service.client()
+      await client.put('prod/a', bytes('one'))
+      await setUp()
+      await sync()
+      const paths = ['other', 'prod/a/b', 'prod/=zz']
+      for (const path of paths) {
+        await bao.must('POST', `${mount}/data/sotto/active/${path}`, { data: { by: 'hand' } })
+      }
+      expect(await sync()).toMatchObject({
+        LastMessage: 'vault: 1 looked at, 0 written, 3 beside them made there by someone else',
+      })
+      const [status] = await client.operate('mirror-status', {})
+      expect(status?.Foreign?.Count).toBe(3)
+      expect(status?.Foreign?.Paths.toSorted()).toEqual(paths.toSorted())
+      for (const path of paths) await bao.must('GET', `${mount}/data/sotto/active/${path}`)
+    })
+
     test('what someone else made there is never touched, nor what stands beside it', async () => {
       const client = service.client()
       await client.put('prod/a', bytes('one'))

@@ -2,18 +2,20 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { OperationRequest } from '../../../client/api/operations.ts'
+import { readServerConfig } from '../../../server/config/config.ts'
 import { hostileNames } from '../../contract/backend.ts'
 import { type OpenBao, startOpenBao } from '../../support/openbao.ts'
 import { describeWith } from '../../support/peers.ts'
 import { bytes, type Service, startService } from '../../support/service.ts'
 import { temporaryDirectory } from '../../support/sotto.ts'
+import { allow, specFor } from './elsewhere.ts'
 import { leafPath, prepare } from './fixture.ts'
 
 type Spec = OperationRequest<'backend-create'>
 type Config = NonNullable<Spec['Config']>
 
 const text = (value: Uint8Array): string => Buffer.from(value).toString()
-/** What failed is left alone for a second, and a login that failed for some. */
+/** Jobs remove what is left over. */
 const soon = { timeout: 60_000, interval: 250 }
 
 function spec(bao: OpenBao, more: Partial<Config> = {}): Spec {
@@ -46,6 +48,28 @@ async function start(
 }
 
 describeWith(['bao'], 'a server with its secrets in OpenBao', () => {
+  test('A2 (P14): it logs in as itself where its settings say, and in no namespace of others', async () => {
+    using scratch = temporaryDirectory()
+    await using bao = await startOpenBao()
+    const args = await allow(bao, scratch.path)
+    const attackers = { namespace: 'attackers' }
+    await bao.must('POST', 'sys/namespaces/attackers', {})
+    await bao.enableAuth('jwt', 'jwt', attackers)
+    await bao.mount('secret', 'kv', { version: '2' }, attackers)
+    const backends = readServerConfig(['--dev', ...args], {})
+    await using own = await startService({}, { backends })
+    const client = own.client()
+    const refused = specFor(bao, 'evil')
+    const evil = { ...refused, Config: { ...(refused.Config as Config), ...attackers } }
+    await expect(client.operate('backend-create', evil)).rejects.toMatchObject({
+      code: 'backend_not_allowed',
+    })
+    await client.operate('backend-create', specFor(bao, 'vault', true))
+    expect(await client.operate('backend-test', { Name: 'vault' })).toMatchObject({ Ok: true })
+    const logins = bao.audit().filter(({ request }) => request?.path.endsWith('login') === true)
+    expect(new Set(logins.map(({ request }) => request.path))).toEqual(new Set(['auth/jwt/login']))
+  })
+
   describe('on one that keeps its data', () => {
     let bao: OpenBao
     let service: Service
@@ -55,7 +79,7 @@ describeWith(['bao'], 'a server with its secrets in OpenBao', () => {
       await prepare(bao)
       service = await start(bao)
       await service.client().operate('backend-create', spec(bao))
-    }, 60_000)
+    })
 
     afterAll(async () => {
       await service[Symbol.asyncDispose]()
@@ -118,7 +142,7 @@ describeWith(['bao'], 'a server with its secrets in OpenBao', () => {
       expect(await got('prod/large')).toBe('not_found')
     })
 
-    test('sealed, killed and started again: a bounded error that names it, and then the values', async () => {
+    test('R12: sealed, killed and started again: a bounded error that names it, and at once the values', async () => {
       const client = service.client()
       await client.put('prod/kept', bytes('kept'))
       for (const [fail, mend] of [
@@ -141,7 +165,7 @@ describeWith(['bao'], 'a server with its secrets in OpenBao', () => {
         expect(await got('backends/token')).toMatch(/^s\./)
         expect(await client.getIfChanged('prod/kept', 1)).toBeUndefined()
         await mend()
-        await expect.poll(() => got('prod/kept'), soon).toBe('kept')
+        expect(await got('prod/kept')).toBe('kept')
       }
       expect(await client.put('prod/kept', bytes('more'))).toBe(2)
     })
@@ -174,7 +198,7 @@ describeWith(['bao'], 'a server with its secrets in OpenBao', () => {
       )
       await client.activate('backends/token', version)
       await client.operate('backend-apply', { ...spec(bao), Description: 'opened anew' })
-      await expect.poll(() => got('prod/token'), soon).toBe('one')
+      expect(await got('prod/token')).toBe('one')
     })
   })
 
@@ -223,6 +247,71 @@ describeWith(['bao'], 'a server with its secrets in OpenBao', () => {
     for (const secret of [role_id, secret_id, 'p4ss', 'backends/role']) {
       expect(shown).not.toContain(secret)
     }
+    // S0-X3: how it is logged in, without what logs in.
+    const { Login, ...described } = await client.operate('backend-describe', { Name: 'by-1' })
+    expect(Login).toMatchObject({ Method: 'userpass', Inline: false, Since: expect.any(String) })
+    expect(Login?.TokenSeconds).toBeGreaterThan(0)
+    expect(Login?.Failed).toBeUndefined()
+    await bao.seal()
+    await expect(client.get('prod/1')).rejects.toMatchObject({ code: 'backend_unavailable' })
+    await bao.unseal()
+    expect(text((await client.get('prod/1')).Value)).toBe('one')
+    expect(JSON.stringify([Login, described])).not.toMatch(/hvs|s\.[A-Za-z0-9]{20}/)
+  })
+
+  test('S0-31: with inline login each call proves who calls, and OpenBao keeps no token', async () => {
+    await using bao = await startOpenBao()
+    await prepare(bao)
+    await bao.enableAuth('approle', 'approle')
+    await bao.policy('mount', 'path "sys/mounts/secret" { capabilities = ["read"] }')
+    await bao.must('POST', 'auth/approle/role/sotto', { token_policies: ['marking'] })
+    const { role_id: roleId } = (await bao.must('GET', 'auth/approle/role/sotto/role-id')).data
+    const made = (await bao.must('POST', 'auth/approle/role/sotto/secret-id', {})).data
+    await using service = await start(bao)
+    const client = service.client()
+    await client.put('backends/role', bytes(made.secret_id))
+    const secretIdSecretRef = { name: 'backends/role' }
+    const auth = { method: 'approle', roleId, secretIdSecretRef, inline: true } as const
+    const { tokenSecretRef: _, ...config } = spec(bao).Config as Config
+    const mirror: Config['mirror'] = {
+      secrets: ['shown/*'],
+      onDrift: 'report',
+      onDelete: 'remove',
+    }
+    await client.operate('backend-create', { ...spec(bao), Config: { ...config, auth, mirror } })
+    const tokens = async (): Promise<number> =>
+      (await bao.must('GET', 'auth/token/accessors?list=true')).data.keys.length
+    const before = await tokens()
+    expect(await client.operate('backend-test', { Name: 'vault' })).toMatchObject({
+      Ok: false,
+      Error: { Message: expect.stringContaining('do not let it read "sys/mounts/secret"') },
+    })
+    const token_policies = ['marking', 'mount']
+    await bao.must('POST', 'auth/approle/role/sotto', { token_policies })
+    expect(await client.operate('backend-test', { Name: 'vault' })).toMatchObject({
+      Ok: true,
+      Product: expect.stringMatching(/^OpenBao \d/),
+    })
+    await client.put('shown/a', bytes('one'))
+    await client.operate('mirror-sync', { Backend: 'vault', AcceptMount: false })
+    expect(text((await client.get('shown/a')).Value)).toBe('one')
+    const shown = await bao.must('GET', 'secret/data/sotto/active/shown/a')
+    expect(shown.data).toMatchObject({ data: { value: 'one' } })
+    expect(await tokens()).toBe(before)
+    expect((await client.operate('backend-describe', { Name: 'vault' })).Login).toMatchObject({
+      Method: 'approle',
+      Inline: true,
+      Since: expect.any(String),
+    })
+    // A secret id that is revoked is refused at once; another counts from its activation on.
+    await bao.must('POST', 'auth/approle/role/sotto/secret-id/destroy', {
+      secret_id: made.secret_id,
+    })
+    await expect(client.get('shown/a')).rejects.toMatchObject({ code: 'backend_refused' })
+    const { Failure } = (await client.operate('backend-describe', { Name: 'vault' })).Login ?? {}
+    expect(Failure).toContain('the approle login at "auth/approle" was refused')
+    expect(Failure).not.toContain(made.secret_id)
+    for (const record of bao.audit()) expect(JSON.stringify(record)).not.toContain(made.secret_id)
   })
 
   test('a restart finds the values, and a token that is not good is told', async () => {

@@ -1,12 +1,13 @@
 /**
  * External Secrets reads what a server mirrors to a real OpenBao, and reads and writes at a server, by the
- * manifests and commands of docs/external-secrets.md.
+ * manifests and commands of docs/guides/external-secrets.md.
  */
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { readBackends } from '../../../cli/handlers/backend-file.ts'
 import { makePair } from '../../support/certificates.ts'
 import { filesIn } from '../../support/console.ts'
@@ -18,7 +19,9 @@ import { temporaryDirectory } from '../../support/sotto.ts'
 import { prepare } from '../backends/fixture.ts'
 
 const run = promisify(execFile)
-const document = readFileSync(new URL('../../../docs/external-secrets.md', import.meta.url), 'utf8')
+const pageOf = (name: string): string =>
+  readFileSync(new URL(`../../../docs/guides/${name}`, import.meta.url), 'utf8')
+const document = pageOf('external-secrets.md')
 
 /** What came of a resource; values of a Secret as text. */
 interface Outcome {
@@ -75,10 +78,10 @@ describeWith(['external-secrets', 'bao'], 'External Secrets', () => {
       for (const [name, value] of Object.entries(values)) {
         await client.put(name, Buffer.from(value))
       }
-      const [spec] = readBackends(shown(filesIn(document).get('vault.yaml') ?? ''), 'vault.yaml')
+      const [spec] = readBackends(shown(backendFile()), 'vault.yaml')
       await client.operate('backend-apply', spec!)
       await sync()
-    }, 60_000)
+    })
 
     afterAll(async () => {
       await service?.[Symbol.asyncDispose]()
@@ -101,7 +104,7 @@ describeWith(['external-secrets', 'bao'], 'External Secrets', () => {
       write('app-reader.hcl', block('policy'))
       write('kubernetes.crt', makePair(['localhost']).certificate)
       write('reviewer.jwt', kubernetes.token('kube-system', 'reviewer'))
-      await run('bash', ['-euc', shown(block('commands'))], {
+      await run('bash', ['-euc', shown(block('run: external-secrets'))], {
         cwd: scratch.path,
         env: {
           PATH: `${dirname(requirePeer('bao'))}:${process.env['PATH']}`,
@@ -143,10 +146,15 @@ describeWith(['external-secrets', 'bao'], 'External Secrets', () => {
     })
 
     test('the manifests of the document read every kind of value', async () => {
-      const { entries, fields, folder } = await reconcile(...blocks('manifests: mirror').map(shown))
+      const { entries, fields, folder } = await reconcile(
+        ...blocks('manifests: mirror').map(shown),
+        externalSecret('fields', parse(block('spec: fields')) as object, 'app'),
+        externalSecret('folder', parse(block('spec: folder')) as object, 'app'),
+      )
       expect(entries).toEqual({
         data: {
-          'db.properties': 'user=app\npassword=p<w>&1 ü\n',
+          user: 'app',
+          password: 'p<w>&1 ü',
           token: 'a token\nof two lines',
           keystore: 'AP/+Cg==',
         },
@@ -342,6 +350,14 @@ describeWith(['external-secrets', 'bao'], 'External Secrets', () => {
     })
   })
 })
+
+/** The mirror of mirror.md, changed as the document says. */
+function backendFile(): string {
+  expect(document).toContain('of `prod/*`, with `onDelete: remove`')
+  const file = filesIn(pageOf('mirror.md')).get('vault.yaml') ?? ''
+  expect(file).toContain('secrets: ["prod/*"]')
+  return file.replace('onDelete: keep', 'onDelete: remove')
+}
 
 /** The rules that the document grants. */
 function grantRules(): object[] {

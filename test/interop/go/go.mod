@@ -3,7 +3,7 @@ module sotto/interop
 go 1.26
 
 require (
-	github.com/tailscale/setec v0.0.0-20260115174028-19d190c5556d
+	github.com/tailscale/setec v0.0.0-20260310221408-dcd97e42f251
 	github.com/tink-crypto/tink-go/v2 v2.6.0
 	tailscale.com v1.92.1
 )

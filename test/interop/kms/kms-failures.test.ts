@@ -25,11 +25,14 @@ describeWith(['kms-python'], 'transcripts', () => {
     await using moto = await startMoto()
     await using kms = await startFaultyKms(moto.url)
     const key = await moto.createKey()
+    const multi = await moto.createKey({ multiRegion: true })
     const variables: Variables = new Map([
       ['dir', dir],
       ['key', key],
       ['kms', kms.url],
       ['second', await moto.createKey()],
+      ['multi', multi],
+      ['replica', await moto.replicate(multi, 'eu-west-1')],
       ['signing', await moto.createKey({ usage: 'SIGN_VERIFY' })],
       ['gone', key.replace(/[^/]+$/, '00000000-0000-0000-0000-000000000000')],
     ])

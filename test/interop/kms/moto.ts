@@ -6,6 +6,7 @@ import {
   EnableKeyCommand,
   type KeyUsageType,
   KMSClient,
+  ReplicateKeyCommand,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms'
 import { requirePeer } from '../../support/peers.ts'
@@ -29,7 +30,13 @@ export const credentials: Readonly<Record<string, string>> = {
 export interface Moto extends AsyncDisposable {
   readonly url: string
   /** Makes a key in REGION, or in `region`, and resolves with its ARN. */
-  createKey(options?: { usage?: KeyUsageType; region?: string }): Promise<string>
+  createKey(options?: {
+    usage?: KeyUsageType
+    region?: string
+    multiRegion?: boolean
+  }): Promise<string>
+  /** Makes a replica in `region` of a key for several, and resolves with its ARN. */
+  replicate(arn: string, region: string): Promise<string>
   createAlias(alias: string, arn: string): Promise<void>
   disable(arn: string): Promise<void>
   enable(arn: string): Promise<void>
@@ -52,11 +59,16 @@ export async function startMoto(): Promise<Moto> {
   const client = clientOf(REGION)
   return {
     url,
-    async createKey({ usage = 'ENCRYPT_DECRYPT', region = REGION } = {}) {
+    async createKey({ usage = 'ENCRYPT_DECRYPT', region = REGION, multiRegion = false } = {}) {
       const spec = usage === 'SIGN_VERIFY' ? ({ KeySpec: 'ECC_NIST_P256' } as const) : {}
-      const command = new CreateKeyCommand({ KeyUsage: usage, ...spec })
+      const command = new CreateKeyCommand({ KeyUsage: usage, MultiRegion: multiRegion, ...spec })
       const { KeyMetadata } = await clientOf(region).send(command)
       return KeyMetadata?.Arn ?? ''
+    },
+    async replicate(arn, region) {
+      const command = new ReplicateKeyCommand({ KeyId: idIn(arn), ReplicaRegion: region })
+      const { ReplicaKeyMetadata } = await client.send(command)
+      return ReplicaKeyMetadata?.Arn ?? ''
     },
     async createAlias(alias, arn) {
       await client.send(new CreateAliasCommand({ AliasName: alias, TargetKeyId: arn }))

@@ -45,5 +45,15 @@ def decrypt_if_usable(self, ciphertext_blob, encryption_context, key_id=None):
     return decrypt(self, ciphertext_blob, encryption_context, key_id)
 
 
+def deserialize_with_longer_id(ciphertext_blob):
+    found = deserialize(ciphertext_blob)
+    return found._replace(key_id=found.key_id.rstrip("\0"))
+
+
+# moto leaves no room for the longer ids of keys of several regions in what they wrap.
+deserialize = utils._deserialize_ciphertext_blob
+utils._deserialize_ciphertext_blob = deserialize_with_longer_id
+utils.CIPHERTEXT_HEADER_FORMAT = ">40s12s16s"
+utils.HEADER_LEN = 40 + 12 + 16
 KmsBackend.encrypt, KmsBackend.decrypt = encrypt_if_usable, decrypt_if_usable
 main(sys.argv[1:])

@@ -7,7 +7,7 @@ import { awsKmsProvider } from '../../../server/crypto/aws-kms.ts'
 import type { AwsKmsKey } from '../../../server/crypto/aws-kms-failures.ts'
 import { SottoError } from '../../../client/api/errors.ts'
 import { rootKeyBinding } from '../../../server/crypto/binding.ts'
-import { openRootKey } from '../../../server/crypto/root-key.ts'
+import { openRootKey, wrapRootKey } from '../../../server/crypto/root-key.ts'
 import { keyProviderContract } from '../../contract/key-provider.ts'
 import type { Fault } from '../../support/fault-proxy.ts'
 import { type FaultyKms, startFaultyKms } from '../../support/faulty-kms.ts'
@@ -33,7 +33,7 @@ describeWith(['kms-python'], 'aws-kms', () => {
   beforeAll(async () => {
     moto = await startMoto()
     arn = await moto.createKey()
-  }, 90_000)
+  })
 
   afterAll(() => moto[Symbol.asyncDispose]())
 
@@ -135,12 +135,29 @@ describeWith(['kms-python'], 'aws-kms', () => {
     })
   })
 
-  test('the policy in docs/keys.md allows the calls that are made, and no more', async () => {
+  test('U20: a replica in another region opens what the key wrapped, and a stranger does not', async () => {
+    const primary = await moto.createKey({ multiRegion: true })
+    const replica = await moto.replicate(primary, 'eu-west-1')
+    expect(replica).toMatch(/^arn:aws:kms:eu-west-1:\d+:key\/mrk-/)
+    const wrap = await wrapRootKey(provider({ key: primary }), rootKey, storeId)
+    const opened = await openRootKey([provider({ key: replica })], [wrap], storeId)
+    expect(Buffer.from(opened.rootKey)).toEqual(rootKey)
+    const back = await wrapRootKey(provider({ key: replica }), rootKey, storeId)
+    const again = await openRootKey([provider({ key: primary })], [back], storeId)
+    expect(Buffer.from(again.rootKey)).toEqual(rootKey)
+    const other = await moto.createKey({ multiRegion: true })
+    const error = await openRootKey([provider({ key: other })], [wrap], storeId).catch(
+      (reason: unknown) => reason,
+    )
+    expect(error).toMatchObject({ code: 'key_wrong' })
+  })
+
+  test('the policy in docs/guides/keys-kms.md allows the calls that are made, and no more', async () => {
     const alias = `alias/sotto-${randomBytes(4).toString('hex')}`
     await moto.createAlias(alias, arn)
     const named = provider({ key: alias, region: REGION })
     await named.unwrap(await named.wrap(rootKey, storeId), storeId)
-    const page = readFileSync(new URL('../../../docs/keys.md', import.meta.url), 'utf8')
+    const page = readFileSync(new URL('../../../docs/guides/keys-kms.md', import.meta.url), 'utf8')
     const [, text = ''] = /<!-- iam -->\n```json\n([^]*?)```/.exec(page) ?? []
     const { Statement } = JSON.parse(text) as { Statement: IamStatement[] }
     const allowed = Statement.flatMap(({ Action }) => Action).toSorted()
@@ -166,7 +183,7 @@ describeWith(['kms-python'], 'aws-kms', () => {
       [
         'of throttling',
         { kind: 'error', type: 'ThrottlingException', message: 'Rate exceeded' },
-        /KMS throttled each attempt \(ThrottlingException\)$/,
+        /KMS throttled each attempt \(ThrottlingException\): "Rate exceeded"$/,
         /quota/,
       ],
       ['of a reset', { kind: 'reset' }, /KMS could not be reached \(ECONNRESET\)$/, /network/],
@@ -197,7 +214,7 @@ describeWith(['kms-python'], 'aws-kms', () => {
           message: 'User: arn:aws:iam::1:user/x is not authorized to perform: kms:Decrypt',
         },
         /no permission: "User: arn:aws:iam::1:user\/x is not authorized to perform: kms:Decrypt"$/,
-        /docs\/keys\.md/,
+        /docs\/guides\/keys-kms\.md/,
       ],
       [
         'of an expired token',
@@ -220,13 +237,13 @@ describeWith(['kms-python'], 'aws-kms', () => {
       [
         'of a state that is new',
         { kind: 'error', type: 'KMSInvalidStateException', message: 'x is pending import.' },
-        /the key is in a state in which it cannot be used$/,
+        /the key is in a state in which it cannot be used: "x is pending import\."$/,
         /describe-key/,
       ],
       [
-        'of something that is no KMS',
+        'U8: of something that is no KMS',
         { kind: 'body', text: `<html>${SECRET_ACCESS_KEY}</html>` },
-        /KMS gave no answer that can be used/,
+        /what answers at "http:\/\/127\.0\.0\.1:\d+" is not KMS \(status 200, "text\/html"\)$/,
         /endpoint/,
       ],
     ])('%s', async ([, fault, found, hint]) => {

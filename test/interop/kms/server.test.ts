@@ -1,13 +1,21 @@
 /** A store under a key of AWS KMS, from `sotto init` to a server: what it prints, asks and changes. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { startServer } from '../../../server/start/server.ts'
 import { withKeys } from '../../../server/start/offline.ts'
 import { type FaultyKms, startFaultyKms } from '../../support/faulty-kms.ts'
 import { describeWith } from '../../support/peers.ts'
-import { type Finished, runSotto, temporaryDirectory } from '../../support/sotto.ts'
+import { run } from '../../support/process.ts'
+import {
+  type Finished,
+  pathWithSotto,
+  runSotto,
+  startSotto,
+  temporaryDirectory,
+} from '../../support/sotto.ts'
 import { credentials, type Moto, startMoto } from './moto.ts'
+import { recordingLogger } from '../../support/logger.ts'
 
 describeWith(['kms-python'], 'a store under AWS KMS', () => {
   let moto: Moto
@@ -19,7 +27,7 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
   beforeAll(async () => {
     moto = await startMoto()
     arn = await moto.createKey()
-  }, 90_000)
+  })
 
   afterAll(() => moto[Symbol.asyncDispose]())
 
@@ -53,7 +61,9 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
     const made = await sotto('init')
     expect(made).toMatchObject({
       code: 0,
-      stdout: expect.stringMatching(/^store .*\/sotto\.db\nkey aws-kms [0-9a-f]{16}\n$/),
+      stdout: expect.stringMatching(
+        /^store .*\/sotto\.db\nkey aws-kms [0-9a-f]{16}\nroot [0-9a-f]{32}\n$/,
+      ),
     })
     expect(operations()).toEqual(['Encrypt', 'Decrypt'])
     expect(readdirSync(state)).not.toContain('local.key')
@@ -61,13 +71,61 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
     expect(checked.stdout).toMatch(/\naws-kms {2}[0-9a-f]{16} proven\n$/)
     expect(operations()).toEqual(['Encrypt', 'Decrypt', 'Decrypt'])
     const doctor = await sotto('doctor')
-    expect(doctor.stdout).toContain(`AWS KMS key "${arn}" is named`)
+    expect(doctor.stdout).toMatch(/^ok +key +aws-kms key [0-9a-f]{16} opens the store$/m)
     expect(doctor.stdout).not.toContain('key file')
     const bare = await runSotto(['key', 'check', '--state-dir', state])
     expect(bare.stderr).toMatch(/^sotto: No key that opens the store is available\nhint: /)
     const shown = (await sotto('key', 'status')).stdout
     expect(shown).toMatch(/\naws-kms {2}[0-9a-f]{16} \S{24} \S{24}\n/)
-    expect(operations()).toHaveLength(3)
+    // doctor opens the store with the key, and proves it.
+    expect(operations()).toHaveLength(5)
+  })
+
+  test('is made by the commands in docs/guides/keys-kms.md', async () => {
+    const [page = '', keys = ''] = ['keys-kms', 'keys'].map((name) =>
+      readFileSync(new URL(`../../../docs/guides/${name}.md`, import.meta.url), 'utf8'),
+    )
+    const [, block = ''] = /<!-- run: kms -->\n```sh\n([^]*?)```/.exec(page) ?? []
+    const [, recipient = ''] = /public key: (\S+)/.exec(keys) ?? []
+    writeFileSync(join(scratch.path, 'recipient.txt'), recipient)
+    const script = block.replace('/var/lib/sotto', state).replace(/arn:aws:kms:\S+/, arn)
+    const { code, stdout, stderr } = await run('bash', ['-es'], {
+      cwd: scratch.path,
+      environment: {
+        ...process.env,
+        ...credentials,
+        SOTTO_KMS_ENDPOINT: kms.url,
+        PATH: pathWithSotto(scratch.path),
+      },
+      input: script,
+    })
+    expect(code, stderr).toBe(0)
+    expect(stdout).toMatch(/^aws-kms +[0-9a-f]{16} proven$/m)
+    expect(stdout).toMatch(/^recovery +[0-9a-f]{16} not tried/m)
+  })
+
+  test('V10: is tried on a development server, as docs/guides/keys-kms.md has it', async () => {
+    const page = readFileSync(new URL('../../../docs/guides/keys-kms.md', import.meta.url), 'utf8')
+    const [, block = ''] =
+      /<!-- run: kms try -->\n```sh\nsotto server ([^]*?)\n```/.exec(page) ?? []
+    const args = block
+      .replace(/arn:aws:kms:\S+/, arn)
+      .split(' ')
+      .slice(1)
+    expect(args).toEqual(['--kms-key', arn])
+    const server = await startSotto({
+      args: [...args, '--kms-endpoint', kms.url],
+      env: credentials,
+    })
+    try {
+      expect(operations()).toEqual(['Encrypt', 'Decrypt', 'Decrypt'])
+      const saved = await runSotto(['-s', server.url, 'put', 'a'], { input: 'value' })
+      expect(saved.code, saved.stderr).toBe(0)
+      const got = await runSotto(['-s', server.url, 'get', 'a'])
+      expect([got.stdout, operations().length]).toEqual(['value', 3])
+    } finally {
+      await server.stop()
+    }
   })
 
   test('is not made when KMS cannot unwrap what it wrapped', async () => {
@@ -120,7 +178,7 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
         awsKms: { key: arn, endpoint: kms.url },
         listen: { host: '127.0.0.1', port: 0 },
       } as const
-      return { said, server: startServer(config, { say: (line) => said.push(line) }) }
+      return { said, server: startServer(config, { logger: recordingLogger(said) }) }
     }
 
     /** A development store, which needs no tailnet, with a wrap by KMS beside its local key. */
@@ -157,7 +215,9 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
       }
       await running.stop()
       expect(operations().slice(asked)).toEqual(['Decrypt'])
-      expect(said).toContainEqual(expect.stringMatching(/^the store was opened with aws-kms key /))
+      expect(said).toContainEqual(
+        expect.stringMatching(/^info: the store was opened with aws-kms key /),
+      )
     })
 
     test('with the next key when KMS hangs, within bounds', async () => {
@@ -168,9 +228,11 @@ describeWith(['kms-python'], 'a store under AWS KMS', () => {
       await (await server).stop()
       expect(performance.now() - began).toBeLessThan(25_000)
       expect(said).toContainEqual(
-        expect.stringMatching(/^a key did not open the store: .* KMS could not be reached/),
+        expect.stringMatching(/^warn: a key did not open the store: .* KMS could not be reached/),
       )
-      expect(said).toContainEqual(expect.stringMatching(/^the store was opened with local key /))
+      expect(said).toContainEqual(
+        expect.stringMatching(/^info: the store was opened with local key /),
+      )
     })
 
     test('not at all when no key answers, and changes nothing', async () => {

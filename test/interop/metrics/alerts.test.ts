@@ -1,10 +1,12 @@
-/** The alerts and queries of docs/metrics.md, as parsers of YAML and of PromQL read them. */
+/** The alerts of docs/deploy and the queries of docs/reference/metrics.md, as parsers of YAML and of PromQL read them. */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { describeWith, requirePeer } from '../../support/peers.ts'
 
-const document = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8')
+const docs = new URL('../../../docs/', import.meta.url)
+const document = readFileSync(new URL('reference/metrics.md', docs), 'utf8')
+const alerts = readFileSync(new URL('deploy/alerts.yml', docs), 'utf8')
 
 interface Rule {
   readonly alert: string
@@ -21,10 +23,10 @@ function read(yaml: readonly string[]): { keys: string[][]; rules: Rule[] } {
   return JSON.parse(stdout.toString()) as { keys: string[][]; rules: Rule[] }
 }
 
-describeWith(['metrics-python'], 'docs/metrics.md', () => {
+describeWith(['metrics-python'], 'docs/reference/metrics.md', () => {
   test('has a scrape configuration, and alerts that say what to do', () => {
     const blocks = [...document.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => text)
-    const { keys, rules } = read(blocks)
+    const { keys, rules } = read([...blocks, alerts])
     expect(keys).toEqual([['scrape_configs'], ['groups']])
     expect(rules.length).toBeGreaterThan(15)
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length)

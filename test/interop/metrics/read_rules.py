@@ -1,4 +1,4 @@
-"""Reads YAML blocks of docs/metrics.md from stdin, a JSON list; prints what they hold and the parsed alerts as JSON."""
+"""Reads YAML blocks of docs/reference/metrics.md from stdin, a JSON list; prints what they hold and the parsed alerts as JSON."""
 
 import json
 import sys

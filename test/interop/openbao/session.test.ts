@@ -2,9 +2,10 @@
 import { createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { OpenBaoConnection } from '../../../server/openbao/connection.ts'
 import type { Login } from '../../../server/openbao/login.ts'
+import { InlineSession } from '../../../server/openbao/inline-session.ts'
 import { Session } from '../../../server/openbao/session.ts'
 import { ManualTimers } from '../../audit/fixtures.ts'
 import { makePair } from '../../support/certificates.ts'
@@ -16,12 +17,14 @@ import { temporaryDirectory } from '../../support/sotto.ts'
 const HOUR_MS = 3_600_000
 const mine = { method: 'GET', path: 'kv/data/mine' } as const
 const others = { method: 'GET', path: 'kv/data/other' } as const
+const lookup = { method: 'GET', path: 'auth/token/lookup-self' } as const
 
 describeWith(['bao'], 'a session with OpenBao', () => {
   let bao: OpenBao
   let scratch: ReturnType<typeof temporaryDirectory>
   let timers: ManualTimers
   let sessions: Session[]
+  let inlineSessions: InlineSession[]
 
   beforeAll(async () => {
     bao = await startOpenBao()
@@ -32,7 +35,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
       await bao.enableAuth(method, method)
     }
     await bao.must('POST', 'auth/userpass/users/ann', { password: 'right', policies: 'mine' })
-  }, 60_000)
+  })
 
   afterAll(() => bao[Symbol.asyncDispose]())
 
@@ -40,10 +43,11 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     scratch = temporaryDirectory()
     timers = new ManualTimers()
     sessions = []
+    inlineSessions = []
   })
 
   afterEach(async () => {
-    await Promise.all(sessions.map((session) => session.close()))
+    await Promise.all([...sessions, ...inlineSessions].map((session) => session.close()))
     scratch[Symbol.dispose]()
   })
 
@@ -73,6 +77,14 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     const session = new Session({ connection, login, keep, timers, random: () => 0.5 })
     sessions.push(session)
     return session
+  }
+
+  /** A session that a password is to log in, at an OpenBao that nobody else uses. */
+  async function withPassword(other: OpenBao): Promise<Session> {
+    await other.enableAuth('userpass', 'userpass')
+    await other.must('POST', 'auth/userpass/users/ann', { password: 'right' })
+    const password = { file: file('password', 'right') }
+    return begin({ method: 'userpass', username: 'ann', password }, true, other.url)
   }
 
   /** The tokens that were used on `kv/data/mine`, oldest first, as the audit device names them. */
@@ -171,7 +183,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
       expect(await begin({ ...login, jwtFile: '/none' }).call(mine)).toMatchObject({
         failure: {
           kind: 'credentials',
-          found: 'cannot read the service account token "/none" (ENOENT)',
+          found: 'cannot read the service account token "/none": there is no such file',
         },
       })
     })
@@ -195,6 +207,9 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => session.call(mine)))
     expect(answers.every(({ ok }) => ok)).toBe(true)
     expect(session.status).toMatchObject({ logins: 1, failedLogins: 0, tokenTtlMs: HOUR_MS })
+    timers.advance(60_000)
+    expect(session.status).toMatchObject({ loggedInMs: 60_000, tokenTtlMs: HOUR_MS - 60_000 })
+    expect(session.status.renewedMs).toBeUndefined()
   })
 
   test('renews its token before it dies, for as long as that gives a life worth it', async () => {
@@ -203,12 +218,13 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     timers.advance(HOUR_MS * 0.6)
     expect(session.status).toMatchObject({ logins: 1, renewals: 0 })
     timers.advance(HOUR_MS * 0.07)
-    await vi.waitFor(() => expect(session.status).toMatchObject({ logins: 1, renewals: 1 }))
-    expect(session.status.tokenTtlMs).toBe(HOUR_MS)
+    await expect.poll(() => session.status).toMatchObject({ logins: 1, renewals: 1 })
+    expect(session.status).toMatchObject({ tokenTtlMs: HOUR_MS, renewedMs: 0 })
+    expect(session.status.loggedInMs).toBe(HOUR_MS * 0.6 + HOUR_MS * 0.07)
     // The role gives less now: OpenBao renews, but for a few seconds.
     await role('waning', { token_ttl: '60s' })
     timers.advance(HOUR_MS * 0.67)
-    await vi.waitFor(() => expect(session.status).toMatchObject({ logins: 2, renewals: 2 }))
+    await expect.poll(() => session.status).toMatchObject({ logins: 2, renewals: 2 })
     expect(await session.call(mine)).toMatchObject({ ok: true })
   })
 
@@ -218,7 +234,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     const used = tokensUsed().length
     timers.advance(HOUR_MS * 0.67)
     expect(await session.call(mine)).toMatchObject({ ok: true })
-    await vi.waitFor(() => expect(session.status).toMatchObject({ logins: 2, renewals: 0 }))
+    await expect.poll(() => session.status).toMatchObject({ logins: 2, renewals: 0 })
     expect(await session.call(mine)).toMatchObject({ ok: true })
     expect(tokensUsed().length).toBe(used + 1)
   })
@@ -228,16 +244,16 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     const token = await other.token({ policies: [], ttl: '1h' })
     const login = { method: 'token', token: { file: file('token', token) } } as const
     const session = begin(login, true, other.url)
-    const lookup = { method: 'GET', path: 'auth/token/lookup-self' } as const
     expect(await session.call(lookup)).toMatchObject({ ok: true })
     await other.seal()
     timers.advance(HOUR_MS * 0.67)
-    await vi.waitFor(() => expect(session.status.failedRenewals).toBe(1))
+    await expect.poll(() => session.status.failedRenewals).toBe(1)
     expect(await session.call(lookup)).toMatchObject({ failure: { kind: 'sealed' } })
     await other.unseal()
     timers.advance(60_000)
-    await vi.waitFor(() => expect(session.status.renewals).toBe(1))
+    await expect.poll(() => session.status.renewals).toBe(1)
     expect(session.status.failure).toBeUndefined()
+    expect(session.status.lastFailure).toMatchObject({ failure: { kind: 'sealed' } })
   })
 
   test('logs in again exactly once when its token was revoked, however many calls find out', async () => {
@@ -302,11 +318,7 @@ describeWith(['bao'], 'a session with OpenBao', () => {
 
   test('tells what keeps it from logging in, and tries again soon', async () => {
     await using other = await startOpenBao({ storage: 'raft' })
-    await other.enableAuth('userpass', 'userpass')
-    await other.must('POST', 'auth/userpass/users/ann', { password: 'right' })
-    const password = { file: file('password', 'right') }
-    const session = begin({ method: 'userpass', username: 'ann', password }, true, other.url)
-    const lookup = { method: 'GET', path: 'auth/token/lookup-self' } as const
+    const session = await withPassword(other)
     await other.kill()
     expect(await session.call(lookup)).toMatchObject({ failure: { kind: 'unreachable' } })
     await other.start()
@@ -316,6 +328,19 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     timers.advance(2000)
     expect(await session.call(lookup)).toMatchObject({ ok: true })
     expect(session.status).toMatchObject({ logins: 1, failedLogins: 2 })
+  })
+
+  test('R12: asks again for who came while a login hung, and waits for the next where one just failed', async () => {
+    await using other = await startOpenBao({ storage: 'raft' })
+    const session = await withPassword(other)
+    await other.seal()
+    expect(await session.call(lookup)).toMatchObject({ failure: { kind: 'sealed' } })
+    await other.unseal()
+    const answer = session.call(lookup)
+    await new Promise(setImmediate)
+    timers.advance(1000)
+    expect(await answer).toMatchObject({ ok: true })
+    expect(session.status).toMatchObject({ logins: 1, failedLogins: 1 })
   })
 
   test('gives back at its end the token that it made, and no other', async () => {
@@ -332,6 +357,73 @@ describeWith(['bao'], 'a session with OpenBao', () => {
     expect(await accessors()).toBe(before + 1)
     await second.close()
     expect(await accessors()).toBe(before)
+  })
+
+  describe('with each call', () => {
+    function inline(login: Login, url = bao.url): InlineSession {
+      if (login.method === 'token') throw new Error('a token logs in already')
+      const connection = new OpenBaoConnection({ url }, { waitMs: 5000 })
+      const session = new InlineSession({ connection, login, timers, random: () => 0.5 })
+      inlineSessions.push(session)
+      return session
+    }
+
+    test('an AppRole, a password and a JWT log in, and leave no token', async () => {
+      const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      await bao.must('POST', 'auth/jwt/config', {
+        jwt_validation_pubkeys: [publicKey.export({ type: 'spki', format: 'pem' })],
+      })
+      await bao.must('POST', 'auth/jwt/role/inline', {
+        role_type: 'jwt',
+        user_claim: 'sub',
+        bound_audiences: ['sotto'],
+        token_policies: 'mine',
+      })
+      const jwtFile = file('jwt', jwt({ sub: 'app', aud: 'sotto' }, privateKey))
+      const password = { file: file('password', 'right') }
+      const logins: Login[] = [
+        await appRole('inline'),
+        { method: 'userpass', username: 'ann', password },
+        { method: 'jwt', role: 'inline', jwtFile },
+      ]
+      const before = await accessors()
+      for (const login of logins) {
+        const session = inline(login)
+        const answers = await Promise.all(Array.from({ length: 5 }, () => session.call(mine)))
+        expect([login.method, answers.map(({ ok }) => ok)]).toEqual([
+          login.method,
+          [true, true, true, true, true],
+        ])
+        expect(await session.call(others)).toMatchObject({ failure: { kind: 'denied' } })
+        expect(session.status).toMatchObject({ failedLogins: 0, renewals: 0, loggedInMs: 0 })
+        expect(session.status.tokenTtlMs).toBeUndefined()
+      }
+      expect(await accessors()).toBe(before)
+    })
+
+    test('what was revoked is refused from the next call on, and so seldom that it is not locked out', async () => {
+      const password = { file: file('password', 'wrong') }
+      const session = inline({ method: 'userpass', username: 'ann', password })
+      const refused = {
+        failure: {
+          kind: 'login_refused',
+          found: expect.stringContaining('the userpass login at "auth/userpass" was refused'),
+        },
+      }
+      // However many come at once.
+      const answers = await Promise.all(Array.from({ length: 20 }, () => session.call(mine)))
+      for (const answer of answers) expect(answer).toMatchObject(refused)
+      expect(session.status).toMatchObject({ logins: 0, failedLogins: 1 })
+      expect(await session.call(mine)).toMatchObject({
+        failure: { found: expect.stringMatching(/; the next login is in \d+ s$/) },
+      })
+      file('password', 'right')
+      timers.advance(30_000)
+      expect(await session.call(mine)).toMatchObject({ ok: true })
+      file('password', 'wrong')
+      expect(await session.call(mine)).toMatchObject(refused)
+      expect(JSON.stringify(session.status)).not.toContain('wrong')
+    })
   })
 
   async function accessors(): Promise<number> {

@@ -33,7 +33,10 @@ describeWith(['bao'], 'transcripts', () => {
       ['secure', secure.url],
       ['silent', silent.url],
     ])
-    const page = readFileSync(new URL('../../../docs/keys.md', import.meta.url), 'utf8')
+    const page = readFileSync(
+      new URL('../../../docs/guides/keys-transit.md', import.meta.url),
+      'utf8',
+    )
     const [, policy = ''] = /<!-- transit policy -->\n```hcl\n([^]*?)```/.exec(page) ?? []
     writeFileSync(join(dir, 'sotto.hcl'), policy)
     const steps = readTranscript(readFileSync(new URL('failures.txt', import.meta.url), 'utf8'))

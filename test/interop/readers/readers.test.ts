@@ -1,15 +1,13 @@
 /** Programs that others wrote read what a server mirrors to a real OpenBao. */
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { mirroredBackend } from '../../support/mirrored.ts'
+import { mirroredBackend } from '../../support/backend-spec.ts'
 import { type OpenBao, startOpenBao } from '../../support/openbao.ts'
 import { describeWith, requirePeer } from '../../support/peers.ts'
 import { bytes, type Service, startService } from '../../support/service.ts'
 import { prepare } from '../backends/fixture.ts'
+import { type Environment, readerEnvironment, readJson, run } from './programs.ts'
 
-const run = promisify(execFile)
 const here = import.meta.dirname
 
 /** What readers are given: only what they need to read. */
@@ -36,25 +34,15 @@ const seen = {
 describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', () => {
   let bao: OpenBao
   let service: Service
-  let env: Record<string, string | undefined>
+  let env: Environment
 
-  async function read(program: string, ...args: string[]): Promise<unknown> {
-    const { stdout } = await run(program, args, { env })
-    return JSON.parse(stdout)
-  }
+  const read = (program: string, ...args: string[]) => readJson(program, args, env)
 
   beforeAll(async () => {
     bao = await startOpenBao()
     await prepare(bao)
     await bao.policy('reader', readerPolicy)
-    const token = await bao.token({ policies: ['reader'] })
-    env = {
-      PATH: process.env['PATH'],
-      HOME: here,
-      VAULT_TOKEN: token,
-      BAO_TOKEN: token,
-      BAO_ADDR: bao.url,
-    }
+    env = await readerEnvironment(bao)
     service = await startService({}, { backendOrigins: [bao.url] })
     const client = service.client()
     await client.put('backends/vault', bytes(await bao.token({ policies: ['least'] })))
@@ -119,17 +107,102 @@ describeWith(['bao', 'readers-python', 'readers-node'], 'a mirror in OpenBao', (
   })
 
   /** What each of them has of a path. */
-  const readers: Record<string, (path: string) => Promise<unknown>> = {
-    hvac: (path) =>
-      read(requirePeer('readers-python'), join(here, 'hvac_read.py'), bao.url, 'secret', path),
-    'node-vault': (path) =>
-      read(requirePeer('readers-node'), join(here, 'node_vault_read.cjs'), bao.url, 'secret', path),
-    bao: async (path) => {
-      const args = ['kv', 'get', '-format=json', '-mount=secret', path]
+  const readers: Record<string, (path: string, mount?: string) => Promise<unknown>> = {
+    hvac: (path, mount = 'secret') =>
+      read(requirePeer('readers-python'), join(here, 'hvac_read.py'), bao.url, mount, path),
+    'node-vault': (path, mount = 'secret') =>
+      read(requirePeer('readers-node'), join(here, 'node_vault_read.cjs'), bao.url, mount, path),
+    bao: async (path, mount = 'secret') => {
+      const args = ['kv', 'get', '-format=json', `-mount=${mount}`, path]
       const { data } = (await read(requirePeer('bao'), ...args)) as { data: { data: unknown } }
       return { [path]: data.data }
     },
   }
+
+  test('R2: each of them reads a home and a mirror where a template says', async () => {
+    const client = service.client()
+    await bao.mount('secret-prod', 'kv', { version: '2' })
+    const all = ['create', 'read', 'update', 'delete', 'list', 'patch']
+    const rule = (path: string): string =>
+      `path "${path}" { capabilities = ${JSON.stringify(all)} }`
+    await bao.policy(
+      'templates',
+      ['secret-prod/*', 'secret/data/k3s*', 'secret/metadata/k3s*'].map(rule).join('\n'),
+    )
+    await bao.policy(
+      'reads',
+      ['secret-prod/data/postgres/*', 'secret/data/k3s/*'].map(rule).join('\n'),
+    )
+    const token = await bao.token({ policies: ['templates'] })
+    await client.put('backends/templates', bytes(token))
+    const before = env
+    env = { ...env, BAO_TOKEN: await bao.token({ policies: ['reads'] }) }
+    env = { ...env, VAULT_TOKEN: env['BAO_TOKEN'] }
+    const backend = (
+      Name: string,
+      mount: string,
+      pathPrefix: string,
+      secrets: string,
+      path: string,
+    ) => ({
+      Name,
+      Type: 'openbao' as const,
+      Description: '',
+      Default: false,
+      Config: {
+        url: bao.url,
+        mount,
+        pathPrefix,
+        tokenSecretRef: { name: 'backends/templates' },
+        mirror: {
+          secrets: [secrets],
+          onDrift: 'report' as const,
+          onDelete: 'remove' as const,
+          path,
+        },
+      },
+    })
+    const [db, app] = ['postgres/database/app', 'app']
+    await client.put(db, bytes('{"password":"one"}'))
+    await client.put(app, bytes('{"key":"k"}'))
+    await client.operate(
+      'backend-create',
+      backend('home', 'secret-prod', 'sotto', 'postgres/*', '{name}'),
+    )
+    await client.operate('backend-create', backend('k3s', 'secret', 'k3s-sotto', app, 'k3s/{name}'))
+    await client.operate('migrate-secret', {
+      Name: db,
+      From: 'default',
+      To: 'home',
+      KeepSource: false,
+    })
+    const sync = (): Promise<unknown> => client.operate('mirror-sync', { AcceptMount: false })
+    const expectSeen = async (mount: string, path: string, data: object): Promise<void> => {
+      for (const [name, reads] of Object.entries(readers)) {
+        expect([name, await reads(path, mount)]).toEqual([name, { [path]: data }])
+      }
+    }
+    await sync()
+    await expectSeen('secret-prod', db, { password: 'one' })
+    await expectSeen('secret', 'k3s/app', { key: 'k' })
+    const second = await client.put(db, bytes('{"password":"two"}'))
+    await sync()
+    await expectSeen('secret-prod', db, { password: 'one' })
+    await client.activate(db, second)
+    await sync()
+    await expectSeen('secret-prod', db, { password: 'two' })
+    await expect(
+      client.operate('backend-create', backend('inner', 'secret-prod', 'other', 'x', 'y/{name}')),
+    ).rejects.toMatchObject({ code: 'backend_exists' })
+    await expect(
+      client.operate(
+        'backend-create',
+        backend('own', 'secret', 'own', 'x', '{prefix}/home/{name}'),
+      ),
+    ).rejects.toMatchObject({ code: 'bad_request' })
+    env = before
+    await bao.must('GET', 'secret-prod/data/sotto/home/postgres/database/app/1')
+  })
 
   test('a rollback is what each of them sees next', async () => {
     const client = service.client()

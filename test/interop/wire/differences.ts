@@ -1,12 +1,15 @@
-/** Where Sotto answers otherwise than setec on purpose. A difference that is not here is a fault. */
+/** Where Sotto answers otherwise than setec on purpose. A difference that is not here is a fault; docs/guides/from-setec.md shows it. */
 import { isUtf8 } from 'node:buffer'
-import { matchesField, readObject } from '../../../client/api/go-json.ts'
+import { folded, scanFields } from '../../../client/api/go-json.ts'
+import { finished } from '../../support/finished.ts'
 import type { RawAnswer, RawRequest } from '../raw.ts'
 import { brief } from './pair.ts'
 
 /** One intended difference. */
 export interface Intended {
+  /** What differs, as the page shows it. */
   readonly title: string
+  /** What setec does, or why Sotto does not. */
   readonly reason: string
   readonly about: (asked: Asked) => boolean
 }
@@ -39,14 +42,14 @@ const noSuchMethod = /^404 no such method$/
 /** Every intended difference between answers. */
 export const differences: readonly Difference[] = [
   {
-    title: 'a body that is not UTF-8 is refused',
+    title: 'a body that is not UTF-8 is refused; setec replaces what it cannot read',
     reason: 'setec replaces what it cannot read, so that different names become the same one.',
     about: ({ request }) => !isUtf8(request.body),
     setec: /^/,
     sotto: badRequest,
   },
   {
-    title: 'an unpaired surrogate in a name is refused',
+    title: 'an unpaired surrogate in a name is refused; setec replaces it',
     reason: 'It has no UTF-8; setec replaces it, so that different names become the same one.',
     about: ({ name }) => !name.isWellFormed(),
     setec: /^(?!400 bad request$)/,
@@ -60,7 +63,7 @@ export const differences: readonly Difference[] = [
     sotto: badRequest,
   },
   {
-    title: 'names with control characters and long names are not given',
+    title: 'names with control characters or more than 512 bytes cannot be created',
     reason: 'They would hide in logs and on terminals, and break what reads them by line.',
     about: ({ method, name }) =>
       (method === 'put' || method === 'create-version') &&
@@ -69,7 +72,7 @@ export const differences: readonly Difference[] = [
     sotto: badName,
   },
   {
-    title: 'a write without a name is the fault of the caller',
+    title: 'a write without a name is 400, never 500 or 200',
     reason: 'setec answers 500, or lets the rules and the look-up decide about no name at all.',
     about: ({ method, name }) => changes.has(method) && name === '',
     setec:
@@ -77,7 +80,7 @@ export const differences: readonly Difference[] = [
     sotto: badName,
   },
   {
-    title: 'version 0 is the fault of the caller',
+    title: 'version 0 is 400, not 500',
     reason: 'setec answers 500, after it has looked at the rules.',
     about: ({ method, version }) =>
       (method === 'activate' || method === 'delete-version') && version === 0,
@@ -85,36 +88,36 @@ export const differences: readonly Difference[] = [
     sotto: /^400 invalid version, please specify a version > 0$/,
   },
   {
-    title: 'deleting the active version is the fault of the caller',
+    title: 'deleting the active version is 400, not 500',
     reason: 'setec answers 500, and does not say why.',
     about: ({ method }) => method === 'delete-version',
     setec: /^500 internal error$/,
     sotto: /^400 cannot delete the active version; activate another version first$/,
   },
   {
-    title: 'a list of nothing is an empty list',
+    title: 'an empty list is `[]`, not `null`',
     reason: 'setec answers null, which clients in other languages than Go stumble over.',
     about: ({ method }) => method === 'list',
     setec: /^200 null$/,
     sotto: /^200 \[\]$/,
   },
   {
-    title: 'a body may have 2 MiB',
+    title: 'a body has at most 2 MiB',
     reason: 'setec reads whatever comes into memory, from any caller.',
     about: ({ request }) => request.body.length > 2 * 1024 * 1024,
     setec: /^/,
     sotto: /^413 request body too large$/,
   },
   {
-    title: 'the type of the body may tell its charset',
+    title: 'the content type may have any case and a charset',
     reason: 'Many HTTP clients add it to JSON, and it is the only one that JSON has.',
     about: ({ request }) =>
-      hasHeader(request, /^content-type: *application\/json; charset=utf-8$/i),
+      hasHeader(request, /^content-type: *application\/json(?:;(?: *charset=utf-8)?)?$/i),
     setec: /^400 request body must be json$/,
     sotto: /^(?!400)/,
   },
   {
-    title: 'an answer of 304 tells the type that it would have had',
+    title: 'an answer of 304 has a content type',
     reason: 'Both are right; Go takes the header out.',
     about: ({ method }) => method === 'get',
     setec: /^304$/,
@@ -122,34 +125,34 @@ export const differences: readonly Difference[] = [
   },
   {
     title: 'a repeated guard header is refused',
-    reason: 'Two headers are no header that a client of setec sends; setec looks at the first.',
+    reason: 'No client of setec sends two; setec looks at the first.',
     about: ({ request }) => countHeaders(request, /^sec-x-tailscale-no-browsers:/i) > 1,
     setec: /^200/,
     sotto: /^403 access denied$/,
   },
   {
-    title: 'a method that HTTP does not know is refused as bad HTTP',
+    title: 'an unknown HTTP method is 400 `bad request`',
     reason: 'Node does not take the request in; the status is the same.',
     about: ({ request }) => request.method === 'BREW' || request.method === 'post',
     setec: /^400 only POST requests allowed$/,
     sotto: badRequest,
   },
   {
-    title: 'a path that is no method does not exist',
+    title: 'a path that is not a method is 404, not 400',
     reason: 'setec takes it for its web page, which answers to GET alone.',
     about: ({ method }) => !known.has(method),
     setec: /^400 invalid method$/,
     sotto: noSuchMethod,
   },
   {
-    title: 'there are no web pages',
-    reason: 'Secrets are listed by the command line. setec shows its page at every unknown path.',
+    title: 'the web page is only at `/`',
+    reason: 'It lists what the caller may know about. setec shows its page at every unknown path.',
     about: ({ request, method }) => request.method === 'GET' && !known.has(method),
     setec: /^(?:200 |404 404 page not found|500 unable to identify caller)/,
-    sotto: noSuchMethod,
+    sotto: /^(?:404 no such method$|200 <!doctype html>)/,
   },
   {
-    title: 'paths are not redirected',
+    title: 'paths are not redirected; setec answers 307',
     reason:
       'A redirected POST helps nobody. Dots are resolved, as by any URL parser; nothing else is.',
     about: ({ request }) => /\/\.\.?(?:\/|$)|\/\//.test(request.path),
@@ -157,7 +160,14 @@ export const differences: readonly Difference[] = [
     sotto: /^(?:404 no such method|200 .*)$/,
   },
   {
-    title: 'a fragment is no part of the path',
+    title: 'a request for another host name is 421; setec answers to any name',
+    reason: 'A web page can have a name of its own lead to the server. setec answers to any name.',
+    about: ({ request }) => /^http:\/\/(?!localhost\b)/.test(request.path),
+    setec: /^/,
+    sotto: /^421 this server does not have that name$/,
+  },
+  {
+    title: 'a fragment is not part of the path',
     reason: 'HTTP sends none; Go takes it for a part of the path.',
     about: ({ request }) => request.path.includes('#'),
     setec: /^400 invalid method$/,
@@ -168,7 +178,7 @@ export const differences: readonly Difference[] = [
 /** Where the answers are alike, and what is stored is not. */
 export const storedDifferences: readonly Intended[] = [
   {
-    title: 'a null in an array of bytes is 0',
+    title: 'a null in an array of bytes is 0, never a byte of an earlier field',
     reason: 'In Go it is what an earlier Value field of the same body left in that place.',
     about: ({ text }) => /value.*value.*\[[^\]]*null/i.test(text),
   },
@@ -200,10 +210,13 @@ function askedBy(request: RawRequest): Asked {
   const method = /^\/api\/([a-z-]+)$/.exec(request.path)?.[1] ?? ''
   const asked = { request, method, text, name: '', version: 0 }
   try {
-    for (const [key, { kind, value }] of readObject(text)) {
-      if (kind === 'string' && matchesField(key, 'Name')) asked.name = value as string
-      if (kind === 'number' && matchesField(key, 'Version')) asked.version = value as number
-    }
+    const fields = scanFields(text, (key, from, to) => {
+      const value: unknown = JSON.parse(text.slice(from, to))
+      if (typeof value === 'string' && folded(key) === 'name') asked.name = value
+      if (typeof value === 'number' && folded(key) === 'version') asked.version = value
+      return undefined
+    })
+    finished(fields)
   } catch {
     // No JSON: a request without a name.
   }

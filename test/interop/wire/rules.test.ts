@@ -71,7 +71,7 @@ describeWith(['setecd'], 'setec and Sotto allow the same', () => {
       for (const Name of names) await pair.call(side, 'put', { Name, Value: 'eA==' })
     }
     await Promise.all(sides.map(fill))
-  }, 60_000)
+  })
   afterAll(() => pair.stop())
 
   async function listed(side: Side, address: string): Promise<string[]> {

@@ -13,6 +13,8 @@ export interface Expectation {
   /** What the verifier is told beside the path. */
   readonly head?: Receipt
   readonly after?: Receipt
+  /** Audit keys by number, in hex. */
+  readonly keys?: Readonly<Record<string, string>>
   /** What it finds: everything where nothing is wrong, else the first damage without its words. */
   readonly report: VerifyReport | { readonly ok: false; readonly damage: FoundDamage }
 }

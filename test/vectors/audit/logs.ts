@@ -2,6 +2,7 @@
 import { basename } from 'node:path'
 import { AuditLog, type AuditLogOptions } from '../../../audit/log.ts'
 import type { Entry } from '../../../audit/record.ts'
+import type { BatchKeys } from '../../../audit/batches.ts'
 import { MemoryDisk, systemError } from '../../audit/disk.ts'
 import { ManualTimers, settled } from '../../audit/fixtures.ts'
 import type { Log } from './log-vector.ts'
@@ -115,6 +116,37 @@ export async function goneOn(left: Log): Promise<Log> {
   return textOf(disk)
 }
 
+/**
+ * A log of which each life, with or without the keys of batches, left a segment of four more records, the last two in one
+ * batch. `left`: what is there before the first.
+ */
+export async function keyedLog({
+  lives,
+  skipIds = 0,
+  left = new Map(),
+}: {
+  readonly lives: readonly (BatchKeys | undefined)[]
+  readonly skipIds?: number
+  readonly left?: Log
+}): Promise<Log> {
+  const disk = new MemoryDisk()
+  for (const [name, text] of left) disk.put(`/log/${name}`, Buffer.from(text))
+  const clock = clockFrom('2026-02-03T04:05:06.789Z')
+  const from = lives[0] === undefined ? 6 : 1
+  for (const [life, keys] of lives.entries()) {
+    const macs = keys && { keys, branch: 'b0b1b2b3b4b5b6b7', from: () => from }
+    const salt = (): string => '0123456789abcdef'
+    const skip = life > 0 ? skipIds : 0
+    const log = await open(disk, { clock, skipIds: skip, ...(macs && { macs, salt }) })
+    if (macs && from > 1 && life === 1) await log.append({ kind: 'format', macsFrom: from })
+    await log.append(start)
+    await log.append(get)
+    await Promise.all([log.append(list), log.append(stop)])
+    await log.close()
+  }
+  return textOf(disk)
+}
+
 function open(disk: MemoryDisk, options: Partial<AuditLogOptions>): Promise<AuditLog> {
   return AuditLog.open({
     directory: '/log',
@@ -122,6 +154,7 @@ function open(disk: MemoryDisk, options: Partial<AuditLogOptions>): Promise<Audi
     revision: () => 8,
     files: disk,
     roomBytes: 0,
+    salt: () => undefined,
     ...options,
   })
 }

@@ -1,4 +1,4 @@
-/** The shape of the test vectors of docs/backup-format.md. */
+/** The shape of the test vectors of docs/internals/backup-format.md. */
 import { z } from 'zod'
 
 const base64 = z.base64()
@@ -10,6 +10,7 @@ export const reasons = [
   'head',
   'size',
   'file-key',
+  'root',
   'chunk',
   'manifest',
   'part',

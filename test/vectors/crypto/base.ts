@@ -149,7 +149,7 @@ export function flip(hex: string, at: number, mask: number): string {
 }
 
 /** Bytes that look random and are the same on every run. */
-function source(label: string): RandomSource {
+export function source(label: string): RandomSource {
   let count = 0
   return (size) => keyBytes(`${label} ${count++}`).subarray(0, size)
 }

@@ -1,5 +1,5 @@
 /**
- * The test vectors of docs/format.md: what must open, one file for each structure, and what must be
+ * The test vectors of docs/internals/format.md: what must open, one file for each structure, and what must be
  * refused, one file for each way to be wrong.
  */
 import { keyFiles, keyrings, rootKeys } from './keys.ts'
@@ -7,6 +7,7 @@ import { kmsWraps } from './kms.ts'
 import { transitWraps } from './transit.ts'
 import { recoveryWraps } from './recovery.ts'
 import { backends, references } from './references.ts'
+import { rootRotations, roots } from './roots.ts'
 import { states } from './states.ts'
 import type { Vector } from './crypto-vector.ts'
 import { versions } from './versions.ts'
@@ -20,6 +21,8 @@ export function cryptoVectorFiles(): Map<string, string> {
     ...versions(),
     ...keyrings(),
     ...states(),
+    ...roots(),
+    ...rootRotations(),
     ...references(),
     ...backends(),
     ...rootKeys(),

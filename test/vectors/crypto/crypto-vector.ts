@@ -12,6 +12,8 @@ const part = z.enum([
   'keyring',
   'state',
   'backend',
+  'lasting-key',
+  'previous-state',
   'root-key',
   'recovery-wrap',
   'kms-wrap',
@@ -25,6 +27,7 @@ const reason = z.enum([
   'length',
   'authentication',
   'unknown-entry',
+  'unknown-key',
   'active-entries',
   'same-id',
   'malformed',
@@ -42,6 +45,16 @@ const entry = z.strictObject({
   sealed: hex,
 })
 
+/** A key that outlives root keys. */
+const lasting = z.strictObject({
+  purpose: z.string(),
+  number: z.number(),
+  createdAt: z.string(),
+  sealed: hex,
+})
+
+const lastingKeys = z.array(z.strictObject({ number: z.number(), key: hex }))
+
 /** A version of a secret, to be opened from the root key down. */
 const version = z.strictObject({
   comment: z.string(),
@@ -49,6 +62,8 @@ const version = z.strictObject({
   expect: expected,
   storeId: z.string(),
   rootKey: hex,
+  /** Absent: 1. */
+  rootNumber: z.number().optional(),
   keyring: z.array(entry),
   place: z.strictObject({ name: z.string(), incarnation: z.number(), version: z.number() }),
   keyId: z.number(),
@@ -62,8 +77,12 @@ const version = z.strictObject({
 const reference = version.omit({ structure: true, value: true }).extend({
   structure: z.literal('reference'),
   value: hex,
+  /** Absent: none. */
+  lasting: z.array(lasting).optional(),
   /** What the reference holds; absent where it must be refused. */
   backend: z.number().optional(),
+  /** Of the key of the fingerprint; absent: 1. */
+  number: z.number().optional(),
   fingerprint: hex.optional(),
 })
 
@@ -100,8 +119,29 @@ const state = z.strictObject({
     highest: z.number(),
     versions: z.array(z.number()),
     removed: z.array(z.number()),
+    /** Absent: none. */
+    settings: hex.optional(),
   }),
   mac: hex,
+})
+
+/** A root key: its name, and the keys that it seals for the time after it. */
+const root = z.strictObject({
+  comment: z.string(),
+  structure: z.literal('root'),
+  expect: expected,
+  storeId: z.string(),
+  rootKey: hex,
+  rootNumber: z.number(),
+  lasting: z.array(lasting),
+  /** Absent once all MACs were made again. */
+  previous: hex.optional(),
+  /** What is found; absent where something does not open. */
+  fingerprint: z.string().optional(),
+  keys: z
+    .strictObject({ 'value-fingerprint': lastingKeys, mirror: lastingKeys, audit: lastingKeys })
+    .optional(),
+  previousKey: hex.optional(),
 })
 
 /** A root key wrapped under a local key. */
@@ -176,6 +216,7 @@ export const vectorSchema = z.discriminatedUnion('structure', [
   reference,
   backend,
   state,
+  root,
   rootKey,
   recoveryWrap,
   kmsWrap,
@@ -191,6 +232,7 @@ export type VersionVector = z.infer<typeof version>
 export type ReferenceVector = z.infer<typeof reference>
 export type BackendVector = z.infer<typeof backend>
 export type StateVector = z.infer<typeof state>
+export type RootVector = z.infer<typeof root>
 export type RootKeyVector = z.infer<typeof rootKey>
 export type RecoveryWrapVector = z.infer<typeof recoveryWrap>
 export type KmsWrapVector = z.infer<typeof kmsWrap>

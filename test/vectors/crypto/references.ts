@@ -5,9 +5,12 @@ import {
   referenceBinding,
   valueBinding,
 } from '../../../server/crypto/binding.ts'
+import { encodeReference } from '../../../server/crypto/reference.ts'
+import { rotateRoot } from '../../../server/crypto/root-rotation.ts'
 import {
   alterations,
   dataKey,
+  entries,
   flip,
   keyBytes,
   largest,
@@ -18,6 +21,7 @@ import {
   refused,
   rootBytes,
   sealedBy,
+  source,
   storeId,
   value,
   version,
@@ -51,14 +55,14 @@ function reference(
 function bytesOf(backend: number, at: Place, plain: Uint8Array): Buffer {
   const id = Buffer.alloc(4)
   id.writeUInt32BE(backend)
-  return Buffer.concat([id, openKeyring('').fingerprintOf(at, plain)])
+  return Buffer.concat([id, openKeyring('').fingerprintOf(at, plain).fingerprint])
 }
 
 /** A reference that the keyring itself makes. */
 function made(comment: string, at: Place, backend: number, plain: Buffer): ReferenceVector {
   const keyring = openKeyring(comment)
-  const fingerprint = keyring.fingerprintOf(at, plain)
-  const { keyId, wrappedKey, sealed } = keyring.sealReference(at, { backend, fingerprint })
+  const { number, fingerprint } = keyring.fingerprintOf(at, plain)
+  const { keyId, wrappedKey, sealed } = keyring.sealReference(at, { backend, number, fingerprint })
   return reference(comment, 'ok', {
     place: at,
     keyId,
@@ -70,11 +74,40 @@ function made(comment: string, at: Place, backend: number, plain: Buffer): Refer
   })
 }
 
+/** What a store has of a value that was put after its root key was replaced, and the bytes of the reference. */
+function laterReference(): { vector: Partial<ReferenceVector>; held: Buffer } {
+  const stored = entries.map(({ sealed, ...head }) => ({
+    ...head,
+    sealed: Buffer.from(sealed, 'hex'),
+  }))
+  const rotated = rotateRoot(
+    storeId,
+    rootBytes,
+    { keys: stored, lasting: [], root: { number: 1 } },
+    { random: source('later reference'), clock: () => new Date('2026-03-04T05:06:07.891Z') },
+  )
+  const { number, fingerprint } = rotated.keyring.fingerprintOf(place, value)
+  const shown = <T extends { readonly sealed: Uint8Array }>({ sealed, ...head }: T) => ({
+    ...head,
+    sealed: Buffer.from(sealed).toString('hex'),
+  })
+  return {
+    vector: {
+      rootKey: rotated.rootKey.toString('hex'),
+      rootNumber: 2,
+      keyring: rotated.keys.map(shown),
+      lasting: rotated.lasting.map(shown),
+    },
+    held: encodeReference({ backend: 1, number, fingerprint }),
+  }
+}
+
 /** Every case of a reference. */
 export function references(): Named<ReferenceVector>[] {
   const { sealed } = reference('', 'ok')
   const held = bytesOf(1, place, value)
   const other = { ...place, version: 8 }
+  const { vector: later, held: laterHeld } = laterReference()
   const under = (bytes: Uint8Array, at = place, store = storeId): string =>
     sealedBy(dataKey, referenceBinding(store, at), bytes)
   return [
@@ -117,6 +150,33 @@ export function references(): Named<ReferenceVector>[] {
       'reference-short',
       reference('What is sealed lacks its last byte.', refused('reference', 'length'), {
         sealed: under(held.subarray(0, -1)),
+      }),
+    ],
+    [
+      'reference-number-2',
+      reference('The fingerprint was made with a later key.', 'ok', {
+        ...later,
+        fingerprint: laterHeld.subarray(4, 36).toString('hex'),
+        sealed: under(laterHeld),
+        number: 2,
+      }),
+    ],
+    [
+      'reference-number-1-written',
+      reference('The number 1 is written, which is left out.', refused('reference', 'length'), {
+        sealed: under(Buffer.concat([held, Buffer.from([0, 0, 0, 1])])),
+      }),
+    ],
+    [
+      'reference-number-0',
+      reference('The number of the key is 0.', refused('reference', 'length'), {
+        sealed: under(Buffer.concat([held, Buffer.from([0, 0, 0, 0])])),
+      }),
+    ],
+    [
+      'reference-number-unknown',
+      reference('There is no key of this number.', refused('reference', 'unknown-key'), {
+        sealed: under(Buffer.concat([held, Buffer.from([0, 0, 0, 3])])),
       }),
     ],
     [

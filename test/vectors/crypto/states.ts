@@ -10,6 +10,7 @@ import {
   rootBytes,
   storeId,
 } from './base.ts'
+import type { Keyring } from '../../../server/crypto/keyring.ts'
 import type { StateVector } from './crypto-vector.ts'
 
 type State = StateVector['state']
@@ -31,14 +32,20 @@ function state(comment: string, of: State, changes: Partial<StateVector> = {}): 
     storeId,
     rootKey: rootBytes.toString('hex'),
     state: of,
-    mac: openKeyring('').mac(of).toString('hex'),
+    mac: openKeyring('').mac(keyringState(of)).toString('hex'),
     ...changes,
   }
+}
+
+/** The state as the keyring takes it. */
+function keyringState({ settings, ...of }: State): Parameters<Keyring['mac']>[0] {
+  return settings === undefined ? of : { ...of, settings: Buffer.from(settings, 'hex') }
 }
 
 /** Every case of a state. */
 export function states(): Named<StateVector>[] {
   const { mac } = state('', baseState)
+  const set = { ...baseState, settings: Buffer.from('{"a":1}').toString('hex') }
   const changed: [what: string, comment: string, Partial<State>][] = [
     ['name', 'another name', { name: 'prod/app/db-passwore' }],
     ['incarnation', 'another incarnation', { incarnation: 1 }],
@@ -90,6 +97,21 @@ export function states(): Named<StateVector>[] {
         highest: largest,
         versions: [1, largest - 1, largest],
         removed: [2],
+      }),
+    ],
+    ['state-settings', state('A secret that has settings.', set)],
+    [
+      'state-other-settings',
+      state('The settings are others.', set, {
+        expect: refused('state'),
+        mac: state('', { ...set, settings: Buffer.from('{"a":2}').toString('hex') }).mac,
+      }),
+    ],
+    [
+      'state-settings-lost',
+      state('The settings are gone.', baseState, {
+        expect: refused('state'),
+        mac: state('', set).mac,
       }),
     ],
     ...changed.map(

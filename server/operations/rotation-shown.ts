@@ -1,0 +1,109 @@
+/** Rotations as callers see them: how far each is, and what a run would do. */
+import type { OperationResponse } from '../../client/api/operations.ts'
+import type { Call, Gate } from '../gate/gate.ts'
+import type { Waits } from '../rotation/converge.ts'
+import type { RotationRecord } from '../rotation/registry.ts'
+import type { Runs } from '../rotation/runs.ts'
+import { isOverdue, type Schedule } from '../rotation/schedule.ts'
+import { nextWords } from '../rotation/words.ts'
+
+type Shown = OperationResponse<'rotation-describe'>
+
+/** What it takes to show one. */
+export interface ShownParts {
+  readonly gate: Pick<Gate, 'sees'>
+  readonly runs: Pick<Runs, 'waits'>
+  readonly clock: () => Date
+  /** Whether the job runs at all: not on a store that no operator adopted. */
+  readonly adopted: () => boolean
+}
+
+/** Dates that a plan shows. */
+const DATES = 5
+
+/** A rotation as `call` may see it: what is of the secret only with `info` on that. */
+export async function rotationShown(
+  parts: ShownParts,
+  call: Call,
+  record: RotationRecord,
+): Promise<Shown> {
+  const { gate, runs, clock, adopted } = parts
+  const { name, config, state, createdAt } = record
+  const waits = await runs.waits(record)
+  const isSeen = gate.sees(call, 'info', config.secret)
+  const { run, step, since, due, missed, attempts, error, held, done, candidate, from } = state
+  const paused = adopted()
+    ? ''
+    : 'Nothing runs until an operator adopts the store: see `sotto branch`. '
+  const ofSecret = isSeen && {
+    Secret: config.secret,
+    ...(candidate !== undefined && { Version: candidate }),
+    ...(from !== undefined && from.active > 0 && { Previous: from.active }),
+  }
+  return {
+    Name: name,
+    Kind: config.kind,
+    ...ofSecret,
+    CreatedAt: createdAt,
+    Run: run,
+    Step: step,
+    Since: since,
+    ...(due !== undefined && { Due: due }),
+    Overdue: isOverdue(config, state, clock()),
+    Missed: missed,
+    Attempts: attempts,
+    ...(error !== undefined && { Error: error }),
+    ...(held && { Held: { Reason: held.reason, At: held.at } }),
+    ...(done && {
+      Done: {
+        Run: done.run,
+        At: done.at,
+        ...(isSeen && done.version !== undefined && { Version: done.version }),
+      },
+    }),
+    ...(waits && isSeen && { Waits: shownWaits(waits) }),
+    Next: isSeen
+      ? `${paused}${nextWords(record, name, waits)}`
+      : 'You have no `info` on its secret.',
+  }
+}
+
+function shownWaits({ current, behind, unknown, doubts }: Waits): NonNullable<Shown['Waits']> {
+  return { Current: current, Behind: behind, Unknown: unknown, Doubts: [...doubts] }
+}
+
+/** The steps of a run that begins now, in words. */
+export function plannedSteps({ config }: RotationRecord): string[] {
+  const isGenerated = config.kind === 'generated'
+  const made = isGenerated
+    ? `make a value of the shape ${config.template.shape}, and put it as a new version`
+    : 'wait for a person who puts a new version, and says so'
+  const { converge } = config
+  const until =
+    converge === 'manual'
+      ? 'an operator retires the old version'
+      : `all holders have it${converge === 'all' ? '' : `, or for ${converge.allOrAfter}`}`
+  const deletes = isGenerated && config.deleteOld
+  const retired = deletes
+    ? `delete the old version after ${config.grace}`
+    : 'leave the old version stored'
+  return [made, 'activate it', `wait until ${until}`, retired]
+}
+
+/** When the next runs are due, by the settings of now. */
+export function datesOf(
+  { after }: Schedule,
+  { config, state }: RotationRecord,
+  now: Date,
+): string[] {
+  const dates = state.due === undefined ? [] : [state.due]
+  while (dates.length > 0 && dates.length < DATES) {
+    const next = after(
+      config,
+      new Date(Math.max(now.getTime(), new Date(dates.at(-1) ?? '').getTime())),
+    )
+    if (next === undefined) break
+    dates.push(next.toISOString())
+  }
+  return dates
+}

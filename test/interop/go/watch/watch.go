@@ -1,0 +1,1 @@
+../../../../docs/guides/examples/watch.go

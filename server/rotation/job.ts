@@ -94,8 +94,7 @@ class Round {
         const advanced =
           runs.restOf(current) > 0 ? undefined : await runs.advance(this.#call, current)
         if (advanced === undefined) {
-          const rest = runs.restOf(current)
-          if (rest > 0) this.#soon(rest)
+          this.#soon(runs.pauseOf(current))
           break
         }
         current = advanced

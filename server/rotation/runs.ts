@@ -45,6 +45,8 @@ const MAX_RETRY_MS = 3_600_000
 const SOON_MS = 1000
 /** How often waiting is noted in the store. */
 const NOTED_MINUTES = 60
+/** The least time until a run that waits for others is looked at again, in milliseconds. */
+const MIN_PAUSE_MS = 1000
 /** Failures of the server itself, which are not the run's. */
 const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'conflict',
@@ -72,6 +74,17 @@ export class Runs {
   /** Milliseconds until `record` may be tried again after a failure; 0: now. */
   restOf({ id }: RotationRecord): number {
     return Math.max(0, (this.#retryAt.get(id) ?? 0) - this.#parts.timers.now())
+  }
+
+  /**
+   * Milliseconds until it is worth while to look at `record` again: its rest after a failure, or as long as it has
+   * waited in its step for others, and a second at least, since what holds it up at first is often over at once.
+   */
+  pauseOf(record: RotationRecord): number {
+    const waiting = this.#waiting.get(record.id)
+    const waits =
+      waiting?.key === stepKey(record) ? this.#parts.timers.now() - waiting.since : Infinity
+    return this.restOf(record) || Math.max(MIN_PAUSE_MS, waits)
   }
 
   /** Has `record` tried again at once. */
@@ -323,9 +336,10 @@ export class Runs {
   }
 
   /** Minutes that `record` has been in its step, by timers. */
-  #minutes({ id, state }: RotationRecord): number {
+  #minutes(record: RotationRecord): number {
+    const { id, state } = record
     const now = this.#parts.timers.now()
-    const key = `${state.run} ${state.step}`
+    const key = stepKey(record)
     const known = this.#waiting.get(id)
     const waiting = known?.key === key ? known : { key, since: now, before: state.waited }
     this.#waiting.set(id, waiting)
@@ -360,4 +374,9 @@ export class Runs {
   #now(): string {
     return this.#parts.clock().toISOString()
   }
+}
+
+/** What a run waits in: another one, or another step, is another wait. */
+function stepKey({ state }: RotationRecord): string {
+  return `${state.run} ${state.step}`
 }

@@ -81,6 +81,18 @@ describe('generated', () => {
     expect(await infoOf('prod/key')).toEqual([[2], 2])
   })
 
+  test('a run looks again by itself soon, long before the next round of the job', async () => {
+    await create(generated('key', 'prod/key'))
+    const holder = new Client({ server: service.url, localAddress: '127.0.0.2', label: 'app' })
+    await holder.get('prod/key')
+    await run('key')
+    await reaches(service, 'key', 'converging')
+    expect((await holder.getIfChanged('prod/key', 1))?.Version).toBe(2)
+    // The round comes every 27 s at the soonest.
+    const step = async () => (await statusOf(service, 'key')).Step
+    await expect.poll(step, { timeout: 25_000 }).toBe('done')
+  })
+
   test('an operator retires the old version, even if programs hold it', async () => {
     await create(generated('key', 'prod/key', { converge: 'manual', deleteOld: true }))
     await run('key')

@@ -2,6 +2,7 @@
 import type { OperationResponse } from '../../client/api/operations.ts'
 import type { Call, Gate } from '../gate/gate.ts'
 import type { Waits } from '../rotation/converge.ts'
+import type { Dates } from '../rotation/dates.ts'
 import type { RotationRecord } from '../rotation/registry.ts'
 import type { Runs } from '../rotation/runs.ts'
 import { isOverdue, type Schedule } from '../rotation/schedule.ts'
@@ -13,6 +14,7 @@ type Shown = OperationResponse<'rotation-describe'>
 export interface ShownParts {
   readonly gate: Pick<Gate, 'sees'>
   readonly runs: Pick<Runs, 'waits'>
+  readonly dates: Dates
   readonly clock: () => Date
   /** Whether the job runs at all: not on a store that no operator adopted. */
   readonly adopted: () => boolean
@@ -27,11 +29,13 @@ export async function rotationShown(
   call: Call,
   record: RotationRecord,
 ): Promise<Shown> {
-  const { gate, runs, clock, adopted } = parts
+  const { gate, runs, dates, clock, adopted } = parts
   const { name, config, state, createdAt } = record
+  const now = clock()
+  const due = await dates.dueOf(record, now)
   const waits = await runs.waits(record)
   const isSeen = gate.sees(call, 'info', config.secret)
-  const { run, step, since, due, missed, attempts, error, held, done, candidate, from } = state
+  const { run, step, since, missed, attempts, error, held, done, candidate, from } = state
   const paused = adopted()
     ? ''
     : 'Nothing runs until an operator adopts the store: see `sotto branch`. '
@@ -48,8 +52,8 @@ export async function rotationShown(
     Run: run,
     Step: step,
     Since: since,
-    ...(due !== undefined && { Due: due }),
-    Overdue: isOverdue(config, state, clock()),
+    ...(due !== undefined && { Due: due.toISOString() }),
+    Overdue: isOverdue(config, { step, due }, now),
     Missed: missed,
     Attempts: attempts,
     ...(error !== undefined && { Error: error }),
@@ -90,20 +94,17 @@ export function plannedSteps({ config }: RotationRecord): string[] {
   return [made, 'activate it', `wait until ${until}`, retired]
 }
 
-/** When the next runs are due, by the settings of now. */
+/** When the next runs are due, by the settings of now: the first at `due`. */
 export function datesOf(
   { after }: Schedule,
-  { config, state }: RotationRecord,
+  { config }: RotationRecord,
+  due: Date | undefined,
   now: Date,
 ): string[] {
-  const dates = state.due === undefined ? [] : [state.due]
-  while (dates.length > 0 && dates.length < DATES) {
-    const next = after(
-      config,
-      new Date(Math.max(now.getTime(), new Date(dates.at(-1) ?? '').getTime())),
-    )
-    if (next === undefined) break
-    dates.push(next.toISOString())
+  const dates: Date[] = []
+  for (let date = due; date !== undefined && dates.length < DATES; ) {
+    dates.push(date)
+    date = after(config, date > now ? date : now)
   }
-  return dates
+  return dates.map((date) => date.toISOString())
 }

@@ -13,6 +13,7 @@ import {
   type RotationRecord,
   type RotationRegistry,
 } from '../rotation/registry.ts'
+import type { Dates } from '../rotation/dates.ts'
 import type { Runs } from '../rotation/runs.ts'
 import type { Schedule } from '../rotation/schedule.ts'
 import { isUnderWay, newState } from '../rotation/state.ts'
@@ -27,6 +28,7 @@ export interface RotationsParts {
   readonly runs: Runs
   readonly kindOf: KindOf
   readonly schedule: () => Promise<Schedule>
+  readonly dates: Dates
   readonly clock: () => Date
   /** Whether the job runs at all: not on a store that no operator adopted. */
   readonly adopted: () => boolean
@@ -136,12 +138,13 @@ export class Rotations {
 
   /** What a run would do now. Needs `rotation:view`. Rejects with `not_found`. */
   async plan(call: Call, { Name }: Named): Promise<OperationResponse<'rotation-plan'>> {
-    const { gate, rotations, cache, kindOf, schedule, clock, adopted } = this.#parts
+    const { gate, rotations, cache, kindOf, schedule, dates, clock, adopted } = this.#parts
     const pass = await gate.operate(call, 'rotation:view', 'rotation-plan', { Name })
     const record = await rotations.named(Name)
     const { config, state } = record
     const row = await cache.row(config.secret)
     const Problems = [...(await kindOf(config).plan())]
+    const now = clock()
     if (!row || row.active === 0) Problems.push('the secret does not exist')
     if (!adopted()) Problems.push('no operator adopted the store: see `sotto branch`')
     if (state.step === 'held') Problems.push('it is held: see `sotto rotation status`')
@@ -150,7 +153,7 @@ export class Rotations {
     return {
       Steps: plannedSteps(record),
       Problems,
-      Dates: datesOf(await schedule(), record, clock()),
+      Dates: datesOf(await schedule(), record, await dates.dueOf(record, now), now),
     }
   }
 

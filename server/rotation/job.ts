@@ -4,6 +4,7 @@ import { asSottoError } from '../../client/api/errors.ts'
 import type { Timers } from '../../client/platform/timers.ts'
 import type { Call } from '../gate/gate.ts'
 import type { Job, Run } from '../jobs/scheduler.ts'
+import type { Dates } from './dates.ts'
 import type { RotationMetrics } from './metrics.ts'
 import type { RotationRecord, RotationRegistry } from './registry.ts'
 import { type Runs, runRules } from './runs.ts'
@@ -18,6 +19,7 @@ export interface RotationsJobParts {
   readonly registry: RotationRegistry
   readonly runs: Runs
   readonly schedule: () => Promise<Schedule>
+  readonly dates: Dates
   readonly clock: () => Date
   readonly timers: Timers
   readonly metrics: RotationMetrics
@@ -111,13 +113,13 @@ class Round {
   }
 
   async #beginIfDue(record: RotationRecord): Promise<RotationRecord> {
-    const { state, config } = record
-    if (state.due === undefined) return record
-    const { runs, schedule, clock } = this.#parts
+    const { runs, dates, schedule, clock } = this.#parts
     const now = clock()
-    const due = decide(await schedule(), config, state.due, now)
+    const date = await dates.dueOf(record, now)
+    if (date === undefined) return record
+    const due = decide(await schedule(), record.config, date, now)
     if (due.is === 'waits') {
-      this.#soon(new Date(state.due).getTime() - now.getTime())
+      this.#soon(date.getTime() - now.getTime())
       return record
     }
     const next = due.next?.toISOString()
@@ -144,14 +146,18 @@ class Round {
   }
 
   async #measure(rotations: readonly RotationRecord[]): Promise<void> {
-    const { metrics, clock, runs } = this.#parts
+    const { metrics, clock, runs, dates } = this.#parts
     for (const step of rotationSteps) {
       const count = rotations.filter(({ state }) => state.step === step).length
       metrics.steps.with({ step }).set(count)
     }
     const now = clock()
-    const overdue = rotations.filter(({ config, state }) => isOverdue(config, state, now))
-    metrics.overdue.set(overdue.length)
+    let overdue = 0
+    for (const record of rotations) {
+      const due = await dates.dueOf(record, now)
+      if (isOverdue(record.config, { step: record.state.step, due }, now)) overdue++
+    }
+    metrics.overdue.set(overdue)
     const sum = { behind: 0, unknown: 0, doubt: 0, session: 0 }
     for (const record of rotations) {
       const waits = await runs.waits(record)

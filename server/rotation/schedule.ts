@@ -48,21 +48,14 @@ export async function openSchedule(): Promise<Schedule> {
 export function decide(
   { after }: Pick<Schedule, 'after'>,
   config: RotationConfig,
-  due: string | undefined,
+  due: Date | undefined,
   now: Date,
 ): Due {
-  if (due === undefined) return { is: 'waits' }
-  const at = new Date(due).getTime()
+  if (due === undefined || due > now) return { is: 'waits' }
   const next = after(config, now)
-  if (at > now.getTime()) {
-    // A clock that was ahead left a date too far away: the two next ones are not skipped for it.
-    const second = next && after(config, next)
-    const isFar = next !== undefined && second !== undefined && at > second.getTime()
-    return isFar ? { is: 'missed', next } : { is: 'waits' }
-  }
   const window = config.kind === 'generated' ? config.window : undefined
   const open = window === undefined ? Infinity : (parseDuration(window) ?? Infinity)
-  return { is: now.getTime() > at + open ? 'missed' : 'begins', next }
+  return { is: now.getTime() > due.getTime() + open ? 'missed' : 'begins', next }
 }
 
 /** How long after it was due a rotation that does not begin is overdue. */
@@ -71,10 +64,10 @@ const LATE_MS = 3_600_000
 /** Whether a run that is due did not begin, or a person has not made the version that is due. */
 export function isOverdue(
   { kind }: RotationConfig,
-  { step, due }: { readonly step: string; readonly due?: string },
+  { step, due }: { readonly step: string; readonly due: Date | undefined },
   now: Date,
 ): boolean {
   if (kind === 'manual' && step === 'planned') return true
   const late = kind === 'manual' ? 0 : LATE_MS
-  return due !== undefined && now.getTime() > new Date(due).getTime() + late
+  return due !== undefined && now.getTime() > due.getTime() + late
 }

@@ -13,6 +13,7 @@ import { ROTATIONS_JOB, rotationsJob } from '../rotation/job.ts'
 import { kindOf } from '../rotation/kinds/kinds.ts'
 import { RotationRegistry } from '../rotation/registry.ts'
 import { Runs } from '../rotation/runs.ts'
+import { Dates } from '../rotation/dates.ts'
 import { openSchedule, type Schedule } from '../rotation/schedule.ts'
 import { orphansJob } from '../secrets/orphans.ts'
 import type { StateDirectory } from '../store/directory.ts'
@@ -88,7 +89,8 @@ function addRotations(
   { adoption, scheduler, metrics, ...services }: Services,
   { timers = processTimers, random = Math.random }: JobsWorld,
 ): Rotations {
-  let schedule: Promise<Schedule> | undefined
+  let opened: Promise<Schedule> | undefined
+  const schedule = (): Promise<Schedule> => (opened ??= openSchedule())
   const rotations = new RotationRegistry(services.store, services.keyring)
   const runs = new Runs({ ...services, registry: rotations, kindOf, timers, random })
   const { adopted } = adoption
@@ -97,7 +99,8 @@ function addRotations(
     adopted,
     runs,
     kindOf,
-    schedule: () => (schedule ??= openSchedule()),
+    schedule,
+    dates: new Dates(schedule, timers),
   }
   scheduler.add(
     rotationsJob({

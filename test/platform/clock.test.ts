@@ -55,6 +55,7 @@ const decides = {
   'server/operations/rollout.ts':
     'a date for people: when a holder last spoke, counted by the timers',
   'server/operations/rotation-shown.ts': 'dates on which rotations are due, which are dates',
+  'server/rotation/dates.ts': 'dates on which rotations are due, held against the timers',
   'server/rotation/job.ts': 'dates on which rotations are due, which are dates',
   'server/rotation/schedule.ts': 'dates on which rotations are due, which are dates',
   'server/start/server.ts': 'the end of a certificate, which is a date',

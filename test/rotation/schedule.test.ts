@@ -1,13 +1,24 @@
 /** When rotations are due: dates that were missed, windows, and clocks that are moved. */
 import { describe, expect, test } from 'vitest'
 import { rotationConfig } from '../../client/api/rotations.ts'
+import { Dates } from '../../server/rotation/dates.ts'
 import { decide, isOverdue, openSchedule } from '../../server/rotation/schedule.ts'
+import { newState } from '../../server/rotation/state.ts'
 
 const schedule = await openSchedule()
 const config = (more: object = {}) =>
   rotationConfig.parse({ kind: 'generated', secret: 'prod/key', schedule: '0 3 * * *', ...more })
 const at = (text: string): Date => new Date(`${text}Z`)
-const iso = (text: string): string => at(text).toISOString()
+/** When a rotation is due that was planned for `due`, at each time of a clock, so many hours after the time before. */
+const datesOf = (due: string, settings = config()) => {
+  let hours = 0
+  const dates = new Dates(async () => schedule, { now: () => hours * 3_600_000 })
+  const state = newState('here', '', at(due).toISOString())
+  return (now: string, passed = 0) => {
+    hours += passed
+    return dates.dueOf({ id: 1, config: settings, state }, at(now))
+  }
+}
 
 describe('dates', () => {
   test('are read in UTC', () => {
@@ -37,7 +48,7 @@ describe('dates', () => {
 })
 
 describe('what is due', () => {
-  const due = iso('2026-03-28T03:00')
+  const due = at('2026-03-28T03:00')
 
   test('waits, then begins once', () => {
     const decided = (now: string) => decide(schedule, config(), due, at(now))
@@ -60,23 +71,40 @@ describe('what is due', () => {
     expect(decided('2026-03-28T05:01')).toEqual({ is: 'missed', next })
   })
 
-  test('is another date where a clock that was ahead left one that is too far away', () => {
-    const far = iso('2030-01-01T03:00')
-    const next = at('2026-03-29T03:00')
-    expect(decide(schedule, config(), far, at('2026-03-28T12:00'))).toEqual({ is: 'missed', next })
+  test('is another date where a clock that was ahead left one that is too far away', async () => {
+    const dates = datesOf('2030-01-01T03:00')
+    expect(await dates('2026-03-28T12:00')).toEqual(at('2026-03-29T03:00'))
+    // It stays when it comes, and until it is used.
+    expect(await dates('2026-03-29T12:00', 24)).toEqual(at('2026-03-29T03:00'))
     // A clock that went back by less than a day has no run begin twice.
-    const tomorrow = iso('2026-03-29T03:00')
-    expect(decide(schedule, config(), tomorrow, at('2026-03-28T02:00'))).toEqual({ is: 'waits' })
+    expect(await datesOf('2026-03-29T03:00')('2026-03-28T02:00')).toEqual(at('2026-03-29T03:00'))
+  })
+
+  test('is what a person gave, however far', async () => {
+    const manual = { kind: 'manual', secret: 'prod/key', schedule: '0 3 * * *', due: '2030-01-01' }
+    const dates = datesOf('2030-01-01T00:00', rotationConfig.parse(manual))
+    expect(await dates('2026-03-28T12:00')).toEqual(at('2030-01-01T00:00'))
+  })
+
+  test('is as before when a clock that was behind comes back', async () => {
+    const dates = datesOf('2026-03-29T03:00')
+    expect(await dates('1970-01-01T00:00')).toEqual(at('1970-01-01T03:00'))
+    expect(await dates('2026-03-28T12:00')).toEqual(at('2026-03-29T03:00'))
+    // Another jump has another stand-in.
+    expect(await dates('1971-01-01T00:00')).toEqual(at('1971-01-01T03:00'))
+    expect(await dates('1970-06-01T00:00')).toEqual(at('1970-06-01T03:00'))
+    // One that was never awaited is not due.
+    expect(await dates('1972-01-01T00:00')).toEqual(at('1972-01-01T03:00'))
   })
 })
 
 test('one is overdue when it does not begin, and a manual one while a person is waited for', () => {
-  const due = iso('2026-03-28T03:00')
+  const due = at('2026-03-28T03:00')
   const late = (step: string, now: string) => isOverdue(config(), { step, due }, at(now))
   expect(late('done', '2026-03-28T03:30')).toBe(false)
   expect(late('held', '2026-03-28T04:30')).toBe(true)
   const manual = rotationConfig.parse({ kind: 'manual', secret: 'prod/key' })
-  expect(isOverdue(manual, { step: 'planned' }, at('2026-03-28T03:00'))).toBe(true)
-  expect(isOverdue(manual, { step: 'done' }, at('2026-03-28T03:00'))).toBe(false)
+  expect(isOverdue(manual, { step: 'planned', due: undefined }, at('2026-03-28T03:00'))).toBe(true)
+  expect(isOverdue(manual, { step: 'done', due: undefined }, at('2026-03-28T03:00'))).toBe(false)
   expect(isOverdue(manual, { step: 'done', due }, at('2026-03-28T03:01'))).toBe(true)
 })

@@ -343,6 +343,23 @@ describe('openbao', () => {
     expect(ended.stderr).not.toContain('token-of-this-test')
   })
 
+  test.each([
+    [1, 'has a path that is too long', /its path is too long/],
+    [5000, 'is refused', /Cannot import "secret": there are more than 100000 paths below it/],
+  ])('a list without an end, of %d folders each, %s', async (folders, _what, words) => {
+    await using bao = await startScripted(({ url }) => {
+      if (url.includes('/mounts/'))
+        return json({ path: 'secret/', type: 'kv', options: { version: '2' } })
+      if (!url.endsWith('?list=true')) return none
+      return json({ keys: Array.from({ length: folders }, (_, at) => `more-${at}/`) })
+    })
+    const env = { BAO_ADDR: bao.url, BAO_TOKEN: 'x' }
+    const ended = await importing('openbao', 'secret', [], { env })
+    expect(ended.stdout + ended.stderr).toMatch(words)
+    expect(ended.exit).not.toBe(0)
+    expect(await contents()).toEqual({})
+  })
+
   test('what is needed is named', async () => {
     const env = { BAO_ADDR: 'http://127.0.0.1:1' }
     expect((await importing('openbao', 'secret')).stderr).toContain(

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { quote, SottoError } from '../../../client/api/errors.ts'
 import { variableIn } from '../../../client/api/given.ts'
 import { readPrivateText } from '../../../client/platform/text-file.ts'
+import { MAX_NAME_BYTES } from '../../../client/api/types.ts'
 import { type Answer, isCleanPath, OpenBaoConnection } from '../../../server/openbao/connection.ts'
 import { passing } from '../../../server/openbao/failures.ts'
 import type { Invocation } from '../../invocation.ts'
@@ -10,6 +11,10 @@ import { type Item, itemOf, withoutTwins } from '../../readers/item.ts'
 
 /** Secrets that are read at the same time. */
 const AT_ONCE = 8
+/** How much is listed at most: what answers for OpenBao may do so without an end. */
+const MAX_PATHS = 100_000
+/** The longest path that is looked into: no name of a secret is longer. */
+const MAX_PATH = MAX_NAME_BYTES
 
 const mountInfo = z.object({
   data: z.object({
@@ -88,10 +93,14 @@ class Engine {
     const paths: string[] = []
     const refused: Item[] = []
     const folders = [top]
+    let seen = 0
     for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
       for (const key of await this.#keysIn({ mount, isV2, path: folder })) {
+        if (++seen > MAX_PATHS) throw tooMany(whole)
         const path = folder === '' ? key : `${folder}/${key}`
-        if (!isCleanPath(path.replace(/\/$/, ''))) {
+        if (path.length > MAX_PATH) {
+          refused.push({ name: relative(path, top), refusal: 'its path is too long' })
+        } else if (!isCleanPath(path.replace(/\/$/, ''))) {
           refused.push({
             name: relative(path, top),
             refusal: 'a character of its path needs an escape',
@@ -170,6 +179,11 @@ class Engine {
     const code = passing.has(kind) || kind === 'sealed' ? 'backend_unavailable' : 'backend_refused'
     return new SottoError(code, `Cannot ${attempt}: ${found}`, { hint })
   }
+}
+
+function tooMany(path: string): SottoError {
+  const message = `Cannot import ${quote(path)}: there are more than ${MAX_PATHS} paths below it`
+  return new SottoError('usage', message, { hint: 'Import one part of it after another.' })
 }
 
 function pathOf({ mount, isV2, path }: Place, kind: 'data' | 'metadata'): string {

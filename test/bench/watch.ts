@@ -70,13 +70,33 @@ async function changes(how: 'raw' | 'stores', what: string): Promise<void> {
   await end(crowd, server)
 }
 
-/** What so many idle watchers cost: memory, heartbeats, and the gets of others. */
+/**
+ * What so many idle watchers cost: memory, heartbeats, and the gets of others. Two processes of one program differ by
+ * more than the watchers cost: each pair of rounds has new ones.
+ */
 async function idle(): Promise<void> {
-  const [busy, quiet] = [await start(), await start()]
-  await warm(busy)
-  await warm(quiet)
-  const before = residentBytes(pidOf(busy))
-  const crowd = await gather(busy.url, MANY, 'raw')
+  const ratios: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const [busy, quiet] = [await start(), await start()]
+    for (const each of [busy, quiet]) await warm(each)
+    const before = residentBytes(pidOf(busy))
+    const crowd = await gather(busy.url, MANY, 'raw')
+    if (round === 0) await rest(busy, quiet, before)
+    const cost = new Map<Running, number>([
+      [busy, 0],
+      [quiet, 0],
+    ])
+    for (const each of round % 2 === 0 ? [busy, quiet, quiet, busy] : [quiet, busy, busy, quiet]) {
+      cost.set(each, (cost.get(each) ?? 0) + (await costOf(each)))
+    }
+    ratios.push((cost.get(busy) ?? 0) / (cost.get(quiet) ?? 0))
+    await end(crowd, busy, quiet)
+  }
+  print('  the serving thread per get, with them to without', ratios, '')
+}
+
+/** What they cost while nothing is asked: `before` is the memory of `busy` without them, in bytes. */
+async function rest(busy: Running, quiet: Running, before: number): Promise<void> {
   const kib = (residentBytes(pidOf(busy)) - before) / 1024 / MANY
   console.log(`  ${MANY} idle watchers: ${kib.toFixed(1)} KiB each`)
   const used = processorSeconds(pidOf(busy))
@@ -87,15 +107,6 @@ async function idle(): Promise<void> {
   console.log(
     `  heartbeats: ${((share - shareQuiet) * 100).toFixed(2)} % of a core (at rest ${(shareQuiet * 100).toFixed(2)} %)`,
   )
-  const ratios: number[] = []
-  for (let round = 0; round < ROUNDS; round++) {
-    const pair = round % 2 === 0 ? [busy, quiet] : [quiet, busy]
-    const cost = new Map<Running, number>()
-    for (const each of pair) cost.set(each, await costOf(each))
-    ratios.push((cost.get(busy) ?? 0) / (cost.get(quiet) ?? 0))
-  }
-  print('  the serving thread per get, with them to without', ratios, '')
-  await end(crowd, busy, quiet)
 }
 
 /** From the end of a server with so many stores until all are told of changes again by the next one. */

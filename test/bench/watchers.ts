@@ -17,6 +17,8 @@ export const NAME = 'prod/app/key'
 
 /** Watchers that share a node: fewer than a server takes of one. */
 const PER_NODE = 50
+/** Watchers that begin at the same time: fewer than the requests that a server works on at once. */
+const AT_ONCE = 200
 /** How often stores are looked at until all are live again, in milliseconds. */
 const LOOK_MS = 50
 
@@ -27,9 +29,12 @@ const watchers = Array.from({ length: Number(count) }, (_, at) => {
 const told = new Map<number, number[]>()
 
 if (how === 'raw') {
-  const synced = watchers.map(() => Promise.withResolvers<void>())
-  watchers.forEach((client, at) => void follow(client, () => synced[at]?.resolve()))
-  await Promise.all(synced.map(({ promise }) => promise))
+  for (let at = 0; at < watchers.length; at += AT_ONCE) {
+    const some = watchers.slice(at, at + AT_ONCE)
+    await Promise.all(
+      some.map((client) => new Promise<void>((synced) => void follow(client, synced))),
+    )
+  }
   send({ kind: 'ready' })
 } else if (how === 'stores') await hold()
 

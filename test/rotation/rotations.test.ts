@@ -1,6 +1,5 @@
 /** Rotations of a whole server: runs from their beginning to their end, and what stands in their way. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { Client } from '../../client/client.ts'
 import { bytes, type Service, startService } from '../support/service.ts'
 import { generated, LONG, manual, reaches, round, statusOf, stepOf, stepsOf } from './support.ts'
 
@@ -59,38 +58,6 @@ describe('generated', () => {
     const { current, previous } = JSON.parse(await valueOf('prod/key'))
     expect(current).not.toBe(previous)
     expect(previous).toMatch(/^[\w-]{43}$/)
-  })
-
-  test('waits for a holder that has the old version, and ends when that took the new one', async () => {
-    await create(generated('key', 'prod/key', { deleteOld: true }))
-    const holder = new Client({ server: service.url, localAddress: '127.0.0.2', label: 'app' })
-    expect((await holder.get('prod/key')).Version).toBe(1)
-    await run('key')
-    await reaches(service, 'key', 'converging')
-    await round(service)
-    expect(await statusOf(service, 'key')).toMatchObject({
-      Step: 'converging',
-      Waits: { Behind: 1, Unknown: 0 },
-    })
-    expect(await infoOf('prod/key')).toEqual([[1, 2], 2])
-    const page = await (await fetch(`${service.url}/metrics`)).text()
-    expect(page).toContain('sotto_rotation_waits{for="behind"} 1')
-    expect(page).toContain('sotto_rotations{step="converging"} 1')
-    expect((await holder.getIfChanged('prod/key', 1))?.Version).toBe(2)
-    await reaches(service, 'key', 'done')
-    expect(await infoOf('prod/key')).toEqual([[2], 2])
-  })
-
-  test('a run looks again by itself soon, long before the next round of the job', async () => {
-    await create(generated('key', 'prod/key'))
-    const holder = new Client({ server: service.url, localAddress: '127.0.0.2', label: 'app' })
-    await holder.get('prod/key')
-    await run('key')
-    await reaches(service, 'key', 'converging')
-    expect((await holder.getIfChanged('prod/key', 1))?.Version).toBe(2)
-    // The round comes every 27 s at the soonest.
-    const step = async () => (await statusOf(service, 'key')).Step
-    await expect.poll(step, { timeout: 25_000 }).toBe('done')
   })
 
   test('an operator retires the old version, even if programs hold it', async () => {

@@ -1,6 +1,6 @@
 /** Rotations on a real store and a real gate, in a process that can crash before and after each thing that it does. */
 import { join } from 'node:path'
-import { processTimers } from '../../client/platform/timers.ts'
+import { processTimers, type Timers } from '../../client/platform/timers.ts'
 import type { RotationConfig } from '../../client/api/rotations.ts'
 import { SecretCache } from '../../server/catalog/cache.ts'
 import type { Call } from '../../server/gate/gate.ts'
@@ -30,13 +30,14 @@ export type Fate = (what: string) => 'before' | 'after' | undefined
 /** What a test does to it. */
 export interface RotationWorld {
   readonly services: Services
+  readonly registry: RotationRegistry
   /** A call of a person, and one of the job. */
   readonly person: () => Call
   readonly job: () => Call
   readonly read: (name: string) => Promise<RotationRecord>
   readonly create: (name: string, config: RotationConfig) => Promise<RotationRecord>
   /** A process that begins with nothing in its memory, and has that fate. */
-  readonly process: (fate: Fate) => Runs
+  readonly process: (fate: Fate, timers?: Timers) => Runs
 }
 
 /** Opens a new store, for as long as `undo` stands. */
@@ -80,6 +81,7 @@ export async function openWorld(undo: AsyncDisposableStack): Promise<RotationWor
   const person = (): Call => systemCall('person', [everything])
   return {
     services,
+    registry: rotations,
     person,
     job: () => systemCall('rotations', runRules),
     read: (name) => rotations.named(name),
@@ -97,7 +99,7 @@ export async function openWorld(undo: AsyncDisposableStack): Promise<RotationWor
       })
       return rotations.named(name)
     },
-    process: (fate) => {
+    process: (fate, others = timers) => {
       const mortal = mortality(fate)
       const { secrets } = services
       return new Runs({
@@ -116,7 +118,7 @@ export async function openWorld(undo: AsyncDisposableStack): Promise<RotationWor
           },
         }),
         kindOf,
-        timers,
+        timers: others,
         random: () => 0.5,
       })
     },

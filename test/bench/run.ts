@@ -1,6 +1,6 @@
 /**
  * Runs a bench: `npm run bench [-- SECTION…]` compares servers, and `npm run bench -- copy`, `flood`, `holdings [COUNT]`,
- * `mirror [COUNT]`, `watch [SECTION…]` or `tailnet` is one of the others.
+ * `mirror [COUNT]`, `programs`, `watch [SECTION…]` or `tailnet` is one of the others.
  */
 import { spawnSync } from 'node:child_process'
 
@@ -9,6 +9,7 @@ const others: Readonly<Record<string, string>> = {
   flood: 'flood.ts',
   holdings: 'holdings.ts',
   mirror: 'mirror.ts',
+  programs: 'programs.ts',
   tailnet: '../tailnet/bench.ts',
   watch: 'watch.ts',
 }

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { everything } from '../support/service.ts'
 import { startServerProcess, type Running, temporaryDirectory } from '../support/sotto.ts'
-import { hasWrk, median, Poster, serve, type Shot } from './load.ts'
+import { hasWrk, Poster, serve, type Shot } from './load.ts'
 import {
   buildProgram,
   processorSeconds,
@@ -17,6 +17,7 @@ import {
   servingSeconds,
   sottoProgram,
 } from './servers.ts'
+import { printSpread } from './spread.ts'
 import { surroundings } from './surroundings.ts'
 import { NAME, nodeAddress, type WatchersNews } from './watchers.ts'
 
@@ -66,7 +67,7 @@ async function changes(how: 'raw' | 'stores', what: string): Promise<void> {
     times.push(...(await all).at.map((at) => at - sent))
   }
   poster.close()
-  print(`1,000 watchers, ${what}`, times, 'ms')
+  printSpread(`1,000 watchers, ${what}`, times, 'ms')
   await end(crowd, server)
 }
 
@@ -92,7 +93,7 @@ async function idle(): Promise<void> {
     ratios.push((cost.get(busy) ?? 0) / (cost.get(quiet) ?? 0))
     await end(crowd, busy, quiet)
   }
-  print('  the serving thread per get, with them to without', ratios, '')
+  printSpread('  the serving thread per get, with them to without', ratios, '')
 }
 
 /** What they cost while nothing is asked: `before` is the memory of `busy` without them, in bytes. */
@@ -199,15 +200,6 @@ async function end(crowd: ChildProcess, ...servers: Running[]): Promise<void> {
   crowd.kill('SIGKILL')
   await gone
   await Promise.all(servers.map((server) => server.stop()))
-}
-
-function print(what: string, numbers: readonly number[], unit: string): void {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const at = (share: number): string =>
-    (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toPrecision(3)
-  console.log(
-    `  ${what}: median ${median(numbers).toPrecision(3)}, p99 ${at(0.99)}, ${at(0)} to ${at(1)} ${unit}`,
-  )
 }
 
 function valueOf(version: number): string {

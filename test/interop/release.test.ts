@@ -336,6 +336,26 @@ test -e /usr/bin/sotto || echo gone`,
     expect(output).toMatch(/^gone$/m)
   }, 120_000)
 
+  // From what was downloaded to the first secret: what the server prints to paste is all that is typed besides.
+  test.each(['One file', 'Debian and Ubuntu', 'npm'])('a newcomer: %s', (section) => {
+    const steps = `sotto server --dev --listen 127.0.0.1:0 >/tmp/said 2>&1 &
+server=$!
+until grep -q ' get demo' /tmp/said; do kill -0 "$server"; sleep 0.1; done
+grep 'sotto -s' /tmp/said >/tmp/commands
+. /tmp/commands
+kill "$server"`
+    const began = performance.now()
+    const output = follow(section, steps, section === 'npm' ? `${dirname(process.execPath)}:` : '')
+    const seconds = (performance.now() - began) / 1000
+    expect(output).toContain('correct horse')
+    const words = page
+      .split(/^## /m)
+      .find((each) => each.startsWith(section))
+      ?.split(/\s+/).length
+    const commands = blocks.get(section)?.trim().split('\n').length ?? 0
+    console.log(`${section}: ${seconds.toFixed(1)} s, ${commands + 3} commands, ${words} words`)
+  })
+
   test('the image says its version, by buildah in the place of podman', () => {
     const [, archive, name, ...args] =
       /^podman load --input (\S+)\npodman run --rm (\S+) (.+)\n$/.exec(

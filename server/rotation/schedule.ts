@@ -60,7 +60,7 @@ export function decide(
     const isFar = next !== undefined && second !== undefined && at > second.getTime()
     return isFar ? { is: 'missed', next } : { is: 'waits' }
   }
-  const window = config.kind === 'generated' ? config.window : undefined
+  const window = config.kind === 'manual' ? undefined : config.window
   const open = window === undefined ? Infinity : (parseDuration(window) ?? Infinity)
   return { is: now.getTime() > at + open ? 'missed' : 'begins', next }
 }

@@ -29,7 +29,8 @@ async function bundle(): Promise<Set<string>> {
     input: Object.fromEntries(scripts.map((path) => [path.replace(/\.ts$/, ''), path])),
     platform: 'node',
     // Native, and found by its own code.
-    external: ['better-sqlite3'],
+    // The second is never asked for: pg knows a native sibling.
+    external: ['better-sqlite3', 'pg-native'],
     plugins: [
       { name: 'version', transform: withVersion },
       { name: 'builtins', renderChunk: withoutFacades },

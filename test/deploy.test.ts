@@ -30,7 +30,9 @@ describe('commands', () => {
   const shown = [
     ...pages.flatMap((name) => {
       const blocks = [
-        ...read(name).matchAll(/^(?!<!-- run(?:: openbao)? -->).*\n```sh\n([^]*?)```/gm),
+        ...read(name).matchAll(
+          /^(?!<!-- run(?:: (?:openbao|postgres|valkey))? -->).*\n```sh\n([^]*?)```/gm,
+        ),
       ].map(([, text = '']) => text)
       return blocks.flatMap((text) => linesOf(text).map((line) => [name, line] as const))
     }),

@@ -33,10 +33,12 @@ const runners: Readonly<Record<string, string>> = {
   'kms try': 'test/interop/kms/server.test.ts',
   'machine-lost': 'test/interop/machine-lost.test.ts',
   openbao: 'test/interop/backends/backends-guide.test.ts',
+  postgres: 'test/interop/postgres/guide.test.ts',
   tailnet: 'test/tailnet/guides.test.ts',
   'tailnet client': 'test/tailnet/guides.test.ts',
   transit: 'test/interop/openbao/transit.test.ts',
   'use-it': 'test/interop/use-it.test.ts',
+  valkey: 'test/interop/valkey/guide.test.ts',
   'vault-clients': 'test/interop/vault/clients.test.ts',
 }
 

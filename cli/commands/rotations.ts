@@ -51,7 +51,8 @@ use a file: \`sotto help rotation apply\`. Example:
 
 The shape is text, json (field, fields) or verifier: an object with current and previous. converge is
 all, manual or {allOrAfter: 7d}. With kind: manual a person makes the value: owner, runbook, and due
-or a schedule say who, how and when. Unknown fields are refused. Example:
+or a schedule say who, how and when. With kind: postgres-pair, postgres-single or valkey-acl logins of
+a server are rotated: docs/guides/rotation-postgres.md and rotation-valkey.md. Unknown fields are refused. Example:
 
   sotto rotation apply -f rotations.yaml`,
     flags: { file: { short: 'f', value: 'FILE', help: 'The file; - is stdin.' } },

@@ -144,6 +144,21 @@ export const errorTable = {
     'the rotation is not in a state that permits it',
     'A run is under way, or there is none, or it is held.',
   ),
+  rotation_not_allowed: answered(
+    400,
+    'the settings of the server do not allow that target',
+    'A rotation may change nothing at that address.',
+  ),
+  rotation_unavailable: answered(
+    503,
+    'the target of the rotation is unavailable, try again later',
+    'The target does not answer, or does not prove who it is.',
+  ),
+  rotation_refused: answered(
+    502,
+    'the target of the rotation refused',
+    'A login or a right is missing there, or something there is not as the rotation needs it.',
+  ),
   backend_in_use: answered(
     409,
     'the backend is in use',

@@ -47,6 +47,10 @@ const rotation = z
         Behind: z.int().min(0),
         Unknown: z.int().min(0),
         Doubts: z.array(z.string()),
+        Sessions: z
+          .int()
+          .min(0)
+          .meta({ description: 'Sessions of the old version, as the target has them.' }),
       })
       .optional()
       .meta({ description: 'While it converges: holders of the secret, as `rollout` tells them.' }),
@@ -78,7 +82,7 @@ export const rotationOperations = {
   },
   'rotation-create': {
     summary:
-      'Sets up a rotation; `get`, `put` and `activate` on its secret are needed too, and `delete` where it deletes.',
+      'Sets up a rotation; `get`, `put` and `activate` on its secret are needed too, `delete` where it deletes, and `get` on what logs in to its target.',
     action: 'rotation:edit',
     request: rotationSpec,
     response: rotation,

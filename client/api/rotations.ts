@@ -1,10 +1,22 @@
 /** What a rotation is set up with: the schema that the API, the server and files for `apply` share. */
 import { z } from 'zod'
-import { nameProblem } from './names.ts'
+import {
+  postgresPair,
+  postgresSingle,
+  randomness,
+  secretName,
+  valkeyAcl,
+} from './rotation-targets.ts'
 import { momentPattern, parseDuration, parseMoment } from './times.ts'
 
 /** The kinds of rotations. */
-export const rotationKinds = ['generated', 'manual'] as const
+export const rotationKinds = [
+  'generated',
+  'manual',
+  'postgres-pair',
+  'postgres-single',
+  'valkey-acl',
+] as const
 
 /** The steps of a run, in the order in which they are reached; and where it can be besides. */
 export const rotationSteps = [
@@ -45,14 +57,6 @@ const line = z
   .refine((words) => !/\p{Control}/u.test(words), 'must have no control characters')
   .meta({ pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f]*$' })
 
-const randomness = {
-  bytes: z.int().min(16).max(256).default(32).meta({ description: 'Random bytes in the value.' }),
-  alphabet: z
-    .enum(['base64url', 'hex', 'alphanumeric'])
-    .default('base64url')
-    .meta({ description: 'How they are written.' }),
-}
-
 const field = z.string().min(1).max(128)
 
 const template = z
@@ -76,9 +80,7 @@ const template = z
   })
 
 const common = {
-  secret: z
-    .string()
-    .refine((name) => nameProblem(name) === undefined, 'must be the name of a secret'),
+  secret: secretName,
   schedule: z
     .string()
     .max(128)
@@ -101,21 +103,36 @@ const common = {
     .meta({ description: 'A page that says what to do.' }),
 }
 
-const generated = z.strictObject({
-  kind: z.literal('generated'),
+/** What a run by the server itself needs. */
+const automatic = {
   ...common,
   window: duration('1m', '7d').optional().meta({
     description: 'How long after it is due a run may begin. Absent: as soon as it can.',
   }),
   grace: duration('0s', '90d')
     .default('0s')
-    .meta({ description: 'How long it is waited before the old version is deleted.' }),
+    .meta({ description: 'How long it is waited before the old version is retired.' }),
   deleteOld: z
     .boolean()
     .default(false)
     .meta({ description: 'Whether the old version is deleted in the end. Otherwise it stays.' }),
+}
+
+const generated = z.strictObject({
+  kind: z.literal('generated'),
+  ...automatic,
   template: template.prefault({ shape: 'text' }),
 })
+
+const pair = z.strictObject({ kind: z.literal('postgres-pair'), ...automatic, ...postgresPair })
+
+const single = z.strictObject({
+  kind: z.literal('postgres-single'),
+  ...automatic,
+  ...postgresSingle,
+})
+
+const valkey = z.strictObject({ kind: z.literal('valkey-acl'), ...automatic, ...valkeyAcl })
 
 const manual = z.strictObject({
   kind: z.literal('manual'),
@@ -128,9 +145,35 @@ const manual = z.strictObject({
     .meta({ description: 'When it is due, once. Absent: as the schedule says.' }),
 })
 
+const NOT_APART = 'must have a name for each role, and another secret for the admin'
+
+/** Whether each role has a name of its own, and nothing rotates what logs in for it. */
+function areApart(config: z.output<typeof pair | typeof single | typeof valkey>): boolean {
+  const roles = [config.admin.user, ...changedBy(config)]
+  return new Set(roles).size === roles.length && config.admin.secret !== config.secret
+}
+
+function changedBy(config: z.output<typeof pair | typeof single | typeof valkey>): string[] {
+  switch (config.kind) {
+    case 'postgres-pair':
+      return [config.role, ...config.logins]
+    case 'postgres-single':
+      return [config.login]
+    case 'valkey-acl':
+      break
+  }
+  return [config.user]
+}
+
 /** How a rotation is set up. */
 export const rotationConfig = z
-  .discriminatedUnion('kind', [generated, manual])
+  .discriminatedUnion('kind', [
+    generated,
+    manual,
+    pair.refine(areApart, NOT_APART),
+    single.refine(areApart, NOT_APART),
+    valkey.refine(areApart, NOT_APART),
+  ])
   .meta({ id: 'RotationConfig', description: 'What a rotation makes new versions of, and how.' })
 
 /** How a rotation is set up, defaults filled in. */

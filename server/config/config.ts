@@ -13,6 +13,7 @@ import { tailscaledSocket } from '../identity/tailscale/socket.ts'
 import { type KeysAtHand, keysAtHand } from './keys.ts'
 import { CONFIG_FILE } from './settings/file.ts'
 import { allSettings, type Given, reading, readSettings } from './settings/given.ts'
+import { rotationsConfig, type RotationsConfig } from './rotations.ts'
 import type { SettingValues, Typed } from './settings/setting.ts'
 import { vaultConfig, type WithVault } from './vault.ts'
 
@@ -37,6 +38,7 @@ interface WatchersConfig {
 export interface DevelopmentConfig
   extends KeysAtHand,
     BackendsConfig,
+    RotationsConfig,
     HostsConfig,
     WatchersConfig,
     WithVault {
@@ -54,6 +56,7 @@ export interface DevelopmentConfig
 export interface TailnetConfig
   extends KeysAtHand,
     BackendsConfig,
+    RotationsConfig,
     HostsConfig,
     WatchersConfig,
     WithVault,
@@ -260,6 +263,7 @@ function developmentConfig(given: Given): DevelopmentConfig {
     stateDir: given.value('state-dir'),
     ...keysAtHand(given),
     ...backendsConfig(given),
+    ...rotationsConfig(given),
     ...backupsOf(given),
     ...hostsOf(given),
     ...watchersOf(given),
@@ -289,6 +293,7 @@ function serving(given: Given): Omit<TailnetConfig, 'dev' | 'stateDir'> {
   return {
     ...keysAtHand(given),
     ...backendsConfig(given),
+    ...rotationsConfig(given),
     ...backupsOf(given),
     ...hostsOf(given),
     ...watchersOf(given),

@@ -1,5 +1,6 @@
 /** Rotations as callers see them: how far each is, and what a run would do. */
 import type { OperationResponse } from '../../client/api/operations.ts'
+import type { RotationConfig } from '../../client/api/rotations.ts'
 import type { Call, Gate } from '../gate/gate.ts'
 import type { Waits } from '../rotation/converge.ts'
 import type { Dates } from '../rotation/dates.ts'
@@ -72,26 +73,61 @@ export async function rotationShown(
   }
 }
 
-function shownWaits({ current, behind, unknown, doubts }: Waits): NonNullable<Shown['Waits']> {
-  return { Current: current, Behind: behind, Unknown: unknown, Doubts: [...doubts] }
+function shownWaits(waits: Waits): NonNullable<Shown['Waits']> {
+  const { current, behind, unknown, doubts, sessions } = waits
+  return {
+    Current: current,
+    Behind: behind,
+    Unknown: unknown,
+    Doubts: [...doubts],
+    Sessions: sessions,
+  }
 }
 
 /** The steps of a run that begins now, in words. */
 export function plannedSteps({ config }: RotationRecord): string[] {
-  const isGenerated = config.kind === 'generated'
-  const made = isGenerated
-    ? `make a value of the shape ${config.template.shape}, and put it as a new version`
-    : 'wait for a person who puts a new version, and says so'
   const { converge } = config
   const until =
     converge === 'manual'
       ? 'an operator retires the old version'
       : `all holders have it${converge === 'all' ? '' : `, or for ${converge.allOrAfter}`}`
-  const deletes = isGenerated && config.deleteOld
-  const retired = deletes
-    ? `delete the old version after ${config.grace}`
+  return [...made(config), 'activate it', `wait until ${until}`, ...retired(config)]
+}
+
+function made(config: RotationConfig): string[] {
+  switch (config.kind) {
+    case 'generated':
+      return [`make a value of the shape ${config.template.shape}, and put it as a new version`]
+    case 'manual':
+      return ['wait for a person who puts a new version, and says so']
+    case 'postgres-pair':
+      return [
+        `make a value of the shape ${config.template.shape} for the login whose turn it is (${config.logins.join(', ')}), and put it as a new version`,
+        `set the password of that login at ${config.server}, and log in with it`,
+      ]
+    case 'postgres-single':
+      return [
+        `make a value of the shape ${config.template.shape}, and put it as a new version`,
+        `set the password of ${config.login} at ${config.server}: until programs have the new version, they are refused`,
+      ]
+    case 'valkey-acl':
+      break
+  }
+  return [
+    `make a value of the shape ${config.template.shape}, and put it as a new version`,
+    `add its password to those of ${config.user} at ${config.servers.join(', ')}, and log in with it`,
+  ]
+}
+
+function retired(config: RotationConfig): string[] {
+  const deletes = config.kind !== 'manual' && config.deleteOld
+  const refuses = config.kind === 'postgres-pair' || config.kind === 'valkey-acl'
+  const { grace } = deletes || refuses ? config : { grace: '0s' }
+  const after = grace === '0s' ? '' : ` after ${grace}`
+  const deleted = deletes
+    ? `delete the old version${after === '' ? ' after 0s' : after}`
     : 'leave the old version stored'
-  return [made, 'activate it', `wait until ${until}`, retired]
+  return refuses ? [`have the server refuse the old login${after}`, deleted] : [deleted]
 }
 
 /** When the next runs are due, by the settings of now: the first at `due`. */

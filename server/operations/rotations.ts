@@ -16,8 +16,9 @@ import {
 import type { Dates } from '../rotation/dates.ts'
 import type { Runs } from '../rotation/runs.ts'
 import type { Schedule } from '../rotation/schedule.ts'
+import { loginsOf, type Targets } from '../rotation/targets.ts'
 import { isUnderWay, newState } from '../rotation/state.ts'
-import { rightsNeeded } from './rotation-rights.ts'
+import { changesOther, rightsNeeded } from './rotation-rights.ts'
 import { datesOf, plannedSteps, rotationShown } from './rotation-shown.ts'
 
 /** What the operations work with. */
@@ -27,6 +28,7 @@ export interface RotationsParts {
   readonly rotations: RotationRegistry
   readonly runs: Runs
   readonly kindOf: KindOf
+  readonly targets: Targets
   readonly schedule: () => Promise<Schedule>
   readonly dates: Dates
   readonly clock: () => Date
@@ -112,8 +114,7 @@ export class Rotations {
         return { Result: 'unchanged', Rotation: await this.#described(call, Name) }
       }
       const { config, state } = before
-      const isOther = config.secret !== Config.secret || config.kind !== Config.kind
-      if (isOther && isUnderWay(state))
+      if (changesOther(config, Config) && isUnderWay(state))
         throw underWay(`change what rotation ${quote(Name)} rotates`)
       const { due: _due, ...rest } = state
       const due = (await schedule()).first(Config, clock())?.toISOString()
@@ -284,10 +285,12 @@ export class Rotations {
     before: RotationRecord | undefined,
     { Config }: RotationSpec,
   ): Promise<void> {
-    const { gate, cache } = this.#parts
+    const { gate, cache, targets } = this.#parts
     for (const [action, name] of rightsNeeded(before?.config, Config)) {
       await gate.enter(call, action, name)
     }
+    const problem = targets.problemOf(Config)
+    if (problem) throw problem
     const row = await cache.row(Config.secret)
     if (row && row.active > 0) return
     throw new SottoError('not_found', `There is no secret ${quote(Config.secret)} to rotate`, {
@@ -304,15 +307,19 @@ export class Rotations {
   }
 }
 
-/** Two that rotate one secret would each make a candidate. */
+/** Two that rotate one secret, or one login, would each make a candidate. */
 function refuseSecond(
   all: readonly RotationRecord[],
   own: number | undefined,
   { Config }: RotationSpec,
 ): void {
-  const other = all.find(({ id, config }) => id !== own && config.secret === Config.secret)
+  const others = all.filter(({ id }) => id !== own)
+  const same = others.find(({ config }) => config.secret === Config.secret)
+  const logins = new Set(loginsOf(Config))
+  const other = same ?? others.find(({ config }) => loginsOf(config).some((of) => logins.has(of)))
   if (!other) return
-  const message = `Rotation ${quote(other.name)} rotates ${quote(Config.secret)} already`
+  const what = same ? quote(Config.secret) : 'one of those logins'
+  const message = `Rotation ${quote(other.name)} rotates ${what} already`
   throw new SottoError('rotation_exists', message, { hint: 'Change that one, or delete it first.' })
 }
 

@@ -18,7 +18,7 @@ export type RotationEvent =
   | { readonly is: 'named'; readonly version: number; readonly from: Origin }
   /** The step after this one is reached. */
   | { readonly is: 'reached'; readonly step: Forward }
-  | { readonly is: 'failed'; readonly code: string }
+  | { readonly is: 'failed'; readonly code: string; readonly found: string }
   | { readonly is: 'held'; readonly reason: HeldReason }
   | { readonly is: 'waited'; readonly minutes: number }
   | { readonly is: 'abort' }
@@ -47,6 +47,9 @@ const before: Readonly<Record<Forward, Step>> = {
 /** After so many failures of a step in a row a person is to look. */
 export const MAX_ATTEMPTS = 10
 
+/** Characters that are kept of what a failure met. */
+const MAX_FOUND = 600
+
 /** What `event` at the time `now` makes of `state`. Throws `rotation_state` where it cannot happen then. */
 export function next(state: RotationState, event: RotationEvent, now: string): RotationState {
   switch (event.is) {
@@ -69,7 +72,7 @@ export function next(state: RotationState, event: RotationEvent, now: string): R
       return reached(state, event.step, now)
     case 'failed':
       demand(isCarriedOn(state), state, 'fail')
-      return failed(state, event.code, now)
+      return failed(state, event, now)
     case 'held':
       demand(isCarriedOn(state), state, 'be held')
       return heldFor(state, event.reason, now)
@@ -116,9 +119,13 @@ function reached(state: RotationState, step: Forward, now: string): RotationStat
   return { ...at, done: { run, at: now, ...(candidate !== undefined && { version: candidate }) } }
 }
 
-function failed(state: RotationState, error: string, now: string): RotationState {
+function failed(
+  state: RotationState,
+  { code: error, found }: Extract<RotationEvent, { is: 'failed' }>,
+  now: string,
+): RotationState {
   const attempts = state.attempts + 1
-  const tried = { ...state, attempts, error }
+  const tried = { ...state, attempts, error, found: found.slice(0, MAX_FOUND) }
   return attempts < MAX_ATTEMPTS ? tried : heldFor(tried, 'failed', now)
 }
 
@@ -127,7 +134,7 @@ function heldFor(state: RotationState, reason: HeldReason, now: string): Rotatio
 }
 
 function entered(state: RotationState, step: Step, now: string): RotationState {
-  const { held: _held, error: _error, ...rest } = state
+  const { held: _held, error: _error, found: _found, ...rest } = state
   return { ...rest, step, since: now, attempts: 0, waited: 0 }
 }
 

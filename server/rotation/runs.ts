@@ -12,9 +12,10 @@ import type { Call, Gate, OperatorPass } from '../gate/gate.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import type { SecretRow, Store } from '../store/contract.ts'
 import { mayRetire, type Waits, waitsOf } from './converge.ts'
-import type { Kind, KindOf, RunValues } from './kinds/contract.ts'
+import type { Kind, KindOf } from './kinds/contract.ts'
 import { next, type RotationEvent } from './machine.ts'
 import type { RotationRecord, RotationRegistry } from './registry.ts'
+import { withValues } from './run-values.ts'
 import { obstacle, ownVersions, type SecretView, stepFound, viewOf } from './secret-view.ts'
 import type { RotationState } from './state.ts'
 
@@ -66,6 +67,9 @@ export class Runs {
     number,
     { readonly key: string; readonly since: number; readonly before: number }
   >()
+
+  /** How many sessions of the version before the target had, in which step. */
+  readonly #sessions = new Map<number, { readonly key: string; readonly count: number }>()
 
   constructor(parts: RunsParts) {
     this.#parts = parts
@@ -130,12 +134,13 @@ export class Runs {
     return this.#save(call, record, next(record.state, event, this.#now()), event)
   }
 
-  /** Who holds which version, of a run that converges. */
-  async waits({ config, state }: RotationRecord): Promise<Waits | undefined> {
+  /** Who holds which version, of a run that converges; sessions as they were when it was last looked at them. */
+  async waits(record: RotationRecord): Promise<Waits | undefined> {
+    const { config, state, id } = record
     if (state.step !== 'converging' || state.candidate === undefined) return undefined
-    const { consumers, kindOf } = this.#parts
-    const sessions = await kindOf(config).sessions()
-    return waitsOf(consumers, config.secret, state.candidate, sessions)
+    const seen = this.#sessions.get(id)
+    const sessions = seen?.key === stepKey(record) ? seen.count : 0
+    return waitsOf(this.#parts.consumers, config.secret, state.candidate, sessions)
   }
 
   /**
@@ -189,20 +194,19 @@ export class Runs {
       case 'planned':
         return this.#stage(call, record, kind, view)
       case 'staged':
-        await this.#withValues(call, record, async (values) => {
-          const { candidate } = await kind.probe(values)
-          if (!candidate) await kind.apply(values)
+        await withValues(this.#parts, call, record, async (values) => {
+          if (!(await kind.accepts(values.candidate))) await kind.apply(values)
         })
         return { is: 'reached', step: 'applied' }
       case 'applied':
-        await this.#withValues(call, record, (values) => kind.test(values))
+        await withValues(this.#parts, call, record, (values) => kind.test(values))
         return { is: 'reached', step: 'tested' }
       case 'tested':
         return this.#activate(call, record, view.row)
       case 'activated':
         return { is: 'reached', step: 'converging' }
       case 'converging':
-        return this.#converge(record)
+        return this.#converge(call, record, kind)
       case 'retiring':
         return this.#retire(call, record, kind, view.row)
       case 'idle':
@@ -215,21 +219,19 @@ export class Runs {
 
   async #stage(
     call: Call,
-    { config, state }: RotationRecord,
+    record: RotationRecord,
     kind: Kind,
     view: SecretView,
   ): Promise<RotationEvent> {
+    const { config, state } = record
     const [own] = ownVersions(view, state)
     if (own !== undefined) return { is: 'staged', version: own }
     const { secret: Name } = config
-    const old = await this.#read(call, Name, view.row.active)
-    try {
-      const Value = await kind.generate(old)
+    return withValues(this.#parts, call, record, async (values) => {
+      const Value = await kind.generate(await values.previous(), values)
       const { version } = await this.#parts.secrets.put(call, { Name, Value }, state.from?.latest)
       return { is: 'staged', version }
-    } finally {
-      old.fill(0)
-    }
+    })
   }
 
   async #activate(
@@ -245,12 +247,22 @@ export class Runs {
     return { is: 'reached', step: 'activated' }
   }
 
-  async #converge(record: RotationRecord): Promise<RotationEvent | undefined> {
-    const waits = await this.waits(record)
+  async #converge(
+    call: Call,
+    record: RotationRecord,
+    kind: Kind,
+  ): Promise<RotationEvent | undefined> {
+    const { config, state, id } = record
     const minutes = this.#minutes(record)
-    const { config, state } = record
-    if (waits && mayRetire(config.converge, waits, minutes)) {
-      return { is: 'reached', step: 'retiring' }
+    const holders = await waitsOf(this.#parts.consumers, config.secret, state.candidate ?? 0)
+    // Only then the target is asked, since that takes the value of whoever logs in to it.
+    if (mayRetire(config.converge, holders, minutes)) {
+      const count = await withValues(this.#parts, call, record, (values) => kind.sessions(values))
+      const sessions = count ?? 0
+      this.#sessions.set(id, { key: stepKey(record), count: sessions })
+      if (mayRetire(config.converge, { ...holders, sessions }, minutes)) {
+        return { is: 'reached', step: 'retiring' }
+      }
     }
     const counts = typeof config.converge === 'object'
     return counts && minutes - state.waited >= NOTED_MINUTES ? { is: 'waited', minutes } : undefined
@@ -265,12 +277,17 @@ export class Runs {
     const { config, state } = record
     const previous = state.from?.active ?? 0
     const isLeft = row.versions.includes(previous) && previous !== row.active
-    if (config.kind === 'generated' && config.deleteOld && isLeft) {
+    const { deleteOld, grace } =
+      config.kind === 'manual' ? { deleteOld: false, grace: '0s' } : config
+    const deletes = deleteOld && isLeft
+    if (kind.retires || deletes) {
       const minutes = this.#minutes(record)
-      if (minutes * 60_000 < (parseDuration(config.grace) ?? 0)) {
+      if (minutes * 60_000 < (parseDuration(grace) ?? 0)) {
         return minutes - state.waited >= NOTED_MINUTES ? { is: 'waited', minutes } : undefined
       }
-      await this.#withValues(call, record, (values) => kind.retire(values))
+      await withValues(this.#parts, call, record, (values) => kind.retire(values))
+    }
+    if (deletes) {
       await this.#parts.secrets.deleteVersion(call, { Name: config.secret, Version: previous })
     }
     return { is: 'reached', step: 'done' }
@@ -290,49 +307,19 @@ export class Runs {
     const own = state.candidate ?? ownVersions(view, state)[0]
     if (own === undefined || !row.versions.includes(own)) return { is: 'aborted' }
     const wasOurs = row.active === own && row.versions.includes(previous)
+    const told = { ...record, state: { ...state, candidate: own } }
+    const restore = (): Promise<void> =>
+      withValues(this.#parts, call, told, (values) => kind.restore(values))
+    // Else the version before would be active, and work for nobody.
+    if (wasOurs && !kind.overlaps) await restore()
     if (wasOurs) {
       await this.#parts.secrets.activate(call, { Name: config.secret, Version: previous }, own)
     }
     // Programs may hold one that was active: it stays, as what a person made does.
     if (kind.byHand || state.activated === true || row.active === own) return { is: 'aborted' }
-    const told = { ...record, state: { ...state, candidate: own } }
-    await this.#withValues(call, told, (values) => kind.restore(values))
+    await restore()
     await this.#parts.secrets.deleteVersion(call, { Name: config.secret, Version: own })
     return { is: 'aborted' }
-  }
-
-  async #withValues(
-    call: Call,
-    { config, state }: RotationRecord,
-    act: (values: RunValues) => Promise<void>,
-  ): Promise<void> {
-    const revealed: Buffer[] = []
-    const reading =
-      (version = 0) =>
-      async (): Promise<Buffer> => {
-        const value = await this.#read(call, config.secret, version)
-        revealed.push(value)
-        return value
-      }
-    try {
-      await act({ candidate: reading(state.candidate), previous: reading(state.from?.active) })
-    } finally {
-      for (const value of revealed) value.fill(0)
-    }
-  }
-
-  /**
-   * A value, which the caller zeroes: recorded as any other that is read. Not by `Secrets.get`, which would make the server a
-   * holder that the run then waits for.
-   */
-  async #read(call: Call, name: string, version: number): Promise<Buffer> {
-    const { gate, cache } = this.#parts
-    const pass = await gate.enter(call, 'get', name)
-    const found = await cache.read(name, version)
-    const sealed = found?.versions.get(version)
-    if (found && sealed) return pass.reveal(found.row, sealed)
-    await pass.record('not-found', version)
-    throw new SottoError('conflict', `Version ${version} of ${quote(name)} is not there any more`)
   }
 
   /** Minutes that `record` has been in its step, by timers. */
@@ -347,13 +334,13 @@ export class Runs {
   }
 
   async #failed(call: Call, record: RotationRecord, error: unknown): Promise<void> {
-    const { code } = asSottoError(error)
+    const { code, message } = asSottoError(error)
     const { timers, random } = this.#parts
     const { attempts } = record.state
     const wait = passing.has(code) ? SOON_MS : Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** attempts)
     this.#retryAt.set(record.id, timers.now() + wait * (0.75 + random() / 2))
     if (passing.has(code)) return
-    await this.note(call, record, { is: 'failed', code }).catch(() => undefined)
+    await this.note(call, record, { is: 'failed', code, found: message }).catch(() => undefined)
   }
 
   async #save(

@@ -53,7 +53,7 @@ export function decide(
 ): Due {
   if (due === undefined || due > now) return { is: 'waits' }
   const next = after(config, now)
-  const window = config.kind === 'generated' ? config.window : undefined
+  const window = config.kind === 'manual' ? undefined : config.window
   const open = window === undefined ? Infinity : (parseDuration(window) ?? Infinity)
   return { is: now.getTime() > due.getTime() + open ? 'missed' : 'begins', next }
 }

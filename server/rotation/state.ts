@@ -33,6 +33,8 @@ export interface RotationState {
   readonly attempts: number
   /** The code of the last of them. */
   readonly error?: string
+  /** What it met, in words: names, and never values. */
+  readonly found?: string
   /** Minutes that were waited in this step, by timers: a clock that is moved does not count. */
   readonly waited: number
   /** Present while the step is `held`. */

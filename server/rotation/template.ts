@@ -33,7 +33,11 @@ export function fits(template: RotationTemplate, value: Uint8Array): boolean {
   return isSame && typeof own === 'string' && isRandom(template, own)
 }
 
-function randomText({ alphabet, bytes }: RotationTemplate): string {
+/** Random characters: as many bytes of them as it says. */
+export function randomText({
+  alphabet,
+  bytes,
+}: Pick<RotationTemplate, 'alphabet' | 'bytes'>): string {
   if (alphabet !== 'alphanumeric') return randomBytes(bytes).toString(alphabet)
   const length = lengthOf(bytes)
   return Array.from({ length }, () => ALPHANUMERIC[randomInt(ALPHANUMERIC.length)]).join('')

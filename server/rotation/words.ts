@@ -38,13 +38,14 @@ export function nextWords(
 }
 
 function convergingWords(config: RotationConfig, waits: Waits, name: string): string {
-  const { behind, unknown, doubts } = waits
+  const { behind, unknown, doubts, sessions } = waits
   if (config.converge === 'manual') {
     const found = isConverged(waits) ? 'All holders have the new version.' : countsOf(waits)
     return `${found} The old one is retired by: sotto rotation retire ${name}.`
   }
   if (isConverged(waits)) return 'All holders have the new version.'
-  const why = behind + unknown > 0 ? countsOf(waits) : `In doubt: ${doubts[0] ?? 'sessions'}.`
+  const inDoubt = doubts[0] === undefined ? `${sessions} sessions of the old one` : doubts[0]
+  const why = behind + unknown > 0 ? countsOf(waits) : `In doubt: ${inDoubt}.`
   return `${why} It waits for them; the old version works, too.`
 }
 
@@ -53,16 +54,21 @@ function countsOf({ behind, unknown, sessions }: Waits): string {
   return `Holders behind: ${behind}, unknown: ${unknown}${old}.`
 }
 
-function whyHeld({ held, error, attempts }: RotationState, name: string): string {
+function whyHeld({ held, error, found, attempts }: RotationState, name: string): string {
   const continued = `sotto rotation reconcile ${name}`
   const at = held?.at ?? ''
   const words: Readonly<Record<HeldReason, string>> = {
     restored: `The store came back from a backup. Look whether the active version is the right one, then: ${continued}.`,
     changed: `Someone else changed the secret during the run, and nothing was overwritten. To go on from what there is: ${continued}.`,
     deleted: `The secret was deleted. To end the run: ${continued}.`,
-    failed: `It failed ${Math.min(attempts, MAX_ATTEMPTS)} times at the step ${at} (${error ?? ''}). Fix that, then: ${continued}; or end it: sotto rotation abort ${name}.`,
+    failed: `It failed ${Math.min(attempts, MAX_ATTEMPTS)} times at the step ${at}: ${endless(found) ?? error ?? ''}. Fix that, then: ${continued}; or end it: sotto rotation abort ${name}.`,
   }
   return words[held?.reason ?? 'failed']
+}
+
+/** A message as a part of a sentence. */
+function endless(text: string | undefined): string | undefined {
+  return text?.replace(/\.$/, '')
 }
 
 function whatWorks({ activated = false, candidate, from }: RotationState): string {

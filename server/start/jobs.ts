@@ -1,6 +1,7 @@
 /** The jobs of a server: each is added to its scheduler here. */
 import { BACKUP_JOB } from '../backup/schedule/names.ts'
 import type { BackupsConfig } from '../config/backups.ts'
+import type { RotationsConfig } from '../config/rotations.ts'
 import type { KeyProvider } from '../crypto/provider.ts'
 import { Rotation, rotationJob } from '../keys/rotation.ts'
 import { Backups } from '../operations/backups.ts'
@@ -10,12 +11,13 @@ import { Rotations } from '../operations/rotations.ts'
 import type { Logger } from '../platform/logger.ts'
 import { processTimers, type Timers } from '../../client/platform/timers.ts'
 import { ROTATIONS_JOB, rotationsJob } from '../rotation/job.ts'
-import { kindOf } from '../rotation/kinds/kinds.ts'
+import { kindsOn } from '../rotation/kinds/kinds.ts'
 import { RotationRegistry } from '../rotation/registry.ts'
 import { Runs } from '../rotation/runs.ts'
 import { Dates } from '../rotation/dates.ts'
 import { openSchedule, type Schedule } from '../rotation/schedule.ts'
 import { orphansJob } from '../secrets/orphans.ts'
+import { Targets } from '../rotation/targets.ts'
 import type { StateDirectory } from '../store/directory.ts'
 import type { Services } from './services.ts'
 
@@ -41,15 +43,15 @@ export interface Jobs {
 /** Adds every job; they run by themselves once the scheduler is started. Rejects where the backups cannot be set up. */
 export async function addJobs(
   services: Services,
-  backups: BackupsConfig | undefined,
+  config: { readonly backups?: BackupsConfig } & RotationsConfig,
   world: JobsWorld,
 ): Promise<Jobs> {
   services.scheduler.add(orphansJob(services))
   return {
     rotation: addRotation(services, world),
     mirrors: addMirrors(services, world),
-    backups: await addBackups(services, backups, world),
-    rotations: addRotations(services, world),
+    backups: await addBackups(services, config.backups, world),
+    rotations: addRotations(services, config, world),
   }
 }
 
@@ -87,11 +89,14 @@ function addMirrors(services: Services, { timers = processTimers }: JobsWorld): 
 /** The rotations of secrets. What reads schedules is loaded for the first of them that has one. */
 function addRotations(
   { adoption, scheduler, metrics, ...services }: Services,
+  { rotationTargets: allowed = [], rotationCaFile: caFile }: RotationsConfig,
   { timers = processTimers, random = Math.random }: JobsWorld,
 ): Rotations {
   let opened: Promise<Schedule> | undefined
   const schedule = (): Promise<Schedule> => (opened ??= openSchedule())
   const rotations = new RotationRegistry(services.store, services.keyring)
+  const targets = new Targets({ allowed, caFile })
+  const kindOf = kindsOn(targets)
   const runs = new Runs({ ...services, registry: rotations, kindOf, timers, random })
   const { adopted } = adoption
   const parts = {
@@ -99,6 +104,7 @@ function addRotations(
     adopted,
     runs,
     kindOf,
+    targets,
     schedule,
     dates: new Dates(schedule, timers),
   }

@@ -131,7 +131,7 @@ export async function startServer(config: ServerConfig, world: World = {}): Prom
   const { gate, secrets } = services
   const providers = async (): Promise<KeyProvider[]> =>
     measuredAll(providersOf(config, state, (await store.keys()).wraps), metrics.keys)
-  const jobs = await addJobs(services, config.backups, { ...world, logger, state, providers })
+  const jobs = await addJobs(services, config, { ...world, logger, state, providers })
   const audit = new AuditQueries({
     directory: state.audit,
     gate,

@@ -78,6 +78,29 @@ test('where backends may be is an origin each, and nothing more', () => {
   }
 })
 
+test('where rotations may change logins is an origin each, and nothing more', () => {
+  const of = (given: string): unknown =>
+    readServerConfig(['--dev', '--rotation-target', given], {}).rotationTargets
+  expect(readServerConfig(['--dev'], {}).rotationTargets).toBeUndefined()
+  expect(of('postgres://DB.example.com:5432, valkey://[::1]:1')).toEqual([
+    'postgres://db.example.com:5432',
+    'valkey://[::1]:1',
+  ])
+  for (const wrong of [
+    '',
+    'db:5432',
+    'postgres://db',
+    'postgres://db:0',
+    'postgres://db:1/app',
+    'postgres://u@db:1',
+    'postgres://db:1?a',
+    'postgres://db:1,',
+    'https://db:1',
+  ]) {
+    expect(() => of(wrong), wrong).toThrow(/--rotation-target/)
+  }
+})
+
 test('A2: what the identity of the server may be used for is a role each, and nothing by default', () => {
   const of = (given: string): unknown =>
     readServerConfig(['--dev', '--backend-jwt-role', given], {}).backendJwtRoles

@@ -243,6 +243,7 @@ describe('refused with the line', () => {
     'serve-socket': '/s\nplain-http: true',
     'backend-origin': 'bao',
     'backend-jwt-role': 'sotto',
+    'rotation-target': 'https://db',
     'backup-to': 's3://b/p',
     'backup-bucket': 'B',
     'backup-keep': 'last=0\nbackup-to: /b',

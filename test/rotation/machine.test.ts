@@ -16,7 +16,7 @@ const events: readonly RotationEvent[] = [
   ...(['applied', 'tested', 'activated', 'converging', 'retiring', 'done'] as const).map(
     (step) => ({ is: 'reached', step }) as const,
   ),
-  { is: 'failed', code: 'backend_refused' },
+  { is: 'failed', code: 'backend_refused', found: 'Cannot do it' },
   { is: 'held', reason: 'changed' },
   { is: 'waited', minutes: 61 },
   { is: 'abort' },
@@ -52,12 +52,12 @@ test('a run goes from step to step, and says what came of it', () => {
 test('a step that fails is held after ten times, and counts from the beginning at the next', () => {
   let state = after(fresh, toActivated[0] as RotationEvent)
   for (let at = 1; at < MAX_ATTEMPTS; at++) {
-    state = after(state, { is: 'failed', code: 'backend_refused' })
+    state = after(state, { is: 'failed', code: 'backend_refused', found: 'Cannot do it' })
     expect(state).toMatchObject({ step: 'planned', attempts: at, error: 'backend_refused' })
   }
   const staged = after(state, { is: 'staged', version: 2 })
   expect([staged.attempts, staged.error]).toEqual([0, undefined])
-  const held = after(state, { is: 'failed', code: 'backend_refused' })
+  const held = after(state, { is: 'failed', code: 'backend_refused', found: 'Cannot do it' })
   expect(held).toMatchObject({ step: 'held', held: { reason: 'failed', at: 'planned' } })
 })
 

@@ -8,10 +8,11 @@ import { systemCall } from '../../server/gate/system.ts'
 import { Scheduler } from '../../server/jobs/scheduler.ts'
 import { Registry } from '../../server/metrics/registry.ts'
 import { silentLogger } from '../../server/platform/logger.ts'
-import { kindOf } from '../../server/rotation/kinds/kinds.ts'
+import { kindsOn } from '../../server/rotation/kinds/kinds.ts'
 import { type RotationRecord, RotationRegistry } from '../../server/rotation/registry.ts'
 import { runRules, Runs } from '../../server/rotation/runs.ts'
 import { newState } from '../../server/rotation/state.ts'
+import { Targets } from '../../server/rotation/targets.ts'
 import { instruments } from '../../server/start/instruments.ts'
 import { makeStore } from '../../server/start/new-store.ts'
 import { openCommits, openKeys, openOwnStore } from '../../server/start/open-store.ts'
@@ -117,7 +118,7 @@ export async function openWorld(undo: AsyncDisposableStack): Promise<RotationWor
             return field === 'step' ? mortal('step', call) : call
           },
         }),
-        kindOf,
+        kindOf: kindsOn(new Targets({ allowed: [] })),
         timers: others,
         random: () => 0.5,
       })

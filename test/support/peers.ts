@@ -41,6 +41,11 @@ const peers = {
   /** Readers of KV engines that others wrote: hvac, and node-vault. */
   'readers-python': { sources: [join(top, 'test/interop/readers/requirements.txt')] },
   'readers-node': { sources: [join(top, 'test/interop/readers/package-lock.json')] },
+  /** A PostgreSQL, and what makes its data directory. */
+  postgres: { sources: [join(top, 'test/interop/postgres/package-lock.json')] },
+  initdb: { sources: [join(top, 'test/interop/postgres/package-lock.json')] },
+  /** A Valkey. */
+  'valkey-server': { sources: [join(top, 'test/interop/valkey/requirements.txt')] },
   /** OpenBao: Transit, KV and the ways to log in. */
   bao: {
     sources: ['go.mod', 'go.sum'].map((file) => join(top, 'test/interop/openbao', file)),

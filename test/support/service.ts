@@ -5,6 +5,7 @@ import { actions } from '../../client/api/types.ts'
 import { Client } from '../../client/client.ts'
 import type { BackendsConfig } from '../../server/config/backends.ts'
 import type { BackupsConfig } from '../../server/config/backups.ts'
+import type { RotationsConfig } from '../../server/config/rotations.ts'
 import type { TailnetFile } from '../../server/identity/development.ts'
 import type { Mount } from '../../server/vault/mounts.ts'
 import type { SecondFactorConfig } from '../../server/vault/second-factor.ts'
@@ -77,6 +78,8 @@ export async function startService(
     /** What else the settings say about backends. */
     backends?: BackendsConfig
     backups?: BackupsConfig
+    /** Where rotations may change logins. Default: nowhere. */
+    rotations?: RotationsConfig
     /** Mounts of the surface for Vault's clients. Default: there is no such surface. */
     vault?: readonly Mount[]
     /** How it tells service accounts apart. Default: not at all. */
@@ -105,6 +108,7 @@ export async function startService(
       }),
       listen: { host: '127.0.0.1', port: 0 },
       ...options.backends,
+      ...options.rotations,
       ...(options.backendOrigins && { backendOrigins: options.backendOrigins }),
     },
     { logger: recordingLogger(said), ...world },

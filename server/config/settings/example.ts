@@ -49,6 +49,8 @@ const values: Readonly<Record<string, string>> = {
   'backend-jwt-file': '/etc/sotto/backend-jwt',
   'backend-jwt-role': '["https://bao.example.com:8200/v1/auth/jwt/role/sotto"]',
   'backend-ca-file': '/etc/sotto/backend-ca.pem',
+  'rotation-target': '["postgres://db.example.com:5432"]',
+  'rotation-ca-file': '/etc/sotto/databases-ca.pem',
   'backup-to': 's3://my-backups/sotto',
   'backup-bucket': 'my-backups',
   'backup-bucket-region': 'eu-central-1',

@@ -26,6 +26,7 @@ const lists: readonly string[] = [
   'host-name',
   'backend-origin',
   'backend-jwt-role',
+  'rotation-target',
   'vault-mount',
   'vault-service-account',
   'vault-shared',
@@ -132,6 +133,13 @@ export const settings: readonly Setting[] = [
     'backend-ca-file FILE':
       'The authorities of backends that name none, PEM, and the only ones for the JWT.\n\
       Default: those of Node.',
+  }),
+  ...settingsOf('Rotations', ['server', 'doctor'], {
+    'rotation-target URL':
+      'Where rotations may change logins: postgres://HOST:PORT or valkey://HOST:PORT;\n\
+      commas separate several. Default: nowhere.',
+    'rotation-ca-file FILE':
+      'The authorities of the certificates there, PEM. Default: those of Node.',
   }),
   ...settingsOf('Backups', ['server', 'doctor'], {
     'backup-to DIR|s3://BUCKET/PREFIX':

@@ -4,16 +4,13 @@
  */
 import type { RotationConfig } from '../../../client/api/rotations.ts'
 
-/** Which of the two versions of a run its target accepts. */
-export interface Accepted {
-  readonly candidate: boolean
-  readonly previous: boolean
-}
-
-/** The two values of a run: each is read when it is asked for, which is recorded, and zeroed by the engine. */
+/** The values that a kind may read: each is read when it is asked for, which is recorded, and zeroed by the engine. */
 export interface RunValues {
   readonly candidate: () => Promise<Buffer>
+  /** Rejects with `conflict` where it was deleted. */
   readonly previous: () => Promise<Buffer>
+  /** The active version of another secret: of one that logs in to change the target. */
+  readonly secret: (name: string) => Promise<Buffer>
 }
 
 /** A kind, as it is set up for one rotation. */
@@ -21,23 +18,32 @@ export interface Kind {
   /** Whether a person makes the candidate; then `generate` is never called. */
   readonly byHand: boolean
 
+  /** Whether the target accepts the previous version, too, once it accepts the candidate. */
+  readonly overlaps: boolean
+
+  /** Whether `retire` does anything. */
+  readonly retires: boolean
+
   /** What is in the way of a run, in words, without touching the target. */
   plan(): Promise<readonly string[]>
 
-  /** A new value. The engine zeroes it, and `old`. */
-  generate(old: Uint8Array): Promise<Uint8Array<ArrayBuffer>>
+  /**
+   * A new value. The engine zeroes it, and `old`. Rejects where it can be seen by now that a run would fail; nothing is
+   * changed.
+   */
+  generate(old: Uint8Array, values: RunValues): Promise<Uint8Array<ArrayBuffer>>
 
   /** Has the target accept the candidate. */
   apply(values: RunValues): Promise<void>
 
-  /** Which of the two the target accepts now. */
-  probe(values: RunValues): Promise<Accepted>
+  /** Whether the target accepts `value` now. */
+  accepts(value: () => Promise<Buffer>): Promise<boolean>
 
-  /** Rejects with `backend_refused` unless the candidate works as a program would use it. */
+  /** Rejects unless the candidate works as a program would use it. */
   test(values: RunValues): Promise<void>
 
   /** How many use the previous version, by the target's own witness; undefined: it has none. */
-  sessions(): Promise<number | undefined>
+  sessions(values: RunValues): Promise<number | undefined>
 
   /** Has the target accept the previous version no longer. */
   retire(values: RunValues): Promise<void>

@@ -8,10 +8,12 @@ import type { Kind } from './contract.ts'
 export function generatedKind({ template }: Extract<RotationConfig, { kind: 'generated' }>): Kind {
   return {
     byHand: false,
+    overlaps: true,
+    retires: false,
     plan: async () => [],
     generate: async (old) => generate(template, old),
     apply: async () => {},
-    probe: async () => ({ candidate: true, previous: true }),
+    accepts: async () => true,
     test: async ({ candidate }) => {
       if (fits(template, await candidate())) return
       throw new SottoError(

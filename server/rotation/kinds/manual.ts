@@ -5,10 +5,12 @@ import type { Kind } from './contract.ts'
 export function manualKind(): Kind {
   return {
     byHand: true,
+    overlaps: true,
+    retires: false,
     plan: async () => [],
     generate: () => Promise.reject(new Error('A person makes the value')),
     apply: async () => {},
-    probe: async () => ({ candidate: true, previous: true }),
+    accepts: async () => true,
     test: async () => {},
     sessions: async () => undefined,
     retire: async () => {},

@@ -67,7 +67,8 @@ describe('docs/reference/cli.md has once', () => {
     for (const flag of Object.entries(ownFlags(command))) {
       const named = count(repeated.replaceAll(/\s+/g, ' '), flag)
       expect(defined(entry, flag) + named, flag[0]).toBe(1)
-      if (named > 0) expect(defined(entriesOf(model)[0] ?? '', flag), flag[0]).toBe(1)
+      const explained = named === 0 ? 1 : defined(entriesOf(model)[0] ?? '', flag)
+      expect(explained, `${flag[0]} of ${model}`).toBe(1)
     }
   })
 

@@ -111,7 +111,9 @@ function entry(command: Command | RawCommand, earlier: readonly (Command | RawCo
   return [
     `${usage.join(' ')}\n${indented(filled(summary, WIDTH - 4))}`,
     rest.length > 0 ? flagLines(Object.fromEntries(rest), 4) : '',
-    model ? indented(filled(`As for ${model.name}: ${words}.`, WIDTH - 4).replaceAll('~', ' ')) : '',
+    model
+      ? indented(filled(`As for ${model.name}: ${words}.`, WIDTH - 4).replaceAll('~', ' '))
+      : '',
   ].join('')
 }
 

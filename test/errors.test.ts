@@ -19,15 +19,17 @@ test('docs/reference/errors.md has a heading for each error, with what the code 
   await expect(entries).toMatchFileSnapshot(path)
 })
 
-/** The exit code of a failed answer is 2 where it does not say. */
+/** The exit code is 2 of a failed answer and 1 of others, where it does not say. */
 function entryOf(code: ErrorCode): string {
   const { status, text, exit, meaning } = errorTable[code]
   const wire = [
     ...(status > 0 ? [String(status)] : []),
     ...(text === '' ? [] : [`\`${text}\``]),
   ].join(' ')
-  const exits = status === 0 ? `Exit ${exit}` : exit === 2 ? '' : `, exit ${exit}`
-  return `${wire}${exits}. ${meaning} ${cures[code]}`
+  const usual = exit === (status === 0 ? 1 : 2)
+  const exits = usual ? '' : status === 0 ? `Exit ${exit}` : `, exit ${exit}`
+  const head = `${wire}${exits}`
+  return `${head === '' ? '' : `${head}. `}${meaning} ${cures[code]}`
 }
 
 test.each(codes)('%s: its help says what the page says', (code) => {

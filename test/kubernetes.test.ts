@@ -92,7 +92,9 @@ test('give the server longer to stop than it takes', () => {
 test('have a name and a tag that the page and its grant have', () => {
   const page = read('guides/kubernetes.md')
   const [, tag] = /^--advertise-tags=(\S+)$/.exec(ofSidecar.get('TS_EXTRA_ARGS') ?? '') ?? []
-  expect(page).toContain(`"dst": ["${tag}"]`)
+  expect(page).toContain(`\`${tag}\``)
+  expect(page).toContain('[A grant](policy.md#programs-read-what-is-theirs)')
+  expect(read('guides/policy.md')).toContain(`"dst": ["${tag}"]`)
   expect(page).toContain(`https://${ofSidecar.get('TS_HOSTNAME')}.`)
   const files = [...page.matchAll(/kubectl apply -f (\S+)/g)].map(([, file]) => file)
   expect(files).toEqual(['namespace.yaml', 'settings.yaml', 'init.yaml', 'sotto.yaml'])

@@ -63,7 +63,13 @@ describe('docs/reference/cli.md has once', () => {
     expect(entry.replaceAll(/\s+/g, ' ')).toContain(command.summary)
     const args = 'args' in command ? command.args.join(' ') : ''
     expect(entry.split('\n')[0]?.endsWith(args)).toBe(true)
-    for (const flag of Object.entries(ownFlags(command))) expect(defined(entry, flag)).toBe(1)
+    const [, model = '', repeated = ''] = /^ {4}As for (.+?): ([^]*)/m.exec(entry) ?? []
+    for (const flag of Object.entries(ownFlags(command))) {
+      const named = count(repeated.replaceAll(/\s+/g, ' '), flag)
+      expect(defined(entry, flag) + named, flag[0]).toBe(1)
+      const explained = named === 0 ? 1 : defined(entriesOf(model)[0] ?? '', flag)
+      expect(explained, `${flag[0]} of ${model}`).toBe(1)
+    }
   })
 
   test('each flag that many commands share', () => {
@@ -73,7 +79,13 @@ describe('docs/reference/cli.md has once', () => {
       return Object.entries(taken).filter(([flag]) => own[flag] === undefined)
     })
     expect(all.length).toBeGreaterThan(100)
-    expect(all.filter((flag) => count(sharedPart, flag) !== 1)).toEqual([])
+    const settingsPage = readFileSync(new URL('settings.md', `file://${path}`), 'utf8')
+    const [, keys = ''] = /^## Keys of the store\n([^]*?)^## /m.exec(settingsPage) ?? []
+    const ofKeys = new Set(Array.from(keys.matchAll(/^#([a-z-]+): /gm), ([, flag]) => flag))
+    expect(ofKeys.size).toBeGreaterThan(15)
+    const there = (flag: readonly [string, Flag]): number =>
+      count(sharedPart, flag) + (ofKeys.has(flag[0]) ? 1 : 0)
+    expect(all.filter((flag) => there(flag) !== 1)).toEqual([])
   })
 
   test('no command that there is not', () => {

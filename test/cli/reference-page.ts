@@ -61,7 +61,8 @@ function named(names: readonly string[]): (Command | RawCommand)[] {
 
 function section(title: string, commands: readonly (Command | RawCommand)[], more?: string) {
   const link = more === undefined ? '' : `See [${more.replace(/^.*\/|#.*$/g, '')}](${more}).\n\n`
-  return `### ${title}\n\n${link}${block(commands.map(entry).join('\n'))}`
+  const entries = commands.map((each, at) => entry(each, commands.slice(0, at)))
+  return `### ${title}\n\n${link}${block(entries.join('\n'))}`
 }
 
 function block(text: string): string {
@@ -78,12 +79,13 @@ function sharedSection(): string {
 Every command but \`server\`, \`init\`, \`doctor\` and \`config show\` has these:
 
 ${block(flagLines(commandTable.globalFlags, 2))}
-Where a usage has \`[key flags]\` or \`[bucket flags]\`, it means these. [settings.md](settings.md#every-setting) explains each.
+Where a usage has \`[key flags]\` or \`[bucket flags]\`, it means these, and for \`[key flags]\` also each under *Keys of the store* in
+[settings.md](settings.md#every-setting), which explains them all.
 
 ${block(`[key flags] and [bucket flags]:
 ${line('config')}
 [key flags]:
-${line('state-dir')}${listOf('key-flags')}
+${line('state-dir')}
 [bucket flags]:
 ${listOf('bucket-flags')}`)}`
 }
@@ -97,12 +99,30 @@ function listOf(page: string): string {
   return `${lines.replaceAll(/^/gm, '  ').replaceAll('~', ' ')}\n`
 }
 
-/** A command: its usage, what it does, and the flags of its own. */
-function entry(command: Command | RawCommand): string {
+/** A command: its usage, what it does, and the flags of its own; of several that one of the `earlier` has, their names. */
+function entry(command: Command | RawCommand, earlier: readonly (Command | RawCommand)[]): string {
   const { name, summary } = command
-  const own = ownFlags(command)
+  const own = Object.entries(ownFlags(command))
   const usage = ['sotto', name, ...tags(command), ...('args' in command ? command.args : [])]
-  return `${usage.join(' ')}\n${indented(filled(summary, WIDTH - 4))}${Object.keys(own).length > 0 ? flagLines(own, 4) : ''}`
+  const model = earlier.find((each) => sameFlags(own, each).length > 1)
+  const same = model === undefined ? [] : sameFlags(own, model)
+  const words = same.map(([flag, { value }]) => `--${flag}${value ? `~${value}` : ''}`).join(', ')
+  const rest = own.filter((each) => !same.includes(each))
+  return [
+    `${usage.join(' ')}\n${indented(filled(summary, WIDTH - 4))}`,
+    rest.length > 0 ? flagLines(Object.fromEntries(rest), 4) : '',
+    model
+      ? indented(filled(`As for ${model.name}: ${words}.`, WIDTH - 4).replaceAll('~', ' '))
+      : '',
+  ].join('')
+}
+
+/** Those of `flags` that another command has with the same words. */
+function sameFlags(flags: readonly (readonly [string, Flag])[], other: Command | RawCommand) {
+  const known = ownFlags(other)
+  return flags.filter(([name, { value, help }]) => {
+    return known[name]?.help === help && known[name].value === value
+  })
 }
 
 /** What a usage has in place of flags: those of its own, and those that it shares. */

@@ -200,7 +200,7 @@ export function asMarkdown(): string {
   const exits = {
     what: 'exit code of a failure',
     setec: [...new Set(exitCodes.flatMap(({ setec }) => setec.split(' or ')))].join(' or '),
-    sotto: exitCodes.map(({ what, sotto }) => `${sotto}: ${what}`).join(', '),
+    sotto: '1 to 6: [why](../reference/cli.md#exit-codes)',
   }
   const others = commandDifferences.filter((each) => !exitCodes.includes(each))
   const all = [...serverDifferences, exits, ...others, promptDifference]

@@ -8,13 +8,20 @@ const docs = new URL('../../docs/', import.meta.url)
 const document = readFileSync(new URL('reference/metrics.md', docs), 'utf8')
 const alerts = readFileSync(new URL('deploy/alerts.yml', docs), 'utf8')
 
-test('the table has every metric, with its type, its labels and its help', async () => {
+/** The type that the page says a metric has by its name and its help. */
+function typeOf(name: string, help: string): string {
+  if (name.endsWith('_total')) return 'counter'
+  return help.startsWith('Time ') ? 'histogram' : 'gauge'
+}
+
+test('the table has every metric, with its labels and its help, and they tell its type', async () => {
   const registry = new Registry()
   await using service = await startService({ registry })
   expect(service.url).toContain('http')
   const rows = registry.heads.map(({ name, type, labels, help }) => {
+    expect(typeOf(name, help), name).toBe(type)
     const named = Object.keys(labels).join(',')
-    return `| \`${name}${named && `{${named}}`}\` | ${type} | ${help} |`
+    return `| \`${name}${named && `{${named}}`}\` | ${help} |`
   })
   const [, shown = ''] = /<!-- metrics -->\n((?:\|.*\n)+)/.exec(document) ?? []
   expect(shown.trim().split('\n').slice(2)).toEqual(rows)

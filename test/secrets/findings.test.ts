@@ -1,4 +1,4 @@
-/** Bug classes of other secrets servers (docs/reference/threat-model.md, B1 … B15) and traps of the wire, by number. */
+/** Bug classes of other secrets servers (docs/internals/architecture.md, B1 … B15) and traps of the wire, by number. */
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'

@@ -1,7 +1,8 @@
 /**
  * Runs the examples of a Markdown file, in order. A block of `sh` after a line `<!-- run -->` can be pasted as it is; a
  * block of `text` right after it is what it prints. A block of `console` shows a session: `$ ` begins a command, `> ` goes
- * on with it, and the lines after it are what it prints. `…` in an expected line stands for anything.
+ * on with it, and the lines after it are what it prints. `…` in an expected line stands for anything, and as a line of
+ * its own for one or more lines.
  */
 import { run } from './process.ts'
 
@@ -68,6 +69,15 @@ export async function runExamples(
   const { stdout } = await run('bash', ['-s'], { cwd, environment, input })
   const parts = stdout.split(`\n${mark}\n`).slice(0, -1)
   return parts.map((part) => (part === '' ? [] : part.replace(/\n$/, '').split('\n')))
+}
+
+/** Whether `lines` are what `patterns` show; a line that is `…` stands for one or more. */
+export function showsLines(patterns: readonly string[], lines: readonly string[]): boolean {
+  const [pattern, ...rest] = patterns
+  if (pattern === undefined) return lines.length === 0
+  if (pattern === '…') return lines.some((_, at) => showsLines(rest, lines.slice(at + 1)))
+  const [line, ...others] = lines
+  return line !== undefined && showsLine(pattern, line) && showsLines(rest, others)
 }
 
 /** Whether `line` is what `pattern` shows, `…` standing for anything. */

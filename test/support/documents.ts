@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import { examplesIn, filesIn, runExamples, showsLine } from './console.ts'
+import { examplesIn, filesIn, runExamples, showsLines } from './console.ts'
 import { pathWithSotto, startSotto, temporaryDirectory } from './sotto.ts'
 
 /** The top of the repository. */
@@ -62,11 +62,8 @@ export async function expectExamples({ text }: Document): Promise<void> {
     for (const [at, example] of examples.entries()) {
       const lines = (printed[at] ?? []).map((line) => line.replaceAll(server.url, SHOWN))
       const shown = example.expected
-      const same =
-        shown.length === lines.length &&
-        shown.every((pattern, index) => showsLine(pattern, lines[index] ?? ''))
       expect(
-        same,
+        showsLines(shown, lines),
         `line ${example.line}: ${example.command}\nshown:\n${shown.join('\n')}\nprinted:\n${lines.join('\n')}`,
       ).toBe(true)
     }

@@ -123,6 +123,7 @@ build_cluster() {
   say 'building an API server of Kubernetes'
   cd "$top/test/interop/cluster"
   version=$(go list -mod=readonly -m -f '{{.Version}}' k8s.io/kubernetes)
+  mkdir -p "$top/.peers/cluster"
   CGO_ENABLED=0 nice go build -mod=readonly -trimpath -buildvcs=false \
     -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$top/.peers/cluster/cluster" .
   touch "$top/.peers/cluster/cluster"

@@ -174,6 +174,8 @@ class Group {
     const held = this.#contents.find(name)
     if (!held || !this.#known.has(name)) return { state: 'unknown' }
     if (held.refusal) return { state: held.refusal.code === 'denied' ? 'denied' : 'missing' }
+    // What was missing is there, and not fetched yet.
+    if (held.value.Version === 0) return { state: 'unknown' }
     return { state: 'value', version: held.value.Version, bytes: held.value.Value }
   }
 
@@ -188,7 +190,8 @@ class Group {
     if (event.kind === 'changed' || event.kind === 'denied' || event.kind === 'missing') {
       this.#known.add(event.name)
     }
-    if ('name' in event) this.#parts.changed(event.name)
+    // It is told of before it is held.
+    if ('name' in event) queueMicrotask(() => this.#parts.changed(event.name))
   }
 
   #unknown(): string[] {

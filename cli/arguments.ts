@@ -37,11 +37,17 @@ export interface Parsed {
 
 /**
  * Reads `args`. `--` ends the flags. With `discreet`, an unknown flag is not repeated in the error,
- * since it may be a secret value that was typed at the wrong place. Throws `usage`.
+ * since it may be a secret value that was typed at the wrong place. `instead` has advice for flags of other programs.
+ * Throws `usage`.
  */
-export function parseArguments(args: readonly string[], flags: Flags, discreet = false): Parsed {
+export function parseArguments(
+  args: readonly string[],
+  flags: Flags,
+  discreet = false,
+  instead: Readonly<Record<string, string>> = {},
+): Parsed {
   const parsed = parseArgs({
-    args: longForm(args, flags, discreet),
+    args: longForm(args, flags, { discreet, instead }),
     options: Object.fromEntries(
       Object.keys(flags).map((name) => [name, { type: 'string', multiple: true }]),
     ),
@@ -69,7 +75,7 @@ export function flagNamed(name: string, flags: Flags): string | undefined {
 }
 
 /** Every flag written as `--name=value`, which has only one reading. */
-function longForm(args: readonly string[], flags: Flags, discreet: boolean): string[] {
+function longForm(args: readonly string[], flags: Flags, unknown: Unknown): string[] {
   const out: string[] = []
   for (let at = 0; at < args.length; at++) {
     const arg = args[at] as string
@@ -81,7 +87,7 @@ function longForm(args: readonly string[], flags: Flags, discreet: boolean): str
     }
     const [, typed = '', given] = match
     const name = flagNamed(typed, flags)
-    if (name === undefined) throw unknownFlag(typed, flags, discreet)
+    if (name === undefined) throw unknownFlag(typed, flags, unknown)
     const shape = flags[name]?.value
     if (shape === undefined) out.push(`--${name}=${switchValue(name, given)}`)
     else if (given === undefined && ++at >= args.length) {
@@ -97,9 +103,17 @@ function switchValue(name: string, given: string | undefined): string {
   throw new SottoError('usage', `The flag --${name} is a switch and takes no value`)
 }
 
-function unknownFlag(typed: string, flags: Flags, discreet: boolean): SottoError {
+function unknownFlag(typed: string, flags: Flags, { discreet, instead }: Unknown): SottoError {
   const meant = nearest(typed, Object.keys(flags))
-  const shown = discreet && meant === undefined ? '' : `: ${typed.length > 1 ? '--' : '-'}${typed}`
-  const extra = meant === undefined ? {} : { hint: `Did you mean --${meant}?` }
-  return new SottoError('usage', `There is no such flag${shown}`, extra)
+  const advice = Object.hasOwn(instead, typed) ? instead[typed] : undefined
+  const isSafe = advice !== undefined || meant !== undefined
+  const shown = discreet && !isSafe ? '' : `: ${typed.length > 1 ? '--' : '-'}${typed}`
+  const hint = advice ?? (meant === undefined ? undefined : `Did you mean --${meant}?`)
+  return new SottoError('usage', `There is no such flag${shown}`, { hint })
+}
+
+/** How a flag is refused that is not there. */
+interface Unknown {
+  readonly discreet: boolean
+  readonly instead: Readonly<Record<string, string>>
 }

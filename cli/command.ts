@@ -22,6 +22,8 @@ export interface Command {
   /** What else there is to know; paragraphs. */
   readonly details?: string
   readonly flags?: Flags
+  /** Advice for flags of another program, whose users may give them. */
+  readonly instead?: Readonly<Record<string, string>>
   /** Whether it takes a secret value, which people may type where it does not belong. */
   readonly takesValue?: boolean
   /** For one that runs another program, whose words its own are: the exit code of failures before that runs. */

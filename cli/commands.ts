@@ -77,11 +77,12 @@ const groups: readonly CommandGroup[] = [
     ],
   },
   {
-    title: 'Values in OpenBao',
+    title: 'Values in OpenBao and Kubernetes',
     commands: [
       ['backend', 'Where secrets are kept: list, describe, create, apply, delete, test.'],
       ['migrate', 'Move secrets from one backend to another: secrets.'],
       ['mirror', 'Copies for clients of OpenBao: status, sync.'],
+      'kubernetes',
     ],
   },
   { title: 'This program', commands: ['version', 'help', 'completion'] },

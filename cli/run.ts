@@ -64,7 +64,7 @@ async function runCommand(
   env: Environment,
 ): Promise<number> {
   const flags = { ...command.flags, ...commandTable.globalFlags }
-  const parsed = parseArguments(args, flags, command.takesValue)
+  const parsed = parseArguments(args, flags, command.takesValue, command.instead)
   const invocation = new Invocation(parsed, io, env)
   if (invocation.on('help')) return showHelp([command.name], io, env)
   checkOutput(invocation)

@@ -9,6 +9,7 @@ import { exportCommands } from './export.ts'
 import { importCommands } from './import.ts'
 import { jobCommands } from './jobs.ts'
 import { keyCommands } from './keys.ts'
+import { kubernetesCommands } from './kubernetes.ts'
 import { lintCommands } from './lint.ts'
 import { migrationCommands } from './migration.ts'
 import { mirrorCommands } from './mirrors.ts'
@@ -30,4 +31,5 @@ export const operatorCommands: readonly Command[] = [
   ...backendCommands,
   ...migrationCommands,
   ...mirrorCommands,
+  ...kubernetesCommands,
 ]

@@ -58,6 +58,11 @@ export class Contents {
     this.#held.set(name, held)
   }
 
+  /** Holds a secret no more. */
+  drop(name: string): void {
+    this.#held.delete(name)
+  }
+
   /**
    * The server answered, and was as far as `at`: `value` is what is active, undefined stands for the one that is held.
    * An answer that is older than the one before does not count.

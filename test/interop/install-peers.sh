@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the released programs that test/interop runs against, into .peers/bin at the top of the
-# repository. Versions are named in the go.mod of test/interop/go, openbao, versitygw, external-secrets, kubernetes and compose, in released.txt,
-# in the requirements.txt of test/interop/python, kms, metrics, readers and valkey, and in the package.json of readers and postgres.
+# repository. Versions are named in the go.mod of test/interop/go, openbao, versitygw, external-secrets, kubernetes, cluster and compose, in
+# released.txt, in the requirements.txt of test/interop/python, kms, metrics, readers and valkey, and in the package.json of readers and postgres.
 #
 # What is there at the right version is left alone, so that a run that was cut short can be repeated.
 # Needs Go and a Go module proxy, Python with venv and a package index; a first run compiles for some
@@ -109,11 +109,24 @@ build_external_secrets() {
     "$(go list -mod=readonly -m -f '{{.Dir}}' github.com/external-secrets/external-secrets)"/config/crds/bases/external-secrets.io_*.yaml
 }
 
-# Kubernetes' types and rules of resources. Its API server takes four times as long to build.
+# Kubernetes' types and rules of resources.
 build_kubernetes() {
   say 'building what checks resources of Kubernetes'
   cd "$top/test/interop/kubernetes"
   CGO_ENABLED=0 nice go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/kubernetes" .
+}
+
+# Kubernetes' API server with its etcd, in a folder of its own: it takes the longest, and Go leaves it alone when it is up
+# to date. It has the packages of build_kubernetes at the same versions.
+build_cluster() {
+  local version
+  say 'building an API server of Kubernetes'
+  cd "$top/test/interop/cluster"
+  version=$(go list -mod=readonly -m -f '{{.Version}}' k8s.io/kubernetes)
+  mkdir -p "$top/.peers/cluster"
+  CGO_ENABLED=0 nice go build -mod=readonly -trimpath -buildvcs=false \
+    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$top/.peers/cluster/cluster" .
+  touch "$top/.peers/cluster/cluster"
 }
 
 # The reader of Docker Compose for files of variables. Go leaves it alone when it is up to date.
@@ -216,6 +229,7 @@ install_openbao
 build_versitygw
 build_external_secrets
 build_kubernetes
+build_cluster
 build_compose
 wait "$packages"
 # test/support/peers.ts takes a program that is older than its sources for outdated.

@@ -10,10 +10,13 @@ const tailnet = join(top, 'test/tailnet/go')
 const externalSecrets = join(top, 'test/interop/external-secrets')
 const compose = join(top, 'test/interop/compose')
 const kubernetes = join(top, 'test/interop/kubernetes')
+const cluster = join(top, 'test/interop/cluster')
 
-/** A released program under `.peers/bin`, and the files that it is made from. */
+/** A released program, and the files that it is made from. */
 interface InstalledPeer {
   readonly sources: readonly string[]
+  /** Where it is below `.peers`. Default: `bin`. */
+  readonly folder?: string
 }
 
 /** Every peer: those that `npm run peers` installs, and null for what the machine has. */
@@ -54,6 +57,8 @@ const peers = {
   'external-secrets': { sources: goSources(externalSecrets, '.') },
   /** Kubernetes' types and rules of resources: test/interop/kubernetes. */
   kubernetes: { sources: goSources(kubernetes, '.') },
+  /** An API server of Kubernetes with its etcd and its garbage collector: test/interop/cluster. */
+  cluster: { sources: goSources(cluster, '.'), folder: 'cluster' },
   /** The Python of test/interop/metrics: readers of pages of metrics, of YAML and of PromQL. */
   'metrics-python': { sources: [join(top, 'test/interop/metrics/requirements.txt')] },
   /** An S3 server that keeps what it is given in a directory. */
@@ -92,7 +97,7 @@ export function requirePeer(name: PeerName): string {
     if (found === undefined) throw new Error(`${name} is not on this machine: install it`)
     return found
   }
-  const path = join(top, '.peers/bin', name)
+  const path = join(top, '.peers', peer.folder ?? 'bin', name)
   if (!existsSync(path)) throw new Error(`${name} is not installed: run \`npm run peers\``)
   const made = statSync(path).mtimeMs
   if (peer.sources.some((source) => statSync(source).mtimeMs > made)) {

@@ -35,12 +35,17 @@ describeWith(['postgres', 'initdb'], 'rotations under fire', () => {
     const Config = pairConfig(postgres, { deleteOld: true }) as Spec['Config']
     await client().operate('rotation-create', { Name: 'db', Config })
 
+    let held: Awaited<ReturnType<Client['get']>> | undefined
     /** The active version logs in, and there is one other at most: the candidate, or the one before. */
     const judge = async (): Promise<number> => {
-      const { Versions, ActiveVersion } = await client().info('prod/db')
-      const { Value } = await client().getVersion('prod/db', ActiveVersion)
-      const { username, password } = JSON.parse(Buffer.from(Value).toString())
+      // As a program that holds one version, and exchanges it: runs wait for it.
+      const program = new Client({ server: server.url, label: 'judge' })
+      held = held
+        ? ((await program.getIfChanged('prod/db', held.Version)) ?? held)
+        : await program.get('prod/db')
+      const { username, password } = JSON.parse(Buffer.from(held.Value).toString())
       const role = await logIn(postgres.port, username, password).catch(String)
+      const { Versions, ActiveVersion } = await client().info('prod/db')
       const told = { seed, Versions, ActiveVersion, role }
       expect(told).toEqual({ ...told, role: 'app' })
       expect([told, Versions.length <= 2]).toEqual([told, true])

@@ -139,9 +139,10 @@ const stages: Readonly<Record<string, () => Promise<string>>> = {
         [
           'backend apply -f vault.yaml',
           'backend list',
-          `backend describe ${BACKEND}`,
           `backend test ${BACKEND}`,
           `mirror sync ${BACKEND}`,
+          // Only now it has surely failed.
+          `backend describe ${BACKEND}`,
           'mirror status',
           'branch',
           'key status',

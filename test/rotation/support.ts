@@ -7,7 +7,7 @@ export type Shown = OperationResponse<'rotation-describe'>
 export type Spec = OperationRequest<'rotation-create'>
 
 /** How long a run may take on a machine that is busy. */
-export const LONG = { timeout: 30_000 }
+export const LONG = { timeout: 100_000 }
 
 /** A rotation of `secret` that generates its values. */
 export function generated(Name: string, secret: string, more: object = {}): Spec {

@@ -71,7 +71,7 @@ describeWith(['cluster'], 'the controller', () => {
     ])
   })
 
-  test('S3-1: an activation is in the Secret within a second, and a put alone is not', async () => {
+  test('S3-1: an activation is in the Secret as it is told, and a put alone is not', async () => {
     await world.put('team/db', '{"user":"app","password":"one"}')
     await world.define('db', { name: 'db', keysMap: keys('team/db', 'user', 'password') }, 'team')
     await world.reason('db', 'Synced', 'team')
@@ -84,8 +84,8 @@ describeWith(['cluster'], 'the controller', () => {
     await expect
       .poll(() => world.secret('db', 'team'), { interval: 20 })
       .toEqual({ user: 'app', password: 'two' })
-    // A second on a machine that is not busy; the count of many is in many.test.ts.
-    expect(performance.now() - began).toBeLessThan(10_000)
+    // Long before the next look. The times of many are in many.test.ts.
+    expect(performance.now() - began).toBeLessThan(60_000)
     await expect
       .poll(async () => (await world.definition('db', 'team')).status.keys)
       .toMatchObject([

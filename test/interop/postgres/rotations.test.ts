@@ -120,7 +120,7 @@ describeWith(['postgres', 'initdb'], 'rotations on a PostgreSQL', () => {
         expect([name, log.includes(password)]).toEqual([name, false])
       }
     }
-  })
+  }, 900_000)
 
   test('takes over from a login that is in use, and leaves that to whoever made it', async () => {
     await using undo = new AsyncDisposableStack()

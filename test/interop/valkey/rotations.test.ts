@@ -215,5 +215,5 @@ describeWith(['valkey-server'], 'rotations on a Valkey', () => {
         expect([name, log.includes(password)]).toEqual([name, false])
       }
     }
-  })
+  }, 900_000)
 })

@@ -36,6 +36,7 @@ export default defineConfig({
                 name: 'interop',
                 include: ['test/interop/**/*.test.ts'],
                 testTimeout: 240_000,
+                hookTimeout: 240_000,
                 // What a peer does takes as long as that needs.
                 expect: { poll: { timeout: 100_000 } },
               },

@@ -289,6 +289,17 @@ exec chroot ${copy}/root /bin/sh -euc "cd /release; $STEPS"`
     })
   }
 
+  /** Prints what it took to come to the first secret: the section of the page, and then a server, a put and a get. */
+  function tellNewcomer(section: string, began: number): void {
+    const seconds = (performance.now() - began) / 1000
+    const words = page
+      .split(/^## /m)
+      .find((each) => each.startsWith(section))
+      ?.split(/\s+/).length
+    const commands = blocks.get(section)?.trim().split('\n').length ?? 0
+    console.log(`${section}: ${seconds.toFixed(1)} s, ${commands + 3} commands, ${words} words`)
+  }
+
   test('every section with commands is run here', () => {
     expect([...blocks.keys()]).toEqual([
       'Check what you have',
@@ -356,13 +367,21 @@ kill "$server"`
     console.log(`${section}: ${seconds.toFixed(1)} s, ${commands + 3} commands, ${words} words`)
   })
 
-  test('the image says its version, by buildah in the place of podman', () => {
+  test('a newcomer: Container image, by buildah in the place of podman', async () => {
     const [, archive, name, ...args] =
       /^podman load --input (\S+)\npodman run --rm (\S+) (.+)\n$/.exec(
         blocks.get('Container image') ?? '',
       ) ?? []
+    const began = performance.now()
     const folder = join(scratch.path, 'podman')
     using container = new Container(folder, join(release, `${archive}`), `${name}`)
     expect(container.enter(...args)).toBe(`sotto ${version}\n`)
+    const server = container.startReadOnly(['server', '--dev'])
+    const url = /http:\S+/.exec(await server.firstLine())?.[0] ?? ''
+    const sotto = ['sotto', '-s', url]
+    container.run([...sotto, 'put', 'demo/passphrase'], 'correct horse')
+    expect(container.run([...sotto, 'get', 'demo/passphrase'], '')).toBe('correct horse')
+    tellNewcomer('Container image', began)
+    expect(await server.stop()).toBe(0)
   })
 })

@@ -35,10 +35,10 @@ export default defineConfig({
               test: {
                 name: 'interop',
                 include: ['test/interop/**/*.test.ts'],
-                testTimeout: 240_000,
+                testTimeout: 480_000,
                 hookTimeout: 240_000,
                 // What a peer does takes as long as that needs.
-                expect: { poll: { timeout: 100_000 } },
+                expect: { poll: { timeout: 200_000 } },
               },
             },
             {

